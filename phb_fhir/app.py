@@ -1,0 +1,130 @@
+"""The composition root: settings, definitions and store become one ASGI application. Read this to see who knows whom."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+import uuid_utils
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+
+from phb_fhir.data import data_path
+from phb_fhir.definitions import capability, load
+from phb_fhir.interactions.context import Context
+from phb_fhir.outcome import Rejected
+from phb_fhir.search.paging import Pager
+from phb_fhir.settings import API_PATH, Settings, read_settings
+from phb_fhir.store.open import open_store
+from phb_fhir.store.store import Limits, Store
+from phb_fhir.wire import log
+from phb_fhir.wire.api import FhirApi
+from phb_fhir.wire.metrics import Metrics
+from phb_fhir.wire.middleware import App, Edge
+from phb_fhir.wire.operators import build_operators
+
+_OPEN_AGAIN_S = 1.0
+_LOOPBACK_ORIGIN = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?"
+_log = structlog.get_logger("phb_fhir")
+
+
+def create(settings: Settings | None = None) -> App:
+    """The server. Without settings given, they come from the environment: that is how worker processes are told."""
+    settings = settings or read_settings()
+    log.configure(settings.log_format)
+    definitions = load.load()
+    promised = capability.load(data_path("capability_statement.json"))
+    if wrong := capability.check(promised, definitions.resource_types):
+        raise ValueError("capability_statement.json does not fit this software: " + "; ".join(wrong))
+    metrics = Metrics()
+    api = FhirApi(settings)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        store = open_store(settings, _limits(settings), metrics)
+
+        async def begin() -> None:
+            await _open(store)
+            key = await store.secret("page-key", secrets.token_bytes(32))
+            pager = Pager(key, settings.page_life_s)
+            api.context = Context(settings, definitions, promised, store, store, pager, _now, _new_id)
+
+        opening = asyncio.create_task(begin())
+        try:
+            with suppress(TimeoutError):
+                # usually done at once; with the database down the server starts all the same, and says so
+                await asyncio.wait_for(asyncio.shield(opening), _OPEN_AGAIN_S)
+            yield
+        finally:
+            opening.cancel()
+            with suppress(asyncio.CancelledError):
+                await opening
+            await store.close()
+
+    operators = build_operators(lifespan, lambda: api.context.store if api.context else None, metrics)
+    return Edge(_with_cors(settings, _split(api, operators)), metrics)
+
+
+async def _open(store: Store) -> None:
+    """Open the store, however long the database takes to come back; shutting down ends the wait."""
+    while True:
+        try:
+            return await store.open()
+        except Rejected as rejected:
+            _log.warning("database", reason=rejected.issues[0].text)
+            await asyncio.sleep(_OPEN_AGAIN_S)
+
+
+def _split(api: FhirApi, operators: FastAPI) -> App:
+    """FHIR below `/fhir`, everything else to the operators' application."""
+
+    async def split(scope: Any, receive: Any, send: Any) -> None:
+        path: str = scope.get("path", "")
+        if scope["type"] == "http" and (path == API_PATH or path.startswith(API_PATH + "/")):
+            await api(scope, receive, send)
+        else:
+            await operators(scope, receive, send)
+
+    return split
+
+
+def _with_cors(settings: Settings, app: App) -> App:
+    """Pages served from this machine may call the API, and the origins that the settings name."""
+    return CORSMiddleware(
+        app,
+        allow_origins=settings.cors_origins,
+        allow_origin_regex=_LOOPBACK_ORIGIN,
+        allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"],
+        allow_headers=["*"],
+        expose_headers=[
+            "ETag",
+            "Location",
+            "Last-Modified",
+            "X-Request-ID",
+            "Content-Location",
+            "Retry-After",
+        ],
+    )
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        settings.query_time_max_ms,
+        settings.commit_time_max_s,
+        settings.read_batch_max,
+        settings.commit_batch_max,
+    )
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _new_id() -> str:
+    """A UUID of version 7: its start is the time, so that new resources lie side by side in every index."""
+    return str(uuid_utils.uuid7())

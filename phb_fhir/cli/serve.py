@@ -1,0 +1,274 @@
+"""`phb-fhir serve`: the parent of everything that runs.
+
+In order: refuse what must not be, take the port, have a MongoDB, load the examples when asked, then answer requests
+until told to stop. Each step is undone in the opposite order, so the database goes last, after the requests that were
+accepted are finished.
+
+One worker runs in this process. Several are processes of their own that share the listening socket; each dies with this
+one, and is replaced when it dies alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import http.client
+import ipaddress
+import multiprocessing
+import os
+import signal
+import socket
+import sys
+import tempfile
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+from uvicorn.supervisors.multiprocess import Multiprocess
+
+from phb_fhir.cli import demo as examples
+from phb_fhir.cli.welcome import say_welcome
+from phb_fhir.store.embedded import CannotStart, PrivateMongo, check_replica_set
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
+
+    from phb_fhir.settings import Settings
+
+APP = "phb_fhir.app:create"
+BACKLOG = 2048
+PORT_TIMEOUT_S = 2.0  # the workers of a server that was killed let go of its port at their next tick
+READY_TIMEOUT_S = 60.0
+DEATHS_MAX = 10  # of workers within DEATHS_WINDOW_S; past that something is wrong that a new one will not cure
+DEATHS_WINDOW_S = 60.0
+_POLL_S = 0.05
+
+
+def serve(settings: Settings, *, demo: bool) -> None:
+    """Serves until SIGINT or SIGTERM. Raises CannotStart."""
+    _refuse_unsafe(settings)
+    lost: list[str] = []
+
+    def give_up(sentence: str) -> None:
+        lost.append(sentence)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    with _stopped_by_signals(), contextlib.ExitStack() as undo:
+        listener = undo.enter_context(_listen(settings.host, settings.port))
+        settings = settings.model_copy(update={"port": listener.getsockname()[1]})
+        settings = undo.enter_context(_with_database(settings, give_up))
+        os.environ.update(settings.to_environment())  # which is where the app, in whichever process, finds them
+        if settings.workers > 1:
+            undo.enter_context(_shared_metrics())
+        if demo:
+            examples.load_once(settings)
+        undo.enter_context(_welcoming(settings, demo=demo))
+        _run(settings, listener)
+    if lost:
+        raise CannotStart(lost[0])
+
+
+# --- what must not be ---
+
+
+def _refuse_unsafe(settings: Settings) -> None:
+    if not settings.open:
+        raise CannotStart(
+            "This server cannot sign anybody in yet, so it starts only when told to serve everyone: add --open, "
+            "which it allows on a loopback address alone."
+        )
+    if not ipaddress.ip_address(_address(settings.host, settings.port)[1][0]).is_loopback:
+        raise CannotStart(
+            f"--open serves without authentication, so it listens on a loopback address alone, and {settings.host} "
+            "is none: leave out --host, or give 127.0.0.1."
+        )
+
+
+# --- the port ---
+
+
+def _address(host: str, port: int) -> tuple[socket.AddressFamily, tuple[Any, ...]]:
+    """Where to listen for `host`; for a name with several addresses the first, IPv4 before IPv6."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError):
+        raise CannotStart(f"The address to listen on, {host}, is not known to this machine.") from None
+    family, _, _, _, address = min(found, key=lambda it: it[0] != socket.AF_INET)
+    return family, address
+
+
+@contextlib.contextmanager
+def _listen(host: str, port: int) -> Iterator[socket.socket]:
+    """A socket that listens. Callers wait in its queue until the server is ready, and are not turned away."""
+    family, address = _address(host, port)
+    with socket.socket(family, socket.SOCK_STREAM) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        deadline = time.monotonic() + PORT_TIMEOUT_S
+        while True:
+            try:
+                listener.bind(address)
+                listener.listen(BACKLOG)
+            except OSError as error:
+                if error.errno == errno.EADDRINUSE and time.monotonic() < deadline:
+                    time.sleep(_POLL_S)
+                    continue
+                raise CannotStart(_why_not(error, host, port)) from None
+            break
+        yield listener
+
+
+def _why_not(error: OSError, host: str, port: int) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"Port {port} on {host} is taken by another program: stop that one, or choose another with --port."
+    if error.errno == errno.EACCES:
+        return f"Port {port} may not be used by this user: choose one from 1024 on with --port."
+    return f"Port {port} on {host} cannot be listened on: {error.strerror}."
+
+
+# --- the database ---
+
+
+@contextlib.contextmanager
+def _with_database(settings: Settings, give_up: Any) -> Iterator[Settings]:
+    """The settings with the address of a MongoDB that fits."""
+    timeout_s = settings.mongodb_start_timeout_s
+    if settings.mongodb_uri is not None:
+        check_replica_set(settings.mongodb_uri, timeout_s=min(timeout_s, 10))
+        yield settings
+        return
+    with PrivateMongo(
+        settings.data, cache_mb=settings.mongodb_cache_mb, start_timeout_s=timeout_s, on_lost=give_up
+    ) as mongo:
+        yield settings.model_copy(update={"mongodb_uri": mongo.uri})
+
+
+@contextlib.contextmanager
+def _shared_metrics() -> Iterator[None]:
+    """Where the workers' counters meet, so that /metrics tells of all of them whichever answers."""
+    with tempfile.TemporaryDirectory(prefix="phb-fhir-metrics-") as folder:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+        yield
+        del os.environ["PROMETHEUS_MULTIPROC_DIR"]
+
+
+# --- answering ---
+
+
+def _run(settings: Settings, listener: socket.socket) -> None:
+    config = uvicorn.Config(
+        APP if settings.workers == 1 else f"{__name__}:create_in_worker",
+        factory=True,
+        workers=settings.workers,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        backlog=BACKLOG,
+        timeout_graceful_shutdown=settings.shutdown_timeout_s,
+    )
+    if settings.workers == 1:
+        uvicorn.Server(config).run(sockets=[listener])
+    else:
+        _Workers(config, [listener]).run()
+
+
+def create_in_worker() -> Any:
+    """The app, in a process that ends when its parent does: nobody would be left to replace or to stop it."""
+    pr_set_pdeathsig = 1
+    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
+    parent = multiprocessing.parent_process()
+    if parent is not None and not parent.is_alive():
+        sys.exit(1)
+    from phb_fhir.app import create  # noqa: PLC0415 - after the line above, as it takes a while
+
+    return create()
+
+
+class _Workers(Multiprocess):
+    """uvicorn's supervisor, with bounds: on how often workers die, and on how long they take to end."""
+
+    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket]) -> None:
+        super().__init__(config, sockets)
+        self._deaths: deque[float] = deque(maxlen=DEATHS_MAX)
+
+    def keep_subprocess_alive(self) -> None:
+        before = {process.pid for process in self.processes}
+        super().keep_subprocess_alive()
+        now = time.monotonic()
+        self._deaths.extend(now for process in self.processes if process.pid not in before)
+        if len(self._deaths) == DEATHS_MAX and now - self._deaths[0] < DEATHS_WINDOW_S:
+            self.should_exit.set()
+            self._deaths.clear()
+            print(f"phb-fhir: workers died {DEATHS_MAX} times within {DEATHS_WINDOW_S:.0f} seconds", file=sys.stderr)
+
+    def handle_hup(self) -> None:
+        self.handle_term()  # the terminal is gone
+
+    def terminate_all(self) -> None:
+        for listener in self.sockets:
+            listener.close()  # or callers would queue for workers that take nobody any more
+        super().terminate_all()
+
+    def join_all(self) -> None:
+        deadline = time.monotonic() + self.config.timeout_graceful_shutdown + 5
+        for process in self.processes:
+            process.process.join(max(0.0, deadline - time.monotonic()))
+            if process.process.exitcode is None:
+                process.process.kill()
+                process.process.join()
+
+
+@contextlib.contextmanager
+def _stopped_by_signals() -> Iterator[None]:
+    """SIGINT, SIGTERM and SIGHUP unwind everything inside, once: what is being undone is not interrupted again."""
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        for number in numbers:
+            signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, stop) for number in numbers}
+    try:
+        with contextlib.suppress(KeyboardInterrupt):
+            yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+# --- the first words ---
+
+
+@contextlib.contextmanager
+def _welcoming(settings: Settings, *, demo: bool) -> Iterator[None]:
+    """Says where the server is as soon as it answers, from a thread beside it."""
+    over = threading.Event()
+
+    def wait_and_say() -> None:
+        deadline = time.monotonic() + READY_TIMEOUT_S
+        while not over.wait(_POLL_S) and time.monotonic() < deadline:
+            if _is_ready(settings):
+                say_welcome(settings, demo=demo)
+                return
+
+    threading.Thread(target=wait_and_say, name="welcome", daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
+
+
+def _is_ready(settings: Settings) -> bool:
+    connection = http.client.HTTPConnection(settings.host, settings.port, timeout=READY_TIMEOUT_S)
+    with contextlib.closing(connection), contextlib.suppress(OSError, http.client.HTTPException):
+        connection.request("GET", "/health/ready")
+        return connection.getresponse().status == 200
+    return False

@@ -1,0 +1,45 @@
+"""What the terminal says when the server is up: where it is, and what to try."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from phb_fhir.data import data_path
+
+if TYPE_CHECKING:
+    from phb_fhir.settings import Settings
+
+FHIR_JSON = "Content-Type: application/fhir+json"
+
+
+def say_welcome(settings: Settings, *, demo: bool) -> None:
+    """Prints the base URL and lines that can be pasted into another terminal as they are."""
+    console = Console(highlight=False)
+    console.print(f"\n[bold]FHIR R4 API[/bold] at [bold cyan]{settings.api_url}[/bold cyan]")
+    if settings.open:
+        console.print("[yellow]It asks nobody who they are (--open), so it answers this machine alone.[/yellow]")
+    console.print("\nTry in another terminal:")
+    for line in curl_lines(settings.api_url, demo=demo):
+        console.print(f"  {line}", markup=False, soft_wrap=True)
+    console.print("\nCtrl-C stops the server.\n")
+
+
+def curl_lines(base: str, *, demo: bool) -> list[str]:
+    """Commands to try against the API at `base`; with the examples: read a budget, search it, buy something."""
+    if not demo:
+        return [f"curl {base}/metadata"]
+    purchase = shlex.quote(f"@{_near(data_path('examples') / 'requests' / 'purchase.json')}")
+    return [
+        f"curl {base}/Account/jill-budget",
+        f"curl '{base}/ChargeItem?account=Account/jill-budget'",
+        f"curl -X POST {base}/ChargeItem -H '{FHIR_JSON}' -d {purchase}",
+    ]
+
+
+def _near(path: Path) -> Path:
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path

@@ -1,0 +1,1 @@
+"""What this server believes about FHIR: read once, then frozen."""

@@ -1,0 +1,1 @@
+"""FHIR as plain JSON: small pure functions, no I/O."""

@@ -1,0 +1,80 @@
+"""FHIR dates as half-open periods of UTC, and HTTP's dates.
+
+A FHIR date, dateTime or instant is a period as wide as its precision (R4 §3.1.1.4.7): `2026-03` runs from the first
+instant of March up to, not including, the first of April. A date without a time zone is taken as UTC.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime, parsedate_to_datetime
+
+_DATE = re.compile(
+    r"(?P<year>\d{4})(?:-(?P<month>\d\d)(?:-(?P<day>\d\d)"
+    r"(?:T(?P<hour>\d\d):(?P<minute>\d\d)(?::(?P<second>\d\d)(?P<fraction>\.\d{1,9})?)?(?P<zone>Z|[+-]\d\d:\d\d)?)?)?)?"
+)
+
+
+def period_of(text: str) -> tuple[datetime, datetime]:
+    """The period [start, end) that a FHIR date, dateTime or instant stands for. Raises ValueError if it is none."""
+    found = _DATE.fullmatch(text)
+    if not found:
+        raise ValueError(text)
+    if found["day"] is None:
+        return _year_or_month(int(found["year"]), found["month"])
+    start = datetime(
+        int(found["year"]), int(found["month"]), int(found["day"]), int(found["hour"] or 0), int(found["minute"] or 0),
+        int(found["second"] or 0), tzinfo=UTC,
+    ) - _offset(found["zone"])  # fmt: skip
+    if found["fraction"]:
+        digits = found["fraction"][1:]
+        start += timedelta(microseconds=int(digits[:6].ljust(6, "0")))
+        return start, start + timedelta(microseconds=10 ** max(0, 6 - len(digits)))
+    return start, start + _width(found["hour"], found["second"])
+
+
+def _year_or_month(year: int, month: str | None) -> tuple[datetime, datetime]:
+    if month is None:
+        return datetime(year, 1, 1, tzinfo=UTC), datetime(year + 1, 1, 1, tzinfo=UTC)
+    start = datetime(year, int(month), 1, tzinfo=UTC)
+    end = datetime(year + start.month // 12, start.month % 12 + 1, 1, tzinfo=UTC)
+    return start, end
+
+
+def _width(hour: str | None, second: str | None) -> timedelta:
+    if hour is None:
+        return timedelta(days=1)
+    return timedelta(minutes=1) if second is None else timedelta(seconds=1)
+
+
+def _offset(zone: str | None) -> timedelta:
+    if zone is None or zone == "Z":
+        return timedelta()
+    hours, minutes = int(zone[1:3]), int(zone[4:6])
+    if hours > 14 or minutes > 59:
+        raise ValueError(zone)
+    return (1 if zone[0] == "+" else -1) * timedelta(hours=hours, minutes=minutes)
+
+
+def instant_text(at: datetime) -> str:
+    """A FHIR instant to the millisecond, in UTC: what MongoDB keeps of a time, so what is said is what is stored."""
+    return f"{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03d}Z"
+
+
+def to_millisecond(at: datetime) -> datetime:
+    return at.replace(microsecond=at.microsecond // 1000 * 1000)
+
+
+def http_date(at: datetime) -> str:
+    """An HTTP date (RFC 9110 §5.6.7)."""
+    return format_datetime(at.replace(microsecond=0), usegmt=True)
+
+
+def parse_http_date(text: str) -> datetime | None:
+    """The instant an HTTP date names; None if it is none (a recipient must then ignore the header, RFC 9110 §13.1.3)."""
+    try:
+        at = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return at if at.tzinfo else at.replace(tzinfo=UTC)

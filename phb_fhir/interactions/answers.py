@@ -1,0 +1,65 @@
+"""Answers that several interactions give alike."""
+
+from __future__ import annotations
+
+from phb_fhir.change import Committed, Effect, Version
+from phb_fhir.interactions.context import Context
+from phb_fhir.interactions.request import Answer, FhirRequest
+from phb_fhir.interactions.subset import subset_json
+from phb_fhir.outcome import Issue, Kind, Refusal, Rejected, outcome_of, refuse
+
+_PRESENTATION = frozenset({"_format", "_pretty", "_summary", "_elements"})
+
+
+def check_parameters(request: FhirRequest) -> None:
+    """Raise Rejected (400) for any parameter that means nothing here; lenient handling leaves them out."""
+    unknown = [name for name, _ in request.parameters if name not in _PRESENTATION]
+    if unknown and request.handling == "strict":
+        raise Rejected(
+            Refusal.BAD_REQUEST,
+            *(Issue(Kind.NOT_SUPPORTED, f"The parameter '{name}' has no meaning on this request.") for name in unknown),
+        )
+
+
+def show(context: Context, request: FhirRequest, version: Version, status: int = 200) -> Answer:
+    """A resource as it stands, or as much of it as was asked for."""
+    if version.json is None:
+        text = f"{version.key} was deleted (version {version.number}); a PUT to the same address brings it back."
+        raise refuse(Refusal.GONE, Kind.DELETED, text)
+    return Answer(status, subset_json(version.json, request.subset, context.definitions), version)
+
+
+_WRITTEN = {
+    Effect.CREATED: (201, "created"),
+    Effect.UPDATED: (200, "updated"),
+    Effect.UNCHANGED: (200, "left as it was: nothing in it changed"),
+    Effect.MATCHED: (200, "there already, and was left as it is"),
+}
+
+
+def written(context: Context, request: FhirRequest, committed: Committed) -> Answer:
+    """The answer to a create, update or patch, as Prefer wants it (R4 §3.1.0.1.9)."""
+    version = committed.version
+    if version is None:
+        raise ValueError("a write that leaves something behind has a version")
+    status, said = _WRITTEN[committed.effect]
+    if request.returned == "minimal":
+        return Answer(status, None, version, located=True)
+    if request.returned == "OperationOutcome":
+        outcome = outcome_of([Issue(Kind.INFORMATIONAL, f"{version.key} was {said}.", severity="information")])
+        return Answer(status, None, version, located=True, outcome=outcome)
+    json = None if version.json is None else subset_json(version.json, request.subset, context.definitions)
+    return Answer(status, json, version, located=True)
+
+
+def deleted(request: FhirRequest, committed: Committed) -> Answer:
+    """The answer to a delete: 204, or 200 with words where they were asked for."""
+    if request.returned != "OperationOutcome":
+        return Answer(204, None, committed.version)
+    said = f"{committed.count} deleted." if committed.count else "There was nothing to delete."
+    return Answer(
+        200,
+        None,
+        committed.version,
+        outcome=outcome_of([Issue(Kind.INFORMATIONAL, said, severity="information")]),
+    )

@@ -1,0 +1,147 @@
+"""A Bundle posted to the base: a batch, whose entries are answered each on its own, or a transaction (R4 §3.1.0.11)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+from phb_fhir.change import Change
+from phb_fhir.fhir.codec import dumps
+from phb_fhir.fhir.dates import instant_text
+from phb_fhir.interactions.answers import check_parameters
+from phb_fhir.interactions.bundles import bundle_resource
+from phb_fhir.interactions.context import Context
+from phb_fhir.interactions.create import change_of_create
+from phb_fhir.interactions.delete import change_of_delete
+from phb_fhir.interactions.entries import PHASES, request_of
+from phb_fhir.interactions.patch import change_of_patch
+from phb_fhir.interactions.request import Answer, BundleAnswer, Entry, FhirRequest
+from phb_fhir.interactions.status import status_of, status_text
+from phb_fhir.interactions.transaction import Planned, run_transaction
+from phb_fhir.interactions.update import change_of_update
+from phb_fhir.interactions.validation import reject_errors, relocated
+from phb_fhir.outcome import Kind, Refusal, Rejected, outcome_of, refuse
+from phb_fhir.validation.validate import validate
+
+AT_ONCE_MAX = 16  # entries of a batch under way together
+
+
+class Routes(Protocol):
+    """The table of interactions, handed in because it also holds this one."""
+
+    def code_of(self, context: Context, request: FhirRequest) -> str: ...
+
+    def run(self, context: Context, request: FhirRequest) -> Awaitable[Answer]: ...
+
+
+CHANGES: dict[str, Callable[[Context, FhirRequest], Change]] = {
+    "create": change_of_create,
+    "update": change_of_update,
+    "patch": change_of_patch,
+    "delete": change_of_delete,
+}
+
+
+async def bundle(context: Context, request: FhirRequest, routes: Routes) -> Answer:
+    """Raises Rejected: 400 for a Bundle of another type, 413 for too many entries, and what a transaction raises."""
+    check_parameters(request)
+    entries = _entries(context, request.body)
+    if request.body["type"] == "batch":
+        answers = await _run_batch(context, request, entries, routes)
+        return Answer(200, bundle=BundleAnswer("batch-response", answers))
+    planned = [await _plan(context, request, index, entry, routes) for index, entry in enumerate(entries)]
+    done = await run_transaction(context, planned, routes.run)
+    return Answer(
+        200,
+        bundle=BundleAnswer("transaction-response", [response_entry(request.base, answer) for answer in done]),
+    )
+
+
+def _entries(context: Context, body: Any) -> list[dict[str, Any]]:
+    """The entries of a batch or transaction, once the Bundle around them is known to be sound."""
+    if (
+        not isinstance(body, dict)
+        or body.get("resourceType") != "Bundle"
+        or body.get("type") not in ("batch", "transaction")
+    ):
+        text = "What is posted to the base is a Bundle of type batch or transaction; to store a Bundle, post it to /Bundle."
+        raise refuse(Refusal.BAD_REQUEST, Kind.INVALID, text, "Bundle.type")
+    entries: Any = body.get("entry", [])
+    if isinstance(entries, list) and len(entries) > context.settings.bundle_entries_max:
+        text = (
+            f"The Bundle has {len(entries)} entries; at most {context.settings.bundle_entries_max} are taken at once."
+        )
+        raise refuse(Refusal.TOO_LARGE, Kind.TOO_LONG, text, "Bundle.entry")
+    # the resources are looked at one by one afterwards, so that each problem is told of its own entry
+    shell = {**body, "entry": [_shell(entry) for entry in entries]} if isinstance(entries, list) and entries else body
+    reject_errors(validate(shell, context.definitions))
+    return list(entries)
+
+
+def _shell(entry: Any) -> Any:
+    bare = {name: value for name, value in entry.items() if name != "resource"} if isinstance(entry, dict) else entry
+    return bare or entry
+
+
+async def _plan(context: Context, request: FhirRequest, index: int, entry: dict[str, Any], routes: Routes) -> Planned:
+    """An entry of a transaction as the change or the read it means. Raises Rejected, told of this entry."""
+    if index % 16 == 15:
+        await asyncio.sleep(0)  # a long Bundle lets others speak
+    place = f"Bundle.entry[{index}].request"
+    try:
+        asked = request_of(context, entry, request)
+        make = CHANGES.get(routes.code_of(context, asked))
+        place = f"Bundle.entry[{index}].resource"
+        return Planned(index, entry.get("fullUrl", ""), asked, make(context, asked) if make else None)
+    except Rejected as rejected:
+        raise relocated(rejected, place) from None
+
+
+async def _run_batch(
+    context: Context, request: FhirRequest, entries: list[dict[str, Any]], routes: Routes
+) -> list[Entry]:
+    """Each entry's answer, in their order; the work is done in FHIR's order of methods, several at once."""
+    answers: list[Entry] = [Entry()] * len(entries)
+    slots = asyncio.Semaphore(AT_ONCE_MAX)
+
+    async def answer(index: int) -> None:
+        async with slots:
+            answers[index] = await _answer_alone(context, request, entries[index], routes)
+
+    for phase in (*PHASES, None):
+        wanted = [index for index, entry in enumerate(entries) if _phase(entry) == phase]
+        async with asyncio.TaskGroup() as group:
+            for index in wanted:
+                group.create_task(answer(index))
+    return answers
+
+
+def _phase(entry: dict[str, Any]) -> frozenset[str] | None:
+    method = entry.get("request", {}).get("method")
+    return next((phase for phase in PHASES if method in phase), None)
+
+
+async def _answer_alone(context: Context, request: FhirRequest, entry: dict[str, Any], routes: Routes) -> Entry:
+    try:
+        return response_entry(request.base, await routes.run(context, request_of(context, entry, request)))
+    except Rejected as rejected:
+        response = {"status": status_text(status_of(rejected)), "outcome": outcome_of(rejected.issues)}
+        return Entry(response=response)
+
+
+def response_entry(base: str, answer: Answer) -> Entry:
+    """An answer as the entry of a response Bundle."""
+    response: dict[str, Any] = {"status": status_text(answer.status)}
+    version = answer.version
+    if version is not None:
+        if answer.located:
+            response["location"] = f"{base}/{version.key}/_history/{version.number}"
+        response["etag"] = f'W/"{version.number}"'
+        response["lastModified"] = instant_text(version.at)
+    if answer.outcome is not None:
+        response["outcome"] = answer.outcome
+    if answer.bundle is not None:
+        return Entry(resource=dumps(bundle_resource(answer.bundle)), response=response)
+    full_url = f"{base}/{version.key}" if version is not None and answer.resource is not None else ""
+    return Entry(full_url, answer.resource, response=response)

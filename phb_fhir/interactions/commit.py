@@ -1,0 +1,264 @@
+"""The one way anything is written.
+
+`commit` takes one change, `commit_all` several that belong together; both end in `write_all`, which reads what is current,
+decides each change over a view of the writes still pending, and stores the lot in one transaction. Deciding is pure, so
+MongoDB may ask for the whole thing to be done again. A conditional change first locks the names it could be confused
+under: two of them that might match each other's outcome run one after the other, whichever processes they are in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from phb_fhir.change import Change, Committed, Create, Criteria, Delete, Effect, Patch, Put, Version
+from phb_fhir.fhir.codec import Resource, canonical, dumps, loads
+from phb_fhir.fhir.dates import instant_text, to_millisecond
+from phb_fhir.interactions.context import Context
+from phb_fhir.interactions.subset import STORED_DEPTH_MAX
+from phb_fhir.interactions.validation import check_resource
+from phb_fhir.outcome import Kind, Refusal, refuse
+from phb_fhir.query import AllOf, AnyOf, Node, Token
+from phb_fhir.search.index import token_entries
+from phb_fhir.search.kinds.token import entry_wanted
+from phb_fhir.store.store import Transaction, Write
+
+
+async def commit(context: Context, change: Change) -> Committed:
+    """Write one change. Raises Rejected when a precondition, a rule or the database says no; then nothing was written."""
+    if isinstance(change, Create) and change.unless is None:
+        return await _insert(context, change)
+    if isinstance(change, Put) and change.where is None and not change.if_match:
+        current = await context.store.read(change.type, change.id)
+        if current is None:
+            made = await _insert_at(context, change)
+            if made is not None:
+                return made
+    return (await commit_all(context, [change]))[0]
+
+
+async def commit_all(context: Context, changes: Sequence[Change]) -> list[Committed]:
+    """Write these changes together, or none of them."""
+
+    async def work(transaction: Transaction) -> list[Committed]:
+        await transaction.lock(lock_names(context, changes))
+        settled = [await settle(transaction, change) for change in changes]
+        return await write_all(context, transaction, settled)
+
+    return await context.store.transaction(work, contended=contended_names(context, changes))
+
+
+def contended_names(context: Context, changes: Sequence[Change]) -> set[str]:
+    """What these changes are likely to meet others over: the resources they name and the conditions they state."""
+    return {f"{change.type}/{change.id}" for change in changes if change.id} | lock_names(context, changes)
+
+
+def lock_names(context: Context, changes: Sequence[Change]) -> set[str]:
+    """The names under which conditional changes could meet: their criteria, and the tokens of what they would write."""
+    names: set[str] = set()
+    for change in changes:
+        criteria = change.unless if isinstance(change, Create) else change.where
+        if criteria is None:
+            continue
+        names.add(f"{change.type}?{criteria.text}")
+        names |= {f"{change.type} {entry}" for entry in _tokens_asked(criteria.query.where)}
+        if isinstance(change, Create | Put):
+            names |= {f"{change.type} {entry}" for entry in token_entries(change.resource, context.definitions)}
+    return names
+
+
+def _tokens_asked(node: Node) -> set[str]:
+    match node:
+        case AllOf(parts) | AnyOf(parts):
+            return {entry for part in parts for entry in _tokens_asked(part)}
+        case Token():
+            return {entry_wanted(node)[0]}
+    return set()
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A change whose target is known. `matched` is the resource that a conditional create found instead of making one."""
+
+    change: Change | None
+    matched: Version | None = None
+    more: tuple[Delete, ...] = ()
+
+
+async def settle(transaction: Transaction, change: Change, gone: Collection[str] = ()) -> Settled:
+    """Find the target of a conditional change (R4 §3.1.0.4.3, §3.1.0.6, §3.1.0.7.1, §3.1.0.8.1).
+
+    `gone` are keys that an earlier entry of the same transaction deletes. Raises Rejected: 412 for several matches.
+    """
+    criteria = change.unless if isinstance(change, Create) else change.where
+    if criteria is None:
+        return Settled(change)
+    most = change.count_max if isinstance(change, Delete) else 1
+    stored = await transaction.search(criteria.query, after="", count=most + 1 + len(gone))
+    found = [version for version in stored if version.key not in gone]
+    if len(found) > most:
+        raise _too_many(change.type, criteria, most)
+    match change:
+        case Create():
+            return Settled(None, found[0]) if found else Settled(replace(change, unless=None))
+        case Put():
+            return Settled(await _settle_put(transaction, change, criteria, found))
+        case Patch():
+            if not found:
+                raise refuse(Refusal.NOT_FOUND, Kind.NOT_FOUND, f"No {change.type} matches {criteria.text}.")
+            return Settled(replace(change, id=found[0].id, where=None))
+        case Delete():
+            one_each = tuple(replace(change, id=version.id, where=None) for version in found)
+            return Settled(one_each[0], more=one_each[1:]) if one_each else Settled(None)
+
+
+async def _settle_put(transaction: Transaction, change: Put, criteria: Criteria, found: Sequence[Version]) -> Put:
+    if found:
+        if change.id and change.id != found[0].id:
+            text = f"{criteria.text} matches {found[0].key}, but the body's id is '{change.id}'; leave it out or make them agree."
+            raise refuse(Refusal.BAD_REQUEST, Kind.INVALID, text, f"{change.type}.id")
+        return replace(change, id=found[0].id, where=None)
+    if change.id:
+        there = await transaction.read(change.type, change.id)
+        if there is not None and not there.is_deleted:
+            text = f"Nothing matches {criteria.text}, and {there.key}, which the body names, is another resource."
+            raise refuse(Refusal.CONFLICT, Kind.CONFLICT, text, f"{change.type}.id")
+    return replace(change, id=change.id or change.fresh_id, where=None)
+
+
+async def write_all(context: Context, transaction: Transaction, settled: Sequence[Settled]) -> list[Committed]:
+    """Decide every change over what is current and what the others before it would leave, then store all of it."""
+    changes = [change for one in settled for change in (one.change, *one.more) if change is not None]
+    view = await transaction.read_all({f"{change.type}/{change.id}" for change in changes})
+    now = to_millisecond(context.now())
+    writes: list[Write] = []
+    answers: list[Committed] = []
+    for one in settled:
+        decided = [
+            _decide(context, change, view, now, writes) for change in (one.change, *one.more) if change is not None
+        ]
+        answers.append(_answer(one, decided))
+    await transaction.write(writes)
+    return answers
+
+
+def _answer(one: Settled, decided: list[Committed]) -> Committed:
+    if one.matched is not None:
+        return Committed(Effect.MATCHED, one.matched)
+    if not decided:
+        return Committed(Effect.ABSENT, None, 0)
+    gone = sum(each.effect is Effect.DELETED for each in decided)
+    return replace(decided[0], count=gone) if one.more else decided[0]
+
+
+def _decide(
+    context: Context, change: Change, view: dict[str, Version], now: datetime, writes: list[Write]
+) -> Committed:
+    key = f"{change.type}/{change.id}"
+    current = view.get(key)
+    check_preconditions(change, current, context.settings.versioned_update)
+    content = _next_content(context, change, current)
+    if content is None:
+        if current is None or current.is_deleted:
+            return Committed(Effect.ABSENT, current, 0)
+    elif current is not None and current.json is not None and _same(current, content):
+        return Committed(Effect.UNCHANGED, current)
+    after = next_version(change, current, content, now)
+    writes.append(Write(current, after, token_entries(content, context.definitions) if content else ()))
+    view[key] = after
+    if content is None:
+        return Committed(Effect.DELETED, after)
+    return Committed(Effect.CREATED if current is None or current.is_deleted else Effect.UPDATED, after)
+
+
+def check_preconditions(change: Change, current: Version | None, versioned: Sequence[str]) -> None:
+    """Raise Rejected (412) unless what is current is what the client said it would be (R4 §3.1.0.5)."""
+    if isinstance(change, Create):
+        if current is not None:
+            raise refuse(Refusal.CONFLICT, Kind.DUPLICATE, f"The id {change.id} is taken.")
+        return
+    exists = current is not None and not current.is_deleted
+    if change.if_match is not None and not change.if_match.holds_for(current):
+        stands = f"its version is {current.number}" if exists and current else "there is no such resource"
+        text = f"{change.type}/{change.id} is not at the version that If-Match names: {stands}. Read it again and repeat your change."
+        raise refuse(Refusal.PRECONDITION_FAILED, Kind.CONFLICT, text)
+    if isinstance(change, Put) and change.if_none_match is not None and change.if_none_match.holds_for(current):
+        raise refuse(
+            Refusal.PRECONDITION_FAILED,
+            Kind.DUPLICATE,
+            f"{change.type}/{change.id} exists, and If-None-Match says it must not.",
+        )
+    if isinstance(change, Put | Patch) and exists and change.if_match is None and change.type in versioned:
+        text = (
+            f'An update of {change.type} must name the version it changes: send If-Match: W/"…" with the ETag you read.'
+        )
+        raise refuse(Refusal.PRECONDITION_FAILED, Kind.REQUIRED, text)
+
+
+def _next_content(context: Context, change: Change, current: Version | None) -> Resource | None:
+    match change:
+        case Create() | Put():
+            return change.resource
+        case Delete():
+            return None
+        case Patch():
+            return _patched(context, change, current)
+
+
+def _patched(context: Context, change: Patch, current: Version | None) -> Resource:
+    if current is None:
+        raise refuse(Refusal.NOT_FOUND, Kind.NOT_FOUND, f"There is no {change.type}/{change.id}.")
+    if current.json is None:
+        raise refuse(Refusal.GONE, Kind.DELETED, f"{current.key} was deleted; a PUT brings it back.")
+    patched = change.apply(loads(current.json, depth_max=STORED_DEPTH_MAX))
+    check_resource(context, patched, change.type)
+    return patched
+
+
+def _same(current: Version, content: Resource) -> bool:
+    """Whether `content` is what stands already, but for the version and time that only the server sets."""
+    if current.json is None:
+        return False
+    stands = loads(current.json, depth_max=STORED_DEPTH_MAX)
+    return canonical(stands) == canonical(_stamped(content, current.id, current.number, current.at))
+
+
+def next_version(change: Change, current: Version | None, content: Resource | None, now: datetime) -> Version:
+    """The version that follows `current`: its number one higher, its time later by at least a millisecond."""
+    number = current.number + 1 if current else 1
+    at = max(now, current.at + timedelta(milliseconds=1)) if current else now
+    method = {Create: "POST", Put: "PUT", Patch: "PATCH", Delete: "DELETE"}[type(change)]
+    json = None if content is None else dumps(_stamped(content, change.id, number, at))
+    return Version(change.type, change.id, number, at, method, json)  # type: ignore[arg-type]
+
+
+def _stamped(resource: Resource, id_: str, number: int, at: datetime) -> Resource:
+    """The resource with the id, version and time under which it is stored; everything else where it was."""
+    given = resource.get("meta", {})
+    meta = {"versionId": str(number), "lastUpdated": instant_text(at)}
+    made = (
+        resource if "id" in resource and "meta" in resource else {"resourceType": "", "id": "", "meta": {}, **resource}
+    )
+    return {**made, "id": id_, "meta": {**(given if "versionId" in given else meta), **given, **meta}}
+
+
+async def _insert(context: Context, change: Create) -> Committed:
+    now = to_millisecond(context.now())
+    version = next_version(change, None, change.resource, now)
+    if not await context.store.insert(version, token_entries(change.resource, context.definitions)):
+        raise refuse(Refusal.CONFLICT, Kind.DUPLICATE, f"The id {change.id} is taken.")
+    return Committed(Effect.CREATED, version)
+
+
+async def _insert_at(context: Context, change: Put) -> Committed | None:
+    """Store an update that creates, when nobody else does so first."""
+    check_preconditions(change, None, context.settings.versioned_update)
+    version = next_version(change, None, change.resource, to_millisecond(context.now()))
+    stored = await context.store.insert(version, token_entries(change.resource, context.definitions))
+    return Committed(Effect.CREATED, version) if stored else None
+
+
+def _too_many(type_: str, criteria: Criteria, most: int) -> Exception:
+    text = f"{criteria.text} matches more than {'one' if most == 1 else most} {type_}; nothing was changed."
+    return refuse(Refusal.PRECONDITION_FAILED, Kind.MULTIPLE_MATCHES, text)

@@ -1,0 +1,97 @@
+"""The entries of a batch or transaction, read: each becomes the request it stands for (R4 §3.1.0.11.2)."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from phb_fhir.fhir.codec import loads
+from phb_fhir.interactions.context import Context
+from phb_fhir.interactions.request import FhirRequest, Headers
+from phb_fhir.interactions.subset import parse_subset
+from phb_fhir.outcome import Kind, Refusal, refuse
+
+# what is written is written in this order, whatever order it came in (R4 §3.1.0.11.2)
+PHASES: tuple[frozenset[str], ...] = (
+    frozenset({"DELETE"}),
+    frozenset({"POST"}),
+    frozenset({"PUT", "PATCH"}),
+    frozenset({"GET", "HEAD"}),
+)
+
+
+def request_of(context: Context, entry: dict[str, Any], parent: FhirRequest) -> FhirRequest:
+    """The request in `Bundle.entry.request`. Raises Rejected (400) for one that cannot be read."""
+    asked = entry.get("request")
+    if (
+        not isinstance(asked, dict)
+        or asked.get("method") not in frozenset().union(*PHASES)
+        or not isinstance(asked.get("url"), str)
+    ):
+        raise refuse(
+            Refusal.BAD_REQUEST,
+            Kind.REQUIRED,
+            "An entry needs a request with a method and a url.",
+            "Entry.request",
+        )
+    segments, parameters = _address(asked["url"], parent.base)
+    method = "GET" if asked["method"] == "HEAD" else asked["method"]
+    return FhirRequest(
+        method,
+        segments,
+        parameters,
+        Headers(
+            if_match=_text(asked, "ifMatch"),
+            if_none_match=_text(asked, "ifNoneMatch"),
+            if_modified_since=_text(asked, "ifModifiedSince"),
+            if_none_exist=_text(asked, "ifNoneExist"),
+        ),
+        _body(context, method, entry.get("resource")),
+        parent.base,
+        parent.handling,
+        parent.returned or "minimal",
+        parse_subset(parameters),
+    )
+
+
+def _address(url: str, base: str) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
+    relative = url.removeprefix(base).lstrip("/") if url.startswith(base) else url.lstrip("/")
+    parts = urlsplit(relative)
+    if parts.scheme or parts.netloc:
+        raise refuse(
+            Refusal.BAD_REQUEST,
+            Kind.VALUE,
+            f"{url} is not an address of this server ({base}).",
+            "Entry.request.url",
+        )
+    segments = tuple(unquote(segment) for segment in parts.path.split("/") if segment)
+    return segments, tuple(parse_qsl(parts.query, keep_blank_values=True))
+
+
+def _text(asked: dict[str, Any], name: str) -> str:
+    value = asked.get(name, "")
+    return value if isinstance(value, str) else ""
+
+
+def _body(context: Context, method: str, resource: Any) -> Any:
+    if method in ("POST", "PUT", "PATCH") and not isinstance(resource, dict):
+        raise refuse(Refusal.BAD_REQUEST, Kind.REQUIRED, f"A {method} entry needs a resource.", "Entry.resource")
+    if method == "PATCH" and resource.get("resourceType") == "Binary":
+        return _json_patch(context, resource)
+    return resource
+
+
+def _json_patch(context: Context, binary: dict[str, Any]) -> Any:
+    """A JSON Patch inside a Bundle travels as a Binary (R4 §3.1.0.6.1)."""
+    if binary.get("contentType") != "application/json-patch+json":
+        text = "A patch in a Bundle is Parameters, or a Binary of application/json-patch+json."
+        raise refuse(Refusal.BAD_REQUEST, Kind.VALUE, text, "Entry.resource.contentType")
+    try:
+        data = base64.b64decode(binary.get("data", ""), validate=True)
+    except (binascii.Error, TypeError, ValueError):
+        raise refuse(
+            Refusal.BAD_REQUEST, Kind.VALUE, "The Binary's data is not base64.", "Entry.resource.data"
+        ) from None
+    return loads(data, depth_max=context.settings.depth_max)

@@ -1,0 +1,41 @@
+"""patch and conditional patch (R4 §3.1.0.6): JSON Patch, or FHIRPath Patch as Parameters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from phb_fhir.change import Patch
+from phb_fhir.fhir.codec import Resource
+from phb_fhir.fhir.patch import apply_fhirpath_patch, apply_json_patch
+from phb_fhir.interactions.answers import check_parameters, written
+from phb_fhir.interactions.commit import commit
+from phb_fhir.interactions.context import Context
+from phb_fhir.interactions.preconditions import criteria_of, parse_condition
+from phb_fhir.interactions.request import Answer, FhirRequest
+from phb_fhir.interactions.validation import check_resource
+
+
+async def patch(context: Context, request: FhirRequest) -> Answer:
+    """Raises Rejected: 400 or 422 for the patch or what it would make, 404, 410, 412 for what stands there."""
+    if request.id:
+        check_parameters(request)
+    return written(context, request, await commit(context, change_of_patch(context, request)))
+
+
+def change_of_patch(context: Context, request: FhirRequest) -> Patch:
+    """The change that `PATCH Type/id` or `PATCH Type?criteria` asks for. A list is a JSON Patch, a resource Parameters."""
+    body = request.body
+    if isinstance(body, dict):
+        check_resource(context, body, "Parameters")
+    if_match = parse_condition(request.headers.if_match, "If-Match")
+    where = None if request.id else criteria_of(context, request)
+    return Patch(request.type, request.id, _application(context, body), if_match, where)
+
+
+def _application(context: Context, body: Any) -> Any:
+    def apply(resource: Resource) -> Resource:
+        if isinstance(body, dict):
+            return apply_fhirpath_patch(resource, body, context.definitions)
+        return apply_json_patch(resource, body)
+
+    return apply

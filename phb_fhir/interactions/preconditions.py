@@ -1,0 +1,68 @@
+"""The conditional headers, read (RFC 9110 §13.1; FHIR R4 §3.1.0.5, §3.1.0.2)."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from urllib.parse import parse_qsl
+
+from phb_fhir.change import Condition, Criteria, Version
+from phb_fhir.fhir.dates import parse_http_date
+from phb_fhir.interactions.context import Context
+from phb_fhir.interactions.request import FhirRequest, Headers
+from phb_fhir.outcome import Kind, Refusal, refuse
+from phb_fhir.search.parse import parse_criteria
+
+_TAG = re.compile(r'\s*(?:W/)?"([^"]*)"\s*')
+
+
+def parse_condition(header: str, name: str) -> Condition | None:
+    """`W/"3"`, `"3"`, a list of them, or `*`. None when the header was not sent; Rejected (400) when it is malformed."""
+    if not header:
+        return None
+    if header.strip() == "*":
+        return Condition(None)
+    numbers = set()
+    for tag in header.split(","):
+        found = _TAG.fullmatch(tag)
+        if not found:
+            raise refuse(
+                Refusal.BAD_REQUEST,
+                Kind.INVALID,
+                f'{name}: {header} is not an ETag; write it as it was given, such as W/"3".',
+            )
+        # an ETag that is no version number is none of ours, and matches nothing
+        numbers.add(int(found[1]) if found[1].isascii() and found[1].isdigit() and len(found[1]) < 19 else -1)
+    return Condition(frozenset(numbers))
+
+
+def is_not_modified(headers: Headers, version: Version) -> bool:
+    """Whether a read may answer 304. If-None-Match, where sent, decides alone (RFC 9110 §13.1.3)."""
+    if headers.if_none_match:
+        condition = parse_condition(headers.if_none_match, "If-None-Match")
+        return condition is not None and condition.holds_for(version)
+    if headers.if_modified_since:
+        since = parse_http_date(headers.if_modified_since)
+        return since is not None and _to_second(version.at) <= since
+    return False
+
+
+def _to_second(at: datetime) -> datetime:
+    return at.replace(microsecond=0)
+
+
+def criteria_of(context: Context, request: FhirRequest) -> Criteria:
+    """The criteria in the query of a conditional update, patch or delete."""
+    return _criteria(context, request.type, request.parameters)
+
+
+def criteria_in(context: Context, type_: str, text: str) -> Criteria:
+    """The criteria of an If-None-Exist header or a conditional reference: `identifier=a|b`, with or without `Type?`."""
+    query = text.partition("?")[2] if "?" in text else text
+    return _criteria(context, type_, tuple(parse_qsl(query, keep_blank_values=True)))
+
+
+def _criteria(context: Context, type_: str, parameters: tuple[tuple[str, str], ...]) -> Criteria:
+    allowed = context.capability.parameters.get(type_, frozenset())
+    query = parse_criteria(type_, parameters, allowed)
+    return Criteria(query, "&".join(f"{name}={value}" for name, value in sorted(parameters)))

@@ -1,0 +1,100 @@
+"""A FHIR request and its answer, with no connection in them, so that a Bundle's entry is the same thing as a request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from phb_fhir.change import Version
+from phb_fhir.fhir.codec import Resource
+
+Handling = Literal["strict", "lenient"]
+Returned = Literal["", "minimal", "representation", "OperationOutcome"]
+
+
+@dataclass(frozen=True, slots=True)
+class Subset:
+    """How much of each resource is wanted: `_summary` (R4 §3.1.1.5.8) and `_elements` (§3.1.1.5.9)."""
+
+    summary: Literal["", "true", "text", "data", "count"] = ""
+    elements: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.summary or self.elements)
+
+
+WHOLE = Subset()
+
+
+@dataclass(frozen=True, slots=True)
+class Headers:
+    """The conditional headers, as sent; a Bundle entry's request has the same ones under other names."""
+
+    if_match: str = ""
+    if_none_match: str = ""
+    if_modified_since: str = ""
+    if_none_exist: str = ""
+
+
+NO_HEADERS = Headers()
+
+
+@dataclass(frozen=True, slots=True)
+class FhirRequest:
+    """One interaction asked for. `segments` is the path below the base; `parameters` the decoded query, in order.
+
+    `body` is a resource, or for a JSON Patch the list of its operations. `base` is the server's own address, as the
+    client knows it, without a slash at the end.
+    """
+
+    method: str
+    segments: tuple[str, ...]
+    parameters: tuple[tuple[str, str], ...] = ()
+    headers: Headers = NO_HEADERS
+    body: Any = None
+    base: str = ""
+    handling: Handling = "strict"
+    returned: Returned = ""
+    subset: Subset = WHOLE
+
+    @property
+    def type(self) -> str:
+        return self.segments[0] if self.segments else ""
+
+    @property
+    def id(self) -> str:
+        return self.segments[1] if len(self.segments) > 1 else ""
+
+    def with_body(self, body: Any) -> FhirRequest:
+        return replace(self, body=body)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One row of an answered Bundle. `resource` is JSON text already."""
+
+    full_url: str = ""
+    resource: bytes | None = None
+    search_mode: Literal["", "match", "include", "outcome"] = ""
+    request: dict[str, str] = field(default_factory=dict)
+    response: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class BundleAnswer:
+    type: Literal["searchset", "history", "transaction-response", "batch-response"]
+    entries: list[Entry]
+    total: int | None = None
+    links: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What to say. `resource` is JSON text; `version` gives ETag, Last-Modified and (with `located`) Location."""
+
+    status: int
+    resource: bytes | None = None
+    version: Version | None = None
+    located: bool = False
+    bundle: BundleAnswer | None = None
+    outcome: Resource | None = None

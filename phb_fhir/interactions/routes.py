@@ -1,0 +1,125 @@
+"""Which interaction a method and a path ask for (R4 §3.1.0): the whole REST surface, as one table.
+
+A row exists because FHIR defines it; it answers because the capability statement promises it for that type.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from phb_fhir.interactions.batch import bundle
+from phb_fhir.interactions.capabilities import capabilities
+from phb_fhir.interactions.context import Context
+from phb_fhir.interactions.create import create
+from phb_fhir.interactions.delete import delete
+from phb_fhir.interactions.history import history
+from phb_fhir.interactions.patch import patch
+from phb_fhir.interactions.read import read
+from phb_fhir.interactions.request import Answer, FhirRequest
+from phb_fhir.interactions.search_type import search
+from phb_fhir.interactions.update import update
+from phb_fhir.interactions.vread import vread
+from phb_fhir.outcome import Kind, Refusal, refuse
+
+Interaction = Callable[[Context, FhirRequest], Awaitable[Answer]]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """`code` is the interaction's name in a CapabilityStatement, "" for what is always there; `name` is for logs."""
+
+    code: str
+    run: Interaction
+    name: str = ""
+
+
+ROUTES: dict[tuple[str, str], Route] = {
+    ("GET", "metadata"): Route("", capabilities, "capabilities"),
+    ("GET", "type/id"): Route("read", read),
+    ("GET", "type/id/_history/version"): Route("vread", vread),
+    ("GET", "type/id/_history"): Route("history-instance", history),
+    ("GET", "type/_history"): Route("history-type", history),
+    ("GET", "_history"): Route("history-system", history),
+    ("GET", "type"): Route("search-type", search),
+    ("POST", "type/_search"): Route("search-type", search),
+    ("GET", ""): Route("search-system", search),
+    ("POST", "_search"): Route("search-system", search),
+    ("POST", "type"): Route("create", create),
+    ("PUT", "type/id"): Route("update", update),
+    ("PUT", "type"): Route("update", update),
+    ("PATCH", "type/id"): Route("patch", patch),
+    ("PATCH", "type"): Route("patch", patch),
+    ("DELETE", "type/id"): Route("delete", delete),
+    ("DELETE", "type"): Route("delete", delete),
+    ("POST", ""): Route("", lambda context, request: bundle(context, request, _Routes()), "bundle"),
+}
+
+_METHODS = {shape: tuple(m for m, s in ROUTES if s == shape) for _, shape in ROUTES}
+
+
+def shape_of(segments: tuple[str, ...]) -> str:
+    """The row of the table that a path belongs to; "?" for none."""
+    match segments:
+        case () | ("metadata",) | ("_history",) | ("_search",):
+            return "".join(segments)
+        case (_,):
+            return "type"
+        case (_, "_history" | "_search" as last):
+            return f"type/{last}"
+        case (_, _):
+            return "type/id"
+        case (_, _, "_history"):
+            return "type/id/_history"
+        case (_, _, "_history", _):
+            return "type/id/_history/version"
+    return "?"
+
+
+def route_of(context: Context, method: str, segments: tuple[str, ...]) -> Route:
+    """The interaction to run. Raises Rejected: 404 for an address that is none of ours, 405 for what it cannot do."""
+    shape = shape_of(segments)
+    if segments and shape.startswith("type") and segments[0] not in context.capability.types:
+        raise refuse(Refusal.NOT_FOUND, Kind.NOT_SUPPORTED, _no_type(segments[0], context.capability.types))
+    if shape == "?" or any(segment.startswith("$") for segment in segments):
+        raise refuse(Refusal.NOT_FOUND, Kind.NOT_SUPPORTED, f"Nothing is served at /{'/'.join(segments)}.")
+    route = ROUTES.get((method, shape))
+    type_ = segments[0] if shape.startswith("type") else ""
+    if route is None or (route.code and not context.capability.promises(type_, route.code)):
+        can = ", ".join(methods_at(segments)) or "nothing"
+        raise refuse(
+            Refusal.METHOD_NOT_ALLOWED,
+            Kind.NOT_SUPPORTED,
+            f"{method} is not served at /{'/'.join(segments)}; {can} is.",
+        )
+    return route
+
+
+async def run(context: Context, request: FhirRequest) -> Answer:
+    """Answer one request, or raise Rejected. The way in for HTTP and for every entry of a Bundle."""
+    return await route_of(context, request.method, request.segments).run(context, request)
+
+
+class _Routes:
+    """The table, as the Bundle interaction needs it: without the Bundle itself, which does not nest."""
+
+    def code_of(self, context: Context, request: FhirRequest) -> str:
+        if not request.segments and request.method == "POST":
+            raise refuse(Refusal.BAD_REQUEST, Kind.INVALID, "A batch or transaction does not stand inside another.")
+        return route_of(context, request.method, request.segments).code
+
+    async def run(self, context: Context, request: FhirRequest) -> Answer:
+        self.code_of(context, request)
+        return await run(context, request)
+
+
+def methods_at(segments: tuple[str, ...]) -> tuple[str, ...]:
+    """The methods an address answers, for Allow; HEAD goes where GET goes."""
+    methods = _METHODS.get(shape_of(segments), ())
+    return (*methods, "HEAD", "OPTIONS") if "GET" in methods else (*methods, "OPTIONS")
+
+
+def _no_type(name: str, types: frozenset[str]) -> str:
+    near = get_close_matches(name, types, n=1)
+    return f"'{name}' is not a resource type of FHIR R4." + (f" Did you mean '{near[0]}'?" if near else "")

@@ -1,0 +1,107 @@
+"""`_summary` and `_elements`: less of a resource, marked as such.
+
+A subset carries the tag SUBSETTED (R4 §3.1.1.5.8), so that nobody writes it back over the whole, and always the elements
+that a resource cannot do without.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from phb_fhir.definitions.load import Definitions, TypeDef
+from phb_fhir.fhir.codec import Resource, dumps, loads
+from phb_fhir.interactions.request import WHOLE, Subset
+from phb_fhir.outcome import Kind, Refusal, refuse
+
+SUBSETTED = {
+    "system": "http://terminology.hl7.org/CodeSystem/v3-ObservationValue",
+    "code": "SUBSETTED",
+    "display": "subsetted",
+}
+_ALWAYS = frozenset({"resourceType", "id", "meta"})
+_NARRATIVE = frozenset({"text"})
+STORED_DEPTH_MAX = 900  # what was stored was measured when it came in
+
+
+_SUMMARIES = ("true", "text", "data", "count", "false")
+
+
+def parse_subset(parameters: tuple[tuple[str, str], ...]) -> Subset:
+    """What `_summary` and `_elements` ask for. Raises Rejected (400) for a summary that R4 does not have, or both at once."""
+    asked = {name: value for name, value in parameters if name in ("_summary", "_elements")}
+    if not asked:
+        return WHOLE
+    summary = asked.get("_summary", "false")
+    if summary not in _SUMMARIES:
+        raise refuse(Refusal.BAD_REQUEST, Kind.VALUE, f"_summary={summary}: it is one of {', '.join(_SUMMARIES)}.")
+    elements = tuple(name.strip() for name in asked.get("_elements", "").split(",") if name.strip())
+    if elements and summary != "false":
+        raise refuse(
+            Refusal.BAD_REQUEST,
+            Kind.INVALID,
+            "_summary and _elements ask for different things; send one of them.",
+        )
+    return Subset("" if summary == "false" else summary, elements)  # type: ignore[arg-type]
+
+
+def subset_json(json: bytes, subset: Subset, definitions: Definitions) -> bytes:
+    """The text of a resource, cut to `subset`; the same bytes when the whole is wanted."""
+    if not subset:
+        return json
+    return dumps(subset_of(loads(json, depth_max=STORED_DEPTH_MAX), subset, definitions))
+
+
+def subset_of(resource: Resource, subset: Subset, definitions: Definitions) -> Resource:
+    type_ = definitions.type(resource["resourceType"])
+    if subset.summary == "true":
+        cut = _summary(resource, type_, definitions)
+    elif subset.summary == "data":
+        cut = {name: value for name, value in resource.items() if name not in _NARRATIVE}
+    elif subset.summary == "text":
+        cut = _only(resource, _mandatory(type_) | _NARRATIVE)
+    else:
+        cut = _only(resource, _mandatory(type_) | _spelled_out(subset.elements, type_))
+    return _marked(cut)
+
+
+def _mandatory(type_: TypeDef) -> frozenset[str]:
+    return frozenset(name for name, element in type_.elements.items() if element.min > 0 or element.is_modifier)
+
+
+def _spelled_out(wanted: tuple[str, ...], type_: TypeDef) -> frozenset[str]:
+    """The JSON names of the wanted elements: `value` means `valueQuantity` and its like."""
+    names = {name.partition(".")[2] if name.startswith(f"{type_.name}.") else name for name in wanted}
+    return frozenset(
+        name for name, element in type_.elements.items() if name in names or element.choice.removesuffix("[x]") in names
+    )
+
+
+def _only(resource: Resource, names: frozenset[str]) -> Resource:
+    return {name: value for name, value in resource.items() if name in _ALWAYS or name.removeprefix("_") in names}
+
+
+def _summary(value: Resource, type_: TypeDef, definitions: Definitions) -> Resource:
+    cut: Resource = {}
+    for name, item in value.items():
+        element = type_.elements.get(name.removeprefix("_"))
+        if name in _ALWAYS:
+            cut[name] = item
+        elif element is not None and (element.is_summary or (element.min > 0 and type_.kind == "resource")):
+            cut[name] = _summary_of(item, element.type, definitions)
+    return cut
+
+
+def _summary_of(item: Any, type_name: str, definitions: Definitions) -> Any:
+    # only backbone elements say for each of their parts whether it is in the summary; a data type is shown whole
+    type_ = definitions.type(type_name) if "." in type_name else None
+    if type_ is None:
+        return item
+    if isinstance(item, list):
+        return [_summary(one, type_, definitions) for one in item]
+    return _summary(item, type_, definitions) if isinstance(item, dict) else item
+
+
+def _marked(resource: Resource) -> Resource:
+    meta = resource.get("meta", {})
+    tags = [tag for tag in meta.get("tag", []) if tag.get("code") != "SUBSETTED"]
+    return {**resource, "meta": {**meta, "tag": [*tags, SUBSETTED]}}

@@ -1,0 +1,278 @@
+"""transaction: every entry of a Bundle, or none (R4 §3.1.0.11.2), in one MongoDB transaction.
+
+The order of work: read each entry into a request and a change; inside the transaction find the targets of conditional
+entries and give every entry its identity; refuse two that name the same resource; rewrite the references between them,
+and conditional references, wherever they stand; validate; write all; then answer the reads over what was written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from typing import Any
+
+from phb_fhir.change import Change, Committed, Create, Criteria, Delete, Patch, Put
+from phb_fhir.definitions.walk import ReferenceAt, references, rewrite
+from phb_fhir.interactions.answers import deleted, written
+from phb_fhir.interactions.commit import Settled, contended_names, lock_names, settle, write_all
+from phb_fhir.interactions.context import Context
+from phb_fhir.interactions.preconditions import criteria_in
+from phb_fhir.interactions.request import Answer, FhirRequest
+from phb_fhir.interactions.validation import relocated
+from phb_fhir.outcome import Issue, Kind, Refusal, Rejected, refuse
+from phb_fhir.search.index import token_entries
+from phb_fhir.search.match import match_query
+from phb_fhir.store.store import Transaction
+
+Dispatch = Callable[[Context, FhirRequest], Awaitable[Answer]]
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """An entry that was read: where it stands in the Bundle, what it asks, and the change it means (None for a read)."""
+
+    index: int
+    full_url: str
+    request: FhirRequest
+    change: Change | None
+
+    @property
+    def place(self) -> str:
+        return f"Bundle.entry[{self.index}]"
+
+
+async def run_transaction(context: Context, entries: list[Planned], dispatch: Dispatch) -> list[Answer]:
+    """The answers to the entries, in their own order. Raises Rejected, naming the entry at fault; then nothing was kept."""
+    changes = [entry.change for entry in entries if entry.change is not None]
+    conditional = _conditional_references(context, entries)
+    locks = lock_names(context, changes)
+
+    async def work(transaction: Transaction) -> list[Answer]:
+        await transaction.lock(locks)
+        settled = await _settle_each(transaction, entries)
+        _refuse_duplicates(context, entries, settled)
+        identities = _identities(entries, settled)
+        identities |= await _resolve(context, transaction, conditional, entries, settled)
+        final = _rewritten(context, entries, settled, identities)
+        return await _write_and_read(context, transaction, entries, final, dispatch)
+
+    return await context.store.transaction(work, contended=contended_names(context, changes))
+
+
+async def _settle_each(transaction: Transaction, entries: list[Planned]) -> dict[int, Settled]:
+    """Where each change goes. Deletions come first: what they remove, no later condition can match."""
+    settled: dict[int, Settled] = {}
+    gone: set[str] = set()
+    for entry in sorted(entries, key=lambda each: not isinstance(each.change, Delete)):
+        if entry.change is not None:
+            try:
+                one = await settle(transaction, entry.change, gone)
+            except Rejected as rejected:
+                raise relocated(rejected, f"{entry.place}.request") from None
+            gone.update(_keys(one) if isinstance(entry.change, Delete) else ())
+            settled[entry.index] = one
+    return settled
+
+
+def _keys(settled: Settled) -> list[str]:
+    if settled.matched is not None:
+        return [settled.matched.key]
+    return [f"{change.type}/{change.id}" for change in (settled.change, *settled.more) if change is not None]
+
+
+def _refuse_duplicates(context: Context, entries: list[Planned], settled: dict[int, Settled]) -> None:
+    """No resource may be the subject of two entries, conditional ones included (R4 §3.1.0.11.2)."""
+    seen: dict[str, int] = {}
+    issues: list[Issue] = []
+    for entry in entries:
+        one = settled.get(entry.index)
+        for key in _keys(one) if one is not None and one.matched is None else ():
+            if key in seen:
+                text = f"{key} is written by entry {seen[key]} and by entry {entry.index}; a transaction may write it once."
+                issues.append(Issue(Kind.DUPLICATE, text, f"{entry.place}.request.url"))
+            seen[key] = entry.index
+    issues += _duplicate_urls(entries) + _duplicate_conditions(context, entries, settled)
+    if issues:
+        raise Rejected(Refusal.BAD_REQUEST, *issues)
+
+
+def _duplicate_urls(entries: list[Planned]) -> list[Issue]:
+    seen: set[str] = set()
+    issues = []
+    for entry in entries:
+        if entry.full_url and entry.change is not None and entry.full_url in seen:
+            issues.append(
+                Issue(Kind.DUPLICATE, f"The fullUrl {entry.full_url} stands twice.", f"{entry.place}.fullUrl")
+            )
+        seen.add(entry.full_url)
+    return issues
+
+
+def _duplicate_conditions(context: Context, entries: list[Planned], settled: dict[int, Settled]) -> list[Issue]:
+    """A conditional create or update that found nothing, but would match what another entry creates."""
+    made = {index: one.change for index, one in settled.items() if isinstance(one.change, Create | Put)}
+    issues = []
+    for entry in entries:
+        criteria = _condition_of(entry.change) if entry.index in made else None
+        for index, change in made.items() if criteria is not None else ():
+            if index != entry.index and criteria is not None and _matches(context, criteria, change):
+                text = f"Entry {index} writes a {change.type} that matches the condition {criteria.text} of this entry."
+                issues.append(Issue(Kind.DUPLICATE, text, f"{entry.place}.request"))
+    return issues
+
+
+def _condition_of(change: Change | None) -> Criteria | None:
+    match change:
+        case Create():
+            return change.unless
+        case Put():
+            return change.where
+    return None
+
+
+def _identities(entries: list[Planned], settled: dict[int, Settled]) -> dict[str, str]:
+    """What each fullUrl stands for once this is written: `urn:uuid:…` → `Patient/1`."""
+    found: dict[str, str] = {}
+    for entry in entries:
+        if entry.full_url and (keys := _keys(settled[entry.index]) if entry.index in settled else []):
+            found[entry.full_url] = keys[0]
+    return found
+
+
+def _body_of(change: Change | None) -> dict[str, Any] | None:
+    return change.resource if isinstance(change, Create | Put) else None
+
+
+def _conditional_references(context: Context, entries: list[Planned]) -> dict[str, Criteria]:
+    """Every `Type?criteria` that an entry's resource refers to (R4 §3.1.0.11.2.3), read once."""
+    found: dict[str, Criteria] = {}
+    for entry in entries:
+        for at in references(body, context.definitions) if (body := _body_of(entry.change)) else ():
+            if at.kind == "Reference" and (type_ := _conditional_type(context, at.value)) and at.value not in found:
+                try:
+                    found[at.value] = criteria_in(context, type_, at.value)
+                except Rejected as rejected:
+                    raise relocated(rejected, _within(entry, at)) from None
+    return found
+
+
+def _conditional_type(context: Context, value: str) -> str:
+    type_, mark, _ = value.partition("?")
+    return type_ if mark and type_ in context.capability.types else ""
+
+
+def _within(entry: Planned, at: ReferenceAt) -> str:
+    return f"{entry.place}.resource.{at.path.partition('.')[2]}"
+
+
+async def _resolve(
+    context: Context,
+    transaction: Transaction,
+    conditional: dict[str, Criteria],
+    entries: list[Planned],
+    settled: dict[int, Settled],
+) -> dict[str, str]:
+    """The one resource that each conditional reference means: among what is stored, and what this Bundle adds."""
+    found: dict[str, str] = {}
+    pending = [one.change for one in settled.values() if isinstance(one.change, Create | Put)]
+    replaced = {key for one in settled.values() if one.matched is None for key in _keys(one)}
+    for text, criteria in conditional.items():
+        stored = await transaction.search(criteria.query, after="", count=2 + len(replaced))
+        keys = {version.key for version in stored} - replaced
+        keys |= {f"{change.type}/{change.id}" for change in pending if _matches(context, criteria, change)}
+        if len(keys) != 1:
+            raise _unresolved(context, text, len(keys), entries)
+        found[text] = keys.pop()
+    return found
+
+
+def _matches(context: Context, criteria: Criteria, change: Create | Put) -> bool:
+    tokens = token_entries(change.resource, context.definitions)
+    return match_query(criteria.query, change.type, change.id, context.now(), tokens)
+
+
+def _unresolved(context: Context, text: str, count: int, entries: list[Planned]) -> Rejected:
+    said = "matches nothing" if count == 0 else "matches more than one resource"
+    kind = Kind.NOT_FOUND if count == 0 else Kind.MULTIPLE_MATCHES
+    for entry in entries:
+        for at in references(body, context.definitions) if (body := _body_of(entry.change)) else ():
+            if at.value == text:
+                return refuse(
+                    Refusal.PRECONDITION_FAILED,
+                    kind,
+                    f"The reference {text} {said}; nothing was written.",
+                    _within(entry, at),
+                )
+    raise AssertionError(text)
+
+
+def _rewritten(
+    context: Context, entries: list[Planned], settled: dict[int, Settled], identities: dict[str, str]
+) -> list[tuple[Planned, Settled]]:
+    """The settled changes with their references rewritten, in the order they are written."""
+    final = []
+    for entry in entries:
+        one = settled.get(entry.index)
+        if one is None:
+            continue
+        if isinstance(change := one.change, Create | Put):
+            # a copy, because the whole transaction may run again
+            body = deepcopy(change.resource)
+            rewrite(body, context.definitions, lambda at: _new_value(at, identities))
+            one = replace(one, change=replace(change, resource=body))
+        elif isinstance(change, Patch):
+            one = replace(one, change=replace(change, apply=_then_rewrite(context, change, identities)))
+        final.append((entry, one))
+    return final
+
+
+def _then_rewrite(
+    context: Context, change: Patch, identities: dict[str, str]
+) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    def apply(resource: dict[str, Any]) -> dict[str, Any]:
+        patched = deepcopy(change.apply(resource))
+        rewrite(patched, context.definitions, lambda at: _new_value(at, identities))
+        return patched
+
+    return apply
+
+
+def _new_value(at: ReferenceAt, identities: dict[str, str]) -> str | None:
+    """Where a reference now points; a `#fragment` or `/_history/n` after the fullUrl stays."""
+    value = at.value
+    if value in identities:
+        return identities[value]
+    head, mark, rest = value.partition("#")
+    if mark and head in identities:
+        return f"{identities[head]}#{rest}"
+    return None
+
+
+async def _write_and_read(
+    context: Context,
+    transaction: Transaction,
+    entries: list[Planned],
+    final: list[tuple[Planned, Settled]],
+    dispatch: Dispatch,
+) -> list[Answer]:
+    committed = await write_all(context, transaction, [one for _, one in final])
+    answers: dict[int, Answer] = {}
+    for (entry, _), done in zip(final, committed, strict=True):
+        answers[entry.index] = _answer(context, entry, done)
+    inside = replace(context, reader=transaction)
+    for entry in entries:
+        if entry.change is None:
+            try:
+                answers[entry.index] = await dispatch(inside, entry.request)
+            except Rejected as rejected:
+                raise relocated(rejected, entry.place) from None
+        await asyncio.sleep(0)
+    return [answers[index] for index in sorted(answers)]
+
+
+def _answer(context: Context, entry: Planned, done: Committed) -> Answer:
+    if isinstance(entry.change, Delete):
+        return deleted(entry.request, done)
+    return written(context, entry.request, done)

@@ -1,0 +1,38 @@
+"""Is this resource fit to be stored? Every problem is named; one error is enough to refuse.
+
+A body that is not the R4 structure it claims to be answers 400, one that is and breaks a rule answers 422 (R4 §3.1.0.8).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from phb_fhir.fhir.codec import Resource
+from phb_fhir.interactions.context import Context
+from phb_fhir.outcome import Issue, Kind, Refusal, Rejected, refuse
+from phb_fhir.validation.validate import validate
+
+
+def check_resource(context: Context, resource: Resource, type_: str) -> None:
+    """Raise Rejected unless `resource` is a valid `type_`."""
+    if resource.get("resourceType") != type_:
+        text = f"The body is a {resource.get('resourceType')}, and this address is for {type_}."
+        raise refuse(Refusal.BAD_REQUEST, Kind.INVALID, text, f"{type_}.resourceType")
+    reject_errors(validate(resource, context.definitions))
+
+
+def reject_errors(issues: Sequence[Issue]) -> None:
+    if any(issue.is_error for issue in issues):
+        structural = any(issue.is_error and issue.kind is Kind.STRUCTURE for issue in issues)
+        raise Rejected(Refusal.BAD_REQUEST if structural else Refusal.UNPROCESSABLE, *issues)
+
+
+def relocated(rejected: Rejected, place: str) -> Rejected:
+    """The same refusal, its locations told from `place` (`Bundle.entry[3].resource`) instead of the resource's root."""
+    return Rejected(rejected.refusal, *(_moved(issue, place) for issue in rejected.issues))
+
+
+def _moved(issue: Issue, place: str) -> Issue:
+    _, dot, rest = issue.expression.partition(".")
+    return replace(issue, expression=place + dot + rest)

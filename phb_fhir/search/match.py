@@ -1,0 +1,36 @@
+"""Does a resource that is not stored yet match a query? The same answer the store would give, in memory.
+
+A transaction needs it: a conditional reference may mean a resource that an earlier entry of the same Bundle creates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime
+
+from phb_fhir.query import AllOf, AnyOf, Id, Node, Query, Token, Updated
+from phb_fhir.search.kinds.token import entry_wanted
+
+
+def match_query(query: Query, type_: str, id_: str, at: datetime, tokens: Collection[str]) -> bool:
+    """Whether the resource `type_`/`id_`, updated `at`, with these token entries, is among what `query` asks for."""
+    if query.types and type_ not in query.types:
+        return False
+    return _match(query.where, id_, at, tokens)
+
+
+def _match(node: Node, id_: str, at: datetime, tokens: Collection[str]) -> bool:
+    match node:
+        case AllOf(parts):
+            return all(_match(part, id_, at, tokens) for part in parts)
+        case AnyOf(parts):
+            return any(_match(part, id_, at, tokens) for part in parts)
+        case Id(ids):
+            return id_ in ids
+        case Updated(low, high, inside):
+            return ((low is None or at >= low) and (high is None or at < high)) is inside
+        case Token():
+            low_entry, high_entry = entry_wanted(node)
+            return (
+                low_entry in tokens if high_entry is None else any(low_entry <= entry < high_entry for entry in tokens)
+            )

@@ -1,0 +1,77 @@
+"""Where a page ends, in a token that only this server can make and read again.
+
+A page is a position in a fixed order (keyset paging), not a number of rows to skip: nothing is skipped or repeated while
+others write. The token binds the position to the search it belongs to and to a time after which it is refused; it is
+signed with a key that all workers share through the database, so it works across workers and restarts.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+from datetime import datetime, timedelta
+from typing import Any
+
+import orjson
+
+from phb_fhir.outcome import Kind, Refusal, refuse
+
+_SIGNATURE_BYTES = 16
+_TOKEN_CHARACTERS_MAX = 2_000
+
+
+class Pager:
+    """Seals and opens page tokens with `key`; a token lives `life_s` seconds."""
+
+    def __init__(self, key: bytes, life_s: int) -> None:
+        self._key = key
+        self._life = timedelta(seconds=life_s)
+
+    def seal(self, question: str, position: list[str], now: datetime) -> str:
+        """The token for the page that follows `position` in the answer to `question`."""
+        expires = int((now + self._life).timestamp())
+        payload = orjson.dumps([_digest(question), position, expires])
+        return _encode(payload) + "." + _encode(self._sign(payload))
+
+    def open(self, question: str, token: str, now: datetime) -> list[str]:
+        """The position in `token`. Raises Rejected: 400 if it is not ours or for another question, 410 if it is too old."""
+        payload = self._verified(token)
+        if payload is None or payload[0] != _digest(question):
+            raise refuse(
+                Refusal.BAD_REQUEST,
+                Kind.INVALID,
+                "_page is not a page of this search; follow the links of a Bundle as they are",
+            )
+        if payload[2] < now.timestamp():
+            raise refuse(Refusal.GONE, Kind.INVALID, "This page link has expired; run the search again from its start.")
+        position: list[str] = payload[1]
+        return position
+
+    def _verified(self, token: str) -> list[Any] | None:
+        body, _, signature = token.partition(".")
+        if len(token) > _TOKEN_CHARACTERS_MAX:
+            return None
+        try:
+            payload, given = _decode(body), _decode(signature)
+        except ValueError:
+            return None
+        if not hmac.compare_digest(given, self._sign(payload)):
+            return None
+        made: list[Any] = orjson.loads(payload)
+        return made
+
+    def _sign(self, payload: bytes) -> bytes:
+        return hmac.new(self._key, payload, hashlib.sha256).digest()[:_SIGNATURE_BYTES]
+
+
+def _digest(question: str) -> str:
+    return hashlib.sha256(question.encode()).hexdigest()[:16]
+
+
+def _encode(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")
+
+
+def _decode(text: str) -> bytes:
+    return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)

@@ -1,0 +1,233 @@
+"""Every setting once: its name with its unit, its type, its default, its bounds, and one sentence about it.
+
+Settings are read at start and never again. Each comes from the environment variable that is its name in
+capitals after `PHB_` (`PHB_PORT`), and the command line has flags for those a person changes most. A wrong
+value stops the start with a sentence, and so does a `PHB_` variable that is no setting: a misspelt bound that
+silently does nothing is worse than a server that does not start.
+
+`docs/settings.md` is the same list for readers; a test holds the two together.
+"""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+PREFIX = "PHB_"
+API_PATH = "/fhir"
+
+Words = Annotated[tuple[str, ...], NoDecode]  # a list in the environment is written with commas
+
+
+class WrongSetting(Exception):  # noqa: N818 - it is a sentence for the operator, not a fault in the program
+    """A setting that cannot be, as one sentence for the person at the terminal."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
+
+
+def _data_folder() -> Path:
+    # where the XDG base directory specification keeps what a program holds for its user
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "phb-fhir"
+
+
+class Settings(BaseSettings):
+    """What an operator may choose. Make one with `read_settings`, which turns a mistake into a sentence."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="forbid")
+
+    # --- where it listens, and to whom ---
+    host: str = Field("127.0.0.1", min_length=1, description="The address to listen on.")
+    port: int = Field(8000, ge=0, le=65535, description="The port to listen on; 0 takes any free one.")
+    open: bool = Field(
+        default=False,
+        description="Serve without authentication, which is allowed on a loopback address alone.",
+    )
+    workers: int = Field(1, ge=1, le=64, description="How many processes answer requests.")
+    base_url: str | None = Field(
+        None,
+        description="The public address of the API when it is behind a proxy; else host, port and `/fhir`.",
+    )
+    cors_origins: Words = Field(
+        (),
+        description="The web origins whose pages may call the API, besides this machine's; `*` means any.",
+    )
+    shutdown_timeout_s: int = Field(
+        15,
+        ge=1,
+        le=600,
+        description="How long accepted requests may take to finish when the server is told to stop.",
+    )
+
+    # --- where the record is kept ---
+    data: Path = Field(
+        default_factory=_data_folder,
+        description="The folder of the private MongoDB: its files, its log and its port.",
+    )
+    mongodb_uri: str | None = Field(
+        None,
+        min_length=1,
+        description="An existing replica set to use (MongoDB 6.0 or later) in place of a private one.",
+    )
+    mongodb_database: str = Field(
+        "phb_fhir", pattern=r"^[A-Za-z0-9_-]{1,38}$", description="The name of the database within MongoDB."
+    )
+    mongodb_cache_mb: int = Field(
+        512, ge=256, le=1_048_576, description="How much memory the private MongoDB may use for its cache."
+    )
+    mongodb_start_timeout_s: int = Field(
+        60,
+        ge=1,
+        le=3600,
+        description="How long MongoDB may take to be ready at the start, recovery included.",
+    )
+
+    # --- what one request may cost ---
+    body_bytes_max: int = Field(
+        20_000_000, ge=1_000, le=1_000_000_000, description="The largest request body that is read."
+    )
+    bundle_entries_max: int = Field(5_000, ge=1, le=100_000, description="The most entries one Bundle may have.")
+    depth_max: int = Field(64, ge=8, le=256, description="How deep objects and arrays may nest in a body.")
+    page_size_default: int = Field(50, ge=1, le=10_000, description="How many matches a page has when nobody says.")
+    page_size_max: int = Field(1_000, ge=1, le=10_000, description="The most matches a page has, whatever is asked.")
+    page_life_s: int = Field(86_400, ge=60, le=2_592_000, description="How long the link to a next page works.")
+    query_time_max_ms: int = Field(
+        10_000,
+        ge=100,
+        le=600_000,
+        description="How long MongoDB may work on one search; past it the search is refused.",
+    )
+    commit_time_max_s: float = Field(
+        10.0,
+        ge=0.1,
+        le=60,
+        description="How long one write may be tried again while others change the same resources.",
+    )
+    conditional_delete_max: int = Field(
+        100, ge=1, le=10_000, description="The most resources one conditional delete may take away."
+    )
+    read_batch_max: int = Field(
+        200, ge=1, le=10_000, description="The most concurrent reads that are put to MongoDB as one question."
+    )
+    commit_batch_max: int = Field(
+        64, ge=1, le=1_000, description="The most concurrent writes that are given to MongoDB as one."
+    )
+
+    # --- how it answers ---
+    versioned_update: Words = Field(
+        (),
+        description="The resource types, with commas, whose updates must name the version they meant.",
+    )
+    gzip_bytes_min: int = Field(
+        1_000,
+        ge=0,
+        le=1_000_000_000,
+        description="The smallest answer that is compressed for a client that takes gzip.",
+    )
+    log_format: Literal["json", "console"] = Field(
+        "json", description="How the log is written: `json`, one object a line, or `console`, for a person."
+    )
+
+    @field_validator("cors_origins", "versioned_update", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(word for word in (part.strip() for part in value.split(",")) if word)
+        return value
+
+    @field_validator("base_url")
+    @classmethod
+    def _is_address(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment:
+            raise ValueError("it should be an http or https address without query or fragment")
+        return value.rstrip("/")
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in value:
+            if origin != "*" and not re.fullmatch(r"https?://[^/\s?#@]+", origin):
+                raise ValueError(f'"{origin}" is not an origin such as https://example.org')
+        return value
+
+    @field_validator("versioned_update")
+    @classmethod
+    def _are_types(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if not re.fullmatch(r"[A-Z][A-Za-z]{1,63}", name):
+                raise ValueError(f'"{name}" is not a resource type')
+        return value
+
+    @field_validator("data")
+    @classmethod
+    def _is_absolute(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
+    @model_validator(mode="after")
+    def _pages_fit(self) -> Self:
+        if self.page_size_default > self.page_size_max:
+            raise ValueError("page_size_default is more than page_size_max")
+        return self
+
+    @property
+    def api_url(self) -> str:
+        """The base URL of the FHIR API, as it stands in links and Locations."""
+        host = f"[{self.host}]" if _is_ipv6(self.host) else self.host
+        return self.base_url or f"http://{host}:{self.port}{API_PATH}"
+
+    def to_environment(self) -> dict[str, str]:
+        """The environment variables that make these settings again, for the processes that do the work."""
+        return {PREFIX + name.upper(): _written(getattr(self, name)) for name in type(self).model_fields}
+
+
+def read_settings(**given: Any) -> Settings:
+    """The settings of the environment, those in `given` (unless None) before them. Raises WrongSetting."""
+    _refuse_unknown(os.environ)
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        raise WrongSetting(" ".join(_complaint(it["loc"], it["msg"], it["input"]) for it in error.errors())) from None
+
+
+def _refuse_unknown(environment: os._Environ[str]) -> None:
+    known = [PREFIX + name.upper() for name in Settings.model_fields]
+    for name in sorted(environment):
+        if name.upper().startswith(PREFIX) and name.upper() not in known:
+            near = difflib.get_close_matches(name.upper(), known, n=1)
+            hint = f"; did you mean {near[0]}?" if near else "; docs/settings.md lists them."
+            raise WrongSetting(f"{name} is not a setting of this server{hint}")
+
+
+def _complaint(where: tuple[int | str, ...], message: str, value: Any) -> str:
+    reason = message.removeprefix("Value error, ")
+    if not where:
+        return f"The settings do not fit together: {reason}."
+    name = str(where[0])
+    was = "" if name == "mongodb_uri" else f' It was "{value}".'  # that one may hold a password
+    reason = reason.replace("Input should", "it should").replace("String should", "it should")
+    return f"The setting {name} ({PREFIX}{name.upper()}) is not right: {reason}.{was}"
+
+
+def _written(value: Any) -> str:
+    if value is None:
+        return ""
+    return ",".join(value) if isinstance(value, tuple) else str(value)
+
+
+def _is_ipv6(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).version == 6
+    except ValueError:
+        return False

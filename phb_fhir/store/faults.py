@@ -1,0 +1,60 @@
+"""MongoDB's failures as refusals: a sentence a caller can act on, never a stack trace."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pymongo.errors import (
+    DocumentTooLarge,
+    DuplicateKeyError,
+    ExecutionTimeout,
+    NetworkTimeout,
+    OperationFailure,
+    PyMongoError,
+    WTimeoutError,
+)
+
+from phb_fhir.outcome import Kind, Refusal, Rejected, refuse
+
+_TOO_LARGE_CODES = {10334, 17419, 17420}  # BSONObjectTooLarge and its kin
+
+
+@contextmanager
+def translated(doing: str, *, writing: bool = False) -> Iterator[None]:
+    """Run database calls; turn what the driver raises into Rejected. `doing` completes "… while <doing>"."""
+    try:
+        yield
+    except PyMongoError as error:
+        raise rejection_of(error, doing, writing=writing) from error
+
+
+def rejection_of(error: PyMongoError, doing: str, *, writing: bool) -> Rejected:
+    """The refusal that says what happened, and for a write, whether it may have been kept all the same."""
+    if isinstance(error, DocumentTooLarge) or (isinstance(error, OperationFailure) and error.code in _TOO_LARGE_CODES):
+        return refuse(
+            Refusal.TOO_LARGE,
+            Kind.TOO_LONG,
+            "The resource is larger than the 16 MB that the database keeps in one piece.",
+        )
+    if isinstance(error, DuplicateKeyError):
+        return refuse(
+            Refusal.CONFLICT,
+            Kind.CONFLICT,
+            f"Somebody else wrote the same thing at the same moment, while {doing}. Try again.",
+        )
+    if isinstance(error, ExecutionTimeout | NetworkTimeout | WTimeoutError) or error.timeout:
+        text = f"The database took longer than it may, while {doing}."
+        return refuse(
+            Refusal.UNAVAILABLE,
+            Kind.TIMEOUT,
+            text + (_PERHAPS if writing else " Try again, or ask for less."),
+        )
+    text = f"The database cannot be reached just now, while {doing}."
+    return refuse(Refusal.UNAVAILABLE, Kind.TRANSIENT, text + (_PERHAPS if writing else " Try again in a moment."))
+
+
+_PERHAPS = (
+    " The change was not confirmed: it may or may not have been kept. Read before you send it again,"
+    " or send it in a form that is safe to repeat (PUT, or POST with If-None-Exist)."
+)

@@ -1,0 +1,324 @@
+"""Reading and writing versions.
+
+`Reader` answers questions; `Store` is the reader that the server works with, gathering single reads and single inserts
+into batches; `Transaction` is the reader inside one MongoDB transaction, which can also write. A write is acknowledged
+when a majority has it in its journal, and reads see only what a majority has: nothing that was shown can be rolled back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, nullcontext
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, TypeVar, cast
+
+import pymongo
+from pymongo import AsyncMongoClient, InsertOne, ReplaceOne
+from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
+from pymongo.read_concern import ReadConcern
+from pymongo.write_concern import WriteConcern
+
+from phb_fhir.change import Version
+from phb_fhir.outcome import Kind, Refusal, refuse
+from phb_fhir.query import HistoryQuery, Query
+from phb_fhir.store import indexes
+from phb_fhir.store.documents import (
+    CODEC,
+    HISTORY,
+    LOCKS,
+    META,
+    PROJECTION,
+    RESOURCES,
+    Document,
+    document_of,
+    superseded,
+    version_of,
+)
+from phb_fhir.store.faults import rejection_of, translated
+from phb_fhir.store.filters import current_filter, filter_of, superseded_filter
+from phb_fhir.store.gather import Gather
+
+T = TypeVar("T")
+
+MAJORITY = WriteConcern(w="majority", j=True)
+SNAPSHOT = ReadConcern("snapshot")
+ATTEMPTS_MAX = 200  # of one transaction; the time limit ends a fair fight long before
+
+Position = tuple[datetime, str]  # where a page of history ends: (at, key)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The bounds of every wait and batch, from the settings."""
+
+    query_time_max_ms: int
+    commit_time_max_s: float
+    read_batch_max: int
+    commit_batch_max: int
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One version to store: what was current before it (None: nothing at all), what is next, and its index entries."""
+
+    before: Version | None
+    after: Version
+    tokens: Sequence[str]
+
+
+class Reader:
+    """Questions about versions. With a session, they are asked inside its transaction."""
+
+    def __init__(
+        self, database: AsyncDatabase[Document], limits: Limits, session: AsyncClientSession | None = None
+    ) -> None:
+        self._resources: AsyncCollection[Document] = database[RESOURCES]
+        self._history: AsyncCollection[Document] = database[HISTORY]
+        self._database = database
+        self._limits = limits
+        self._session = session
+
+    async def read(self, type_: str, id_: str) -> Version | None:
+        """The current version, a deletion included; None where there never was one."""
+        return (await self.read_all([f"{type_}/{id_}"])).get(f"{type_}/{id_}")
+
+    async def read_all(self, keys: Iterable[str]) -> dict[str, Version]:
+        """The current versions under these keys (`Patient/1`), in one call."""
+        with self._answering("reading"):
+            cursor = self._resources.find({"_id": {"$in": list(keys)}}, PROJECTION, **self._bounds())
+            return {document["_id"]: version_of(document) for document in await cursor.to_list()}
+
+    async def read_version(self, type_: str, id_: str, number: int) -> Version | None:
+        """One version. The current one is looked at first: a version only ever moves from there into the history."""
+        current = await self.read(type_, id_)
+        if current is None or current.number == number:
+            return current
+        with self._answering("reading a version"):
+            document = await self._history.find_one({"_id": f"{type_}/{id_}/{number}"}, **self._bounds())
+        return version_of(document) if document else None
+
+    async def search(self, query: Query, *, after: str, count: int) -> list[Version]:
+        """Up to `count` resources that match, by key, those past the key `after`."""
+        wanted = filter_of(query)
+        if after:
+            wanted["$and"].append({"_id": {"$gt": after}})
+        with self._answering("searching"):
+            cursor = self._resources.find(wanted, PROJECTION, **self._bounds())
+            return [version_of(document) for document in await cursor.sort("_id", 1).limit(count).to_list()]
+
+    async def count(self, query: Query) -> int:
+        """How many resources match."""
+        with self._answering("counting"):
+            return await self._count(self._resources, filter_of(query))
+
+    async def history(self, query: HistoryQuery, *, after: Position | None, count: int) -> list[Version]:
+        """Up to `count` versions, newest first, those older than the position `after`.
+
+        The current versions are read before the superseded ones: a version that moves in between is then met twice,
+        which is mended here, and never missed.
+        """
+        with self._answering("reading the history"):
+            found = await self._newest(self._resources, current_filter(query), "_id", after, count)
+            found += await self._newest(self._history, superseded_filter(query), "key", after, count)
+        unique = {(version.key, version.number): version for version in found}
+        return sorted(unique.values(), key=lambda version: (version.at, version.key), reverse=True)[:count]
+
+    async def history_count(self, query: HistoryQuery) -> int:
+        """How many versions a history has."""
+        with self._answering("counting the history"):
+            current = await self._count(self._resources, current_filter(query))
+            return current + await self._count(self._history, superseded_filter(query))
+
+    async def _newest(
+        self,
+        collection: AsyncCollection[Document],
+        wanted: Document,
+        key: str,
+        after: Position | None,
+        count: int,
+    ) -> list[Version]:
+        if after is not None:
+            at, last = after
+            older: Document = {"$or": [{"at": {"$lt": at}}, {"at": at, key: {"$lt": last}}]}
+            wanted = {"$and": [wanted, {"at": {"$lte": at}}, older]}
+        cursor = collection.find(wanted, PROJECTION, **self._bounds())
+        ordered = cursor.sort([("at", -1), (key, -1)]).limit(count)
+        return [version_of(document) for document in await ordered.to_list()]
+
+    async def _count(self, collection: AsyncCollection[Document], wanted: Document) -> int:
+        if self._session:
+            return await collection.count_documents(wanted, session=self._session)
+        return await collection.count_documents(wanted, maxTimeMS=self._limits.query_time_max_ms)
+
+    def _bounds(self) -> dict[str, Any]:
+        # inside a transaction its own deadline bounds every call
+        return {"session": self._session} if self._session else {"max_time_ms": self._limits.query_time_max_ms}
+
+    def _answering(self, doing: str) -> AbstractContextManager[None]:
+        # inside a transaction the driver must see its own errors, to know that they mean "begin again"
+        return nullcontext() if self._session else translated(doing)
+
+
+class Transaction(Reader):
+    """A reader that sees its own writes; all of them land together, or none."""
+
+    async def lock(self, keys: Iterable[str]) -> None:
+        """Hold these names until the end: of two transactions that lock one name, one waits and begins again."""
+        now = datetime.now(UTC)
+        for key in sorted(keys):
+            await self._database[LOCKS].update_one(
+                {"_id": key}, {"$inc": {"n": 1}, "$set": {"at": now}}, upsert=True, session=self._session
+            )
+
+    async def write(self, writes: Sequence[Write]) -> None:
+        """Store the versions and move the ones they supersede into the history. Contended documents go last."""
+        moved = [superseded(write.before, write.after.at) for write in writes if write.before is not None]
+        current: list[InsertOne[Document] | ReplaceOne[Document]] = [_current(write) for write in writes]
+        if moved:
+            await self._history.insert_many(moved, ordered=False, session=self._session)
+        if current:
+            await self._resources.bulk_write(current, ordered=False, session=self._session)
+
+
+def _current(write: Write) -> InsertOne[Document] | ReplaceOne[Document]:
+    document = document_of(write.after, write.tokens)
+    if write.before is None:
+        return InsertOne(document)
+    return ReplaceOne({"_id": write.after.key, "version": write.before.number}, document)
+
+
+class Store(Reader):
+    """The store of a running server."""
+
+    def __init__(self, client: AsyncMongoClient[Document], name: str, limits: Limits) -> None:
+        database = client.get_database(
+            name, codec_options=CODEC, read_concern=ReadConcern("majority"), write_concern=MAJORITY
+        )
+        super().__init__(database, limits)
+        self._client = client
+        self._reads = Gather(self._read_batch, batch_max=limits.read_batch_max, under_way_max=2)
+        self._inserts = Gather(self._insert_batch, batch_max=limits.commit_batch_max, under_way_max=1)
+        self._queues: dict[str, tuple[asyncio.Lock, int]] = {}
+
+    async def open(self) -> None:
+        """Make the collections and indexes that are missing."""
+        with translated("opening the database"):
+            await indexes.build(self._database)
+
+    async def close(self) -> None:
+        await self._client.close()
+
+    async def check_ready(self) -> list[str]:
+        """What keeps this store from serving, in words; empty when nothing does."""
+        with translated("looking at the indexes"):
+            return [f"the index {name} is missing" for name in await indexes.missing(self._database)]
+
+    async def secret(self, name: str, fresh: bytes) -> bytes:
+        """The bytes kept under `name`, the same for every worker: `fresh` if there were none yet."""
+        with translated("reading a secret"):
+            document = await self._database[META].find_one_and_update(
+                {"_id": name}, {"$setOnInsert": {"secret": fresh}}, upsert=True, return_document=True
+            )
+        if document is None:
+            raise LookupError(name)
+        return bytes(document["secret"])
+
+    async def read(self, type_: str, id_: str) -> Version | None:
+        """As `Reader.read`; reads that are asked for in the same moment share one call."""
+        return await self._reads.ask(f"{type_}/{id_}")
+
+    async def insert(self, version: Version, tokens: Sequence[str]) -> bool:
+        """Store a first version by itself, sharing the journal's wait with its neighbours. False: the id is taken."""
+        return await self._inserts.ask(document_of(version, tokens))
+
+    async def transaction(self, work: Callable[[Transaction], Awaitable[T]], contended: Iterable[str] = ()) -> T:
+        """Run `work` in one MongoDB transaction and commit it; run it again when another got in its way.
+
+        `contended` names what this work is likely to fight over: works of this process that share a name take turns
+        instead of making each other begin again. Raises Rejected: what `work` raises, or a database that is out of
+        reach or too slow (503), or a conflict that does not end (409).
+        """
+        async with self._turn(contended):
+            for attempt in range(ATTEMPTS_MAX):
+                try:
+                    with pymongo.timeout(self._limits.commit_time_max_s):
+                        return await self._attempt(work)
+                except DuplicateKeyError:
+                    # two upserts or inserts of one _id met: as transient as a write conflict, though not labelled so
+                    await asyncio.sleep(random.uniform(0, 0.002 * min(attempt + 1, 25)))  # noqa: S311 - spreads a crowd
+                except BulkWriteError as error:
+                    if not _is_duplicate(error):
+                        raise rejection_of(error, "writing", writing=True) from error
+                    await asyncio.sleep(random.uniform(0, 0.002 * min(attempt + 1, 25)))  # noqa: S311
+                except PyMongoError as error:
+                    raise rejection_of(error, "writing", writing=True) from error
+        raise refuse(
+            Refusal.CONFLICT,
+            Kind.CONFLICT,
+            "Others kept writing to the same resource at the same moment. Try again.",
+        )
+
+    async def _attempt(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
+        async def inside(session: AsyncClientSession) -> T:
+            return await work(Transaction(self._database, self._limits, session))
+
+        async with self._client.start_session() as session:
+            return await session.with_transaction(inside, read_concern=SNAPSHOT, write_concern=MAJORITY)
+
+    @asynccontextmanager
+    async def _turn(self, names: Iterable[str]) -> AsyncIterator[None]:
+        async with AsyncExitStack() as held:
+            for name in sorted(set(names)):
+                await held.enter_async_context(self._queue(name))
+            yield
+
+    @asynccontextmanager
+    async def _queue(self, name: str) -> AsyncIterator[None]:
+        lock, waiting = self._queues.get(name, (asyncio.Lock(), 0))
+        self._queues[name] = (lock, waiting + 1)
+        try:
+            async with lock:
+                yield
+        finally:
+            lock, waiting = self._queues[name]
+            if waiting == 1:
+                del self._queues[name]
+            else:
+                self._queues[name] = (lock, waiting - 1)
+
+    async def _read_batch(self, keys: list[str]) -> list[Version | BaseException | None]:
+        found = await self.read_all(dict.fromkeys(keys))
+        return [found.get(key) for key in keys]
+
+    async def _insert_batch(self, documents: list[Document]) -> list[bool | BaseException]:
+        answers: list[bool | BaseException] = [True] * len(documents)
+        try:
+            with pymongo.timeout(self._limits.commit_time_max_s):
+                await self._resources.insert_many(documents, ordered=False)
+        except BulkWriteError as error:
+            _spread(error, answers)
+        except PyMongoError as error:
+            return [rejection_of(error, "writing", writing=True)] * len(documents)
+        return answers
+
+
+def _is_duplicate(error: BulkWriteError) -> bool:
+    rows = error.details.get("writeErrors", [])
+    return bool(rows) and all(row.get("code") == 11000 for row in rows)
+
+
+def _spread(error: BulkWriteError, answers: list[bool | BaseException]) -> None:
+    """Give each failed document of a batch its own answer; a write concern that failed fails them all."""
+    details = cast("dict[str, Any]", error.details)
+    if details.get("writeConcernErrors"):
+        answers[:] = [rejection_of(error, "writing", writing=True)] * len(answers)
+        return
+    for row in details.get("writeErrors", []):
+        answers[row["index"]] = False if row.get("code") == 11000 else rejection_of(error, "writing", writing=True)
+

@@ -1,0 +1,1 @@
+"""FHIR REST over HTTP. It reads requests and writes answers; it decides nothing."""

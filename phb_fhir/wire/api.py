@@ -1,0 +1,122 @@
+"""The FHIR surface: one ASGI application under `/fhir`. Read, run, respond; a refusal anywhere becomes an outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from functools import lru_cache
+from typing import Any
+from urllib.parse import urlsplit
+
+from phb_fhir.interactions.context import Context
+from phb_fhir.interactions.request import Answer
+from phb_fhir.interactions.routes import methods_at, route_of
+from phb_fhir.outcome import Kind, Refusal, Rejected, refuse
+from phb_fhir.settings import API_PATH, Settings
+from phb_fhir.wire.errors import answer_to, extra_headers
+from phb_fhir.wire.exchange import Exchange
+from phb_fhir.wire.negotiate import FHIR_JSON, Accepted, accept
+from phb_fhir.wire.request import (
+    RawHeaders,
+    Receive,
+    Scope,
+    headers_of,
+    parameters_of,
+    read_request,
+    segments_of,
+)
+from phb_fhir.wire.respond import Presentation, Response, respond
+
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+class FhirApi:
+    """`context` is there once the database is open; until then every request hears 503."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._base = lru_cache(maxsize=64)(self._base_for)
+        self.context: Context | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = headers_of(scope)
+        exchange: Exchange = scope["phb.exchange"]
+        base = self._base(headers.get(b"host", b""))
+        how = Presentation(Accepted(FHIR_JSON), base=base)
+        segments = segments_of(scope)
+        more: list[tuple[bytes, bytes]] = []
+        try:
+            how = _presentation(scope, headers, segments, base)
+            answer = await self._answer(scope, headers, segments, receive, base, exchange)
+        except Rejected as rejected:
+            answer = answer_to(rejected)
+            more = extra_headers(rejected, methods_at(segments))
+        if scope["method"] == "OPTIONS" and answer.status == 204:
+            more = [(b"allow", ", ".join(methods_at(segments)).encode())]
+        response = await respond(answer, how, self._settings.gzip_bytes_min)
+        await _send(send, response, more, head=scope["method"] == "HEAD")
+
+    async def _answer(
+        self,
+        scope: Scope,
+        headers: RawHeaders,
+        segments: tuple[str, ...],
+        receive: Receive,
+        base: str,
+        exchange: Exchange,
+    ) -> Answer:
+        context = self.context
+        if context is None:
+            raise refuse(
+                Refusal.UNAVAILABLE,
+                Kind.TRANSIENT,
+                "The server is starting and has not reached its database yet.",
+            )
+        if scope["method"] == "OPTIONS":
+            return Answer(204)
+        method = "GET" if scope["method"] == "HEAD" else scope["method"]
+        route = route_of(context, method, segments)
+        exchange.interaction = route.code or route.name
+        exchange.type = segments[0] if segments and segments[0] in context.capability.types else ""
+        request = await read_request(self._settings, scope, headers, segments, receive, base)
+        return await route.run(context, request)
+
+    def _base_for(self, host: bytes) -> str:
+        """The server's address as this client knows it: another name of loopback is taken, a stranger's is not."""
+        name = host.decode("latin-1")
+        if self._settings.base_url is None and urlsplit(f"//{name}").hostname in _LOOPBACK:
+            return f"http://{name}{API_PATH}"
+        return self._settings.api_url
+
+
+def _presentation(scope: Scope, headers: RawHeaders, segments: tuple[str, ...], base: str) -> Presentation:
+    query: bytes = scope["query_string"]
+    asked = dict(parameters_of(query)) if b"_format" in query or b"_pretty" in query else {}
+    pretty = asked.get("_pretty", "false")
+    if pretty not in ("true", "false"):
+        raise refuse(Refusal.BAD_REQUEST, Kind.VALUE, f"_pretty={pretty}: it is true or false.")
+    return Presentation(
+        accept(
+            headers.get(b"accept", b"").decode("latin-1"),
+            asked.get("_format", ""),
+            binary=segments[:1] == ("Binary",),
+        ),
+        pretty == "true",
+        _takes_gzip(headers.get(b"accept-encoding", b"")),
+        base,
+    )
+
+
+@lru_cache(maxsize=256)
+def _takes_gzip(header: bytes) -> bool:
+    for part in header.decode("latin-1").lower().split(","):
+        name, _, rest = part.partition(";")
+        if name.strip() in ("gzip", "*"):
+            return rest.replace(" ", "") not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
+    return False
+
+
+async def _send(send: Send, response: Response, more: list[tuple[bytes, bytes]], *, head: bool) -> None:
+    await send({"type": "http.response.start", "status": response.status, "headers": [*response.headers, *more]})
+    await send({"type": "http.response.body", "body": b"" if head else response.body})

@@ -1,0 +1,28 @@
+"""From a refusal to an answer: the status from the one table, the issues as an OperationOutcome."""
+
+from __future__ import annotations
+
+from phb_fhir.interactions.request import Answer
+from phb_fhir.interactions.status import status_of
+from phb_fhir.outcome import Issue, Kind, Refusal, Rejected, outcome_of
+
+RETRY_AFTER_S = 2
+
+
+def answer_to(rejected: Rejected) -> Answer:
+    return Answer(status_of(rejected), outcome=outcome_of(rejected.issues))
+
+
+def extra_headers(rejected: Rejected, allowed: tuple[str, ...]) -> list[tuple[bytes, bytes]]:
+    """What a refusal says in headers beside its outcome."""
+    if rejected.refusal is Refusal.METHOD_NOT_ALLOWED:
+        return [(b"allow", ", ".join(allowed).encode())]
+    if rejected.refusal is Refusal.UNAVAILABLE:
+        return [(b"retry-after", str(RETRY_AFTER_S).encode())]
+    return []
+
+
+def internal(request_id: str) -> Rejected:
+    """What a client is told of a fault of ours: that it is ours, and the id under which the log has the rest."""
+    text = f"The server met a fault of its own. Nothing is known to be wrong with your request; the log has it under {request_id}."
+    return Rejected(Refusal.INTERNAL, Issue(Kind.EXCEPTION, text, severity="fatal"))

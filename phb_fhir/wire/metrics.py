@@ -1,0 +1,85 @@
+"""What `/metrics` shows (Prometheus): requests, their durations, MongoDB's commands and its connections."""
+
+from __future__ import annotations
+
+import os
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from phb_fhir.wire.exchange import Exchange
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+
+class Metrics:
+    """One set a process. With several workers (PROMETHEUS_MULTIPROC_DIR is set) what is shown is the sum of all."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self._requests = Counter(
+            "phb_fhir_requests",
+            "Requests answered",
+            ("interaction", "type", "status"),
+            registry=self._registry,
+        )
+        self._seconds = Histogram(
+            "phb_fhir_request_seconds",
+            "Time to answer",
+            ("interaction",),
+            buckets=_SECONDS,
+            registry=self._registry,
+        )
+        self._under_way = Gauge(
+            "phb_fhir_requests_under_way",
+            "Requests not answered yet",
+            registry=self._registry,
+            multiprocess_mode="livesum",
+        )
+        self._commands = Histogram(
+            "phb_fhir_mongodb_command_seconds",
+            "Time of MongoDB commands",
+            ("command", "outcome"),
+            buckets=_SECONDS,
+            registry=self._registry,
+        )
+        self._connections = Gauge(
+            "phb_fhir_mongodb_connections",
+            "MongoDB connections, open and in use",
+            ("state",),
+            registry=self._registry,
+            multiprocess_mode="livesum",
+        )
+        self._cells: dict[tuple[str, str, int], Counter] = {}
+        self._clocks: dict[str, Histogram] = {}
+
+    def begun(self) -> None:
+        self._under_way.inc()
+
+    def ended(self, exchange: Exchange, seconds: float) -> None:
+        self._under_way.dec()
+        cell = (exchange.interaction, exchange.type, exchange.status)
+        counter = self._cells.get(cell)
+        if counter is None:
+            counter = self._cells[cell] = self._requests.labels(
+                exchange.interaction, exchange.type, str(exchange.status)
+            )
+        counter.inc()
+        clock = self._clocks.get(exchange.interaction)
+        if clock is None:
+            clock = self._clocks[exchange.interaction] = self._seconds.labels(exchange.interaction)
+        clock.observe(seconds)
+
+    def command(self, name: str, seconds: float, *, succeeded: bool) -> None:
+        self._commands.labels(name, "ok" if succeeded else "failed").observe(seconds)
+
+    def connections(self, state: str, change: int) -> None:
+        self._connections.labels(state).inc(change)
+
+    def text(self) -> bytes:
+        """The exposition of this process, or of all of them."""
+        if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+            return generate_latest(self._registry)
+        together = CollectorRegistry()
+        MultiProcessCollector(together)  # type: ignore[no-untyped-call]
+        return generate_latest(together)

@@ -1,0 +1,97 @@
+"""The edge of the server, around everything: request ids, the log line, the metrics, and the last catch.
+
+Written as plain ASGI, because it stands in the way of every read.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+from uuid import uuid4
+
+import structlog
+
+from phb_fhir.fhir.codec import dumps
+from phb_fhir.interactions.status import status_of
+from phb_fhir.outcome import outcome_of
+from phb_fhir.wire.errors import internal
+from phb_fhir.wire.exchange import Exchange
+from phb_fhir.wire.metrics import Metrics
+
+Message = MutableMapping[str, Any]
+App = Callable[[Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]]
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._\-]{1,64}")
+_log = structlog.get_logger("phb_fhir.request")
+
+
+class Edge:
+    """Wraps an ASGI application. A request id that is safe to log is kept; any other is replaced (R4 §3.1.0.1.13)."""
+
+    def __init__(self, app: App, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Message, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = _request_id(scope["headers"])
+        exchange = Exchange(request_id.decode())
+        scope["phb.exchange"] = exchange
+        started = False
+
+        async def answer(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                exchange.status = message["status"]
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id)]
+            await send(message)
+
+        begun = time.perf_counter()
+        self._metrics.begun()
+        try:
+            await self._app(scope, receive, answer)
+        except Exception:
+            _log.exception(
+                "fault",
+                request_id=exchange.request_id,
+                method=scope["method"],
+                interaction=exchange.interaction,
+            )
+            if started:
+                raise
+            await _send_fault(answer, exchange.request_id)
+        finally:
+            seconds = time.perf_counter() - begun
+            self._metrics.ended(exchange, seconds)
+            _log.info(
+                "request",
+                request_id=exchange.request_id,
+                method=scope["method"],
+                interaction=exchange.interaction,
+                type=exchange.type,
+                status=exchange.status,
+                ms=round(seconds * 1000, 2),
+            )
+
+
+def _request_id(headers: list[tuple[bytes, bytes]]) -> bytes:
+    for name, value in headers:
+        if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
+            return value
+    return str(uuid4()).encode()
+
+
+async def _send_fault(answer: Callable[[Message], Awaitable[None]], request_id: str) -> None:
+    rejected = internal(request_id)
+    body = dumps(outcome_of(rejected.issues))
+    headers = [
+        (b"content-type", b"application/fhir+json;charset=utf-8"),
+        (b"content-length", str(len(body)).encode()),
+    ]
+    await answer({"type": "http.response.start", "status": status_of(rejected), "headers": headers})
+    await answer({"type": "http.response.body", "body": body})

@@ -1,0 +1,227 @@
+"""From HTTP to a `FhirRequest`: the address, the headers, and the body, read within its bounds."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import zlib
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Literal, cast
+from urllib.parse import parse_qsl
+
+from phb_fhir.fhir.codec import as_resource, loads
+from phb_fhir.interactions.request import NO_HEADERS, FhirRequest, Handling, Headers, Returned
+from phb_fhir.interactions.subset import parse_subset
+from phb_fhir.outcome import Kind, Refusal, Rejected, refuse
+from phb_fhir.settings import API_PATH, Settings
+from phb_fhir.wire.negotiate import FORM, JSON_PATCH, content_type, is_fhir_json, unsupported
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+RawHeaders = dict[bytes, bytes]
+
+LARGE_BYTES = 256_000  # from here on JSON is read in a thread, so that others are answered meanwhile
+DRAIN_FACTOR = 8  # how many times the largest body is read and thrown away, so that the client hears why
+PARAMETERS_MAX = 1_000
+
+
+def headers_of(scope: Scope) -> RawHeaders:
+    """The request headers by lower-case name; of several alike, joined by commas (RFC 9110 §5.3)."""
+    found: RawHeaders = {}
+    for name, value in scope["headers"]:
+        found[name] = found[name] + b", " + value if name in found else value
+    return found
+
+
+def segments_of(scope: Scope) -> tuple[str, ...]:
+    """The path below the base; a slash at the end means nothing."""
+    path: str = scope["path"]
+    below = path[len(API_PATH) :].strip("/")
+    return tuple(below.split("/")) if below else ()
+
+
+def parameters_of(text: bytes) -> tuple[tuple[str, str], ...]:
+    """The decoded query. Raises Rejected (400) where it is not UTF-8, or longer than anybody means."""
+    if not text:
+        return ()
+    try:
+        pairs = parse_qsl(text.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=PARAMETERS_MAX)
+    except ValueError:
+        raise refuse(
+            Refusal.BAD_REQUEST,
+            Kind.INVALID,
+            "The query is not percent-encoded UTF-8, or has too many fields.",
+        ) from None
+    return tuple(pairs)
+
+
+async def read_request(
+    settings: Settings,
+    scope: Scope,
+    headers: RawHeaders,
+    segments: tuple[str, ...],
+    receive: Receive,
+    base: str,
+) -> FhirRequest:
+    """The request, its body read and parsed. Raises Rejected: 400, 413, 415."""
+    method: str = "GET" if scope["method"] == "HEAD" else scope["method"]
+    parameters = parameters_of(scope["query_string"])
+    body: Any = None
+    if method in ("POST", "PUT", "PATCH"):
+        raw = await read_body(settings, headers, receive)
+        if segments and segments[-1] == "_search":
+            parameters += _form(headers, raw)
+        else:
+            body = await _parsed(settings, method, segments, headers, raw)
+    handling, returned = _prefer(headers.get(b"prefer"))
+    return FhirRequest(
+        method,
+        segments,
+        parameters,
+        _conditions(headers),
+        body,
+        base,
+        handling,
+        returned,
+        parse_subset(parameters),
+    )
+
+
+def _conditions(headers: RawHeaders) -> Headers:
+    if not (headers.keys() & _CONDITIONAL):
+        return NO_HEADERS
+    return Headers(*(headers.get(name, b"").decode("latin-1") for name in _CONDITIONAL_ORDER))
+
+
+_CONDITIONAL_ORDER = (b"if-match", b"if-none-match", b"if-modified-since", b"if-none-exist")
+_CONDITIONAL = frozenset(_CONDITIONAL_ORDER)
+
+
+def _prefer(header: bytes | None) -> tuple[Handling, Returned]:
+    """`handling` and `return` (R4 §3.1.0.1.9); preferences not known are ignored, as RFC 7240 §2 wants."""
+    handling: Handling = "strict"
+    returned: Returned = ""
+    if header is not None:
+        for part in header.decode("latin-1").replace(";", ",").split(","):
+            name, _, value = part.strip().partition("=")
+            if name == "handling" and value in ("strict", "lenient"):
+                handling = cast("Literal['strict', 'lenient']", value)
+            elif name == "return" and value in ("minimal", "representation", "OperationOutcome"):
+                returned = cast("Returned", value)
+    return handling, returned
+
+
+# ---- the body --------------------------------------------------------------------------------------------------------
+
+
+async def read_body(settings: Settings, headers: RawHeaders, receive: Receive) -> bytes:
+    """The whole body, unzipped. Raises Rejected: 413 past `body_bytes_max`, 415 for an encoding other than gzip."""
+    most = settings.body_bytes_max
+    encoding = headers.get(b"content-encoding", b"identity").decode("latin-1").strip().lower()
+    if encoding not in ("identity", "gzip", "x-gzip", ""):
+        raise unsupported(f"The body is encoded as {encoding}; this server takes gzip or none.")
+    length = headers.get(b"content-length", b"")
+    if length.isdigit() and int(length) > most and headers.get(b"expect", b"").lower() == b"100-continue":
+        raise _too_large(most)  # the client waits to hear whether it should send at all
+    raw = await _received(receive, most)
+    return raw if encoding in ("identity", "") else await asyncio.to_thread(_unzipped, raw, most)
+
+
+async def _received(receive: Receive, most: int) -> bytes:
+    message = await receive()
+    first: bytes = message.get("body", b"")
+    if not message.get("more_body"):
+        if len(first) > most:
+            raise _too_large(most)
+        return first
+    chunks, size = [first], len(first)
+    while message.get("more_body") and size <= most * DRAIN_FACTOR:
+        message = await receive()
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if size <= most:
+            chunks.append(chunk)
+        else:
+            chunks.clear()
+    if size > most:
+        raise _too_large(most)
+    if message["type"] == "http.disconnect":
+        raise refuse(
+            Refusal.BAD_REQUEST,
+            Kind.STRUCTURE,
+            "The connection closed before the body was whole; nothing was kept.",
+        )
+    return b"".join(chunks)
+
+
+def _unzipped(raw: bytes, most: int) -> bytes:
+    """gzip, member by member, never past `most` bytes, however well it was packed."""
+    parts: list[bytes] = []
+    size = 0
+    while raw:
+        unzip = zlib.decompressobj(wbits=31)
+        try:
+            part = unzip.decompress(raw, most - size + 1)
+        except zlib.error:
+            raise _bad_gzip() from None
+        size += len(part)
+        if size > most:
+            raise _too_large(most)
+        if not unzip.eof:
+            raise _bad_gzip()
+        parts.append(part)
+        raw = unzip.unused_data
+    return b"".join(parts)
+
+
+def _bad_gzip() -> Rejected:
+    return refuse(Refusal.BAD_REQUEST, Kind.STRUCTURE, "The body says it is gzip, and is not, or is cut short.")
+
+
+def _too_large(most: int) -> Rejected:
+    return refuse(Refusal.TOO_LARGE, Kind.TOO_LONG, f"The body is larger than the {most} bytes this server takes.")
+
+
+async def _parsed(settings: Settings, method: str, segments: tuple[str, ...], headers: RawHeaders, raw: bytes) -> Any:
+    declared = headers.get(b"content-type", b"").decode("latin-1")
+    media_type = content_type(declared)
+    if segments[:1] == ("Binary",) and method in ("POST", "PUT") and media_type and not is_fhir_json(media_type):
+        return _binary(declared, raw, headers, segments[1] if len(segments) > 1 else "")
+    if media_type == JSON_PATCH and method == "PATCH":
+        return await _loads(settings, raw)
+    if not is_fhir_json(media_type):
+        takes = (
+            f"application/fhir+json (FHIRPath Patch) or {JSON_PATCH}" if method == "PATCH" else "application/fhir+json"
+        )
+        said = f"is {media_type}" if media_type else "has no Content-Type"
+        raise unsupported(f"The body {said}; this address takes {takes}.")
+    if method == "PATCH" and raw.lstrip()[:1] == b"[":
+        return await _loads(settings, raw)  # a JSON Patch under the plain JSON media type is still clear
+    return as_resource(await _loads(settings, raw))
+
+
+async def _loads(settings: Settings, raw: bytes) -> Any:
+    if len(raw) < LARGE_BYTES:
+        return loads(raw, depth_max=settings.depth_max)
+    return await asyncio.to_thread(loads, raw, depth_max=settings.depth_max)
+
+
+def _binary(declared: str, raw: bytes, headers: RawHeaders, id_: str) -> dict[str, Any]:
+    """Content posted as itself, as the Binary that keeps it (R4 §2.42.1)."""
+    made: dict[str, Any] = {"resourceType": "Binary"}
+    if id_:
+        made["id"] = id_
+    made["contentType"] = declared.strip()
+    if context := headers.get(b"x-security-context", b"").decode("latin-1"):
+        made["securityContext"] = {"reference": context}
+    if raw:
+        made["data"] = base64.b64encode(raw).decode()
+    return made
+
+
+def _form(headers: RawHeaders, raw: bytes) -> tuple[tuple[str, str], ...]:
+    if not raw:
+        return ()
+    if content_type(headers.get(b"content-type", b"").decode("latin-1")) != FORM:
+        raise unsupported(f"A search by POST is a form: {FORM}.")
+    return parameters_of(raw.strip())

@@ -1,0 +1,102 @@
+"""From an `Answer` to HTTP: status, headers and bytes."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import gzip
+from dataclasses import dataclass
+from typing import Any
+
+from phb_fhir.fhir.codec import dumps, dumps_pretty, loads
+from phb_fhir.fhir.dates import http_date
+from phb_fhir.interactions.bundles import bundle_resource
+from phb_fhir.interactions.request import Answer
+from phb_fhir.interactions.subset import STORED_DEPTH_MAX
+from phb_fhir.wire.negotiate import Accepted
+
+RawHeader = tuple[bytes, bytes]
+LARGE_BYTES = 256_000
+_GZIP_LEVEL = 5
+
+# a record about a person is nobody else's to keep, and nothing here is a page to run
+_ALWAYS: tuple[RawHeader, ...] = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
+_SANDBOX: RawHeader = (b"content-security-policy", b"default-src 'none'; sandbox")
+
+
+@dataclass(frozen=True, slots=True)
+class Presentation:
+    """How this client wants to be answered."""
+
+    accepted: Accepted
+    pretty: bool = False
+    gzip: bool = False
+    base: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    status: int
+    headers: list[RawHeader]
+    body: bytes
+
+
+async def respond(answer: Answer, how: Presentation, gzip_bytes_min: int) -> Response:
+    """The response to send; a HEAD sends all but its body."""
+    headers = [*_ALWAYS, *_version_headers(answer, how)]
+    if answer.status in (204, 304):
+        return Response(answer.status, headers, b"")
+    body = _native(answer, how, headers)
+    if body is None:
+        body = _body(answer, how)
+        if body:
+            headers.append((b"content-type", f"{how.accepted.media_type};charset=utf-8".encode()))
+    headers.append((b"vary", b"Accept, Accept-Encoding, Prefer"))
+    if how.gzip and len(body) >= gzip_bytes_min:
+        body = await _zipped(body)
+        headers.append((b"content-encoding", b"gzip"))
+    headers.append((b"content-length", str(len(body)).encode()))
+    return Response(answer.status, headers, body)
+
+
+def _version_headers(answer: Answer, how: Presentation) -> list[RawHeader]:
+    version = answer.version
+    if version is None:
+        return []
+    headers = [
+        (b"etag", b'W/"%d"' % version.number),
+        (b"last-modified", http_date(version.at).encode()),
+    ]
+    if answer.located:
+        headers.append((b"location", f"{how.base}/{version.key}/_history/{version.number}".encode()))
+    return headers
+
+
+def _body(answer: Answer, how: Presentation) -> bytes:
+    if answer.bundle is not None:
+        body = dumps(bundle_resource(answer.bundle))
+    elif answer.outcome is not None:
+        body = dumps(answer.outcome)
+    else:
+        body = answer.resource or b""
+    return dumps_pretty(loads(body, depth_max=STORED_DEPTH_MAX)) if how.pretty and body else body
+
+
+def _native(answer: Answer, how: Presentation, headers: list[RawHeader]) -> bytes | None:
+    """A Binary's own content, for a client that asked for that kind (R4 §2.42.1); None to answer with FHIR."""
+    version = answer.version
+    if not how.accepted.native or answer.resource is None or version is None or version.type != "Binary":
+        return None
+    binary: dict[str, Any] = loads(answer.resource, depth_max=STORED_DEPTH_MAX)
+    kept: str = binary["contentType"]
+    bare = kept.partition(";")[0].strip().lower()
+    if not {bare, bare.partition("/")[0] + "/*"} & set(how.accepted.native):
+        return None
+    headers.extend([(b"content-type", kept.encode("latin-1", "replace")), _SANDBOX])
+    return base64.b64decode(binary.get("data", ""))
+
+
+async def _zipped(body: bytes) -> bytes:
+    if len(body) < LARGE_BYTES:
+        return gzip.compress(body, _GZIP_LEVEL, mtime=0)
+    return await asyncio.to_thread(gzip.compress, body, _GZIP_LEVEL, mtime=0)

@@ -1,0 +1,53 @@
+"""What every test may ask for: a real MongoDB, and a database of its own in it.
+
+There is no stand-in and no skipping: without a mongod the tests that need one fail, with the sentence that
+says why.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from pymongo import MongoClient
+
+from phb_fhir.store.embedded import PrivateMongo, check_replica_set
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MONGODB_START_TIMEOUT_S = 60
+
+
+@pytest.fixture(scope="session")
+def mongodb_uri() -> Iterator[str]:
+    """A replica set to test on: that of PHB_MONGODB_URI, else a private one (one for each xdist worker)."""
+    given = os.environ.get("PHB_MONGODB_URI")
+    if given:
+        check_replica_set(given, timeout_s=MONGODB_START_TIMEOUT_S)
+        yield given
+        return
+    with (
+        tempfile.TemporaryDirectory(prefix="phb-fhir-tests-") as folder,
+        PrivateMongo(Path(folder), cache_mb=256, start_timeout_s=MONGODB_START_TIMEOUT_S) as mongo,
+    ):
+        yield mongo.uri
+
+
+@pytest.fixture(scope="session")
+def mongodb_admin(mongodb_uri: str) -> Iterator[MongoClient[dict[str, Any]]]:
+    """A synchronous client for what stands around a test, and for looking behind the server's back."""
+    with MongoClient[dict[str, Any]](mongodb_uri) as client:
+        yield client
+
+
+@pytest.fixture
+def database_name(mongodb_admin: MongoClient[dict[str, Any]]) -> Iterator[str]:
+    """The name of a database that nobody else uses, dropped afterwards."""
+    name = f"test_{uuid.uuid4().hex}"
+    yield name
+    mongodb_admin.drop_database(name)
