@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -33,8 +33,13 @@ _LOOPBACK_ORIGIN = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?"
 _log = structlog.get_logger("phb_fhir")
 
 
-def create(settings: Settings | None = None) -> App:
-    """The server. Without settings given, they come from the environment: that is how worker processes are told."""
+def create(
+    settings: Settings | None = None, now: Callable[[], datetime] | None = None, new_id: Callable[[], str] | None = None
+) -> App:
+    """The server. Without settings given, they come from the environment: that is how worker processes are told.
+
+    `now` and `new_id` are the clock and the source of ids, for tests that want to know what comes.
+    """
     settings = settings or read_settings()
     log.configure(settings.log_format)
     definitions = load.load()
@@ -52,7 +57,9 @@ def create(settings: Settings | None = None) -> App:
             await _open(store)
             key = await store.secret("page-key", secrets.token_bytes(32))
             pager = Pager(key, settings.page_life_s)
-            api.context = Context(settings, definitions, promised, store, store, pager, _now, _new_id)
+            api.context = Context(
+                settings, definitions, promised, store, store, pager, now or _now, new_id or _new_id
+            )
 
         opening = asyncio.create_task(begin())
         try:

@@ -12,10 +12,12 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 from pymongo import MongoClient
 
 from phb_fhir.store.embedded import PrivateMongo, check_replica_set
+from tests.running import RunningServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,3 +53,22 @@ def database_name(mongodb_admin: MongoClient[dict[str, Any]]) -> Iterator[str]:
     name = f"test_{uuid.uuid4().hex}"
     yield name
     mongodb_admin.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def server(mongodb_uri: str) -> Iterator[RunningServer]:
+    """One server for all tests that only talk to it; each of them finds its database empty (see `api`)."""
+    with RunningServer(mongodb_uri, f"test_{uuid.uuid4().hex}") as running:
+        yield running
+
+
+@pytest.fixture
+def api(server: RunningServer, mongodb_admin: MongoClient[dict[str, Any]]) -> Iterator[httpx.Client]:
+    """A client of an empty server whose clock and ids begin anew: paths are relative to the FHIR base."""
+    database = mongodb_admin[server.settings.mongodb_database]
+    for collection in ("resources", "history", "locks"):
+        database[collection].delete_many({})
+    server.foretold.reset()
+    headers = {"Content-Type": "application/fhir+json", "Accept": "application/fhir+json"}
+    with httpx.Client(base_url=server.base, headers=headers, timeout=30) as client:
+        yield client

@@ -5,16 +5,12 @@ Only tests need this: the server speaks JSON. Which elements repeat and which ar
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 from xml.etree import ElementTree
 
-from phb_fhir.definitions.load import load
+from phb_fhir.definitions.load import Element, load
 from phb_fhir.fhir.codec import Exact
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from phb_fhir.definitions.load import Element
 
 XHTML = "http://www.w3.org/1999/xhtml"
 DEFINITIONS = load()

@@ -1,13 +1,13 @@
 """`phb-fhir`: the commands, what they take, and how they fail.
 
-A command that cannot do what it was asked says why in one sentence on standard error and ends with code 2. A traceback
-means a fault in this program, never a fault in how it was called.
+A command that cannot do what it was asked says why in one sentence on standard error and ends with code 2. A
+traceback means a fault in this program, never a fault in how it was called.
 """
 
 from __future__ import annotations
 
 import sys
-from pathlib import Path  # noqa: TC003 - typer reads the annotations when it runs
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -33,20 +33,20 @@ def main() -> None:
     try:
         app()
     except (CannotStart, WrongSetting) as refusal:
-        print(f"phb-fhir: {refusal.sentence}", file=sys.stderr)
+        typer.echo(f"phb-fhir: {refusal.sentence}", err=True)
         sys.exit(EXIT_REFUSED)
 
 
 def _say_version(wanted: bool) -> None:
     if wanted:
-        print(f"phb-fhir {__version__}")
+        typer.echo(f"phb-fhir {__version__}")
         raise typer.Exit
 
 
 @app.callback()
 def common(
     *,
-    version: Annotated[  # noqa: ARG001 - its callback does it
+    version: Annotated[
         bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Say the version and end.")
     ] = False,
 ) -> None:
@@ -67,9 +67,7 @@ def serve(
     ] = None,
     data: Annotated[
         Path | None,
-        typer.Option(
-            help="The folder of the private MongoDB.", show_default="~/.local/share/phb-fhir", metavar="DIR"
-        ),
+        typer.Option(help="The folder of the private MongoDB.", show_default="~/.local/share/phb-fhir", metavar="DIR"),
     ] = None,
     workers: Annotated[int | None, typer.Option(help="How many processes answer.", show_default="1")] = None,
     mongodb_uri: Annotated[
@@ -83,11 +81,11 @@ def serve(
 ) -> None:
     """Serve the FHIR API, under /fhir.
 
-    Without `--mongodb-uri` it runs a MongoDB of its own, whose data stay in the folder `--data`: the next start finds
-    them there. Ctrl-C finishes what was accepted, then stops the server and its MongoDB.
+    Without `--mongodb-uri` it runs a MongoDB of its own, whose data stay in the folder `--data`: the next
+    start finds them there. Ctrl-C finishes what was accepted, then stops the server and its MongoDB.
 
-    Each option may come from the environment (`PHB_PORT` for `--port`), and so may the settings that have no option;
-    `docs/settings.md` lists them.
+    Each option may come from the environment (`PHB_PORT` for `--port`), and so may the settings that have no
+    option; `docs/settings.md` lists them.
     """
     settings = read_settings(
         host=host, port=port, data=data, workers=workers, mongodb_uri=mongodb_uri, open=open_ or None

@@ -1,11 +1,11 @@
 """`phb-fhir serve`: the parent of everything that runs.
 
-In order: refuse what must not be, take the port, have a MongoDB, load the examples when asked, then answer requests
-until told to stop. Each step is undone in the opposite order, so the database goes last, after the requests that were
-accepted are finished.
+In order: refuse what must not be, take the port, have a MongoDB, load the examples when asked, then answer
+requests until told to stop. Each step is undone in the opposite order, so the database goes last, after the
+requests that were accepted are finished.
 
-One worker runs in this process. Several are processes of their own that share the listening socket; each dies with this
-one, and is replaced when it dies alone.
+One worker runs in this process. Several are processes of their own that share the listening socket; each dies
+with this one, and is replaced when it dies alone.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
+from prometheus_client.multiprocess import mark_process_dead
 from uvicorn.supervisors.multiprocess import Multiprocess
 
 from phb_fhir.cli import demo as examples
@@ -45,6 +46,7 @@ PORT_TIMEOUT_S = 2.0  # the workers of a server that was killed let go of its po
 READY_TIMEOUT_S = 60.0
 DEATHS_MAX = 10  # of workers within DEATHS_WINDOW_S; past that something is wrong that a new one will not cure
 DEATHS_WINDOW_S = 60.0
+LIFESPAN_TIMEOUT_S = 5.0  # for a worker to close what it opened, once its requests are finished
 _POLL_S = 0.05
 
 
@@ -176,7 +178,10 @@ def _run(settings: Settings, listener: socket.socket) -> None:
     if settings.workers == 1:
         uvicorn.Server(config).run(sockets=[listener])
     else:
-        _Workers(config, [listener]).run()
+        workers = _Workers(config, [listener], settings.shutdown_timeout_s)
+        workers.run()
+        if workers.gave_up:
+            raise CannotStart(workers.gave_up)
 
 
 def create_in_worker() -> Any:
@@ -194,19 +199,24 @@ def create_in_worker() -> Any:
 class _Workers(Multiprocess):
     """uvicorn's supervisor, with bounds: on how often workers die, and on how long they take to end."""
 
-    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket]) -> None:
+    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket], shutdown_timeout_s: float) -> None:
         super().__init__(config, sockets)
+        self._shutdown_timeout_s = shutdown_timeout_s
         self._deaths: deque[float] = deque(maxlen=DEATHS_MAX)
+        self.gave_up: str | None = None
 
     def keep_subprocess_alive(self) -> None:
         before = {process.pid for process in self.processes}
         super().keep_subprocess_alive()
         now = time.monotonic()
-        self._deaths.extend(now for process in self.processes if process.pid not in before)
+        for pid in before - {process.pid for process in self.processes}:
+            mark_process_dead(pid)  # type: ignore[no-untyped-call]
+            self._deaths.append(now)
         if len(self._deaths) == DEATHS_MAX and now - self._deaths[0] < DEATHS_WINDOW_S:
             self.should_exit.set()
-            self._deaths.clear()
-            print(f"phb-fhir: workers died {DEATHS_MAX} times within {DEATHS_WINDOW_S:.0f} seconds", file=sys.stderr)
+            self.gave_up = (
+                f"The workers died {DEATHS_MAX} times within {DEATHS_WINDOW_S:.0f} seconds; the log says of what."
+            )
 
     def handle_hup(self) -> None:
         self.handle_term()  # the terminal is gone
@@ -217,7 +227,7 @@ class _Workers(Multiprocess):
         super().terminate_all()
 
     def join_all(self) -> None:
-        deadline = time.monotonic() + self.config.timeout_graceful_shutdown + 5
+        deadline = time.monotonic() + self._shutdown_timeout_s + LIFESPAN_TIMEOUT_S
         for process in self.processes:
             process.process.join(max(0.0, deadline - time.monotonic()))
             if process.process.exitcode is None:
@@ -227,15 +237,20 @@ class _Workers(Multiprocess):
 
 @contextlib.contextmanager
 def _stopped_by_signals() -> Iterator[None]:
-    """SIGINT, SIGTERM and SIGHUP unwind everything inside, once: what is being undone is not interrupted again."""
+    """SIGINT, SIGTERM and SIGHUP unwind what is inside, once: the undoing is not interrupted again."""
 
     def stop(_number: int, _frame: FrameType | None) -> None:
         for number in numbers:
             signal.signal(number, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    def hang_up(_number: int, _frame: FrameType | None) -> None:
+        signal.raise_signal(signal.SIGTERM)  # whoever takes that now
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
     before = {number: signal.signal(number, stop) for number in numbers}
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # else it runs under nohup
+        before[signal.SIGHUP] = signal.signal(signal.SIGHUP, hang_up)
     try:
         with contextlib.suppress(KeyboardInterrupt):
             yield

@@ -15,10 +15,11 @@ extensions of a primitive stand beside it (`_birthDate`).
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from itertools import pairwise, zip_longest
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import Any, Protocol, TypeAlias, cast
 
 from antlr4 import CommonTokenStream, InputStream, Token  # type: ignore[import-untyped]
 from antlr4.error.ErrorListener import ErrorListener  # type: ignore[import-untyped]
@@ -30,11 +31,8 @@ from fhirpathpy.parser.ASTPathListener import ASTPathListener
 from fhirpathpy.parser.generated.FHIRPathLexer import FHIRPathLexer
 from fhirpathpy.parser.generated.FHIRPathParser import FHIRPathParser
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    _Tree = dict[str, Any]  # a node of fhirpathpy's syntax tree
-    _Step = Callable[["_Walk", "Found", list[_Tree]], "Found"]
+_Tree: TypeAlias = dict[str, Any]  # a node of fhirpathpy's syntax tree
+_Step: TypeAlias = Callable[["_Walk", "Found", list[_Tree]], "Found"]
 
 EXPRESSION_LENGTH_MAX = 2_000  # characters
 STEPS_MAX = 300_000  # evaluation steps of all the filters that share one `Steps`
@@ -220,7 +218,7 @@ _FUNCTIONS = frozenset(
 
 
 class _Strict(ErrorListener):  # type: ignore[misc]
-    def syntaxError(  # noqa: N802, PLR0917 - antlr4 calls it so
+    def syntaxError(  # noqa: N802 - antlr4 calls it so
         self, recognizer: Any, symbol: Any, line: int, column: int, msg: str, e: Any
     ) -> None:
         del recognizer, symbol, line, e

@@ -26,6 +26,10 @@ def show(context: Context, request: FhirRequest, version: Version, status: int =
     if version.json is None:
         text = f"{version.key} was deleted (version {version.number}); a PUT to the same address brings it back."
         raise refuse(Refusal.GONE, Kind.DELETED, text)
+    if request.subset.summary == "count":
+        raise refuse(
+            Refusal.BAD_REQUEST, Kind.INVALID, "_summary=count counts what a search finds; a read has one resource."
+        )
     return Answer(status, subset_json(version.json, request.subset, context.definitions), version)
 
 

@@ -8,9 +8,11 @@ and conditional references, wherever they stand; validate; write all; then answe
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from phb_fhir.change import Change, Committed, Create, Criteria, Delete, Patch, Put
@@ -177,7 +179,8 @@ async def _resolve(
     """The one resource that each conditional reference means: among what is stored, and what this Bundle adds."""
     found: dict[str, str] = {}
     pending = [one.change for one in settled.values() if isinstance(one.change, Create | Put)]
-    replaced = {key for one in settled.values() if one.matched is None for key in _keys(one)}
+    # what a Put or Delete will replace is judged by what it becomes, not by what it was
+    replaced = {key for one in settled.values() if isinstance(one.change, Put | Delete) for key in _keys(one)}
     for text, criteria in conditional.items():
         stored = await transaction.search(criteria.query, after="", count=2 + len(replaced))
         keys = {version.key for version in stored} - replaced
@@ -220,33 +223,41 @@ def _rewritten(
         if isinstance(change := one.change, Create | Put):
             # a copy, because the whole transaction may run again
             body = deepcopy(change.resource)
-            rewrite(body, context.definitions, lambda at: _new_value(at, identities))
+            rewrite(body, context.definitions, partial(_new_value, identities, _root(entry.full_url)))
             one = replace(one, change=replace(change, resource=body))
         elif isinstance(change, Patch):
-            one = replace(one, change=replace(change, apply=_then_rewrite(context, change, identities)))
+            new_value = partial(_new_value, identities, _root(entry.full_url))
+            one = replace(one, change=replace(change, apply=_then_rewrite(context, change, new_value)))
         final.append((entry, one))
     return final
 
 
 def _then_rewrite(
-    context: Context, change: Patch, identities: dict[str, str]
+    context: Context, change: Patch, new_value: Callable[[ReferenceAt], str | None]
 ) -> Callable[[dict[str, Any]], dict[str, Any]]:
     def apply(resource: dict[str, Any]) -> dict[str, Any]:
         patched = deepcopy(change.apply(resource))
-        rewrite(patched, context.definitions, lambda at: _new_value(at, identities))
+        rewrite(patched, context.definitions, new_value)
         return patched
 
     return apply
 
 
-def _new_value(at: ReferenceAt, identities: dict[str, str]) -> str | None:
-    """Where a reference now points; a `#fragment` or `/_history/n` after the fullUrl stays."""
-    value = at.value
-    if value in identities:
-        return identities[value]
-    head, mark, rest = value.partition("#")
-    if mark and head in identities:
-        return f"{identities[head]}#{rest}"
+def _root(full_url: str) -> str:
+    """The server that a RESTful fullUrl belongs to, with its slash: relative references are meant there (R4 §2.36.4.1)."""
+    found = _RESTFUL.fullmatch(full_url)
+    return found["root"] if found else ""
+
+
+_RESTFUL = re.compile(r"(?P<root>https?://.+/)[A-Za-z]+/[A-Za-z0-9\-.]{1,64}(/_history/[^/]+)?")
+
+
+def _new_value(identities: dict[str, str], root: str, at: ReferenceAt) -> str | None:
+    """Where a reference now points; a `#fragment` after the fullUrl stays."""
+    head, mark, rest = at.value.partition("#")
+    for known in (at.value, head, root + at.value if root else ""):
+        if known in identities:
+            return identities[known] + (mark + rest if known == head != at.value else "")
     return None
 
 

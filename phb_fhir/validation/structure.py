@@ -75,7 +75,7 @@ class _Plan:
     name: str
     needs_content: bool
     rows: dict[str, _Row]
-    required: tuple[tuple[str, tuple[str, ...]], ...]
+    required: tuple[tuple[str, frozenset[str]], ...]
     rules: tuple[Rule, ...]
     choices: Mapping[str, tuple[str, ...]]
 
@@ -116,14 +116,14 @@ def _rows(type_def: TypeDef, plans: _Plans) -> Iterator[tuple[str, _Row]]:
             yield f"_{element.name}", twin
 
 
-def _required(type_def: TypeDef) -> Iterator[tuple[str, tuple[str, ...]]]:
+def _required(type_def: TypeDef) -> Iterator[tuple[str, frozenset[str]]]:
     """Elements with a minimum: a choice once, with all its spellings; a primitive's twin will do."""
     seen: set[str] = set()
     for element in type_def.elements.values():
         if element.min and element.path_name not in seen:
             seen.add(element.path_name)
             spellings = type_def.choices.get(element.choice, (element.name,))
-            yield element.path_name, (*spellings, *(f"_{spelling}" for spelling in spellings))
+            yield element.path_name, frozenset((*spellings, *(f"_{spelling}" for spelling in spellings)))
 
 
 def _ignore(value: Any, node: Node, trail: Trail, issues: list[Issue]) -> None:
@@ -188,10 +188,8 @@ def _says_nothing(node: Node, trail: Trail, issues: list[Issue]) -> bool:
 def _unknown(key: str, plan: _Plan, trail: Trail, issues: list[Issue]) -> Issue:
     where = path_of((trail, key, None) if _IDENTIFIER.fullmatch(key) else trail)
     spellings = plan.choices.get(f"{key}[x]")
-    if spellings:
-        hint = f"; the type is part of the name: {listed(spellings)}."
-    else:
-        hint = _guess(key, plan.rows, issues)
+    choice = f"; the type is part of the name: {listed(spellings)}." if spellings else ""
+    hint = choice or _guess(key, plan.rows, issues)
     return Issue(Kind.STRUCTURE, f'{plan.name} has no property "{short(key)}"{hint}', where)
 
 
@@ -204,9 +202,9 @@ def _second_choice(choice: str, first: str, second: str, trail: Trail) -> Issue:
     return Issue(Kind.STRUCTURE, text, path_of((trail, choice.removesuffix("[x]"), None)))
 
 
-def _missing(path_name: str, properties: tuple[str, ...], plan: _Plan, trail: Trail) -> Issue:
-    spellings = [name for name in properties if not name.startswith("_")]
-    what = f'"{path_name}"' if len(spellings) == 1 else f'"{path_name}[x]" ({listed(spellings)})'
+def _missing(path_name: str, plan: _Plan, trail: Trail) -> Issue:
+    spellings = plan.choices.get(f"{path_name}[x]")
+    what = f'"{path_name}[x]" ({listed(spellings)})' if spellings else f'"{path_name}"'
     return Issue(Kind.REQUIRED, f"{plan.name} must have {what}.", path_of((trail, path_name, None)))
 
 

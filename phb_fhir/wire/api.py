@@ -73,6 +73,9 @@ class FhirApi:
                 Kind.TRANSIENT,
                 "The server is starting and has not reached its database yet.",
             )
+        if not base:
+            text = "This server is open to everyone on its machine, so it answers only under a loopback name."
+            raise refuse(Refusal.FORBIDDEN, Kind.FORBIDDEN, text)
         if scope["method"] == "OPTIONS":
             return Answer(204)
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
@@ -83,11 +86,23 @@ class FhirApi:
         return await route.run(context, request)
 
     def _base_for(self, host: bytes) -> str:
-        """The server's address as this client knows it: another name of loopback is taken, a stranger's is not."""
+        """The server's address as this client knows it: another name of loopback is taken, a stranger's is not.
+
+        "" for a stranger on an open server: a page on the web that points its own name at this machine must not read
+        the records here (DNS rebinding).
+        """
         name = host.decode("latin-1")
-        if self._settings.base_url is None and urlsplit(f"//{name}").hostname in _LOOPBACK:
+        is_loopback = _hostname(name) in _LOOPBACK
+        if self._settings.base_url is None and is_loopback:
             return f"http://{name}{API_PATH}"
-        return self._settings.api_url
+        return "" if self._settings.open and not is_loopback else self._settings.api_url
+
+
+def _hostname(host: str) -> str | None:
+    try:
+        return urlsplit(f"//{host}").hostname
+    except ValueError:
+        return None
 
 
 def _presentation(scope: Scope, headers: RawHeaders, segments: tuple[str, ...], base: str) -> Presentation:

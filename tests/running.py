@@ -1,0 +1,71 @@
+"""The server, running for tests: in this process but over real HTTP, with a clock and ids that a test can foretell."""
+
+from __future__ import annotations
+
+import itertools
+import socket
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+
+import uvicorn
+
+from phb_fhir.app import create
+from phb_fhir.settings import Settings
+
+FIRST_MOMENT = datetime(2026, 11, 22, 9, 0, 0, tzinfo=UTC)
+START_TIMEOUT_S = 30
+
+
+class Foretold:
+    """The clock moves a second at each look; the ids are id-1, id-2, …. `reset` begins again."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        self._ticks = itertools.count()
+        self._ids = itertools.count(1)
+
+    def now(self) -> datetime:
+        return FIRST_MOMENT + timedelta(seconds=next(self._ticks))
+
+    def new_id(self) -> str:
+        return f"id-{next(self._ids)}"
+
+
+class RunningServer:
+    """A context manager: uvicorn in a thread on a free loopback port. `base` is the FHIR base, `root` the host's."""
+
+    def __init__(self, mongodb_uri: str, database: str, **settings: object) -> None:
+        self._socket = socket.socket()
+        self._socket.bind(("127.0.0.1", 0))
+        port = self._socket.getsockname()[1]
+        self.settings = Settings(
+            mongodb_uri=mongodb_uri,
+            mongodb_database=database,
+            port=port,
+            open=True,
+            **settings,  # type: ignore[arg-type]
+        )
+        self.foretold = Foretold()
+        self.root = f"http://127.0.0.1:{port}"
+        self.base = self.root + "/fhir"
+        app = create(self.settings, self.foretold.now, self.foretold.new_id)
+        config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="on", server_header=False)  # type: ignore[arg-type]
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]}, daemon=True)
+
+    def __enter__(self) -> RunningServer:
+        self._thread.start()
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not self._server.started:
+            if not self._thread.is_alive() or time.monotonic() > deadline:
+                raise RuntimeError("the test server did not start")
+            time.sleep(0.01)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.should_exit = True
+        self._thread.join(START_TIMEOUT_S)
+        self._socket.close()
