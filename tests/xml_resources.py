@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
-from xml.etree import ElementTree
+import xml.etree.ElementTree as ET
 
 from phb_fhir.definitions.load import Element, load
 from phb_fhir.fhir.codec import Exact
@@ -25,12 +25,12 @@ _JSON_VALUES: dict[str, Callable[[str], Any]] = {
 }
 
 
-def resource_of(xml: ElementTree.Element) -> dict[str, Any]:
+def resource_of(xml: ET.Element) -> dict[str, Any]:
     """The resource that `xml`, an element named for its type, stands for."""
     return {"resourceType": _name(xml), **_object(xml, _name(xml))}
 
 
-def _object(xml: ElementTree.Element, type_name: str) -> dict[str, Any]:
+def _object(xml: ET.Element, type_name: str) -> dict[str, Any]:
     made: dict[str, Any] = dict(xml.attrib)  # Element.id and Extension.url
     elements = DEFINITIONS.type(type_name).elements
     for name in dict.fromkeys(_name(child) for child in xml):
@@ -45,7 +45,7 @@ def _object(xml: ElementTree.Element, type_name: str) -> dict[str, Any]:
     return made
 
 
-def _pair(xml: ElementTree.Element, element: Element) -> tuple[Any, dict[str, Any] | None]:
+def _pair(xml: ET.Element, element: Element) -> tuple[Any, dict[str, Any] | None]:
     if element.type == "xhtml":
         return _markup(xml), None
     if element.type == "Resource":
@@ -57,10 +57,10 @@ def _pair(xml: ElementTree.Element, element: Element) -> tuple[Any, dict[str, An
     return None if value is None else read(value), _object(xml, element.type) or None
 
 
-def _markup(xml: ElementTree.Element) -> str:
+def _markup(xml: ET.Element) -> str:
     xml.tail = None
-    return ElementTree.tostring(xml, encoding="unicode", default_namespace=XHTML)
+    return ET.tostring(xml, encoding="unicode", default_namespace=XHTML)
 
 
-def _name(xml: ElementTree.Element) -> str:
+def _name(xml: ET.Element) -> str:
     return xml.tag.rpartition("}")[2]

@@ -34,7 +34,8 @@ _POINTERS: dict[str, PointerKind] = {
 }
 _RESOURCE = "Resource"  # any resource, by its own resourceType
 _BUNDLED = "Resource in a Bundle"  # the same, walked only when asked for
-_LINK = re.compile(r"""(\s(?:href|src)\s*=\s*)("[^"<]*"|'[^'<]*')""")
+_TAG = re.compile(r"""<[A-Za-z](?:[^<>"']|"[^"<]*"|'[^'<]*')*>""")
+_LINK = re.compile(r"""(\s(?:href|src)\s*=\s*)("[^"]*"|'[^']*')""")
 
 
 class ReferenceAt(NamedTuple):
@@ -88,7 +89,7 @@ def _rewritten_links(place: ReferenceAt, mapping: Callable[[ReferenceAt], str | 
         new = mapping(place._replace(value=unescape(link[2][1:-1])))
         return link[0] if new is None else f'{link[1]}"{escape(new)}"'
 
-    return _LINK.sub(one, place.value)
+    return _TAG.sub(lambda tag: _LINK.sub(one, tag[0]), place.value)
 
 
 # ---- which properties of a type lead anywhere ----------------------------------------------------

@@ -240,7 +240,7 @@ class _Target:
         return locate(self.resource, self.operation.path, self.shape, self.steps).places
 
     def the_one(self, places: list[Place]) -> Place:
-        """ "The FHIRPath statement must return a single element"."""
+        """The place, if there is one: "the FHIRPath statement must return a single element"."""
         if not places:
             raise self.operation.refused(Kind.NOT_FOUND, "the path leads to nothing that is in this resource")
         if len(places) > 1:

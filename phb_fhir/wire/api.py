@@ -92,10 +92,10 @@ class FhirApi:
         the records here (DNS rebinding).
         """
         name = host.decode("latin-1")
-        is_loopback = _hostname(name) in _LOOPBACK
-        if self._settings.base_url is None and is_loopback:
+        if self._settings.base_url is None and _hostname(name) in _LOOPBACK:
             return f"http://{name}{API_PATH}"
-        return "" if self._settings.open and not is_loopback else self._settings.api_url
+        own = urlsplit(self._settings.api_url).hostname
+        return "" if self._settings.open and _hostname(name) not in (*_LOOPBACK, own) else self._settings.api_url
 
 
 def _hostname(host: str) -> str | None:

@@ -91,7 +91,7 @@ def objects(resource: Any) -> list[tuple[str, Any]]:
     return list(walk(resource, resource["resourceType"] if isinstance(resource, dict) else ""))
 
 
-def extensions(element: Resource, name: str) -> list[Resource]:
+def extensions(element: Resource, name: str) -> list[Any]:
     """The extensions of ours called `name` on `element`: their value, or their parts by url."""
     return [value_of(e) for e in element.get("extension", []) if e["url"] == f"{OURS}/StructureDefinition/{name}"]
 
@@ -100,6 +100,14 @@ def value_of(extension: Resource) -> Any:
     if "extension" in extension:
         return {part["url"]: value_of(part) for part in extension["extension"]}
     return next(value for key, value in extension.items() if key.startswith("value"))
+
+
+def resources_in(path: Path) -> list[Any]:
+    """The resource in a file, or the resources of a Bundle."""
+    content = read(path)
+    if isinstance(content, dict) and content["resourceType"] == "Bundle":
+        return [entry["resource"] for entry in content["entry"]]
+    return [content]
 
 
 # ---- the files -------------------------------------------------------------------------------------------------------
@@ -152,7 +160,7 @@ def test_an_example_with_a_wrong_code_is_not_valid() -> None:
 @example
 def test_an_example_is_a_resource_to_another_library_too(path: Path) -> None:
     # fhir.resources knows R4B: close enough to R4 for a second opinion on the types used here
-    made = get_fhir_model_class(read(path)["resourceType"]).model_validate_json(path.read_bytes())
+    made: Any = get_fhir_model_class(read(path)["resourceType"]).model_validate_json(path.read_bytes())
     assert made.id == read(path)["id"]
 
 
@@ -174,9 +182,25 @@ def test_a_reference_leads_to_a_resource_of_the_same_story_and_of_an_allowed_typ
 
 @pytest.mark.parametrize("path", REQUESTS, ids=name_of)
 def test_a_reference_of_a_request_leads_to_an_example_or_into_its_own_bundle(path: Path) -> None:
-    request = read(path) if isinstance(read(path), dict) else {"resourceType": "Basic"}
+    request: Resource = read(path) if isinstance(read(path), dict) else {"resourceType": "Basic"}
     own = {entry["fullUrl"] for entry in request.get("entry", [])}
     assert [(where, to) for where, to, _ in pointers(request) if to not in everything().keys() | own] == []
+
+
+@example_or_request
+def test_a_questionnaire_or_directory_item_that_is_named_is_an_example_in_that_version(path: Path) -> None:
+    there = {f"{r['url']}|{r['version']}" for r in everything().values() if "url" in r}
+    named = [
+        p.value
+        for r in resources_in(path)
+        if isinstance(r, dict)
+        for p in references(r, load())
+        if p.kind == "canonical"
+    ]
+    ours = [url for url in named if re.match(rf"{OURS}/(Questionnaire|ChargeItemDefinition)/", url)]
+    assert [url for url in ours if url not in there] == []
+    told = [True for _, v in objects(read(path)) if "questionnaire" in v or "definitionCanonical" in v]
+    assert len(ours) == len(told)
 
 
 def activity_ids(plan: Resource) -> list[str]:
@@ -448,8 +472,8 @@ HL7_EXTENSIONS = {  # R4's own, used as HL7 defines them: url -> (where it may s
 
 
 def rules_at(structure: Resource, element_id: str) -> Resource:
-    (found,) = [e for e in structure["snapshot"]["element"] if e["id"] == element_id]
-    return found
+    by_id: dict[str, Resource] = {e["id"]: e for e in structure["snapshot"]["element"]}
+    return by_id[element_id]
 
 
 def bound_codes(element: Resource) -> set[str] | None:
@@ -511,14 +535,6 @@ def one_extension_faults(extension: Resource, where: str) -> list[str]:
     if rules_at(structure, "Extension.value[x]")["max"] == "0":
         return misplaced + part_faults(extension, structure)
     return misplaced + value_faults(extension, structure, "Extension")
-
-
-def resources_in(path: Path) -> list[Any]:
-    """The resource in a file, or the resources of a Bundle."""
-    content = read(path)
-    if isinstance(content, dict) and content["resourceType"] == "Bundle":
-        return [entry["resource"] for entry in content["entry"]]
-    return [content]
 
 
 @example_or_request

@@ -13,9 +13,7 @@ from phb_fhir.definitions.walk import references, rewrite
 from phb_fhir.fhir import codec
 
 R4 = load()
-EXAMPLES = (
-    Path(__file__).parents[2].parent / "shared" / "conformance" / "examples" / "r4-4.0.1-instances.ndjson.gz"
-)
+EXAMPLES = Path(__file__).parents[2].parent / "shared" / "conformance" / "examples" / "r4-4.0.1-instances.ndjson.gz"
 XHTML = "http://www.w3.org/1999/xhtml"
 
 
@@ -79,9 +77,7 @@ FINDS = {
     "the resource of a parameter": (
         {
             "resourceType": "Parameters",
-            "parameter": [
-                {"part": [{"resource": {"resourceType": "Task", "focus": {"reference": "CarePlan/1"}}}]}
-            ],
+            "parameter": [{"part": [{"resource": {"resourceType": "Task", "focus": {"reference": "CarePlan/1"}}}]}],
         },
         [("Parameters.parameter[0].part[0].resource.focus.reference", "Reference", "CarePlan/1")],
     ),
@@ -175,7 +171,7 @@ def test_rewriting_sets_what_the_mapping_answers_and_leaves_the_rest_as_it_was()
 def test_in_a_narrative_only_links_that_are_exactly_a_mapped_url_are_rewritten():
     div = (
         f'<div xmlns="{XHTML}"><a href="urn:uuid:1">urn:uuid:1</a><img alt="" src = \'http://e?a=1&amp;b\'/>'
-        '<a href="urn:uuid:11">href="urn:uuid:1"</a><a data-href="urn:uuid:1" href="#x">y</a></div>'
+        '<a href="urn:uuid:11"> href="urn:uuid:1" </a><a data-href="urn:uuid:1" href="#x">y</a></div>'
     )
     resource = {"resourceType": "Patient", "text": {"status": "generated", "div": div}}
     new = {"urn:uuid:1": "Patient/1", "http://e?a=1&b": 'Binary/1?"&'}
@@ -183,7 +179,7 @@ def test_in_a_narrative_only_links_that_are_exactly_a_mapped_url_are_rewritten()
     rewrite(resource, R4, lambda at: asked.append((at.kind, at.path, at.value)) or new.get(at.value))
     assert resource["text"]["div"] == (
         f'<div xmlns="{XHTML}"><a href="Patient/1">urn:uuid:1</a><img alt="" src = "Binary/1?&quot;&amp;"/>'
-        '<a href="urn:uuid:11">href="urn:uuid:1"</a><a data-href="urn:uuid:1" href="#x">y</a></div>'
+        '<a href="urn:uuid:11"> href="urn:uuid:1" </a><a data-href="urn:uuid:1" href="#x">y</a></div>'
     )
     assert set(asked) == {
         ("xhtml", "Patient.text.div", url) for url in ("urn:uuid:1", "http://e?a=1&b", "urn:uuid:11", "#x")
@@ -218,5 +214,5 @@ def test_a_mapping_that_answers_nothing_changes_nothing_in_any_example():
         for line in lines:
             resource = codec.loads(line, depth_max=200)
             before = copy.deepcopy(resource)
-            rewrite(resource, R4, lambda at: None)
+            rewrite(resource, R4, lambda _: None)
             assert resource == before

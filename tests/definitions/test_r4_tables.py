@@ -24,9 +24,7 @@ def compiler():
 
 
 def _files(folder):
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
-    }
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_compiling_the_official_package_again_gives_the_committed_tables_byte_for_byte(compiler, tmp_path):
