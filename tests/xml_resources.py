@@ -5,9 +5,9 @@ Only tests need this: the server speaks JSON. Which elements repeat and which ar
 
 from __future__ import annotations
 
+import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from typing import Any
-import xml.etree.ElementTree as ET
 
 from phb_fhir.definitions.load import Element, load
 from phb_fhir.fhir.codec import Exact

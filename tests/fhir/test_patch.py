@@ -6,23 +6,24 @@ import copy
 import json
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from xml_resources import resource_of
 
 from phb_fhir.definitions.load import load
 from phb_fhir.fhir import codec, json_patch, path
 from phb_fhir.fhir.codec import Exact
 from phb_fhir.fhir.patch import apply_fhirpath_patch, apply_json_patch
 from phb_fhir.outcome import Kind, Refusal, Rejected
+from tests.xml_resources import resource_of
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "conformance" / "patch"
 JSON_CASES = json.loads((SHARED / "json-patch-tests.json").read_text())
-FHIRPATH_CASES = ET.parse(SHARED / "fhir-patch-tests.xml").getroot().findall("case")  # noqa: S314 - our own file
+FHIRPATH_CASES = ET.parse(SHARED / "fhir-patch-tests.xml").getroot().findall("case")
 R4 = load()
 
 Refused = tuple[Refusal, Kind, str]
@@ -71,7 +72,11 @@ BLOGGS: dict[str, Any] = {
     "name": [{"family": "Bloggs", "given": ["Jo", "Ann"]}, {"text": "Jo"}],
     "multipleBirthInteger": 1,
 }
-BUDGET: dict[str, Any] = {"resourceType": "Account", "id": "a", "extension": [{"url": "u", "valueDecimal": Exact("10.00")}]}
+BUDGET: dict[str, Any] = {
+    "resourceType": "Account",
+    "id": "a",
+    "extension": [{"url": "u", "valueDecimal": Exact("10.00")}],
+}
 
 
 def json_patch_of(*operations: dict[str, Any], of: dict[str, Any] = BLOGGS) -> dict[str, Any]:
@@ -277,12 +282,14 @@ JSON = st.recursive(
 )
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(JSON, JSON)
 def test_value_that_replaces_the_document_is_the_document(document: Any, value: Any) -> None:
     patch = [{"op": "replace", "path": "", "value": value}, {"op": "test", "path": "", "value": value}]
-    assert codec.canonical(json_patch.patched(document, patch, 2)) == codec.canonical(value)
+    assert json.dumps(json_patch.patched(document, patch, 2)) == json.dumps(value)
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(JSON, st.text(max_size=3))
 def test_member_added_and_removed_leaves_the_document_as_it_was(value: Any, name: str) -> None:
     pointer = "/" + name.replace("~", "~0").replace("/", "~1")
@@ -393,7 +400,9 @@ def test_add_of_a_choice_names_the_property_by_the_type_of_the_value(value: dict
 
 def test_add_of_a_choice_that_has_another_type_already_is_refused() -> None:
     value = {"valueString": "heavy"}
-    assert refusal_of(lambda: one(TEST_RESULT, "add", path="Observation", name="value", value=value))[1] is Kind.DUPLICATE
+    assert (
+        refusal_of(lambda: one(TEST_RESULT, "add", path="Observation", name="value", value=value))[1] is Kind.DUPLICATE
+    )
     spelled = refusal_of(lambda: one(TEST_RESULT, "add", path="Observation", name="valueString", value=value))
     assert spelled[1] is Kind.DUPLICATE
 
@@ -468,14 +477,12 @@ def test_add_of_a_primitive_that_has_only_extensions_writes_no_value() -> None:
 def test_add_of_an_extension_to_a_primitive_stands_beside_it() -> None:
     extension = {"url": "http://x.org/e", "valueBoolean": True}
     resource = {"resourceType": "Patient", "gender": "male", "name": [{"given": ["A", "B"]}]}
+    parts = [part("url", {"valueUri": "http://x.org/e"}), part("value", {"valueBoolean": True})]
     result = patched(
         resource,
-        operation("add", path="Patient.gender", name="extension", value={"valueString": "no"}),
-    ) if False else patched(
-        resource,
-        operation("add", path="Patient.gender", name="extension", value=[part("url", {"valueUri": "http://x.org/e"}), part("value", {"valueBoolean": True})]),
+        operation("add", path="Patient.gender", name="extension", value=parts),
         operation("add", path="Patient.name.given[1]", name="id", value="b"),
-    )  # fmt: skip
+    )
     assert result == {
         "resourceType": "Patient",
         "gender": "male",
@@ -494,7 +501,11 @@ def test_add_of_a_resource_is_contained() -> None:
 
 def test_add_of_an_unknown_element_is_refused() -> None:
     refused = refusal_of(lambda: one(SMITH, "add", path="Patient", name="nickname", value={"valueString": "x"}))
-    assert refused == (Refusal.BAD_REQUEST, Kind.STRUCTURE, "operation[0] (add Patient): there is no element nickname in Patient.")
+    assert refused == (
+        Refusal.BAD_REQUEST,
+        Kind.STRUCTURE,
+        "operation[0] (add Patient): there is no element nickname in Patient.",
+    )
 
 
 def test_value_is_not_shared_between_parameters_and_result() -> None:
@@ -528,12 +539,20 @@ def test_insert_into_a_list_of_primitives_keeps_the_companions_aligned() -> None
 
 
 def test_insert_without_the_name_of_the_type_is_understood() -> None:
-    assert len(one(SMITH, "insert", path="identifier", index=0, value={"valueIdentifier": {"value": "X"}})["identifier"]) == 3
+    assert (
+        len(one(SMITH, "insert", path="identifier", index=0, value={"valueIdentifier": {"value": "X"}})["identifier"])
+        == 3
+    )
 
 
-@pytest.mark.parametrize(("source", "destination", "expected"), [(0, 2, "bca"), (2, 0, "cab"), (0, 1, "bac"), (1, 1, "abc")])
+@pytest.mark.parametrize(
+    ("source", "destination", "expected"), [(0, 2, "bca"), (2, 0, "cab"), (0, 1, "bac"), (1, 1, "abc")]
+)
 def test_move_takes_out_and_puts_in(source: int, destination: int, expected: str) -> None:
-    resource = {"resourceType": "Patient", "name": [{"given": list("abc"), "_given": [{"id": "a"}, {"id": "b"}, {"id": "c"}]}]}
+    resource = {
+        "resourceType": "Patient",
+        "name": [{"given": list("abc"), "_given": [{"id": "a"}, {"id": "b"}, {"id": "c"}]}],
+    }
     name = one(resource, "move", path="Patient.name.given", source=source, destination=destination)["name"][0]
     assert "".join(name["given"]) == "".join(companion["id"] for companion in name["_given"]) == expected
 
@@ -557,7 +576,9 @@ def test_position_that_is_not_there_is_refused(type_name: str, parts: dict[str, 
     assert (refusal, text) == (Refusal.UNPROCESSABLE, f"operation[0] ({type_name} {parts['path']}): {reason}.")
 
 
-@pytest.mark.parametrize("where", ["Patient.identifier[0]", "Patient", "Patient.identifier.where(use = 'old')", "Patient.identifier.first()"])
+@pytest.mark.parametrize(
+    "where", ["Patient.identifier[0]", "Patient", "Patient.identifier.where(use = 'old')", "Patient.identifier.first()"]
+)
 def test_insert_where_no_list_is_named_is_refused(where: str) -> None:
     refused = refusal_of(lambda: one(SMITH, "insert", path=where, index=0, value={"valueIdentifier": {"value": "X"}}))
     reason = "the path must end with the name of an element that repeats"
@@ -568,14 +589,23 @@ def test_insert_where_no_list_is_named_is_refused(where: str) -> None:
 
 
 def test_delete_of_what_is_not_there_changes_nothing() -> None:
-    for nowhere in ("Patient.gender", "Patient.identifier[7]", "Patient.identifier.where(system = 'z')", "Patient.contact.name.given"):
+    for nowhere in (
+        "Patient.gender",
+        "Patient.identifier[7]",
+        "Patient.identifier.where(system = 'z')",
+        "Patient.contact.name.given",
+    ):
         assert one(SMITH, "delete", path=nowhere) == SMITH
 
 
 def test_delete_of_several_elements_is_refused() -> None:
     refused = refusal_of(lambda: one(SMITH, "delete", path="Patient.identifier"))
     reason = "the path leads to 2 elements, and must lead to one"
-    assert refused == (Refusal.UNPROCESSABLE, Kind.MULTIPLE_MATCHES, f"operation[0] (delete Patient.identifier): {reason}.")
+    assert refused == (
+        Refusal.UNPROCESSABLE,
+        Kind.MULTIPLE_MATCHES,
+        f"operation[0] (delete Patient.identifier): {reason}.",
+    )
 
 
 def test_delete_of_a_misspelt_element_is_refused() -> None:
@@ -712,8 +742,11 @@ def test_whole_number_is_taken_for_a_decimal_and_not_the_other_way_round() -> No
 
 
 def test_id_of_the_resource_cannot_be_changed() -> None:
-    for change in (operation("replace", path="Patient.id", value={"valueId": "q"}), operation("delete", path="Patient.id")):
-        refused = refusal_of(lambda change=change: patched(SMITH, change))
+    for change in (
+        operation("replace", path="Patient.id", value={"valueId": "q"}),
+        operation("delete", path="Patient.id"),
+    ):
+        refused = refusal_of(partial(patched, SMITH, change))
         assert refused == (Refusal.BAD_REQUEST, Kind.VALUE, "A patch may not change the id of a resource.")
 
 
@@ -807,7 +840,9 @@ def test_component_is_found_by_its_only_code() -> None:
 def test_narrative_div_may_be_written_without_back_quotes() -> None:
     resource = {"resourceType": "Patient", "text": {"status": "generated", "div": "<div/>"}}
     for where in ("Patient.text.div", "Patient.text.`div`"):
-        assert one(resource, "replace", path=where, value={"valueString": "<div>x</div>"})["text"]["div"] == "<div>x</div>"
+        assert (
+            one(resource, "replace", path=where, value={"valueString": "<div>x</div>"})["text"]["div"] == "<div>x</div>"
+        )
 
 
 REFUSED_PATHS = {
@@ -838,7 +873,6 @@ REFUSED_PATHS = {
     "Patient.name.ofType(Nothing)": "there is no type Nothing",
     "%ucum": "%ucum does not lead into the resource being changed",
     "Patient.name.$index": "$index and $total may be used inside where(…) only",
-    "Patient.identifier.assigner.resolve()": "",
     "Patient.name.where(family.matches('(a+)+$'))": "the function matches() may not be used in this path",
     "Patient.name.where('a'.replace('a', 'aa') = 'b')": "the function replace() may not be used in this path",
     "Patient.where(birthDate < today())": "the function today() may not be used in this path",
@@ -848,7 +882,6 @@ REFUSED_PATHS = {
     "(" * 900 + "Patient" + ")" * 900: "the path nests too deeply",
     "Patient" + ".name" * 400: "a path may have 2000 characters, and one has 2007",
 }  # fmt: skip
-del REFUSED_PATHS["Patient.identifier.assigner.resolve()"]
 
 
 @pytest.mark.parametrize(("expression", "reason"), REFUSED_PATHS.items(), ids=[key[:40] for key in REFUSED_PATHS])
@@ -875,10 +908,12 @@ def test_filters_that_keep_the_server_busy_are_refused() -> None:
 
 def test_work_of_all_operations_is_counted_together() -> None:
     resource = {"resourceType": "Patient", "identifier": [{"value": str(n)} for n in range(200)]}
-    steps = path.Steps(1_000)
+    steps = path.Steps()
     path.locate(resource, "Patient.identifier.where(value = '7')", R4, steps)
-    with pytest.raises(path.BadPathError):
-        path.locate(resource, "Patient.identifier.where(value = '7')", R4, steps)
+    enough_for_one = path.Steps(path.STEPS_MAX - steps.left)
+    path.locate(resource, "Patient.identifier.where(value = '7')", R4, enough_for_one)
+    with pytest.raises(path.BadPathError, match="more work than this server does"):
+        path.locate(resource, "Patient.identifier.where(value = '7')", R4, enough_for_one)
 
 
 def test_resource_of_a_type_nobody_knows_has_no_elements() -> None:
@@ -889,10 +924,8 @@ def test_resource_of_a_type_nobody_knows_has_no_elements() -> None:
 # --- Parameters
 
 GOOD = operation("delete", path="Patient.birthDate")
-BAD_PARAMETERS: dict[str, tuple[object, str]] = {
-    "another resource": ({"resourceType": "Patient"}, "A FHIRPath Patch is a Parameters resource (fhirpatch.html)."),
-    "no resource": ([GOOD], "A FHIRPath Patch is a Parameters resource (fhirpatch.html)."),
-    "parameter is no array": ({"parameter": GOOD}, "Parameters.parameter is a JSON array."),
+BAD_OPERATIONS: dict[str, tuple[object, str]] = {
+    "no array": (GOOD, "Parameters.parameter is a JSON array."),
     "another parameter": ([{"name": "operations"}], 'operation[0]: each parameter of a patch has the name "operation".'),
     "second is no object": ([GOOD, None], 'operation[1]: each parameter of a patch has the name "operation".'),
     "no parts": ([{"name": "operation"}], "operation[0]: it lacks its part type, with a valueCode."),
@@ -922,15 +955,17 @@ BAD_PARAMETERS: dict[str, tuple[object, str]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("given_parameters", "text"), BAD_PARAMETERS.values(), ids=BAD_PARAMETERS)
-def test_what_is_no_fhirpath_patch_is_a_bad_request(given_parameters: Any, text: str) -> None:
-    wrapped: Any = {"resourceType": "Parameters"}
-    if isinstance(given_parameters, list) and text.startswith("operation"):
-        wrapped |= {"parameter": given_parameters}
-    else:
-        wrapped = given_parameters if "parameter" not in given_parameters else {**wrapped, **given_parameters}
-    refusal, _, found = refusal_of(lambda: apply_fhirpath_patch(SMITH, wrapped, R4))
+@pytest.mark.parametrize(("operations", "text"), BAD_OPERATIONS.values(), ids=BAD_OPERATIONS)
+def test_what_is_no_fhirpath_patch_is_a_bad_request(operations: object, text: str) -> None:
+    parameters = {"resourceType": "Parameters", "parameter": operations}
+    refusal, _, found = refusal_of(lambda: apply_fhirpath_patch(SMITH, parameters, R4))
     assert (refusal, found) == (Refusal.BAD_REQUEST, text)
+
+
+@pytest.mark.parametrize("parameters", [{"resourceType": "Patient"}, {"parameter": [GOOD]}, [GOOD], None])
+def test_what_is_no_parameters_resource_is_a_bad_request(parameters: Any) -> None:
+    refused = refusal_of(lambda: apply_fhirpath_patch(SMITH, parameters, R4))
+    assert refused[::2] == (Refusal.BAD_REQUEST, "A FHIRPath Patch is a Parameters resource (fhirpatch.html).")
 
 
 def test_whole_fhirpath_patch_is_read_before_any_of_it_is_applied() -> None:
@@ -957,12 +992,11 @@ def test_operations_that_nest_deeper_than_allowed_are_refused() -> None:
 
     parameters = {"resourceType": "Parameters", "parameter": [deepen(level) for level in range(5)]}
     assert apply_fhirpath_patch({"resourceType": "Questionnaire"}, parameters, R4, depth_max=11)
-    refused = refusal_of(
-        lambda: apply_fhirpath_patch({"resourceType": "Questionnaire"}, parameters, R4, depth_max=10)
-    )
+    refused = refusal_of(lambda: apply_fhirpath_patch({"resourceType": "Questionnaire"}, parameters, R4, depth_max=10))
     assert refused[1] is Kind.TOO_COSTLY
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.integers(0, 4), st.integers(0, 4))
 def test_element_moved_and_moved_back_stands_where_it_stood(source: int, destination: int) -> None:
     resource = {"resourceType": "Patient", "identifier": [{"value": str(n)} for n in range(5)]}
@@ -972,6 +1006,7 @@ def test_element_moved_and_moved_back_stands_where_it_stood(source: int, destina
     assert patched(resource, there, back) == resource
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.integers(0, 3), st.text(min_size=1, max_size=5))
 def test_element_inserted_and_deleted_leaves_the_resource_as_it_was(index: int, text: str) -> None:
     insert = operation("insert", path="Patient.name[0].given", index=index, value={"valueString": text})

@@ -1,0 +1,398 @@
+"""`phb-fhir serve`, as a person runs it: real processes, real sockets, a real MongoDB, and signals at bad moments."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+from phb_fhir.data import data_path
+from phb_fhir.settings import PREFIX
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+WAIT_S = 60.0
+FHIR = {"Content-Type": "application/fhir+json"}
+PATIENT = {"resourceType": "Patient", "active": True}
+ROOT = Path(__file__).parents[2]
+
+
+def until(holds: Callable[[], object]) -> bool:
+    """Whether `holds` came true within the time a test may wait."""
+    deadline = time.monotonic() + WAIT_S
+    while not holds():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def command(*words: str) -> list[str]:
+    return [sys.executable, "-m", "phb_fhir.cli.main", *words]
+
+
+def environment(**settings: str) -> dict[str, str]:
+    """This process's environment without its settings, with these; wide enough that no help text is wrapped."""
+    bare = {name: value for name, value in os.environ.items() if not name.upper().startswith(PREFIX)}
+    return {**bare, "NO_COLOR": "1", "COLUMNS": "200", **settings}
+
+
+def children(pid: int) -> list[int]:
+    lists = Path(f"/proc/{pid}/task").glob("*/children")
+    return sorted(int(child) for it in lists for child in it.read_text().split())
+
+
+def words_of(pid: int) -> str:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    return ""
+
+
+def is_running(pid: int) -> bool:
+    return bool(words_of(pid))  # a process that has ended, reaped or not, has no command line
+
+
+@dataclass
+class Server:
+    """A running server: its process, the base URL it printed, and the rest of what it printed with it."""
+
+    process: subprocess.Popen[str]
+    url: str
+    welcome: str
+
+    def get(self, path: str) -> httpx.Response:
+        return httpx.get(f"{self.url}/{path}", timeout=WAIT_S)
+
+    def post(self, resource: dict[str, object]) -> httpx.Response:
+        where = f"{self.url}/{resource['resourceType']}"
+        return httpx.post(where, content=json.dumps(resource), headers=FHIR, timeout=WAIT_S)
+
+    @property
+    def origin(self) -> str:
+        return self.url.removesuffix("/fhir")
+
+    @property
+    def mongods(self) -> list[int]:
+        return [pid for pid in children(self.process.pid) if "--dbpath" in words_of(pid)]
+
+    @property
+    def workers(self) -> list[int]:
+        return [pid for pid in children(self.process.pid) if "spawn_main" in words_of(pid)]
+
+    def stop(self, number: int = signal.SIGINT) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(WAIT_S)
+
+
+@contextlib.contextmanager
+def serving(*flags: str, **settings: str) -> Iterator[Server]:
+    """A server on a free port, once it has said where it is."""
+    with (
+        tempfile.TemporaryFile("w+") as log,
+        subprocess.Popen(
+            command("serve", "--open", "--port", "0", *flags),
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            env=environment(**settings),
+        ) as process,
+    ):
+        try:
+            yield _when_up(process)
+        except BaseException:
+            log.seek(0)
+            print(log.read())  # pytest shows it with the failure
+            raise
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+                process.wait(WAIT_S)
+
+
+def _when_up(process: subprocess.Popen[str]) -> Server:
+    assert process.stdout is not None
+    welcome = ""
+    for line in process.stdout:
+        welcome += line
+        if "Ctrl-C" in line:
+            break
+    found = re.search(r"FHIR R4 API at (\S+)", welcome)
+    assert found, f"the server ended without saying where it is: {welcome}"
+    return Server(process, found[1], welcome)
+
+
+def refused(*words: str, **settings: str) -> str:
+    """The one sentence with which the command refuses."""
+    done = subprocess.run(
+        command(*words), capture_output=True, text=True, env=environment(**settings), timeout=WAIT_S, check=False
+    )
+    assert done.returncode == 2, done.stderr
+    assert done.stdout == ""
+    assert done.stderr.startswith("phb-fhir: ")
+    assert done.stderr.count("\n") == 1
+    return done.stderr.removeprefix("phb-fhir: ").rstrip("\n")
+
+
+# --- what a person sees ---
+
+
+def test_the_first_start_loads_the_examples_and_the_printed_purchase_is_recorded_and_found_by_the_second_start(
+    tmp_path: Path,
+) -> None:
+    with serving("--demo", "--data", str(tmp_path)) as first:
+        lines = [shlex.split(line) for line in first.welcome.splitlines() if line.strip().startswith("curl ")]
+        read, search, buy = lines
+        budget = httpx.get(read[1])
+        assert budget.json()["id"] == "jill-budget"
+        assert httpx.get(search[1]).json()["type"] == "searchset"
+        body = Path(buy[buy.index("-d") + 1].removeprefix("@"))
+        bought = httpx.post(buy[3], content=body.read_bytes(), headers=FHIR)
+        assert bought.status_code == 201
+        gone = httpx.delete(f"{first.url}/Goal/{_a_goal(first)}")
+        assert gone.status_code in (200, 204)
+        assert first.stop() == 0
+    with serving("--demo", "--data", str(tmp_path)) as second:
+        assert second.get(bought.headers["location"].split("/fhir/")[1]).content == bought.content
+        # neither were the examples loaded again, nor did what was deleted come back
+        assert second.get("Account/jill-budget").headers["etag"] == budget.headers["etag"]
+        assert second.get(gone.request.url.path.removeprefix("/fhir/")).status_code == 410
+
+
+def _a_goal(server: Server) -> str:
+    bundle = server.get("Goal?_count=1").json()
+    return str(bundle["entry"][0]["resource"]["id"])
+
+
+def test_the_printed_purchase_names_a_file_that_curl_finds_from_any_folder(tmp_path: Path) -> None:
+    from phb_fhir.cli.welcome import curl_lines
+
+    buy = shlex.split(curl_lines("http://127.0.0.1:8000/fhir", demo=True)[2])
+    assert buy[:4] == ["curl", "-X", "POST", "http://127.0.0.1:8000/fhir/ChargeItem"]
+    named = Path(buy[-1].removeprefix("@"))
+    assert named.resolve() == data_path("examples").resolve() / "requests" / "purchase.json"
+
+
+def test_help_explains_every_option_of_serve() -> None:
+    shown = subprocess.run(command("serve", "--help"), capture_output=True, text=True, env=environment(), check=True)
+    for option in ("--host", "--port", "--data", "--workers", "--mongodb-uri", "--demo", "--open"):
+        assert re.search(rf"{option}\b.* [A-Z][a-z]+", shown.stdout), option
+    assert "Serve the FHIR API, under /fhir." in shown.stdout
+
+
+def test_the_memory_of_an_idle_server_stays_under_150_mb(tmp_path: Path) -> None:
+    with serving("--demo", "--data", str(tmp_path)) as server:
+        assert server.get("Patient").status_code == 200
+        status = Path(f"/proc/{server.process.pid}/status").read_text()
+        resident = re.search(r"VmRSS:\s+(\d+) kB", status)
+        assert resident is not None
+        assert int(resident[1]) < 150_000
+
+
+# --- what it refuses ---
+
+
+def test_without_open_it_is_refused() -> None:
+    assert refused("serve") == (
+        "This server cannot sign anybody in yet, so it starts only when told to serve everyone: add --open, "
+        "which it allows on a loopback address alone."
+    )
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])
+def test_open_on_an_address_others_can_reach_is_refused(host: str) -> None:
+    assert refused("serve", "--open", "--host", host) == (
+        f"--open serves without authentication, so it listens on a loopback address alone, and {host} is none: "
+        "leave out --host, or give 127.0.0.1."
+    )
+
+
+def test_a_taken_port_is_refused_naming_it(tmp_path: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        sentence = refused("serve", "--open", "--port", str(port), "--data", str(tmp_path / "data"))
+    assert sentence == (
+        f"Port {port} on 127.0.0.1 is taken by another program: stop that one, or choose another with --port."
+    )
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_wrong_setting_is_refused_naming_it() -> None:
+    assert refused("serve", "--open", PHB_PAGE_SIZE_MAX="many").startswith(
+        "The setting page_size_max (PHB_PAGE_SIZE_MAX) is not right: "
+    )
+    assert refused("serve", "--open", "--workers", "0").startswith("The setting workers (PHB_WORKERS) is not right: ")
+
+
+def test_an_unreachable_mongodb_is_refused_naming_it(tmp_path: Path) -> None:
+    sentence = refused(
+        "serve", "--open", "--port", "0", "--mongodb-uri", "mongodb://127.0.0.1:1/", PHB_MONGODB_START_TIMEOUT_S="1"
+    )
+    assert sentence.startswith("No MongoDB answered at 127.0.0.1:1 within 1 seconds: ")
+
+
+def test_a_data_folder_in_use_is_refused_naming_the_server_that_has_it(tmp_path: Path) -> None:
+    with serving("--data", str(tmp_path)) as server:
+        sentence = refused("serve", "--open", "--port", "0", "--data", str(tmp_path))
+        assert sentence.startswith(
+            f"The data folder {tmp_path} is in use by another running server (process {server.process.pid}): "
+        )
+        assert server.get("metadata").status_code == 200
+
+
+# --- an existing MongoDB ---
+
+
+def test_an_existing_replica_set_is_used_in_place_of_a_private_one(
+    mongodb_uri: str, database_name: str, tmp_path: Path
+) -> None:
+    settings = {"PHB_MONGODB_URI": mongodb_uri, "PHB_MONGODB_DATABASE": database_name}
+    with serving("--data", str(tmp_path / "data"), **settings) as server:
+        assert server.post(PATIENT).status_code == 201
+        assert server.mongods == []
+    assert not (tmp_path / "data").exists()
+
+
+# --- the end, asked for or not ---
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_signal_ends_the_server_its_workers_and_its_mongodb_with_code_0(
+    number: int, workers: str, tmp_path: Path
+) -> None:
+    with serving("--data", str(tmp_path), "--workers", workers) as server:
+        started = children(server.process.pid)
+        assert server.mongods
+        assert server.stop(number) == 0
+        assert not [pid for pid in started if is_running(pid) and "resource_tracker" not in words_of(pid)]
+        with pytest.raises(httpx.ConnectError):
+            server.get("metadata")
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_request_accepted_before_the_end_is_answered_and_kept(workers: str, tmp_path: Path) -> None:
+    body = json.dumps(PATIENT).encode()
+    with serving("--data", str(tmp_path), "--workers", workers) as server:
+        url = httpx.URL(server.url)
+        with socket.create_connection((url.host, url.port or 0), timeout=WAIT_S) as caller:
+            head = f"POST /fhir/Patient HTTP/1.1\r\nHost: {url.host}\r\nContent-Type: {FHIR['Content-Type']}\r\n"
+            # the server says Continue once it has accepted the request and waits for its body
+            caller.sendall(f"{head}Content-Length: {len(body)}\r\nExpect: 100-continue\r\n\r\n".encode())
+            assert caller.recv(1_000).startswith(b"HTTP/1.1 100 ")
+            server.process.send_signal(signal.SIGTERM)
+            assert until(lambda: _is_refused(url))
+            caller.sendall(body)
+            answer = caller.recv(100_000).decode()
+        assert answer.startswith("HTTP/1.1 201 ")
+        assert server.process.wait(WAIT_S) == 0
+    location = re.search(r"(?im)^location: \S+/fhir/(\S+)", answer)
+    assert location is not None
+    with serving("--data", str(tmp_path)) as again:
+        assert again.get(location[1]).status_code == 200
+
+
+def _is_refused(url: httpx.URL) -> bool:
+    try:
+        socket.create_connection((url.host, url.port or 0), timeout=1).close()
+    except OSError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_after_kill_9_of_the_server_nothing_of_it_runs_on_and_the_next_start_has_what_was_acknowledged(
+    workers: str, tmp_path: Path
+) -> None:
+    with serving("--data", str(tmp_path), "--workers", workers) as server:
+        acknowledged = server.post(PATIENT)
+        assert acknowledged.status_code == 201
+        left = server.mongods + server.workers
+        assert server.stop(signal.SIGKILL) == -signal.SIGKILL
+        assert until(lambda: not [pid for pid in left if is_running(pid)])
+    with serving("--data", str(tmp_path)) as again:
+        assert again.get(acknowledged.headers["location"].split("/fhir/")[1]).status_code == 200
+
+
+def test_after_kill_9_of_mongod_the_server_answers_again_with_what_was_acknowledged(tmp_path: Path) -> None:
+    with serving("--data", str(tmp_path)) as server:
+        acknowledged = server.post(PATIENT).headers["location"].split("/fhir/")[1]
+        (mongod,) = server.mongods
+        os.kill(mongod, signal.SIGKILL)
+        assert until(lambda: server.mongods not in ([], [mongod]))
+        assert until(lambda: httpx.get(f"{server.origin}/health/ready", timeout=WAIT_S).status_code == 200)
+        assert server.get(acknowledged).status_code == 200
+        assert server.post(PATIENT).status_code == 201
+
+
+# --- several workers ---
+
+
+def test_a_worker_that_is_killed_is_replaced_while_the_others_answer(tmp_path: Path) -> None:
+    with serving("--data", str(tmp_path), "--workers", "2") as server:
+        assert until(lambda: len(server.workers) == 2)
+        first, second = server.workers
+        os.kill(first, signal.SIGKILL)
+        assert until(lambda: len(server.workers) == 2 and first not in server.workers)
+        assert second in server.workers
+        assert server.get("metadata").status_code == 200
+
+
+def test_metrics_are_those_of_all_workers_together_and_their_folder_is_removed_at_the_end(tmp_path: Path) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    with serving("--data", str(tmp_path / "data"), "--workers", "2", TMPDIR=str(scratch)) as server:
+        for _ in range(20):
+            server.get("metadata")
+        text = httpx.get(f"{server.origin}/metrics").text
+        counted = re.search(r'phb_fhir_requests_total\{interaction="capabilities",status="200",type=""\} (\S+)', text)
+        assert counted is not None
+        assert float(counted[1]) == 20
+        assert list(scratch.iterdir())
+        assert server.stop() == 0
+    assert list(scratch.iterdir()) == []
+
+
+BROKEN_WORKERS = """
+import socket, uvicorn
+from phb_fhir.cli import serve
+from phb_fhir.store.embedded import CannotStart
+if __name__ == "__main__":
+    serve.DEATHS_MAX = 3
+    with socket.socket() as listener, serve._shared_metrics():
+        config = uvicorn.Config("phb_fhir.no_such_module:create", factory=True, workers=2, log_config=None)
+        workers = serve._Workers(config, [listener], 1)
+        workers.run()
+        print(workers.gave_up)
+"""
+
+
+def test_workers_that_die_again_and_again_are_given_up_with_a_sentence(tmp_path: Path) -> None:
+    script = tmp_path / "broken.py"
+    script.write_text(BROKEN_WORKERS)
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env={**environment(), "PYTHONPATH": str(ROOT)},
+        timeout=WAIT_S,
+        check=True,
+    )
+    assert done.stdout == "The workers died 3 times within 60 seconds; the log says of what.\n"
