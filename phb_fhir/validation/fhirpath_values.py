@@ -1,0 +1,272 @@
+"""What a FHIRPath expression computes with: items, and when two of them are equal, before or after one another.
+
+An item is a JSON value together with its FHIR type and, for a primitive, its `_` twin: `("2026-04", "date", None)`.
+A primitive of which only the twin is there has the value None. What an expression computes itself has a System type:
+`(True, "System.Boolean", None)`. A collection is a list of items, and nobody changes one that was handed to him.
+
+Sources: FHIRPath N1 §5 and §6 (http://hl7.org/fhirpath/N1).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable, Iterable
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from functools import lru_cache
+from typing import Any, TypeAlias
+
+Item: TypeAlias = "tuple[Any, str, Any]"
+Items: TypeAlias = "list[Item]"
+
+TRUE: Items = [(True, "System.Boolean", None)]
+FALSE: Items = [(False, "System.Boolean", None)]
+NOTHING: Items = []
+
+DATES = frozenset(("date", "dateTime", "instant", "System.Date", "System.DateTime"))
+TIMES = frozenset(("time", "System.Time"))
+QUANTITIES = frozenset(
+    ("Quantity", "Age", "Count", "Distance", "Duration", "MoneyQuantity", "SimpleQuantity", "System.Quantity")
+)
+
+
+class NotEvaluableError(Exception):
+    """The expression cannot be evaluated, here or on this data; the text says why, as the end of a sentence."""
+
+
+class TooCostlyError(Exception):
+    """The expressions are more work on this resource than this server does for one request."""
+
+
+class Steps:
+    """How much work the expressions of one validation may still be."""
+
+    __slots__ = ("left",)
+
+    def __init__(self, steps_max: int) -> None:
+        self.left = steps_max
+
+    def take(self, steps: int) -> None:
+        self.left -= steps
+        if self.left < 0:
+            raise TooCostlyError
+
+
+def boolean(value: object) -> Items:
+    """An answer as a collection."""
+    return TRUE if value else FALSE
+
+
+def system(value: Any) -> Items:
+    """A value that was computed, as a collection; None is none."""
+    return NOTHING if value is None else [(value, _SYSTEM_TYPES.get(type(value), "System.Decimal"), None)]
+
+
+_SYSTEM_TYPES: dict[type, str] = {bool: "System.Boolean", int: "System.Integer", str: "System.String"}
+
+
+def is_primitive(type_name: str) -> bool:
+    """FHIR writes the names of primitive types with a small first letter (R4 §2.24)."""
+    return type_name[:1].islower() or type_name in _SYSTEM_PRIMITIVES
+
+
+_SYSTEM_PRIMITIVES = frozenset(
+    f"System.{name}" for name in ("Boolean", "String", "Integer", "Decimal", "Date", "DateTime", "Time")
+)
+
+
+def one(items: Items, asking: str) -> Item | None:
+    """The only item of a collection; None where it is empty, or has an element without a value."""
+    if len(items) > 1:
+        raise NotEvaluableError(f"{asking} wants one value and there are {len(items)}")
+    return items[0] if items and items[0][0] is not None else None
+
+
+def text_of(items: Items, asking: str) -> str | None:
+    """The only text of a collection; None where there is none."""
+    item = one(items, asking)
+    if item is None:
+        return None
+    value = item[0]
+    if type(value) is not str:
+        raise NotEvaluableError(f"{asking} wants a text")
+    return value
+
+
+def truth(items: Items) -> bool | None:
+    """A collection where true or false is wanted: one value that is not a boolean counts as true (N1 §4.5)."""
+    if not items:
+        return None
+    if len(items) > 1:
+        raise NotEvaluableError(f"true or false is wanted and there are {len(items)} values")
+    value = items[0][0]
+    return value if type(value) is bool else True
+
+
+# ---- equality --------------------------------------------------------------------------------------
+
+
+def is_equal(left: Item, right: Item, steps: Steps) -> bool | None:
+    """Whether two items are equal; None where that cannot be said: dates of different precision (N1 §6.1.1)."""
+    a, b = left[0], right[0]
+    if a is b and type(a) is dict:
+        return True
+    if left[1] in DATES and right[1] in DATES and type(a) is str and type(b) is str:
+        order = compared_dates(a, b)
+        return None if order is None else order == 0
+    return key_of(left, steps) == key_of(right, steps)
+
+
+def key_of(item: Item, steps: Steps) -> Hashable:
+    """A key that equal items share: numbers by their value, objects by all their properties."""
+    value, type_name, _ = item
+    if type(value) is str:
+        return (*moment, "moment") if type_name in DATES and (moment := moment_of(value)) is not None else value
+    if type_name == "System.Quantity":
+        return _frozen({"value": value["value"], "unit": value.get("code") or value.get("unit")}, steps)
+    return _frozen(value, steps)
+
+
+def _frozen(value: Any, steps: Steps) -> Hashable:
+    if type(value) is dict:
+        steps.take(len(value))
+        return frozenset((name, _frozen(child, steps)) for name, child in value.items())
+    if type(value) is list:
+        steps.take(len(value))
+        return tuple(_frozen(child, steps) for child in value)
+    return (value,) if type(value) is bool else value  # True is not 1
+
+
+def distinct(items: Iterable[Item], steps: Steps) -> Items:
+    """The items without repetitions, in the order of their first appearance."""
+    return list({key_of(item, steps): item for item in reversed(list(items))}.values())[::-1]
+
+
+def is_equivalent(left: Items, right: Items, steps: Steps) -> bool:
+    """`~`: order, letter case, white space and trailing digits do not matter (N1 §6.1.3)."""
+    if len(left) != len(right):
+        return False
+    return sorted(map(repr, (_loose(item, steps) for item in left))) == sorted(
+        map(repr, (_loose(item, steps) for item in right))
+    )
+
+
+def _loose(item: Item, steps: Steps) -> Hashable:
+    value = item[0]
+    if type(value) is str and item[1] not in DATES:
+        return " ".join(value.lower().split())
+    if isinstance(value, Decimal):
+        return value.normalize()
+    return key_of(item, steps)
+
+
+# ---- dates and times -------------------------------------------------------------------------------
+
+_MOMENT = re.compile(
+    r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:T(?:(\d\d)(?::(\d\d)(?::(\d\d(?:\.\d{1,9})?))?)?)?(Z|[+-]\d\d:\d\d)?)?)?)?"
+)
+_TIME = re.compile(r"(\d\d)(?::(\d\d)(?::(\d\d(?:\.\d{1,9})?))?)?")
+
+
+def compared_dates(left: str, right: str) -> int | None:
+    """-1, 0 or 1; None where the less precise of the two leaves it open, or one is no date.
+
+    HL7's own validator decides likewise: part by part from the year, in UTC where there is a time.
+    """
+    return _compared_parts(moment_of(left), moment_of(right))
+
+
+def compared_times(left: str, right: str) -> int | None:
+    """-1, 0 or 1; None where the less precise of the two leaves it open."""
+    return _compared_parts(_time_of(left), _time_of(right))
+
+
+def _compared_parts(left: tuple[Any, ...] | None, right: tuple[Any, ...] | None) -> int | None:
+    if left is None or right is None:
+        return None
+    for a, b in zip(left, right, strict=False):
+        if a != b:
+            return -1 if a < b else 1
+    return 0 if len(left) == len(right) else None
+
+
+@lru_cache(maxsize=2048)
+def moment_of(text: str) -> tuple[Any, ...] | None:
+    """Year, month, day, hour, minute and second as far as they are given, in UTC; None for what is no date."""
+    found = _MOMENT.fullmatch(text)
+    if found is None:
+        return None
+    *parts, second, zone = found.groups()
+    numbers = [int(part) for part in parts if part is not None]
+    if zone not in (None, "Z") and len(numbers) == 5:
+        sign = -1 if zone[0] == "+" else 1
+        try:
+            at = datetime(*numbers, tzinfo=UTC) + sign * timedelta(hours=int(zone[1:3]), minutes=int(zone[4:6]))  # type: ignore[arg-type, misc]
+        except (ValueError, OverflowError):
+            return None
+        numbers = [at.year, at.month, at.day, at.hour, at.minute]
+    return (*numbers, Decimal(second)) if second is not None else tuple(numbers)
+
+
+def _time_of(text: str) -> tuple[Any, ...] | None:
+    found = _TIME.fullmatch(text)
+    if found is None:
+        return None
+    hour, minute, second = found.groups()
+    parts = [int(part) for part in (hour, minute) if part is not None]
+    return (*parts, Decimal(second)) if second is not None else tuple(parts)
+
+
+# ---- quantities ------------------------------------------------------------------------------------
+
+UCUM = "http://unitsofmeasure.org"
+# UCUM units met in ranges and limits: what they measure, and how many of its first unit one of them is.
+_UNITS: dict[str, tuple[str, Decimal]] = {
+    code: (dimension, Decimal(factor))
+    for dimension, units in {
+        "time": {"ms": "0.001", "s": "1", "min": "60", "h": "3600", "d": "86400", "wk": "604800"},
+        "calendar": {"mo": "1", "a": "12"},
+        "mass": {"ng": "1e-9", "ug": "1e-6", "mg": "0.001", "g": "1", "kg": "1000"},
+        "length": {"mm": "0.001", "cm": "0.01", "m": "1", "km": "1000"},
+        "volume": {"uL": "1e-6", "mL": "0.001", "ml": "0.001", "dL": "0.1", "L": "1", "l": "1"},
+        "number": {"1": "1", "%": "0.01"},
+    }.items()
+    for code, factor in units.items()
+}
+_CALENDAR_WORDS = {
+    "year": "a", "years": "a", "month": "mo", "months": "mo", "week": "wk", "weeks": "wk", "day": "d", "days": "d",
+    "hour": "h", "hours": "h", "minute": "min", "minutes": "min", "second": "s", "seconds": "s",
+    "millisecond": "ms", "milliseconds": "ms",
+}  # fmt: skip
+
+
+def quantity(value: Decimal, unit: str) -> Items:
+    """A quantity written in an expression: `4 days`, `3 'mg'`."""
+    code = _CALENDAR_WORDS.get(unit, unit)
+    return [({"value": value, "unit": code, "system": UCUM, "code": code}, "System.Quantity", None)]
+
+
+def compared_quantities(left: Any, right: Any) -> int | None:
+    """-1, 0 or 1; None where one has no value, or their units do not measure the same thing.
+
+    Raises NotEvaluableError where units differ and how they convert is not known here.
+    """
+    a, b = left.get("value"), right.get("value")
+    if not isinstance(a, int | Decimal) or not isinstance(b, int | Decimal):
+        return None
+    if _unit_of(left) != _unit_of(right):
+        one_unit, other = _UNITS.get(_unit_of(left)[1]), _UNITS.get(_unit_of(right)[1])
+        if one_unit is None or other is None:
+            if "" in (_unit_of(left)[1], _unit_of(right)[1]):
+                return None
+            raise NotEvaluableError("how these two units convert is not known here")
+        if one_unit[0] != other[0]:
+            return None
+        a, b = a * one_unit[1], b * other[1]
+    return (a > b) - (a < b)
+
+
+def _unit_of(measured: Any) -> tuple[str, str]:
+    if type(code := measured.get("code")) is str:
+        return str(measured.get("system", "")), code
+    return "", str(measured.get("unit", ""))
