@@ -1,56 +1,174 @@
-"""Required bindings: the codes an element may hold, where the definitions can list them (R4 §4.1.5).
+"""Bindings: the codes an element may hold, and how strongly that is meant (R4 §4.1.5).
 
-Value sets that take in what HL7 does not publish as a list (currencies, MIME types, UCUM) are not held
-against anything here; the loose strengths, extensible and preferred, never refuse.
+Whether a code is in a value set is for the terminology to say, and it may say that it cannot be known here, because the
+code system is not loaded. Then a person is told so; nothing is refused and nothing passes unseen. Beside that every Coding,
+bound or not, should have a code that its system has; whether that refuses is for bindings to say (`check_coding`).
+
+| strength   | not in the value set | not to be known here |
+|------------|----------------------|----------------------|
+| required   | error                | warning              |
+| extensible | warning              | information          |
+| preferred  | information          | nothing              |
+
+`largest` (elementdefinition-maxValueSet) is a required binding beside a loose one.
 """
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from phb_fhir.definitions.terminology import Terminology
+from phb_fhir.definitions.terminology_verdicts import Verdict
 from phb_fhir.definitions.trail import Trail, path_of
-from phb_fhir.outcome import Issue, Kind
+from phb_fhir.outcome import Issue, Kind, Severity
+from phb_fhir.validation.errata import LOOSE
 from phb_fhir.validation.wording import listed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable
 
-    from phb_fhir.definitions.load import Definitions, Element
+    from phb_fhir.definitions.load import Binding, Definitions, Element
+    from phb_fhir.validation.frame import Frame
 
-    Codes: TypeAlias = Mapping[str, frozenset[str]]  # by code system
+    # the value, where it is, the frame around it, and the list to append to
+    BindingCheck: TypeAlias = Callable[[Any, Trail, Frame, list[Issue]], None]
+
+BOUND_TYPES = frozenset(("code", "uri", "string", "Coding", "CodeableConcept", "Quantity"))
+_STRENGTHS = ("required", "extensible", "preferred")
 
 
 def plain_codes(element: Element, definitions: Definitions) -> frozenset[str] | None:
     """The codes an element of type code may be; None where that is not bound, or cannot be listed."""
-    codes = _required(element, definitions)
+    if element.binding is None or element.binding.strength != "required":
+        return None
+    codes = definitions.codes(element.binding.value_set)
     return None if codes is None else frozenset().union(*codes.values())
 
 
-def concept_codes(element: Element, definitions: Definitions) -> Codes | None:
-    """The same for a Coding or CodeableConcept; there a code counts only with its system."""
-    return _required(element, definitions) if element.type in ("CodeableConcept", "Coding") else None
-
-
-def check_concept(value: dict[str, Any], codes: Codes, trail: Trail, issues: list[Issue]) -> None:
-    """A CodeableConcept has a coding from the value set among its codings; a Coding is from it."""
-    codings = value.get("coding", [value] if "code" in value else [])
-    if type(codings) is not list or any(_is_from(coding, codes) for coding in codings):
-        return
-    if not codings and "extension" in value and "text" not in value:
-        return  # an extension says why there is none
-    every = sorted(code for system in codes.values() for code in system)
-    text = f"A code of {listed(codes)} is required here: {listed(every)}."
-    issues.append(Issue(Kind.CODE_INVALID, text, path_of(trail)))
-
-
-def _required(element: Element, definitions: Definitions) -> Codes | None:
-    if element.binding is None or element.binding.strength != "required":
+def binding_check(binding: Binding, type_name: str, definitions: Definitions) -> BindingCheck | None:
+    """How to hold a value of this type against the binding; None where it binds nothing."""
+    rows = [(binding.strength, binding.value_set)] if binding.strength in _STRENGTHS and binding.value_set else []
+    if binding.largest:
+        rows.append(("largest", binding.largest))
+    if not rows or type_name not in BOUND_TYPES:
         return None
-    return definitions.codes(element.binding.value_set)
+    codes_of = _CODES_OF.get(type_name, _plain)
+    tables = [(strength, value_set, definitions.codes(value_set)) for strength, value_set in rows]
+
+    def check(value: Any, at: Trail, frame: Frame, issues: list[Issue]) -> None:
+        codes = codes_of(value)
+        if codes is None:
+            return
+        for strength, value_set, table in tables:
+            if table is not None and _is_listed(codes, table):
+                continue
+            _judge(strength, value_set, codes, at, frame, issues)
+
+    return check
 
 
-def _is_from(coding: Any, codes: Codes) -> bool:
-    if type(coding) is not dict:
-        return True  # its shape is complained of already
-    system, code = coding.get("system"), coding.get("code")
-    return type(system) is str and type(code) is str and code in codes.get(system, ())
+# ---- what a value says -----------------------------------------------------------------------------
+
+_Code: TypeAlias = "tuple[str | None, str, str | None]"  # system, code, display
+
+
+def _plain(value: Any) -> list[_Code] | None:
+    return [(None, value, None)] if type(value) is str else None
+
+
+def _of_coding(value: Any) -> list[_Code] | None:
+    if type(value) is not dict or type(value.get("code")) is not str:
+        return [] if type(value) is dict and "extension" not in value else None
+    system, display = value.get("system"), value.get("display")
+    return [(system if type(system) is str else "", value["code"], display if type(display) is str else None)]
+
+
+def _of_quantity(value: Any) -> list[_Code] | None:
+    return _of_coding(value) if type(value) is dict and "code" in value else None
+
+
+def _of_concept(value: Any) -> list[_Code] | None:
+    if type(value) is not dict:
+        return None
+    codings = value.get("coding", [])
+    if type(codings) is not list or ("extension" in value and not codings and "text" not in value):
+        return None  # an extension says why there is none; a shape that is wrong is complained of already
+    return [code for coding in codings for code in _of_coding(coding) or ()]
+
+
+_CODES_OF: dict[str, Callable[[Any], list[_Code] | None]] = {
+    "Coding": _of_coding,
+    "CodeableConcept": _of_concept,
+    "Quantity": _of_quantity,
+}
+
+
+def _is_listed(codes: list[_Code], table: Any) -> bool:
+    return any(
+        code in table.get(system, ()) if system is not None else any(code in every for every in table.values())
+        for system, code, _ in codes
+    )
+
+
+# ---- what follows from it ---------------------------------------------------------------------------
+
+_SAYS: dict[str, tuple[Severity, Severity | None, str]] = {
+    # strength: severity when it is not in, when that cannot be known, and the words
+    "required": ("error", "warning", "a code of it is required here"),
+    "largest": ("error", "warning", "a code of it is required here"),
+    "extensible": ("warning", "information", "one of its codes is used unless none of them fits"),
+    "preferred": ("information", None, "its codes are recommended"),
+}
+
+
+def _judge(strength: str, value_set: str, codes: list[_Code], at: Trail, frame: Frame, issues: list[Issue]) -> None:
+    wrong, unknown, words = _SAYS[strength]
+    if not codes:
+        if strength in ("required", "largest"):
+            issues.append(Issue(Kind.CODE_INVALID, _none_given(value_set, frame), path_of(at)))
+        return
+    answers = [frame.terminology.validate_code(value_set, *code) for code in codes]
+    if any(answer.valid for answer in answers):
+        return
+    open_ = next((answer for answer in answers if answer.valid is None), None)
+    if open_ is None:
+        text = f"{answers[0].sentence.rstrip('.')}. By this binding {words}."
+        is_loose = value_set.partition("|")[0] in LOOSE
+        issues.append(Issue(Kind.CODE_INVALID, text, path_of(at), "warning" if is_loose else wrong))
+    elif unknown is not None:
+        issues.append(Issue(Kind.NOT_SUPPORTED, open_.sentence, path_of(at), unknown))
+
+
+def _none_given(value_set: str, frame: Frame) -> str:
+    return f"A code of the value set {value_set} is required here{_among(value_set, frame, '')}."
+
+
+def _among(value_set: str, frame: Frame, near: str) -> str:
+    """`: active, inactive`, where the tables list the codes."""
+    table = frame.definitions.codes(value_set)
+    if not table:
+        return ""
+    every = sorted(code for codes in table.values() for code in codes)
+    return f": {listed(every, near)}"
+
+
+# ---- codings -----------------------------------------------------------------------------------------
+
+_VERDICTS_KEPT = 16_384
+
+
+def check_coding(node: dict[str, Any], trail: Trail, frame: Frame) -> None:
+    """A Coding of a system that is here has one of its codes, and calls it what the system calls it."""
+    system, code, display = node.get("system"), node.get("code"), node.get("display")
+    if type(system) is not str or type(code) is not str:
+        return
+    verdict = _verdict(frame.terminology, system, code, display if type(display) is str else None)
+    if verdict.severity != "information":
+        kind = Kind.NOT_SUPPORTED if verdict.valid is None else Kind.CODE_INVALID
+        frame.issues.append(Issue(kind, verdict.sentence, path_of(trail), "warning"))
+
+
+@lru_cache(maxsize=_VERDICTS_KEPT)
+def _verdict(terminology: Terminology, system: str, code: str, display: str | None) -> Verdict:
+    return terminology.validate_code_in_system(system, code, display)

@@ -2,17 +2,21 @@
 §2.4.0).
 
 txt-1 lists which elements and attributes may stand in it and txt-2 asks for some content. The same section
-rules out scripts, and a `javascript:` link is one.
+rules out scripts, and a `javascript:` link is one. A link inside the document leads to something that is there; another
+one has a scheme that a reader's browser can follow. Only a transaction's or batch's links may be `urn:`, because the server
+replaces them when it gives ids (R4 §3.1.0.11.2).
 """
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from xml.parsers import expat
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator
+
+    from phb_fhir.validation.frame import Frame
 
 _XHTML = "http://www.w3.org/1999/xhtml"
 # txt-1, as the package states it
@@ -28,6 +32,9 @@ _TXT_1_ATTRIBUTES = """
 _ELEMENTS = frozenset(_TXT_1_ELEMENTS.split())
 _ATTRIBUTES = frozenset(_TXT_1_ATTRIBUTES.split()) | {"xmlns", "xml:lang", "xml:space", "xml:id"}
 _CONTENT = re.compile(r">\s*[^\s<]|<img\s")
+_SCHEME = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.-]*):")
+_SCHEMES = frozenset(("http", "https", "mailto", "tel", "sms", "ftp", "cid", "data"))
+_LINKS_MAX = 100  # complaints about the links of one narrative
 _SCRIPT_LINK = re.compile(r"\s*(?:javascript|vbscript|data:text/html)", re.IGNORECASE)
 
 
@@ -35,38 +42,60 @@ class _NotAllowed(Exception):  # noqa: N818 - the sentence is the point
     pass
 
 
+def complaints(div: str, frame: Frame) -> Iterator[str]:
+    """What is wrong with the XHTML of a narrative, in sentences."""
+    reader = _Reader()
+    wrong = reader.read(div)
+    if wrong is not None:
+        yield wrong
+        return
+    for number, link in enumerate(reader.links):
+        text = _link_complaint(link, reader.anchors, frame) if number < _LINKS_MAX else None
+        if text is not None:
+            yield text
+
+
 def complaint(div: str) -> str | None:
-    """What is wrong with the XHTML of a narrative, in a sentence; None when it is right."""
-    parser = expat.ParserCreate()
-    parser.StartElementHandler = _root(parser)
-    parser.StartDoctypeDeclHandler = _doctype
-    try:
-        parser.Parse(div, True)
-    except _NotAllowed as reason:
-        return str(reason)
-    except expat.ExpatError as error:
-        what = expat.ErrorString(error.code)
-        return f"The narrative is not well-formed XHTML: {what} at line {error.lineno}, column {error.offset}."
-    except ValueError:
-        return "The narrative holds half a character (an unpaired surrogate)."
-    return None if _CONTENT.search(div) else "The narrative is empty; it must have some content (txt-2)."
+    """What is wrong with the XHTML itself, in a sentence; None when it is right."""
+    return _Reader().read(div)
 
 
-def _root(parser: expat.XMLParserType) -> Callable[[str, dict[str, str]], None]:
-    def start(name: str, attributes: dict[str, str]) -> None:
-        if name != "div" or attributes.get("xmlns") != _XHTML:
-            raise _NotAllowed(f'A narrative is one <div xmlns="{_XHTML}"> element with the text inside.')
-        parser.StartElementHandler = _element
-        _element(name, attributes)
+class _Reader:
+    """Reads one narrative: refuses what may not stand in it, and notes its links and anchors."""
 
-    return start
+    def __init__(self) -> None:
+        self.links: list[str] = []
+        self.anchors: set[str] = set()
+        self._is_inside = False
 
+    def read(self, div: str) -> str | None:
+        """What is wrong with the XHTML itself; None when it is right."""
+        parser = expat.ParserCreate()
+        parser.StartElementHandler = self._element
+        parser.StartDoctypeDeclHandler = _doctype
+        try:
+            parser.Parse(div, True)
+        except _NotAllowed as reason:
+            return str(reason)
+        except expat.ExpatError as error:
+            what = expat.ErrorString(error.code)
+            return f"The narrative is not well-formed XHTML: {what} at line {error.lineno}, column {error.offset}."
+        except ValueError:
+            return "The narrative holds half a character (an unpaired surrogate)."
+        return None if _CONTENT.search(div) else "The narrative is empty; it must have some content (txt-2)."
 
-def _element(name: str, attributes: dict[str, str]) -> None:
-    if name not in _ELEMENTS:
-        raise _NotAllowed(f"<{name[:30]}> may not stand in a narrative (txt-1): only plain text elements may.")
-    if attributes:
-        _check_attributes(name, attributes)
+    def _element(self, name: str, attributes: dict[str, str]) -> None:
+        if not self._is_inside:
+            if name != "div" or attributes.get("xmlns") != _XHTML:
+                raise _NotAllowed(f'A narrative is one <div xmlns="{_XHTML}"> element with the text inside.')
+            self._is_inside = True
+        if name not in _ELEMENTS:
+            raise _NotAllowed(f"<{name[:30]}> may not stand in a narrative (txt-1): only plain text elements may.")
+        if attributes:
+            _check_attributes(name, attributes)
+            self.anchors.update(attributes[key] for key in ("id", "name", "xml:id") if key in attributes)
+            if name == "a" and "href" in attributes:
+                self.links.append(attributes["href"])
 
 
 def _check_attributes(name: str, attributes: dict[str, str]) -> None:
@@ -80,3 +109,42 @@ def _check_attributes(name: str, attributes: dict[str, str]) -> None:
 
 def _doctype(*_: object) -> None:
     raise _NotAllowed("A narrative has no DOCTYPE and declares no entities.")
+
+
+# ---- links ---------------------------------------------------------------------------------------
+
+
+def _link_complaint(link: str, anchors: set[str], frame: Frame) -> str | None:
+    scheme = _SCHEME.match(link)
+    if scheme is not None and scheme[1].lower() not in _SCHEMES:
+        bundle = frame.container.bundle
+        if (
+            scheme[1].lower() == "urn"
+            and bundle is not None
+            and bundle.resource.get("type") in ("transaction", "batch")
+        ):
+            return None
+        return f'The link "{link[:60]}" cannot be followed: {scheme[1][:20]} is no scheme of hyperlinks.'
+    if len(link) < 2 or not link.startswith("#") or link[1:] in anchors:
+        return None
+    if link[1:] in _ids(frame):
+        return None
+    return f'The link "{link[:60]}" leads nowhere: nothing in the resource has that id.'
+
+
+def _ids(frame: Frame) -> set[str]:
+    """Every id in the resource that holds this narrative, contained resources and other narratives included."""
+    memory, key = frame.run.memory, ("ids", id(frame.root))
+    if key not in memory:
+        found: set[str] = set()
+        level: list[Any] = [frame.root]
+        while level:
+            node = level.pop()
+            if type(node) is dict:
+                found.update(node[name] for name in ("id", "linkId") if type(node.get(name)) is str)
+                level.extend(node.values())
+            elif type(node) is list:
+                level.extend(node)
+        memory[key] = found
+    ids: set[str] = memory[key]
+    return ids

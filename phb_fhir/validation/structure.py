@@ -3,8 +3,11 @@
 For each type a plan is made when it is first met: a table from JSON property to what is expected there.
 Checking walks the resource once, property by property, and everything follows from the plan's rows: unknown
 properties, objects where lists belong, missing elements, two spellings of one choice, primitives and their
-`_` twins, required codes. The usual case, a primitive that is right, is decided in the loop itself; all else
-is a row's `check`, which appends Issues.
+`_` twins, bindings, what references may point to, extensions, invariants. The usual case, a primitive that is right,
+is decided in the loop itself; all else is a row's `check`, which appends Issues.
+
+A resource inside another (contained, in a Bundle, in Parameters) is walked in its place, with a `Frame` of its own.
+When a resource's own type has been walked, its profiles are held against it (`selection`).
 
 Sources: R4 §2.6 (JSON), §2.24 (datatypes), §2.26 (resource), §4.1.5 (bindings).
 """
@@ -18,33 +21,39 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from phb_fhir.definitions.trail import Trail, path_of
 from phb_fhir.outcome import Issue, Kind
 from phb_fhir.validation import narrative
-from phb_fhir.validation.bindings import check_concept, concept_codes, plain_codes
+from phb_fhir.validation.bindings import binding_check, check_coding, plain_codes
+from phb_fhir.validation.bundles import check_bundle
+from phb_fhir.validation.contained import check_contained
+from phb_fhir.validation.definitions import check_definition
+from phb_fhir.validation.errata import TARGETS
+from phb_fhir.validation.extensions import check_extension
+from phb_fhir.validation.frame import Frame, FrameKind
+from phb_fhir.validation.invariants import Rule as InvariantRule
+from phb_fhir.validation.invariants import hold, rules_of
 from phb_fhir.validation.primitives import Primitive, primitives
+from phb_fhir.validation.references import check_reference
+from phb_fhir.validation.selection import check_profiles
 from phb_fhir.validation.wording import guess, json_kind, listed, short, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from phb_fhir.definitions.load import Definitions, Element, TypeDef
+    from phb_fhir.definitions.load import Definitions, Element, Invariant, TypeDef
 
     Node: TypeAlias = dict[str, Any]
-    # the value, the object it stands in, where that object is, and the list to append to
-    Check: TypeAlias = Callable[[Any, Node, Trail, list[Issue]], None]
-    Rule: TypeAlias = Callable[[Node, Trail, list[Issue]], None]
+    # the value, the object it stands in, where that object is, and the resource around it
+    Check: TypeAlias = Callable[[Any, Node, Trail, Frame], None]
+    Rule: TypeAlias = Callable[[Node, Trail, Frame], None]
 
 _GUESSES_MAX = 50  # suggestions cost time; after this many issues a resource is beyond slips of the pen
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+# Invariants that the walk itself decides, in words of its own.
+HELD_BY_THE_WALK = frozenset(("ele-1", "ext-1", "dom-2", "dom-3", "txt-1", "txt-2"))
 
 
-def check_structure(resource: dict[str, Any], definitions: Definitions) -> list[Issue]:
-    """Everything about the shape of `resource` that its type's definition does not allow."""
-    issues: list[Issue] = []
-    try:
-        _check_resource(resource, definitions.derived(_Plans), None, issues)
-    except RecursionError:
-        text = "The resource nests too deep to be checked."
-        issues.append(Issue(Kind.TOO_COSTLY, text, short(str(resource.get("resourceType", "")))))
-    return issues
+def check_structure(frame: Frame) -> None:
+    """Everything about `frame.resource` that its type's definition does not allow, and then its profiles."""
+    _check_resource(frame, frame.definitions.derived(_Plans), "")
 
 
 # ---- plans ---------------------------------------------------------------------------------------
@@ -77,6 +86,7 @@ class _Plan:
     rows: dict[str, _Row]
     required: tuple[tuple[str, frozenset[str]], ...]
     rules: tuple[Rule, ...]
+    invariants: tuple[InvariantRule, ...]
     choices: Mapping[str, tuple[str, ...]]
 
 
@@ -95,7 +105,8 @@ class _Plans(dict[str, _Plan]):
             needs_content=type_def.kind in ("complex", "backbone"),
             rows=dict(_rows(type_def, self)),
             required=tuple(_required(type_def)),
-            rules=_RULES.get(name, ()),
+            rules=_RULES.get(name, ()) + ((check_contained,) if "contained" in type_def.elements else ()),
+            invariants=rules_of(_invariants(type_def, self.definitions), name),
             choices=type_def.choices,
         )
         self[name] = plan
@@ -109,7 +120,7 @@ def _rows(type_def: TypeDef, plans: _Plans) -> Iterator[tuple[str, _Row]]:
         primitive = plans.primitives.get(element.type)
         if primitive is None:
             check_of = _resource_check if element.type == "Resource" else _complex_check
-            yield element.name, _Row(None, None, check_of(element, plans), element.choice, element.name)
+            yield element.name, _Row(None, None, check_of(element, type_def, plans), element.choice, element.name)
         else:
             yield element.name, _primitive_row(element, primitive, plans)
             twin = _Row(None, None, _twin_check(element, plans), element.choice, element.name)
@@ -126,75 +137,96 @@ def _required(type_def: TypeDef) -> Iterator[tuple[str, frozenset[str]]]:
             yield element.path_name, frozenset((*spellings, *(f"_{spelling}" for spelling in spellings)))
 
 
-def _ignore(value: Any, node: Node, trail: Trail, issues: list[Issue]) -> None:
+def _invariants(type_def: TypeDef, definitions: Definitions) -> Iterator[Invariant]:
+    """A type's own invariants and those of the types it is built on."""
+    seen = set(HELD_BY_THE_WALK)
+    above: TypeDef | None = type_def
+    while above is not None:
+        for invariant in above.invariants:
+            if invariant.key not in seen:
+                seen.add(invariant.key)
+                yield invariant
+        above = definitions.type(above.base) if above.base else None
+
+
+def _of_element(element: Element) -> tuple[InvariantRule, ...]:
+    """The invariants that an element adds to those of its type."""
+    return rules_of((i for i in element.invariants if i.key not in HELD_BY_THE_WALK), element.type)
+
+
+def _ignore(value: Any, node: Node, trail: Trail, frame: Frame) -> None:
     pass
 
 
 # ---- objects and resources -----------------------------------------------------------------------
 
 
-def _check_resource(resource: Any, plans: _Plans, trail: Trail | None, issues: list[Issue]) -> None:
-    """A resource by itself (`trail` None), contained, or in a Bundle or Parameters."""
-    where = path_of(trail) if trail else ""
+def _check_resource(frame: Frame, plans: _Plans, where: str) -> None:
+    """A resource by itself, contained, or in a Bundle or Parameters; `where` is empty for the outermost."""
+    resource: Any = frame.resource
     if type(resource) is not dict:
-        issues.append(Issue(Kind.STRUCTURE, "A resource is a JSON object.", where))
+        frame.issues.append(Issue(Kind.STRUCTURE, "A resource is a JSON object.", where))
         return
     name = resource.get("resourceType")
     if type(name) is not str:
-        issues.append(Issue(Kind.STRUCTURE, 'A resource names its type: "resourceType" is missing.', where))
+        frame.issues.append(Issue(Kind.STRUCTURE, 'A resource names its type: "resourceType" is missing.', where))
     elif name not in plans.definitions.resource_types:
-        hint = _guess(name, plans.definitions.resource_types, issues)
-        issues.append(Issue(Kind.STRUCTURE, f'FHIR R4 has no resource type "{short(name)}"{hint}', where))
+        hint = _guess(name, plans.definitions.resource_types, frame)
+        frame.issues.append(Issue(Kind.STRUCTURE, f'FHIR R4 has no resource type "{short(name)}"{hint}', where))
     else:
-        _check_object(resource, plans[name], trail or name, issues)
+        _check_object(resource, plans[name], frame.at, frame)
+        check_profiles(frame)
 
 
-def _check_object(node: Node, plan: _Plan, trail: Trail, issues: list[Issue]) -> None:
+def _check_object(node: Node, plan: _Plan, trail: Trail, frame: Frame) -> None:
     """One object against its plan."""
-    if len(node) < 2 and plan.needs_content and _says_nothing(node, trail, issues):
+    if len(node) < 2 and plan.needs_content and _says_nothing(node, trail, frame):
         return
     rows = plan.rows
     chosen: dict[str, str] | None = None
     for key, value in node.items():
         row = rows.get(key)
         if row is None:
-            issues.append(_unknown(key, plan, trail, issues))
+            frame.issues.append(_unknown(key, plan, trail, frame))
             continue
         python, test, check, choice, spelling = row
         if choice:
             chosen = {} if chosen is None else chosen
             if chosen.setdefault(choice, spelling) != spelling:
-                issues.append(_second_choice(choice, chosen[choice], spelling, trail))
+                frame.issues.append(_second_choice(choice, chosen[choice], spelling, trail))
         if type(value) is python and (test is None or test(value)):
             continue
-        check(value, node, trail, issues)
+        check(value, node, trail, frame)
     for path_name, properties in plan.required:
         if properties.isdisjoint(node):
-            issues.append(_missing(path_name, plan, trail))
+            frame.issues.append(_missing(path_name, plan, trail))
     for rule in plan.rules:
-        rule(node, trail, issues)
+        rule(node, trail, frame)
+    for invariant in plan.invariants:
+        if not invariant.test(node, None, frame):
+            frame.issues.extend(invariant.complain(node, None, trail, frame))
 
 
-def _says_nothing(node: Node, trail: Trail, issues: list[Issue]) -> bool:
+def _says_nothing(node: Node, trail: Trail, frame: Frame) -> bool:
     if not node:
         text = "An empty object says nothing; leave the element out."
-        issues.append(Issue(Kind.STRUCTURE, text, path_of(trail)))
+        frame.issues.append(Issue(Kind.STRUCTURE, text, path_of(trail)))
     elif "id" in node:
         text = "An element has a value or children, not an id alone (ele-1)."
-        issues.append(Issue(Kind.INVARIANT, text, path_of(trail)))
+        frame.issues.append(Issue(Kind.INVARIANT, text, path_of(trail)))
     return not node
 
 
-def _unknown(key: str, plan: _Plan, trail: Trail, issues: list[Issue]) -> Issue:
+def _unknown(key: str, plan: _Plan, trail: Trail, frame: Frame) -> Issue:
     where = path_of((trail, key, None) if _IDENTIFIER.fullmatch(key) else trail)
     spellings = plan.choices.get(f"{key}[x]")
     choice = f"; the type is part of the name: {listed(spellings)}." if spellings else ""
-    hint = choice or _guess(key, plan.rows, issues)
+    hint = choice or _guess(key, plan.rows, frame)
     return Issue(Kind.STRUCTURE, f'{plan.name} has no property "{short(key)}"{hint}', where)
 
 
-def _guess(name: str, known: Iterable[str], issues: list[Issue]) -> str:
-    return guess(name, known) if len(issues) < _GUESSES_MAX else "."
+def _guess(name: str, known: Iterable[str], frame: Frame) -> str:
+    return guess(name, known) if len(frame.issues) < _GUESSES_MAX else "."
 
 
 def _second_choice(choice: str, first: str, second: str, trail: Trail) -> Issue:
@@ -208,60 +240,85 @@ def _missing(path_name: str, plan: _Plan, trail: Trail) -> Issue:
     return Issue(Kind.REQUIRED, f"{plan.name} must have {what}.", path_of((trail, path_name, None)))
 
 
-def _complex_check(element: Element, plans: _Plans) -> Check:
+def _complex_check(element: Element, owner: TypeDef, plans: _Plans) -> Check:
     name, type_name = element.path_name, element.type
-    codes = concept_codes(element, plans.definitions)
+    extra = _extra_check(element, owner, plans.definitions)
 
-    def one(value: Any, _: Node, trail: Trail, issues: list[Issue]) -> None:
+    def one(value: Any, _: Node, trail: Trail, frame: Frame) -> None:
         if type(value) is dict:
             here = (trail, name, None)
-            _check_object(value, plans[type_name], here, issues)
-            if codes is not None:
-                check_concept(value, codes, here, issues)
+            _check_object(value, plans[type_name], here, frame)
+            if extra is not None:
+                extra(value, here, frame)
         elif type(value) is list:
             text = f'"{element.name}" does not repeat: write the {_called(type_name)} without brackets.'
-            issues.append(Issue(Kind.STRUCTURE, text, path_of((trail, name, None))))
+            frame.issues.append(Issue(Kind.STRUCTURE, text, path_of((trail, name, None))))
         else:
-            issues.append(_not_an_object(value, type_name, (trail, name, None)))
+            frame.issues.append(_not_an_object(value, type_name, (trail, name, None)))
 
-    def many(value: Any, node: Node, trail: Trail, issues: list[Issue]) -> None:
+    def many(value: Any, node: Node, trail: Trail, frame: Frame) -> None:
         if type(value) is not list:
-            issues.append(_not_a_list(value, element, trail))
+            frame.issues.append(_not_a_list(value, element, trail))
             if type(value) is dict:
-                one(value, node, trail, issues)
+                one(value, node, trail, frame)
             return
         if not value:
-            issues.append(_empty_list(element, trail))
+            frame.issues.append(_empty_list(element, trail))
         for index, item in enumerate(value):
             here = (trail, name, index)
             if type(item) is dict:
-                _check_object(item, plans[type_name], here, issues)
-                if codes is not None:
-                    check_concept(item, codes, here, issues)
+                _check_object(item, plans[type_name], here, frame)
+                if extra is not None:
+                    extra(item, here, frame)
             else:
-                issues.append(_not_an_object(item, type_name, here))
+                frame.issues.append(_not_an_object(item, type_name, here))
 
     return many if element.is_list else one
 
 
-def _resource_check(element: Element, plans: _Plans) -> Check:
+def _extra_check(element: Element, owner: TypeDef, definitions: Definitions) -> Rule | None:
+    """What an element asks of its value beyond the value's type: a binding, targets, invariants."""
+    checks: list[Rule] = []
+    binding = element.binding and binding_check(element.binding, element.type, definitions)
+    if binding:
+        bound = binding
+        checks.append(lambda node, trail, frame: bound(node, trail, frame, frame.issues))
+    if element.type == "Reference":
+        targets = frozenset(element.targets) | TARGETS.get((owner.name, element.path_name), frozenset())
+        checks.append(lambda node, trail, frame: check_reference(node, targets, trail, frame))
+    invariants = _of_element(element)
+    if invariants:
+        checks.append(lambda node, trail, frame: frame.issues.extend(hold(invariants, node, None, trail, frame)))
+    if len(checks) < 2:
+        return checks[0] if checks else None
+
+    def every(node: Node, trail: Trail, frame: Frame) -> None:
+        for check in checks:
+            check(node, trail, frame)
+
+    return every
+
+
+def _resource_check(element: Element, _: TypeDef, plans: _Plans) -> Check:
     name = element.path_name
+    kind: FrameKind = "contained" if name == "contained" else "inner"
 
-    def one(value: Any, _: Node, trail: Trail, issues: list[Issue]) -> None:
-        _check_resource(value, plans, (trail, name, None), issues)
+    def one(value: Any, node: Node, trail: Trail, frame: Frame) -> None:
+        here = (trail, name, None)
+        _check_resource(frame.inner(value, here, node, kind), plans, path_of(here))
 
-    def contained(value: Any, _: Node, trail: Trail, issues: list[Issue]) -> None:
+    def contained(value: Any, node: Node, trail: Trail, frame: Frame) -> None:
         if type(value) is not list:
-            issues.append(_not_a_list(value, element, trail))
+            frame.issues.append(_not_a_list(value, element, trail))
             return
         if not value:
-            issues.append(_empty_list(element, trail))
+            frame.issues.append(_empty_list(element, trail))
         for index, item in enumerate(value):
             here = (trail, name, index)
-            _check_resource(item, plans, here, issues)
+            _check_resource(frame.inner(item, here, node, kind), plans, path_of(here))
             if type(item) is dict and "contained" in item:
                 text = "A contained resource contains no other (dom-2): contain both in the outermost one."
-                issues.append(Issue(Kind.INVARIANT, text, path_of((here, "contained", None))))
+                frame.issues.append(Issue(Kind.INVARIANT, text, path_of((here, "contained", None))))
 
     return contained if element.is_list else one
 
@@ -307,17 +364,44 @@ def _primitive_row(element: Element, primitive: Primitive, plans: _Plans) -> _Ro
             return Kind.CODE_INVALID, f"{shown(value)} is not one of the codes allowed here: {allowed}."
         return wrong
 
-    check = _list_check(element, primitive.python, test, complaint)
+    beyond = _beyond(element, plans.definitions, is_listed=codes is not None)
+    check = _list_check(element, primitive.python, test, complaint, beyond)
     if element.is_list:
         return _Row(None, None, check, element.choice, element.name)
-    return _Row(primitive.python, test, _one_check(element, complaint), element.choice, element.name)
+    python = primitive.python if beyond is None else None
+    return _Row(python, test, _one_check(element, complaint, beyond), element.choice, element.name)
 
 
-def _one_check(element: Element, complaint: Callable[[Any], tuple[Kind, str] | None]) -> Check:
-    def one(value: Any, _: Node, trail: Trail, issues: list[Issue]) -> None:
+def _beyond(
+    element: Element, definitions: Definitions, *, is_listed: bool
+) -> Callable[[Any, Trail, Frame], None] | None:
+    """What is asked of a primitive that is right by itself: a binding that the tables do not list, invariants."""
+    binding = None if is_listed or element.binding is None else element.binding
+    bound = binding and binding_check(binding, element.type, definitions)
+    invariants = _of_element(element)
+    if not bound and not invariants:
+        return None
+
+    def check(value: Any, trail: Trail, frame: Frame) -> None:
+        if bound:
+            bound(value, trail, frame, frame.issues)
+        if invariants:
+            frame.issues.extend(hold(invariants, value, None, trail, frame))
+
+    return check
+
+
+def _one_check(
+    element: Element,
+    complaint: Callable[[Any], tuple[Kind, str] | None],
+    beyond: Callable[[Any, Trail, Frame], None] | None,
+) -> Check:
+    def one(value: Any, _: Node, trail: Trail, frame: Frame) -> None:
         wrong = complaint(value)
         if wrong is not None:
-            issues.append(Issue(*wrong, path_of((trail, element.path_name, None))))
+            frame.issues.append(Issue(*wrong, path_of((trail, element.path_name, None))))
+        elif beyond is not None:
+            beyond(value, (trail, element.path_name, None), frame)
 
     return one
 
@@ -327,21 +411,24 @@ def _list_check(
     python: type,
     test: Callable[[Any], object],
     complaint: Callable[[Any], tuple[Kind, str] | None],
+    beyond: Callable[[Any, Trail, Frame], None] | None,
 ) -> Check:
     twin = f"_{element.name}"
 
-    def many(value: Any, node: Node, trail: Trail, issues: list[Issue]) -> None:
+    def many(value: Any, node: Node, trail: Trail, frame: Frame) -> None:
         if type(value) is not list:
-            issues.append(_not_a_list(value, element, trail))
+            frame.issues.append(_not_a_list(value, element, trail))
             return
         if not value:
-            issues.append(_empty_list(element, trail))
+            frame.issues.append(_empty_list(element, trail))
         for index, item in enumerate(value):
-            if type(item) is python and test(item):
-                continue
-            wrong = None if item is None and _twin_speaks(node.get(twin), index) else complaint(item)
-            if wrong is not None:
-                issues.append(Issue(*wrong, path_of((trail, element.path_name, index))))
+            if not (type(item) is python and test(item)):
+                wrong = None if item is None and _twin_speaks(node.get(twin), index) else complaint(item)
+                if wrong is not None:
+                    frame.issues.append(Issue(*wrong, path_of((trail, element.path_name, index))))
+                    continue
+            if beyond is not None:
+                beyond(item, (trail, element.path_name, index), frame)
 
     return many
 
@@ -355,36 +442,36 @@ def _twin_check(element: Element, plans: _Plans) -> Check:
     """The `_x` of a primitive: its id and extensions (R4 §2.6.2.3)."""
     name, twin = element.path_name, f"_{element.name}"
 
-    def check_one(value: Any, *, alone: bool, here: Trail, issues: list[Issue]) -> None:
+    def check_one(value: Any, *, alone: bool, here: Trail, frame: Frame) -> None:
         if type(value) is not dict:
             text = f'"{twin}" holds the id and extensions of "{element.name}": it is {_twin_shape(element)}.'
-            issues.append(Issue(Kind.STRUCTURE, text, path_of(here)))
+            frame.issues.append(Issue(Kind.STRUCTURE, text, path_of(here)))
             return
         # next to a value an id is enough; alone it says nothing
-        if (alone or not value) and len(value) < 2 and _says_nothing(value, here, issues):
+        if (alone or not value) and len(value) < 2 and _says_nothing(value, here, frame):
             return
-        _check_object(value, plans[element.type], here, issues)
+        _check_object(value, plans[element.type], here, frame)
 
-    def one(value: Any, node: Node, trail: Trail, issues: list[Issue]) -> None:
-        check_one(value, alone=element.name not in node, here=(trail, name, None), issues=issues)
+    def one(value: Any, node: Node, trail: Trail, frame: Frame) -> None:
+        check_one(value, alone=element.name not in node, here=(trail, name, None), frame=frame)
 
-    def many(value: Any, node: Node, trail: Trail, issues: list[Issue]) -> None:
+    def many(value: Any, node: Node, trail: Trail, frame: Frame) -> None:
         if type(value) is not list or not value:
             text = f'"{twin}" lines up with the list "{element.name}": it is {_twin_shape(element)}.'
-            issues.append(Issue(Kind.STRUCTURE, text, path_of((trail, name, None))))
+            frame.issues.append(Issue(Kind.STRUCTURE, text, path_of((trail, name, None))))
             return
         values = node.get(element.name)
         if type(values) is list and len(values) != len(value):
             both = f'"{element.name}" has {len(values)} entries and "{twin}" {len(value)}'
             text = f"{both}; they line up, so the shorter is filled with null."
-            issues.append(Issue(Kind.STRUCTURE, text, path_of((trail, name, None))))
+            frame.issues.append(Issue(Kind.STRUCTURE, text, path_of((trail, name, None))))
         for index, item in enumerate(value):
             has_value = type(values) is list and index < len(values) and values[index] is not None
             if item is not None:
-                check_one(item, alone=not has_value, here=(trail, name, index), issues=issues)
+                check_one(item, alone=not has_value, here=(trail, name, index), frame=frame)
             elif type(values) is not list:
                 text = f'null in "{twin}" stands for an entry of "{element.name}", and there is none.'
-                issues.append(Issue(Kind.STRUCTURE, text, path_of((trail, name, index))))
+                frame.issues.append(Issue(Kind.STRUCTURE, text, path_of((trail, name, index))))
 
     return many if element.is_list else one
 
@@ -394,14 +481,14 @@ def _twin_shape(element: Element) -> str:
 
 
 def _narrative_check(element: Element, primitive: Primitive) -> Check:
-    def one(value: Any, _: Node, trail: Trail, issues: list[Issue]) -> None:
+    def one(value: Any, _: Node, trail: Trail, frame: Frame) -> None:
+        here = (trail, element.path_name, None)
         wrong = primitive.complaint(value)
         if wrong is not None:
-            issues.append(Issue(*wrong, path_of((trail, element.path_name, None))))
+            frame.issues.append(Issue(*wrong, path_of(here)))
             return
-        text = narrative.complaint(value)
-        if text is not None:
-            issues.append(Issue(Kind.INVARIANT, text, path_of((trail, element.path_name, None))))
+        for text in narrative.complaints(value, frame):
+            frame.issues.append(Issue(Kind.INVARIANT, text, path_of(here)))
 
     return one
 
@@ -409,39 +496,20 @@ def _narrative_check(element: Element, primitive: Primitive) -> Check:
 # ---- rules of single types -----------------------------------------------------------------------
 
 
-def _check_extension(node: Node, trail: Trail, issues: list[Issue]) -> None:
-    """ext-1: either a value or extensions."""
-    has_value = any(key.startswith(("value", "_value")) for key in node)
-    if has_value and "extension" in node:
-        text = "An extension has a value or further extensions, not both (ext-1)."
-    elif not has_value and "extension" not in node:
-        text = "An extension has a value, or further extensions; this one has neither (ext-1)."
-    else:
-        return
-    issues.append(Issue(Kind.EXTENSION, text, path_of(trail)))
-
-
-def _check_extension_url(node: Node, trail: Trail, issues: list[Issue]) -> None:
-    """R4 §2.5.1.1: the url is absolute, except inside another extension, where a plain name will do."""
-    url = node.get("url")
-    above = trail[0] if type(trail) is tuple else trail
-    is_inner = type(above) is tuple and above[1] in ("extension", "modifierExtension")
-    if type(url) is str and url and ":" not in url and not is_inner:
-        text = f'The url of an extension is absolute (https://example.org/{short(url)}), not "{short(url)}".'
-        issues.append(Issue(Kind.EXTENSION, text, path_of((trail, "url", None))))
-
-
 _POINTS = frozenset(("reference", "identifier", "display", "_reference", "_display", "extension"))
 
 
-def _check_reference(node: Node, trail: Trail, issues: list[Issue]) -> None:
+def _check_points(node: Node, trail: Trail, frame: Frame) -> None:
     """At least one of the three "SHALL be present (unless an extension is provided)" (R4 §2.3.0.1)."""
     if _POINTS.isdisjoint(node):
         text = 'A reference has at least one of "reference", "identifier" and "display".'
-        issues.append(Issue(Kind.REQUIRED, text, path_of(trail)))
+        frame.issues.append(Issue(Kind.REQUIRED, text, path_of(trail)))
 
 
 _RULES: dict[str, tuple[Rule, ...]] = {
-    "Extension": (_check_extension_url, _check_extension),
-    "Reference": (_check_reference,),
+    "Extension": (check_extension,),
+    "Coding": (check_coding,),
+    "Reference": (_check_points,),
+    "Bundle": (check_bundle,),
+    "StructureDefinition": (check_definition,),
 }

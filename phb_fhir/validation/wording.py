@@ -29,9 +29,9 @@ def shown(value: Any) -> str:
     return f'"{short(value)}"' if isinstance(value, str) else short(str(value))
 
 
-def short(text: str) -> str:
+def short(text: str, longest: int = _SHOWN_CHARACTERS_MAX) -> str:
     """`text`, cut where it grows too long to read."""
-    return text if len(text) <= _SHOWN_CHARACTERS_MAX else text[:_SHOWN_CHARACTERS_MAX] + "…"
+    return text if len(text) <= longest else text[:longest] + "…"
 
 
 def json_kind(value: Any) -> str:

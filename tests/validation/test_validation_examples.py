@@ -48,17 +48,17 @@ def _lines(name):
 
 
 def _told(issues):
-    return [f"{issue.expression}: {issue.text}" for issue in issues]
+    return [f"{issue.expression}: {issue.text}" for issue in issues if issue.is_error]
 
 
-def test_every_official_example_validates_without_an_issue():
+def test_every_official_example_validates_without_an_error():
     resources = list(_lines("examples/r4-4.0.1-instances.ndjson.gz"))
     assert len(resources) == 497
     found = {f"{r['resourceType']}/{r.get('id')}": _told(validate(r, R4)) for r in resources}
     assert {name: issues for name, issues in found.items() if issues} == {}
 
 
-def test_every_entry_of_the_synthetic_records_validates_without_an_issue():
+def test_every_entry_of_the_synthetic_records_validates_without_an_error():
     entries = [e["resource"] for b in _lines("synthea/transactions.ndjson.gz") for e in b["entry"]]
     assert len(entries) == 6_862
     assert [issue for entry in entries for issue in _told(validate(entry, R4))] == []
@@ -94,4 +94,4 @@ def test_there_are_many_such_cases():
 def test_the_structural_errors_of_the_official_validator_are_found_all_of_them_at_their_places(name):
     case = next(case for case in CASES if case["name"] == name)
     assert case["expected"]["errors"] + case["expected"]["fatal"] == len(STRUCTURAL[name])
-    assert [issue.expression for issue in validate(_resource(case), R4)] == STRUCTURAL[name]
+    assert [issue.expression for issue in validate(_resource(case), R4) if issue.is_error] == STRUCTURAL[name]

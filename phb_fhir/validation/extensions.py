@@ -1,0 +1,219 @@
+"""Extensions: known ones are held against their definition, wherever they stand; unknown ones are named.
+
+The definition of an extension says where it may stand (its context of use), whether it modifies, and what value it has.
+An unknown extension is passed on with a remark, as R4 asks of every server ("an application SHALL NOT reject a resource
+merely because it carries extensions it does not know", §2.5.0.3); an unknown *modifier* extension is an error, because
+nobody can process the element safely without understanding it (§2.5.0.4).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from phb_fhir.definitions.load import Invariant
+from phb_fhir.definitions.trail import Trail, path_of
+from phb_fhir.fhir.path import BadPathError, locate
+from phb_fhir.outcome import Issue, Kind, Severity
+from phb_fhir.validation.errata import CONTEXTS
+from phb_fhir.validation.frame import Frame
+from phb_fhir.validation.invariants import check_invariants
+from phb_fhir.validation.places import Occurrence
+from phb_fhir.validation.profile import plans_of
+from phb_fhir.validation.wording import listed, short, shown
+
+if TYPE_CHECKING:
+    from phb_fhir.definitions.load import Definitions
+    from phb_fhir.definitions.registry import Resource
+
+_LISTS = ("extension", "modifierExtension")
+_FIRST_NAME = re.compile(r"[A-Z]\w*")
+# R4 has no name in its tables for what FHIR calls interfaces: a canonical resource is one with these elements.
+_CANONICAL = frozenset(("url", "version", "status", "experimental", "jurisdiction"))
+
+
+def check_extension(node: dict[str, Any], trail: Trail, frame: Frame) -> None:
+    """Everything about one extension beyond the shape of the type."""
+    above = trail[0] if type(trail) is tuple else trail
+    is_inner = type(above) is tuple and above[1] in _LISTS
+    _check_content(node, trail, frame)
+    url = node.get("url")
+    if type(url) is not str or not url:
+        return
+    if ":" not in url:
+        if not is_inner:
+            text = f'The url of an extension is absolute (https://example.org/{short(url)}), not "{short(url)}".'
+            frame.issues.append(Issue(Kind.EXTENSION, text, path_of((trail, "url", None))))
+        return
+    _check_definition(node, url, trail, frame)
+
+
+def _check_content(node: dict[str, Any], trail: Trail, frame: Frame) -> None:
+    """ext-1: either a value or extensions."""
+    has_value = any(key.startswith(("value", "_value")) for key in node)
+    if has_value and "extension" in node:
+        text = "An extension has a value or further extensions, not both (ext-1)."
+    elif not has_value and "extension" not in node:
+        text = "An extension has a value, or further extensions; this one has neither (ext-1)."
+    else:
+        return
+    frame.issues.append(Issue(Kind.EXTENSION, text, path_of(trail)))
+
+
+def _check_definition(node: dict[str, Any], url: str, trail: Trail, frame: Frame) -> None:
+    modifies = type(trail) is tuple and trail[1] == "modifierExtension"
+    plain = url.partition("|")[0]
+    plans = plans_of(frame.known)
+    tree = plans.tree(plain)
+    if plain != url and tree is not None:
+        text = f"The url of an extension has no version: write {plain}."
+        frame.issues.append(Issue(Kind.EXTENSION, text, path_of((trail, "url", None))))
+    if tree is None:
+        frame.issues.append(_unknown(url, trail, frame, modifies=modifies))
+        return
+    if tree.type != "Extension":
+        text = f"{shown(url)} is the definition of {tree.type}, not of an extension."
+        frame.issues.append(Issue(Kind.EXTENSION, text, path_of((trail, "url", None))))
+        return
+    if bool(tree.root.definition.get("isModifier")) != modifies:
+        belongs = "modifierExtension" if not modifies else "extension"
+        text = f"The extension {plain} belongs in {belongs}, not here."
+        frame.issues.append(Issue(Kind.EXTENSION, text, path_of(trail)))
+    _check_context(tree.structure, node, trail, frame)
+    plan = plans.plan(plain)
+    if plan is not None and plain == url:
+        plan.hold(Occurrence(node, None, "Extension", trail, None, frame), frame.issues)
+
+
+def _unknown(url: str, trail: Trail, frame: Frame, *, modifies: bool) -> Issue:
+    problem = frame.known.structure_problem(url)
+    why = f" ({problem})" if problem else ""
+    if modifies:
+        text = (
+            f"The modifier extension {short(url, 200)} is not known here{why}, and what it modifies cannot be ignored."
+        )
+        return Issue(Kind.EXTENSION, text, path_of(trail))
+    text = f"The extension {short(url, 200)} is not known here{why}; it was not checked."
+    severity: Severity = "error" if frame.run.closed else "information"
+    return Issue(Kind.EXTENSION, text, path_of(trail), severity)
+
+
+# ---- context of use ------------------------------------------------------------------------------
+
+
+class _Place(NamedTuple):
+    """The element an extension stands on: its value or object, and each name it goes by, `Patient.name`, `HumanName`."""
+
+    node: Any
+    type: str
+    names: frozenset[str]
+    extension_url: str  # of the extension it is, or whose value it is; else empty
+
+
+def _check_context(structure: Resource, node: dict[str, Any], trail: Trail, frame: Frame) -> None:
+    errata = [{"type": "element", "expression": path} for path in CONTEXTS.get(structure["url"], ())]
+    contexts = [*structure.get("context", ()), *errata]
+    if not contexts and "contextInvariant" not in structure:
+        return
+    place = _place_of(trail, frame)
+    if place is None:
+        return
+    if contexts and not any(_allows(row, place, node, frame) for row in contexts):
+        allowed = listed([f"{row.get('expression')}" for row in contexts])
+        text = f"The extension {structure['url']} may stand on {allowed}, not here."
+        frame.issues.append(Issue(Kind.EXTENSION, text, path_of(trail)))
+        return
+    invariants = tuple(
+        Invariant(f"context-{number}", "error", f"The extension {structure['url']} may stand only where {rule}", rule)
+        for number, rule in enumerate(structure.get("contextInvariant", ()), 1)
+    )
+    if invariants:
+        frame.issues.extend(check_invariants(invariants, place.node, trail, frame, place.type))
+
+
+def _allows(row: Resource, place: _Place, node: dict[str, Any], frame: Frame) -> bool:
+    kind, expression = row.get("type"), str(row.get("expression", ""))
+    if kind == "extension":
+        return place.extension_url == expression
+    if kind == "fhirpath":
+        return _is_selected(expression, node, frame)
+    return expression.replace("[x]", "") in place.names or expression in ("*", "Element" if place.names else "")
+
+
+def _is_selected(expression: str, extension: dict[str, Any], frame: Frame) -> bool:
+    """Whether the FHIRPath selects the element that holds this extension; what cannot be followed allows it."""
+    start = _FIRST_NAME.match(expression)
+    if start is not None and start[0] not in _with_bases(str(frame.resource.get("resourceType")), frame.definitions):
+        return False
+    try:
+        found = locate(frame.resource, expression, frame.definitions)
+    except BadPathError:
+        return True
+    return any(
+        item is extension
+        for place in found.places
+        for name in _LISTS
+        for item in (place.data.get(name) if isinstance(place.data, dict) else place.companion.get(name)) or ()
+    )
+
+
+def _place_of(trail: Trail, frame: Frame) -> _Place | None:
+    """The element that holds the extension at `trail`, found by walking down from its resource."""
+    steps: list[tuple[str, int | None]] = []
+    while trail != frame.at and type(trail) is tuple:
+        steps.append((trail[1], trail[2]))
+        trail = trail[0]
+    node: Any = frame.resource
+    type_name = str(frame.resource.get("resourceType"))
+    walked = [(type_name, "")]  # each type met, with the path from there to the element
+    names = set(_with_bases(type_name, frame.definitions))
+    url = ""
+    for name, index in reversed(steps[1:]):
+        found = _step(node, type_name, name, index, frame.definitions)
+        if found is None:
+            return None
+        node, type_name, key = found
+        walked = [(above, f"{path}.{name}") for above, path in walked]
+        names = {base + path for above, path in walked for base in _with_bases(above, frame.definitions)}
+        names |= {f"{base}{path}.ofType({type_name})" for base, path in walked if key != name}
+        names |= set(_with_bases(type_name, frame.definitions))
+        walked.append((type_name, ""))
+        if type_name == "Extension" and isinstance(node, dict):
+            url = str(node.get("url", ""))
+        elif name != "value":
+            url = ""
+    return _Place(node, type_name, frozenset(names), url)
+
+
+def _step(
+    node: Any, type_name: str, name: str, index: int | None, definitions: Definitions
+) -> tuple[Any, str, str] | None:
+    """The value of an element, its type and its JSON property."""
+    if type(node) is not dict or not ("." in type_name or definitions.has_type(type_name)):
+        return None
+    elements = definitions.type(type_name).elements
+    for key in node:
+        plain = key.removeprefix("_")
+        element = elements.get(plain)
+        if element is None or element.path_name != name:
+            continue
+        value = node.get(plain, node[key])
+        if element.type in definitions.primitive_types and f"_{plain}" in node:
+            value = node[f"_{plain}"]  # the children of a primitive are in its twin
+        if index is not None and type(value) is list:
+            value = value[index] if index < len(value) else None
+        if type(value) is dict and element.type == "Resource":
+            return value, str(value.get("resourceType")), plain
+        return value, element.type, plain
+    return None
+
+
+def _with_bases(type_name: str, definitions: Definitions) -> list[str]:
+    found: list[str] = []
+    while type_name and ("." in type_name or definitions.has_type(type_name)):
+        found.append(type_name)
+        type_def = definitions.type(type_name)
+        if type_def.kind == "resource" and type_def.elements.keys() >= _CANONICAL:
+            found += ["CanonicalResource", "MetadataResource"]
+        type_name = type_def.base
+    return found

@@ -1,0 +1,121 @@
+"""References: may this element point there, and is what it points to what it should be?
+
+The type of a target is known from the address (`Patient/1`), from the resource itself where it is at hand (contained, or
+in the Bundle around), or from `Reference.type`. A profile of the target can be held against it only where it is at hand;
+a check fetches nothing, so a reference that leads elsewhere is taken at its word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from phb_fhir.definitions.trail import Trail, path_of
+from phb_fhir.outcome import Issue, Kind
+from phb_fhir.validation.frame import Frame, address_of
+from phb_fhir.validation.places import Occurrence
+from phb_fhir.validation.wording import listed, shown
+
+if TYPE_CHECKING:
+    from phb_fhir.validation.profile import Plan
+
+    Check: TypeAlias = Callable[[Occurrence, list[Issue]], None]
+
+
+def check_reference(node: dict[str, Any], targets: frozenset[str], trail: Trail, frame: Frame) -> None:
+    """A Reference of a type: the target is of an allowed type, and of the type it says. (ref-1 asks for contained ones.)"""
+    reference = node.get("reference")
+    if type(reference) is not str:
+        type_name = node.get("type")
+        if (
+            type(type_name) is str
+            and targets
+            and type_name in frame.definitions.resource_types
+            and type_name not in targets
+        ):
+            frame.issues.append(_wrong_target(type_name, targets, trail))
+        return
+    target = frame.find(reference)
+    type_name = _type_of(reference, target, node, frame)
+    stated = node.get("type")
+    if type_name and type(stated) is str and stated != type_name and stated in frame.definitions.resource_types:
+        text = f"The reference says that it points to {stated}, and it points to {type_name}."
+        frame.issues.append(Issue(Kind.INVALID, text, path_of((trail, "type", None))))
+    if type_name and targets and type_name not in targets:
+        frame.issues.append(_wrong_target(type_name, targets, trail))
+
+
+def _type_of(reference: str, target: Frame | None, node: dict[str, Any], frame: Frame) -> str:
+    """The type of what a reference points to, empty where nothing tells."""
+    if target is not None:
+        return str(target.resource.get("resourceType", ""))
+    address = address_of(reference.partition("#")[0], frame.definitions.resource_types)
+    if address is not None:
+        return address.type
+    stated = node.get("type")
+    return stated if type(stated) is str and stated in frame.definitions.resource_types else ""
+
+
+def _wrong_target(type_name: str, targets: frozenset[str], trail: Trail) -> Issue:
+    text = f"A reference here points to {listed(sorted(targets))}, not to {type_name}."
+    return Issue(Kind.INVALID, text, path_of(trail))
+
+
+# ---- what profiles ask ---------------------------------------------------------------------------
+
+
+def target_check(targets: tuple[str, ...], label: str, plan: Plan) -> Check:
+    """The target meets one of the profiles, where it is at hand; else its type is one of theirs, where that is known."""
+    types: set[str] = set()
+
+    def check(one: Occurrence, issues: list[Issue]) -> None:
+        if type(one.value) is not dict or type(one.value.get("reference")) is not str:
+            return
+        reference = one.value["reference"]
+        frame = one.frame.find(reference)
+        if frame is not None and type(frame.resource.get("resourceType")) is str:
+            there = Occurrence(frame.resource, None, frame.resource["resourceType"], frame.at, None, frame)
+            if any(plan.plans.conforms(there, target) in (True, None) for target in targets):
+                return
+            text = f'{plan.named} wants "{label}" to point to {_named(targets, plan)}; {shown(reference)} is not that.'
+            issues.append(Issue(Kind.INVALID, text, path_of(one.at)))
+            return
+        if not types:
+            types.update(_types(targets, plan))
+        type_name = _type_of(reference, None, one.value, one.frame)
+        if type_name and not any(plan.plans.is_a(type_name, wanted) for wanted in types):
+            text = f'{plan.named} wants "{label}" to point to {listed(sorted(types))}, not to {type_name}.'
+            issues.append(Issue(Kind.INVALID, text, path_of(one.at)))
+
+    return check
+
+
+def _types(targets: tuple[str, ...], plan: Plan) -> set[str]:
+    """The resource types of some profiles; any, where one of them is not known."""
+    trees = [plan.plans.tree(target) for target in targets]
+    return {"Resource" if tree is None else tree.type for tree in trees}
+
+
+def _named(targets: tuple[str, ...], plan: Plan) -> str:
+    trees = [plan.plans.tree(target) for target in targets]
+    return listed([target if tree is None else tree.title for target, tree in zip(targets, trees, strict=True)])
+
+
+def aggregation_check(modes: frozenset[str], label: str, plan: Plan) -> Check:
+    """Where the target may be: contained, bundled, or referenced, which is anywhere (ElementDefinition.type.aggregation)."""
+
+    def check(one: Occurrence, issues: list[Issue]) -> None:
+        reference = one.value.get("reference") if type(one.value) is dict else None
+        if type(reference) is not str or "referenced" in modes:
+            return
+        if reference.startswith("#"):
+            found = "contained"
+        elif one.frame.container.bundle is None:
+            return  # the resource alone does not tell what it was bundled with
+        else:
+            found = "bundled" if one.frame.find(reference) is not None else "referenced"
+        if found not in modes:
+            text = f'{plan.named} wants the target of "{label}" to be {" or ".join(sorted(modes))}; it is {found}.'
+            issues.append(Issue(Kind.INVALID, text, path_of(one.at)))
+
+    return check
