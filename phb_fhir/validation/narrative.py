@@ -16,6 +16,7 @@ from xml.parsers import expat
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from phb_fhir.outcome import Severity
     from phb_fhir.validation.frame import Frame
 
 _XHTML = "http://www.w3.org/1999/xhtml"
@@ -42,17 +43,17 @@ class _NotAllowed(Exception):  # noqa: N818 - the sentence is the point
     pass
 
 
-def complaints(div: str, frame: Frame) -> Iterator[str]:
-    """What is wrong with the XHTML of a narrative, in sentences."""
+def complaints(div: str, frame: Frame) -> Iterator[tuple[Severity, str]]:
+    """What is wrong with the XHTML of a narrative, in sentences, and how grave it is."""
     reader = _Reader()
     wrong = reader.read(div)
     if wrong is not None:
-        yield wrong
+        yield "error", wrong
         return
     for number, link in enumerate(reader.links):
-        text = _link_complaint(link, reader.anchors, frame) if number < _LINKS_MAX else None
-        if text is not None:
-            yield text
+        told = _link_complaint(link, reader.anchors, frame) if number < _LINKS_MAX else None
+        if told is not None:
+            yield told
 
 
 def complaint(div: str) -> str | None:
@@ -114,22 +115,23 @@ def _doctype(*_: object) -> None:
 # ---- links ---------------------------------------------------------------------------------------
 
 
-def _link_complaint(link: str, anchors: set[str], frame: Frame) -> str | None:
+def _link_complaint(link: str, anchors: set[str], frame: Frame) -> tuple[Severity, str] | None:
     scheme = _SCHEME.match(link)
     if scheme is not None and scheme[1].lower() not in _SCHEMES:
-        bundle = frame.container.bundle
-        if (
-            scheme[1].lower() == "urn"
-            and bundle is not None
-            and bundle.resource.get("type") in ("transaction", "batch")
-        ):
-            return None
-        return f'The link "{link[:60]}" cannot be followed: {scheme[1][:20]} is no scheme of hyperlinks.'
-    if len(link) < 2 or not link.startswith("#") or link[1:] in anchors:
+        severity: Severity = _severity_of_urn(frame) if scheme[1].lower() == "urn" else "error"
+        text = f'The link "{link[:60]}" cannot be followed: {scheme[1][:20]} is no scheme of hyperlinks.'
+        return None if severity == "information" else (severity, text)
+    if len(link) < 2 or not link.startswith("#") or link[1:] in anchors or link[1:] in _ids(frame):
         return None
-    if link[1:] in _ids(frame):
-        return None
-    return f'The link "{link[:60]}" leads nowhere: nothing in the resource has that id.'
+    return "error", f'The link "{link[:60]}" leads nowhere: nothing in the resource has that id.'
+
+
+def _severity_of_urn(frame: Frame) -> Severity:
+    """A resource by itself may be on its way into a transaction, where such links are replaced."""
+    bundle = frame.container.bundle
+    if bundle is None:
+        return "warning"
+    return "information" if bundle.resource.get("type") in ("transaction", "batch") else "error"
 
 
 def _ids(frame: Frame) -> set[str]:

@@ -487,8 +487,8 @@ def _narrative_check(element: Element, primitive: Primitive) -> Check:
         if wrong is not None:
             frame.issues.append(Issue(*wrong, path_of(here)))
             return
-        for text in narrative.complaints(value, frame):
-            frame.issues.append(Issue(Kind.INVARIANT, text, path_of(here)))
+        for severity, text in narrative.complaints(value, frame):
+            frame.issues.append(Issue(Kind.INVARIANT, text, path_of(here), severity))
 
     return one
 
