@@ -30,7 +30,9 @@ from phb_fhir.validation.extensions import check_extension
 from phb_fhir.validation.frame import Frame, FrameKind
 from phb_fhir.validation.invariants import Rule as InvariantRule
 from phb_fhir.validation.invariants import hold, rules_of
+from phb_fhir.validation.places import Occurrence
 from phb_fhir.validation.primitives import Primitive, primitives
+from phb_fhir.validation.profile import plans_of
 from phb_fhir.validation.references import check_reference
 from phb_fhir.validation.selection import check_profiles
 from phb_fhir.validation.wording import guess, json_kind, listed, short, shown
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
     Rule: TypeAlias = Callable[[Node, Trail, Frame], None]
 
 _GUESSES_MAX = 50  # suggestions cost time; after this many issues a resource is beyond slips of the pen
+_STRUCTURE = "http://hl7.org/fhir/StructureDefinition/"
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 # Invariants that the walk itself decides, in words of its own.
 HELD_BY_THE_WALK = frozenset(("ele-1", "ext-1", "dom-2", "dom-3", "txt-1", "txt-2"))
@@ -283,6 +286,8 @@ def _extra_check(element: Element, owner: TypeDef, definitions: Definitions) -> 
     if binding:
         bound = binding
         checks.append(lambda node, trail, frame: bound(node, trail, frame, frame.issues))
+    if element.profiles:
+        checks.append(lambda node, trail, frame: _hold_profiles(element, node, trail, frame))
     if element.type == "Reference":
         targets = frozenset(element.targets) | TARGETS.get((owner.name, element.path_name), frozenset())
         checks.append(lambda node, trail, frame: check_reference(node, targets, trail, frame))
@@ -297,6 +302,13 @@ def _extra_check(element: Element, owner: TypeDef, definitions: Definitions) -> 
             check(node, trail, frame)
 
     return every
+
+
+def _hold_profiles(element: Element, node: Node, trail: Trail, frame: Frame) -> None:
+    """A type that R4 itself narrows where it uses it: SimpleQuantity."""
+    one = Occurrence(node, None, element.type, trail, None, frame)
+    canonicals = [f"{_STRUCTURE}{name}" for name in element.profiles]
+    plans_of(frame.known).hold_any(one, canonicals, element.path_name, frame.issues)
 
 
 def _resource_check(element: Element, _: TypeDef, plans: _Plans) -> Check:

@@ -777,3 +777,22 @@ def test_work_for_profiles_has_a_bound():
         ],
     }
     assert errors(bundle, loop, profiles=[]) == []
+
+
+# ---- what R4 itself narrows ----------------------------------------------------------------------
+
+
+def test_a_simple_quantity_has_no_comparator():
+    def ranged(**low):
+        return observation(referenceRange=[{"low": {**quantity(1), **low}}])
+
+    assert errors(ranged(), profiles=[]) == []
+    found = errors(ranged(comparator="<"), profiles=[])
+    assert {i.expression.removesuffix(".comparator") for i in found} == {"Observation.referenceRange[0].low"}
+
+
+def test_a_vital_sign_by_its_code_is_told_where_it_is_not_one_by_r4s_profile():
+    weight = {"coding": [{"system": "http://loinc.org", "code": "29463-7"}]}
+    found = remarks(observation(code=weight, subject={"reference": "Patient/1"}))
+    assert {"Observation.category", "Observation.effective"} <= {i.expression for i in found if i.severity == "warning"}
+    assert [i for i in remarks(observation(subject={"reference": "Patient/1"})) if "Profile" in i.text] == []
