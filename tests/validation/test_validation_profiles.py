@@ -796,3 +796,85 @@ def test_a_vital_sign_by_its_code_is_told_where_it_is_not_one_by_r4s_profile():
     found = remarks(observation(code=weight, subject={"reference": "Patient/1"}))
     assert {"Observation.category", "Observation.effective"} <= {i.expression for i in found if i.severity == "warning"}
     assert [i for i in remarks(observation(subject={"reference": "Patient/1"})) if "Profile" in i.text] == []
+
+
+# ---- further down --------------------------------------------------------------------------------
+
+
+def test_a_profile_may_ask_for_an_extension_of_a_primitive():
+    born = "http://hl7.org/fhir/StructureDefinition/patient-birthTime"
+    mine = profile(
+        "Patient",
+        sliced("Patient.birthDate.extension", ("value", "url")),
+        element("Patient.birthDate.extension:time", min=1, max="1", type=[{"code": "Extension", "profile": [born]}]),
+    )
+    there = {"extension": [{"url": born, "valueDateTime": "2000-01-01T10:00:00Z"}]}
+    assert errors(patient(birthDate="2000-01-01", _birthDate=there), mine) == []
+    assert errors(patient(), mine) == []
+    [issue] = errors(patient(birthDate="2000-01-01"), mine)
+    assert (issue.kind, issue.expression) == (Kind.REQUIRED, "Patient.birthDate.extension")
+
+
+def test_a_profile_of_a_bundle_reaches_into_the_resources_of_its_entries():
+    mine = profile(
+        "Bundle",
+        sliced("Bundle.entry", ("type", "resource"), rules="closed"),
+        element("Bundle.entry:patient", min=1, max="1"),
+        element("Bundle.entry:patient.resource", min=1, type=[{"code": "Patient"}]),
+        element("Bundle.entry:patient.resource.name", min=1),
+        element("Bundle.entry:other", min=0, max="*"),
+        element("Bundle.entry:other.resource", min=1, type=[{"code": "Observation"}]),
+    )
+
+    def bundled(*resources):
+        entries = [{"fullUrl": f"urn:x:{n}", "resource": resource} for n, resource in enumerate(resources)]
+        return {"resourceType": "Bundle", "type": "collection", "entry": entries}
+
+    named = patient(name=[{"text": "A"}])
+    assert errors(bundled(observation(), named), mine) == []
+    assert [i.expression for i in errors(bundled(patient()), mine)] == ["Bundle.entry[0].resource.name"]
+    found = errors(bundled(named, {"resourceType": "Device"}, named), mine)
+    assert [i.expression for i in found] == ["Bundle.entry", "Bundle.entry[1]"]
+
+
+def test_slices_are_told_apart_by_an_extension():
+    kind = extension(
+        "kind", element("Extension.value[x]", min=1, type=[{"code": "code"}]), context=[("element", "Element")]
+    )
+    mine = profile(
+        "Patient",
+        sliced("Patient.telecom", ("value", f"extension('{kind['url']}').value")),
+        element("Patient.telecom:main", min=1, max="1"),
+        sliced("Patient.telecom:main.extension", ("value", "url")),
+        element(
+            "Patient.telecom:main.extension:kind",
+            min=1,
+            max="1",
+            type=[{"code": "Extension", "profile": [kind["url"]]}],
+        ),
+        element("Patient.telecom:main.extension:kind.value[x]", min=1, fixedCode="main", type=[{"code": "code"}]),
+        element("Patient.telecom:main.system", min=1),
+    )
+
+    def telecom(code, **more):
+        return {"extension": [{"url": kind["url"], "valueCode": code}], **more}
+
+    assert errors(patient(telecom=[telecom("side"), telecom("main", system="phone", value="1")]), mine, kind) == []
+    assert [i.expression for i in errors(patient(telecom=[telecom("side")]), mine, kind)] == ["Patient.telecom"]
+    found = errors(patient(telecom=[telecom("main")]), mine, kind)
+    assert [i.expression for i in found] == ["Patient.telecom[0].system"]
+
+
+def test_a_profile_built_on_another_asks_for_what_both_ask():
+    below = profile("Patient", element("Patient.gender", min=1), base=NAMED["url"])
+    assert [i.expression for i in errors(patient(), below, NAMED)] == ["Patient.name", "Patient.gender"]
+
+
+def test_a_profile_of_every_spelling_counts_a_choice_once():
+    mine = profile("Observation", element("Observation.value[x]", min=1))
+    assert errors(observation(valueBoolean=False), mine) == []
+    assert (
+        errors(observation(_valueString={"extension": [{"url": "https://example.org/e", "valueCode": "a"}]}), mine)
+        == []
+    )
+    assert [i.expression for i in errors(observation(), mine)] == ["Observation.value"]
