@@ -43,8 +43,13 @@ class _NotAllowed(Exception):  # noqa: N818 - the sentence is the point
     pass
 
 
-def complaints(div: str, frame: Frame) -> Iterator[tuple[Severity, str]]:
-    """What is wrong with the XHTML of a narrative, in sentences, and how grave it is."""
+def complaints(div: str, frame: Frame) -> Iterator[str]:
+    """What is wrong with the XHTML of a narrative, in sentences."""
+    return (text for severity, text in judged(div, frame) if severity == "error")
+
+
+def judged(div: str, frame: Frame) -> Iterator[tuple[Severity, str]]:
+    """What is to be said of the XHTML of a narrative, in sentences, and how grave it is."""
     reader = _Reader()
     wrong = reader.read(div)
     if wrong is not None:

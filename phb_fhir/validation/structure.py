@@ -28,6 +28,7 @@ from phb_fhir.validation.definitions import check_definition
 from phb_fhir.validation.errata import TARGETS
 from phb_fhir.validation.extensions import check_extension
 from phb_fhir.validation.frame import Frame, FrameKind
+from phb_fhir.validation.identifiers import check_identifier, check_quantity
 from phb_fhir.validation.invariants import Rule as InvariantRule
 from phb_fhir.validation.invariants import hold, rules_of
 from phb_fhir.validation.places import Occurrence
@@ -499,7 +500,7 @@ def _narrative_check(element: Element, primitive: Primitive) -> Check:
         if wrong is not None:
             frame.issues.append(Issue(*wrong, path_of(here)))
             return
-        for severity, text in narrative.complaints(value, frame):
+        for severity, text in narrative.judged(value, frame):
             frame.issues.append(Issue(Kind.INVARIANT, text, path_of(here), severity))
 
     return one
@@ -518,7 +519,17 @@ def _check_points(node: Node, trail: Trail, frame: Frame) -> None:
         frame.issues.append(Issue(Kind.REQUIRED, text, path_of(trail)))
 
 
+def _check_identifier(node: Node, trail: Trail, frame: Frame) -> None:
+    check_identifier(node, trail, frame.issues)
+
+
+def _check_unit(node: Node, trail: Trail, frame: Frame) -> None:
+    check_quantity(node, trail, frame.issues)
+
+
 _RULES: dict[str, tuple[Rule, ...]] = {
+    "Identifier": (_check_identifier,),
+    **dict.fromkeys(("Quantity", "Age", "Count", "Distance", "Duration"), (_check_unit,)),
     "Extension": (check_extension,),
     "Coding": (check_coding,),
     "Reference": (_check_points,),

@@ -878,3 +878,11 @@ def test_a_profile_of_every_spelling_counts_a_choice_once():
         == []
     )
     assert [i.expression for i in errors(observation(), mine)] == ["Observation.value"]
+
+
+def test_numbers_and_units_that_prove_themselves_are_looked_at_wherever_they_stand():
+    wrong = patient(identifier=[{"system": "https://fhir.nhs.uk/Id/nhs-number", "value": "9434765918"}])
+    assert [i.expression for i in remarks(wrong)] == ["Patient.identifier[0].value"]
+    right = patient(identifier=[{"system": "https://fhir.nhs.uk/Id/nhs-number", "value": "9434765919"}])
+    assert remarks(right) == []
+    assert "Observation.value.code" in {i.expression for i in remarks(observation(valueQuantity=quantity(1, "kilo")))}
