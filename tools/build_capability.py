@@ -49,7 +49,7 @@ HEAD = {
     "implementation": {"description": "A phb_fhir server"},
     "fhirVersion": "4.0.1",
     "format": ["application/fhir+json", "json"],
-    "patchFormat": ["application/json-patch+json", "application/fhir+json"],
+    "patchFormat": ["application/json-patch+json", "application/fhir+json", "application/merge-patch+json"],
 }
 
 

@@ -206,13 +206,17 @@ class _Workers(Multiprocess):
         self.gave_up: str | None = None
 
     def keep_subprocess_alive(self) -> None:
+        if self.should_exit.is_set():
+            return  # told to, by a signal
         before = {process.pid for process in self.processes}
         super().keep_subprocess_alive()
         now = time.monotonic()
         for pid in before - {process.pid for process in self.processes}:
             mark_process_dead(pid)  # type: ignore[no-untyped-call]
             self._deaths.append(now)
-        if len(self._deaths) == DEATHS_MAX and now - self._deaths[0] < DEATHS_WINDOW_S:
+        if self.should_exit.is_set():
+            self.gave_up = "A worker could not start; the log says why."
+        elif len(self._deaths) == DEATHS_MAX and now - self._deaths[0] < DEATHS_WINDOW_S:
             self.should_exit.set()
             self.gave_up = (
                 f"The workers died {DEATHS_MAX} times within {DEATHS_WINDOW_S:.0f} seconds; the log says of what."

@@ -75,6 +75,6 @@ def parse_http_date(text: str) -> datetime | None:
     """The instant an HTTP date names; None if it is none (a recipient must then ignore the header, RFC 9110 §13.1.3)."""
     try:
         at = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return at if at.tzinfo else at.replace(tzinfo=UTC)

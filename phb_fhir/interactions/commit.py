@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from zlib import crc32
 
 from phb_fhir.change import Change, Committed, Create, Criteria, Delete, Effect, Patch, Put, Version
 from phb_fhir.fhir.codec import Resource, canonical, dumps, loads
@@ -23,6 +24,11 @@ from phb_fhir.query import AllOf, AnyOf, Node, Token
 from phb_fhir.search.index import token_entries
 from phb_fhir.search.kinds.token import entry_wanted
 from phb_fhir.store.store import Transaction, Write
+
+
+STRIPES = (
+    64  # of the lock on a type: most conditional changes hold one of them, those that could meet any other hold all
+)
 
 
 async def commit(context: Context, change: Change) -> Committed:
@@ -62,10 +68,30 @@ def lock_names(context: Context, changes: Sequence[Change]) -> set[str]:
         if criteria is None:
             continue
         names.add(f"{change.type}?{criteria.text}")
+        names |= {f"{change.type} #{stripe}" for stripe in _stripes(change, criteria)}
         names |= {f"{change.type} {entry}" for entry in _tokens_asked(criteria.query.where)}
         if isinstance(change, Create | Put):
             names |= {f"{change.type} {entry}" for entry in token_entries(change.resource, context.definitions)}
     return names
+
+
+def _stripes(change: Change, criteria: Criteria) -> Collection[int]:
+    """Which part of the type's lock to hold: all of it where tokens do not tell what would match, or what is written."""
+    if isinstance(change, Patch) or not _names_tokens(criteria.query.where):
+        return range(STRIPES)
+    return (crc32(criteria.text.encode()) % STRIPES,)
+
+
+def _names_tokens(node: Node) -> bool:
+    """Whether all that matches carries a token that the criteria state in full: then the token's lock is enough."""
+    match node:
+        case AllOf(parts):
+            return any(_names_tokens(part) for part in parts)
+        case AnyOf(parts):
+            return all(_names_tokens(part) for part in parts)
+        case Token():
+            return node.code is not None
+    return False
 
 
 def _tokens_asked(node: Node) -> set[str]:
@@ -173,7 +199,10 @@ def _decide(
 
 
 def check_preconditions(change: Change, current: Version | None, versioned: Sequence[str]) -> None:
-    """Raise Rejected (412) unless what is current is what the client said it would be (R4 §3.1.0.5)."""
+    """Raise Rejected unless what is current is what the client said it would be (R4 §3.1.0.5).
+
+    412 where it is not; 400 where the client must say and did not, which is how R4 wants to be asked for If-Match.
+    """
     if isinstance(change, Create):
         if current is not None:
             raise refuse(Refusal.CONFLICT, Kind.DUPLICATE, f"The id {change.id} is taken.")
@@ -193,7 +222,7 @@ def check_preconditions(change: Change, current: Version | None, versioned: Sequ
         text = (
             f'An update of {change.type} must name the version it changes: send If-Match: W/"…" with the ETag you read.'
         )
-        raise refuse(Refusal.PRECONDITION_FAILED, Kind.REQUIRED, text)
+        raise refuse(Refusal.BAD_REQUEST, Kind.REQUIRED, text)
 
 
 def _next_content(context: Context, change: Change, current: Version | None) -> Resource | None:

@@ -11,7 +11,7 @@ from phb_fhir.fhir.dates import parse_http_date
 from phb_fhir.interactions.context import Context
 from phb_fhir.interactions.request import FhirRequest, Headers
 from phb_fhir.outcome import Kind, Refusal, refuse
-from phb_fhir.search.parse import parse_criteria
+from phb_fhir.search.parse import PRESENTATION, parse_criteria
 
 _TAG = re.compile(r'\s*(?:W/)?"([^"]*)"\s*')
 
@@ -53,7 +53,8 @@ def _to_second(at: datetime) -> datetime:
 
 def criteria_of(context: Context, request: FhirRequest) -> Criteria:
     """The criteria in the query of a conditional update, patch or delete."""
-    return _criteria(context, request.type, request.parameters)
+    asked = tuple(pair for pair in request.parameters if pair[0] not in PRESENTATION)
+    return _criteria(context, request.type, asked)
 
 
 def criteria_in(context: Context, type_: str, text: str) -> Criteria:

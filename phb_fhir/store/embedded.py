@@ -323,17 +323,14 @@ class PrivateMongo:
         }
         words = [str(self._mongod), "--quiet", "--logappend", "--nounixsocket"]
         words += [word for option in options.items() for word in option]
-        return words + [
-            word for name, value in parameters.items() for word in ("--setParameter", f"{name}={value}")
-        ]
+        return words + [word for name, value in parameters.items() for word in ("--setParameter", f"{name}={value}")]
 
     def _pause(self, deadline: float) -> None:
         if self._stopping.wait(_POLL_S):
             raise CannotStart("The private MongoDB was stopped while it started.")
         if time.monotonic() > deadline:
             raise CannotStart(
-                f"The private MongoDB was not ready within {self._start_timeout_s:.0f} seconds; "
-                f"its log is {self.log}."
+                f"The private MongoDB was not ready within {self._start_timeout_s:.0f} seconds; its log is {self.log}."
             )
 
     def _died(self, code: int, log_from: int, complaints: Path) -> CannotStart:
@@ -437,16 +434,12 @@ def check_replica_set(uri: str, *, timeout_s: float) -> None:
         with _client(uri, int(timeout_s * 1000)) as client:
             _check_kind(client, where)
     except (InvalidURI, ConfigurationError, ValueError) as error:
-        raise CannotStart(
-            f"The MongoDB address (PHB_MONGODB_URI) is not right: {_sentence(error)}."
-        ) from None
+        raise CannotStart(f"The MongoDB address (PHB_MONGODB_URI) is not right: {_sentence(error)}.") from None
     except ServerSelectionTimeoutError as error:
         raise _unselected(parsed, where, timeout_s, error) from None
     except OperationFailure as error:
         if error.code == _CODE_AUTHENTICATION_FAILED:
-            raise CannotStart(
-                f"The MongoDB at {where} did not take the user name and password it was given."
-            ) from None
+            raise CannotStart(f"The MongoDB at {where} did not take the user name and password it was given.") from None
         raise CannotStart(f"The MongoDB at {where} refused us: {_sentence(error)}.") from None
     except PyMongoError as error:
         raise CannotStart(f"The MongoDB at {where} cannot be used: {_sentence(error)}.") from None
@@ -455,9 +448,7 @@ def check_replica_set(uri: str, *, timeout_s: float) -> None:
 def _check_kind(client: MongoClient[dict[str, Any]], where: str) -> None:
     hello = client.admin.command("hello", read_preference=ReadPreference.NEAREST)
     if hello.get("msg") == "isdbgrid":
-        raise CannotStart(
-            f"The MongoDB at {where} is a sharded cluster's router; this server works on a replica set."
-        )
+        raise CannotStart(f"The MongoDB at {where} is a sharded cluster's router; this server works on a replica set.")
     if "setName" not in hello:
         raise CannotStart(_no_set(where, hello))
     version = client.server_info()["version"]
@@ -490,9 +481,7 @@ def _unselected(parsed: Any, where: str, timeout_s: float, error: ServerSelectio
 
 def _no_set(where: str, hello: dict[str, Any]) -> str:
     if hello.get("isreplicaset"):
-        return (
-            f"The MongoDB at {where} is of a replica set that was never initiated: run rs.initiate() there."
-        )
+        return f"The MongoDB at {where} is of a replica set that was never initiated: run rs.initiate() there."
     return (
         f"The MongoDB at {where} is a standalone, which has no transactions: start it with --replSet and "
         "initiate it (a replica set of one node will do), or leave out the address and let this server "

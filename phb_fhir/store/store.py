@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar, cast
 
 import pymongo
-from pymongo import AsyncMongoClient, InsertOne, ReplaceOne
+from pymongo import AsyncMongoClient, InsertOne, ReplaceOne, UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
@@ -170,11 +170,9 @@ class Transaction(Reader):
 
     async def lock(self, keys: Iterable[str]) -> None:
         """Hold these names until the end: of two transactions that lock one name, one waits and begins again."""
-        now = datetime.now(UTC)
-        for key in sorted(keys):
-            await self._database[LOCKS].update_one(
-                {"_id": key}, {"$inc": {"n": 1}, "$set": {"at": now}}, upsert=True, session=self._session
-            )
+        touch = {"$inc": {"n": 1}, "$set": {"at": datetime.now(UTC)}}
+        if updates := [UpdateOne({"_id": key}, touch, upsert=True) for key in sorted(keys)]:
+            await self._database[LOCKS].bulk_write(updates, ordered=True, session=self._session)
 
     async def write(self, writes: Sequence[Write]) -> None:
         """Store the versions and move the ones they supersede into the history. Contended documents go last."""

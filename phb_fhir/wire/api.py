@@ -47,8 +47,8 @@ class FhirApi:
         segments = segments_of(scope)
         more: list[tuple[bytes, bytes]] = []
         try:
-            how = _presentation(scope, headers, segments, base)
-            answer = await self._answer(scope, headers, segments, receive, base, exchange)
+            how = _presentation(headers, segments, base, _asked(scope["query_string"]))
+            answer, how = await self._answer(scope, headers, segments, receive, how, exchange)
         except Rejected as rejected:
             answer = answer_to(rejected)
             more = extra_headers(rejected, methods_at(segments))
@@ -63,9 +63,9 @@ class FhirApi:
         headers: RawHeaders,
         segments: tuple[str, ...],
         receive: Receive,
-        base: str,
+        how: Presentation,
         exchange: Exchange,
-    ) -> Answer:
+    ) -> tuple[Answer, Presentation]:
         context = self.context
         if context is None:
             raise refuse(
@@ -73,17 +73,19 @@ class FhirApi:
                 Kind.TRANSIENT,
                 "The server is starting and has not reached its database yet.",
             )
-        if not base:
+        if not how.base:
             text = "This server is open to everyone on its machine, so it answers only under a loopback name."
             raise refuse(Refusal.FORBIDDEN, Kind.FORBIDDEN, text)
         if scope["method"] == "OPTIONS":
-            return Answer(204)
+            return Answer(204), how
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
         route = route_of(context, method, segments)
         exchange.interaction = route.code or route.name
         exchange.type = segments[0] if segments and segments[0] in context.capability.types else ""
-        request = await read_request(self._settings, scope, headers, segments, receive, base)
-        return await route.run(context, request)
+        request = await read_request(self._settings, scope, headers, segments, receive, how.base)
+        if segments[-1:] == ("_search",):  # a search by form may say in the form how it is to be answered
+            how = _presentation(headers, segments, how.base, dict(request.parameters))
+        return await route.run(context, request), how
 
     def _base_for(self, host: bytes) -> str:
         """The server's address as this client knows it: another name of loopback is taken, a stranger's is not.
@@ -105,9 +107,11 @@ def _hostname(host: str) -> str | None:
         return None
 
 
-def _presentation(scope: Scope, headers: RawHeaders, segments: tuple[str, ...], base: str) -> Presentation:
-    query: bytes = scope["query_string"]
-    asked = dict(parameters_of(query)) if b"_format" in query or b"_pretty" in query else {}
+def _asked(query: bytes) -> dict[str, str]:
+    return dict(parameters_of(query)) if b"_" in query or b"%" in query else {}
+
+
+def _presentation(headers: RawHeaders, segments: tuple[str, ...], base: str, asked: dict[str, str]) -> Presentation:
     pretty = asked.get("_pretty", "false")
     if pretty not in ("true", "false"):
         raise refuse(Refusal.BAD_REQUEST, Kind.VALUE, f"_pretty={pretty}: it is true or false.")
@@ -115,7 +119,7 @@ def _presentation(scope: Scope, headers: RawHeaders, segments: tuple[str, ...], 
         accept(
             headers.get(b"accept", b"").decode("latin-1"),
             asked.get("_format", ""),
-            binary=segments[:1] == ("Binary",),
+            binary=segments[:1] == ("Binary",) and not asked.keys() & {"_summary", "_elements"},
         ),
         pretty == "true",
         _takes_gzip(headers.get(b"accept-encoding", b"")),
@@ -125,11 +129,12 @@ def _presentation(scope: Scope, headers: RawHeaders, segments: tuple[str, ...], 
 
 @lru_cache(maxsize=256)
 def _takes_gzip(header: bytes) -> bool:
+    """Whether an Accept-Encoding takes gzip; what it says of gzip itself outranks its `*` (RFC 9110 §12.5.3)."""
+    said: dict[str, bool] = {}
     for part in header.decode("latin-1").lower().split(","):
         name, _, rest = part.partition(";")
-        if name.strip() in ("gzip", "*"):
-            return rest.replace(" ", "") not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
-    return False
+        said[name.strip()] = rest.replace(" ", "") not in ("q=0", "q=0.", "q=0.0", "q=0.00", "q=0.000")
+    return said.get("gzip", said.get("*", False))
 
 
 async def _send(send: Send, response: Response, more: list[tuple[bytes, bytes]], *, head: bool) -> None:
