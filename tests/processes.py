@@ -241,6 +241,10 @@ class ServerProcess:
                 return pid
         return 0
 
+    def mongodb_uri(self) -> str:
+        """The address of the private mongod, to look behind the server's back."""
+        return f"mongodb://127.0.0.1:{(Path(str(self.data)) / 'mongod.port').read_text().strip()}/?directConnection=true"
+
     def kill(self) -> None:
         """Ends it as a power cut would."""
         if self.process.poll() is None:

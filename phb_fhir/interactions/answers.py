@@ -58,13 +58,14 @@ def written(context: Context, request: FhirRequest, committed: Committed) -> Ans
 
 
 def deleted(request: FhirRequest, committed: Committed) -> Answer:
-    """The answer to a delete: 204, or 200 with words where they were asked for."""
+    """The answer to a delete: 204, or 200 with words where they were asked for. Of several, no one's version is told."""
+    version = committed.version if committed.count <= 1 else None
     if request.returned != "OperationOutcome":
-        return Answer(204, None, committed.version)
+        return Answer(204, None, version)
     said = f"{committed.count} deleted." if committed.count else "There was nothing to delete."
     return Answer(
         200,
         None,
-        committed.version,
+        version,
         outcome=outcome_of([Issue(Kind.INFORMATIONAL, said, severity="information")]),
     )

@@ -8,7 +8,7 @@ under: two of them that might match each other's outcome run one after the other
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from zlib import crc32
@@ -19,16 +19,13 @@ from phb_fhir.fhir.dates import instant_text, to_millisecond
 from phb_fhir.interactions.context import Context
 from phb_fhir.interactions.subset import STORED_DEPTH_MAX
 from phb_fhir.interactions.validation import check_resource
-from phb_fhir.outcome import Kind, Refusal, refuse
-from phb_fhir.query import AllOf, AnyOf, Node, Token
+from phb_fhir.outcome import Kind, Refusal, Rejected, refuse
 from phb_fhir.search.index import token_entries
-from phb_fhir.search.kinds.token import entry_wanted
+from phb_fhir.search.match import names_tokens, tokens_asked
 from phb_fhir.store.store import Transaction, Write
 
-
-STRIPES = (
-    64  # of the lock on a type: most conditional changes hold one of them, those that could meet any other hold all
-)
+# of the lock on a type: most conditional changes hold one of them, those that could meet any other hold all
+STRIPES = 64
 
 
 async def commit(context: Context, change: Change) -> Committed:
@@ -69,7 +66,7 @@ def lock_names(context: Context, changes: Sequence[Change]) -> set[str]:
             continue
         names.add(f"{change.type}?{criteria.text}")
         names |= {f"{change.type} #{stripe}" for stripe in _stripes(change, criteria)}
-        names |= {f"{change.type} {entry}" for entry in _tokens_asked(criteria.query.where)}
+        names |= {f"{change.type} {entry}" for entry in tokens_asked(criteria.query.where)}
         if isinstance(change, Create | Put):
             names |= {f"{change.type} {entry}" for entry in token_entries(change.resource, context.definitions)}
     return names
@@ -77,30 +74,9 @@ def lock_names(context: Context, changes: Sequence[Change]) -> set[str]:
 
 def _stripes(change: Change, criteria: Criteria) -> Collection[int]:
     """Which part of the type's lock to hold: all of it where tokens do not tell what would match, or what is written."""
-    if isinstance(change, Patch) or not _names_tokens(criteria.query.where):
+    if isinstance(change, Patch) or not names_tokens(criteria.query.where):
         return range(STRIPES)
     return (crc32(criteria.text.encode()) % STRIPES,)
-
-
-def _names_tokens(node: Node) -> bool:
-    """Whether all that matches carries a token that the criteria state in full: then the token's lock is enough."""
-    match node:
-        case AllOf(parts):
-            return any(_names_tokens(part) for part in parts)
-        case AnyOf(parts):
-            return all(_names_tokens(part) for part in parts)
-        case Token():
-            return node.code is not None
-    return False
-
-
-def _tokens_asked(node: Node) -> set[str]:
-    match node:
-        case AllOf(parts) | AnyOf(parts):
-            return {entry for part in parts for entry in _tokens_asked(part)}
-        case Token():
-            return {entry_wanted(node)[0]}
-    return set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,17 +129,27 @@ async def _settle_put(transaction: Transaction, change: Put, criteria: Criteria,
     return replace(change, id=change.id or change.fresh_id, where=None)
 
 
-async def write_all(context: Context, transaction: Transaction, settled: Sequence[Settled]) -> list[Committed]:
-    """Decide every change over what is current and what the others before it would leave, then store all of it."""
+async def write_all(
+    context: Context,
+    transaction: Transaction,
+    settled: Sequence[Settled],
+    told: Callable[[int, Rejected], Rejected] = lambda _, rejected: rejected,
+) -> list[Committed]:
+    """Decide every change over what is current and what the others before it would leave, then store all of it.
+
+    `told` puts the refusal of the change at an index in its asker's terms.
+    """
     changes = [change for one in settled for change in (one.change, *one.more) if change is not None]
     view = await transaction.read_all({f"{change.type}/{change.id}" for change in changes})
     now = to_millisecond(context.now())
     writes: list[Write] = []
     answers: list[Committed] = []
-    for one in settled:
-        decided = [
-            _decide(context, change, view, now, writes) for change in (one.change, *one.more) if change is not None
-        ]
+    for index, one in enumerate(settled):
+        wanted = [change for change in (one.change, *one.more) if change is not None]
+        try:
+            decided = [_decide(context, change, view, now, writes) for change in wanted]
+        except Rejected as rejected:
+            raise told(index, rejected) from None
         answers.append(_answer(one, decided))
     await transaction.write(writes)
     return answers

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from phb_fhir.interactions.context import Context
 from phb_fhir.interactions.request import Answer
-from phb_fhir.interactions.routes import methods_at, route_of
+from phb_fhir.interactions.routes import check_address, methods_at, route_of
 from phb_fhir.outcome import Kind, Refusal, Rejected, refuse
 from phb_fhir.settings import API_PATH, Settings
 from phb_fhir.wire.errors import answer_to, extra_headers
@@ -51,9 +51,9 @@ class FhirApi:
             answer, how = await self._answer(scope, headers, segments, receive, how, exchange)
         except Rejected as rejected:
             answer = answer_to(rejected)
-            more = extra_headers(rejected, methods_at(segments))
+            more = extra_headers(rejected, self._methods_at(segments))
         if scope["method"] == "OPTIONS" and answer.status == 204:
-            more = [(b"allow", ", ".join(methods_at(segments)).encode())]
+            more = [(b"allow", ", ".join(self._methods_at(segments)).encode())]
         response = await respond(answer, how, self._settings.gzip_bytes_min)
         await _send(send, response, more, head=scope["method"] == "HEAD")
 
@@ -77,6 +77,7 @@ class FhirApi:
             text = "This server is open to everyone on its machine, so it answers only under a loopback name."
             raise refuse(Refusal.FORBIDDEN, Kind.FORBIDDEN, text)
         if scope["method"] == "OPTIONS":
+            check_address(context, segments)
             return Answer(204), how
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
         route = route_of(context, method, segments)
@@ -86,6 +87,9 @@ class FhirApi:
         if segments[-1:] == ("_search",):  # a search by form may say in the form how it is to be answered
             how = _presentation(headers, segments, how.base, dict(request.parameters))
         return await route.run(context, request), how
+
+    def _methods_at(self, segments: tuple[str, ...]) -> tuple[str, ...]:
+        return methods_at(self.context, segments) if self.context else ()
 
     def _base_for(self, host: bytes) -> str:
         """The server's address as this client knows it: another name of loopback is taken, a stranger's is not.

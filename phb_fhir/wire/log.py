@@ -18,7 +18,7 @@ def configure(log_format: Literal["json", "console"]) -> None:
     """Set up logging for this process; what libraries log goes the same way."""
     stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
     shared: list[Any] = [structlog.stdlib.add_log_level, stamp, structlog.processors.format_exc_info]
-    renderer: Any = structlog.dev.ConsoleRenderer() if log_format == "console" else _json
+    renderer: Any = _for_people() if log_format == "console" else _json
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
@@ -28,7 +28,7 @@ def configure(log_format: Literal["json", "console"]) -> None:
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
-    render = structlog.dev.ConsoleRenderer() if log_format == "console" else structlog.processors.JSONRenderer()
+    render = _for_people() if log_format == "console" else structlog.processors.JSONRenderer()
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render],
@@ -36,6 +36,10 @@ def configure(log_format: Literal["json", "console"]) -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+
+
+def _for_people() -> structlog.dev.ConsoleRenderer:
+    return structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
 
 
 def _json(_logger: Any, _method: str, event: dict[str, Any]) -> bytes:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import httpx
+from pymongo import MongoClient
 
 from tests.builders import NHS_NUMBER, bundle
+from tests.running import RunningServer
 
 JSON_PATCH = {"Content-Type": "application/json-patch+json"}
 
@@ -79,3 +84,19 @@ def nothing_was_written(api: httpx.Client) -> bool:
     """Whether the server's whole history is empty."""
     history = api.get("_history").json()
     return history["total"] == 0 and "entry" not in history
+
+
+@contextmanager
+def server_with(
+    mongodb_uri: str, mongodb_admin: MongoClient[dict[str, Any]], **settings: Any
+) -> Iterator[httpx.Client]:
+    """A client of a server of its own, empty and with these settings."""
+    name = f"test_{uuid.uuid4().hex}"
+    try:
+        with (
+            RunningServer(mongodb_uri, name, **settings) as server,
+            httpx.Client(base_url=server.base, headers={"Content-Type": "application/fhir+json"}, timeout=30) as api,
+        ):
+            yield api
+    finally:
+        mongodb_admin.drop_database(name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,8 +10,7 @@ import pytest
 from pymongo import MongoClient
 
 from tests.builders import budget, bundle, entry, person
-from tests.interactions.checks import JSON_PATCH, made, nothing_was_written, refused, sent, versions
-from tests.running import RunningServer
+from tests.interactions.checks import JSON_PATCH, made, nothing_was_written, refused, sent, server_with, versions
 
 SET_ACTIVE = [{"op": "add", "path": "/active", "value": True}]
 
@@ -128,20 +126,10 @@ def test_an_if_none_match_that_is_no_etag_is_refused(api: httpx.Client) -> None:
 # ---- versioned-update ------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def versioned_server(mongodb_uri: str, mongodb_admin: MongoClient[dict[str, Any]]) -> Iterator[RunningServer]:
-    name = f"test_{uuid.uuid4().hex}"
-    with RunningServer(mongodb_uri, name, versioned_update=("Account",)) as running:
-        yield running
-    mongodb_admin.drop_database(name)
-
-
 @pytest.fixture
-def versioned(versioned_server: RunningServer, mongodb_admin: MongoClient[dict[str, Any]]) -> Iterator[httpx.Client]:
+def versioned(mongodb_uri: str, mongodb_admin: MongoClient[dict[str, Any]]) -> Iterator[httpx.Client]:
     """A client of a server where updates of Accounts must say which version they mean; Account/b is at version 1."""
-    for collection in ("resources", "history", "locks"):
-        mongodb_admin[versioned_server.settings.mongodb_database][collection].delete_many({})
-    with httpx.Client(base_url=versioned_server.base, headers={"Content-Type": "application/fhir+json"}) as client:
+    with server_with(mongodb_uri, mongodb_admin, versioned_update=("Account",)) as client:
         made(client.put("Account/b", json=budget(id="b")))
         yield client
 

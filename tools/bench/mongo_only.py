@@ -42,12 +42,6 @@ async def batches_per_second(uri: str, documents: Iterator[Document], *, size: i
         return batches / spent
 
 
-async def drop(uri: str, *names: str) -> None:
-    async with AsyncMongoClient[Document](uri) as client:
-        for name in names:
-            await client.drop_database(name)
-
-
 async def stored_document(uri: str, database: str, key: str) -> Document:
     """What the server keeps under `key`."""
     async with AsyncMongoClient[Document](uri) as client:

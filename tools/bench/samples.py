@@ -7,10 +7,10 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
-import orjson
 import uuid_utils
 
 from phb_fhir.data import data_path
+from phb_fhir.fhir.codec import dumps, loads
 
 TRANSACTION_ENTRIES = 100
 TYPE = "ChargeItem"
@@ -38,18 +38,26 @@ def request(method: str, path: str, body: bytes = b"", *headers: str) -> bytes:
 
 def creates() -> Iterator[bytes]:
     """Requests that create the purchase, never twice with the same reference."""
-    before, after = request("POST", f"/{TYPE}", orjson.dumps(purchase())).split(_FIRST.encode())
+    before, after = request("POST", f"/{TYPE}", dumps(purchase())).split(_FIRST.encode())
     for number in _numbers:
         yield before + (_REFERENCE % number).encode() + after
 
 
 def documents(first: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """What the server stored for the first purchase, again and again, each with an id and a reference of its own."""
-    text = orjson.dumps({**first, "at": None}).decode()
     for number in _numbers:
         id_ = str(uuid_utils.uuid7())  # the server's own kind, because neighbours in an index are cheaper
-        made = orjson.loads(text.replace(first["id"], id_).replace(_FIRST, _REFERENCE % number))
-        yield {**made, "at": first["at"]}
+        yield _renewed(first, {first["id"]: id_, _FIRST: _REFERENCE % number})
+
+
+def _renewed(value: Any, names: dict[str, str]) -> Any:
+    if isinstance(value, str):
+        for old, new in names.items():
+            value = value.replace(old, new)
+        return value
+    if isinstance(value, list):
+        return [_renewed(item, names) for item in value]
+    return {key: _renewed(item, names) for key, item in value.items()} if isinstance(value, dict) else value
 
 
 def transactions() -> Iterator[bytes]:
@@ -61,12 +69,11 @@ def transactions() -> Iterator[bytes]:
             bought = purchase(_REFERENCE % number)
             bought["subject"]["reference"] = jill
             entries.append(_entry(_urn(), bought))
-        yield request("POST", "", orjson.dumps({"resourceType": "Bundle", "type": "transaction", "entry": entries}))
+        yield request("POST", "", dumps({"resourceType": "Bundle", "type": "transaction", "entry": entries}))
 
 
 def _example(name: str) -> dict[str, Any]:
-    made: dict[str, Any] = orjson.loads((data_path("examples") / "jill" / f"{name}.json").read_bytes())
-
+    made: dict[str, Any] = loads((data_path("examples") / "jill" / f"{name}.json").read_bytes(), depth_max=64)
     del made["id"]
     return made
 
