@@ -10,6 +10,7 @@ import contextlib
 import http.client
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -112,6 +113,9 @@ class Connection:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
         self._socket.close()
 
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> Answer:
@@ -246,10 +250,22 @@ class ServerProcess:
         return f"mongodb://127.0.0.1:{(Path(str(self.data)) / 'mongod.port').read_text().strip()}/?directConnection=true"
 
     def kill(self) -> None:
-        """Ends it as a power cut would."""
+        """Ends it as a power cut would. Its workers, if any, may finish what they have, but take nobody any more."""
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait(STOP_WAIT_S)
+        if not until(self.is_closed, STOP_WAIT_S):
+            raise RuntimeError(f"somebody still listens on port {self.port}")
+
+    def is_closed(self) -> bool:
+        """Whether callers are turned away."""
+        try:
+            socket.create_connection(("127.0.0.1", self.port), timeout=5).close()
+        except ConnectionRefusedError:
+            return True
+        except OSError:
+            return False
+        return False
 
     def kill_mongod(self) -> None:
         kill_process(self.mongod_pid())
@@ -273,6 +289,10 @@ def _has_word(pid: int, word: bytes) -> bool:
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody listens on, from below those that the system gives to outgoing connections: a server that is
+    started again must find its port free."""
+    for port in random.sample(range(15_000, 32_000), 100):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise RuntimeError("no port is free")

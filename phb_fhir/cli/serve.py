@@ -32,6 +32,7 @@ from uvicorn.supervisors.multiprocess import Multiprocess
 
 from phb_fhir.cli import demo as examples
 from phb_fhir.cli.welcome import say_welcome
+from phb_fhir.definitions.load import load
 from phb_fhir.store.embedded import CannotStart, PrivateMongo, check_replica_set
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ _POLL_S = 0.05
 def serve(settings: Settings, *, demo: bool) -> None:
     """Serves until SIGINT or SIGTERM. Raises CannotStart."""
     _refuse_unsafe(settings)
+    _refuse_broken_promises()
     lost: list[str] = []
 
     def give_up(sentence: str) -> None:
@@ -88,6 +90,16 @@ def _refuse_unsafe(settings: Settings) -> None:
             f"--open serves without authentication, so it listens on a loopback address alone, and {settings.host} "
             "is none: leave out --host, or give 127.0.0.1."
         )
+
+
+def _refuse_broken_promises() -> None:
+    from phb_fhir.app import promises  # noqa: PLC0415 - takes a while; the quick refusals come first
+    from phb_fhir.definitions.capability import WrongCapability  # noqa: PLC0415
+
+    try:
+        promises(load())
+    except WrongCapability as wrong:
+        raise CannotStart(wrong.sentence) from None
 
 
 # --- the port ---

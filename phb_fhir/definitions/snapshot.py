@@ -19,7 +19,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from phb_fhir.definitions.snapshot_merge import STRUCTURE, check, check_cardinality, constrain, inherited
+from phb_fhir.definitions.snapshot_merge import (
+    STRUCTURE,
+    check,
+    check_cardinality,
+    constrain,
+    inherited,
+    narrower_max,
+    sourced,
+)
 from phb_fhir.definitions.snapshot_tree import (
     ElementDefinition,
     Node,
@@ -36,7 +44,10 @@ Resolve = Callable[[str], StructureDefinition | None]
 
 _BASES_MAX = 24  # definitions without a snapshot that may stand on each other
 _NESTED_MAX = 48  # levels of elements in one definition
+_ABSTRACT = ("Element", "BackboneElement", "Resource", "DomainResource")
+_EXTENSIONS = ("Extension", "extension", "modifierExtension")
 _FHIRPATH_TYPES = "http://hl7.org/fhirpath/"
+_OF_THE_TYPE = ("min", "max", "base", "type", "binding")  # what a type's root says of the type, not of an element of it
 _BY_URL = {
     "discriminator": [{"type": "value", "path": "url"}],
     "description": "Extensions are always sliced by (at least) url",
@@ -78,11 +89,14 @@ class _Known:
         return found
 
     def tree(self, definition: StructureDefinition, path: str) -> Node:
-        """Its snapshot as a tree of the caller's own."""
+        """Its snapshot as a tree of the caller's own, ready to be built on."""
         url = definition.get("url", "")
-        if url not in self.trees:
-            self.trees[url] = self._read(definition, path)
-        return self.trees[url].copy()
+        tree = self.trees.get(url)
+        if tree is None:
+            tree = self._read(definition, path)
+            _take_over(tree, _type_url(definition.get("type", "")), tree.name)
+            self.trees[url] = tree
+        return tree.copy()
 
     def _read(self, definition: StructureDefinition, path: str) -> Node:
         rows = definition.get("snapshot", {}).get("element")
@@ -119,7 +133,7 @@ def _tree_of(profile: StructureDefinition, known: _Known) -> Node:
     is_new_type = profile.get("derivation") != "constraint"
     root = _base_of(profile, type_, known, is_new_type=is_new_type)
     wanted = parse_differential(profile.get("differential", {}).get("element", []), type_)
-    _Overlay(known, url, root.copy(), is_new_type=is_new_type).root(root, wanted)
+    _Overlay(known, url, root, is_new_type=is_new_type).root_element(wanted)
     if type_ == "Extension" and not is_new_type:
         _fix_url(root, url)
     return root
@@ -137,43 +151,40 @@ def _base_of(profile: StructureDefinition, type_: str, known: _Known, *, is_new_
         raise SnapshotFailed(f"the base {canonical} is a {base_type}; a profile is of the type of its base", type_)
     root = known.tree(base, type_)
     root.name = type_
-    _take_over(root, "" if is_new_type else _type_url(base.get("type", "")))
     return root
 
 
-def _take_over(node: Node, type_url: str) -> None:
-    """Leave out, here and below, what is not inherited; say contentReferences whole, as they speak of the type's own elements.
+def _take_over(node: Node, type_url: str, path: str) -> None:
+    """Make the snapshot of another definition ready to be built on, here and below.
 
-    The profile's elements at that place may say more than the type's, and do not count for the reference (FHIR-57266).
+    What is not inherited goes; every element says where it was defined first (sdf-8b). A contentReference is said whole,
+    since it speaks of the type's own element and not of what a profile makes of it (R4 §2.28.2, FHIR-57266).
     """
-    node.element = dict(inherited(node.element))
-    reference = node.element.get("contentReference", "")
-    if reference.startswith("#") and type_url:
-        node.element["contentReference"] = type_url + reference
-    for below in (*node.children, *node.slices):
-        _take_over(below, type_url)
+    element = node.element = dict(inherited(node.element))
+    element.setdefault("base", _own_base(path, element))
+    if element.get("contentReference", "").startswith("#"):
+        element["contentReference"] = type_url + element["contentReference"]
+    for child in node.children:
+        for piece in (child, *child.slices):
+            _take_over(piece, type_url, f"{path}.{child.name}")
 
 
 @dataclass(frozen=True, slots=True)
 class _Overlay:
-    """One differential being laid over one base. `pristine` is the base as it was, which contentReferences speak of."""
+    """The differential of the definition `source` being laid over its base, of which `root` is the tree."""
 
     known: _Known
     source: str
-    pristine: Node
+    root: Node
     is_new_type: bool
 
-    def root(self, node: Node, wanted: Node) -> None:
+    def root_element(self, wanted: Node) -> None:
         # The cardinality of a root means nothing in R4 (§2.28.0.6): it neither binds nor is bound.
-        stated = wanted.element
-        merged = constrain(node.element, stated, self.source)
+        stated, path = wanted.element, self.root.name
+        merged = constrain(self.root.element, stated, self.source)
         merged.update({key: stated[key] for key in ("min", "max") if key in stated})
-        if self.is_new_type and "base" not in node.element:
-            merged["base"] = _own_base(node.name, merged)
-        elif self.is_new_type:
-            merged["base"] = _own_base(node.name, merged)
-        node.element = merged
-        self.below(node, wanted, node.name)
+        self.root.element = {**merged, "base": _own_base(path, merged)} if self.is_new_type else merged
+        self.below(self.root, wanted, path)
 
     def element(self, node: Node, wanted: Node, path: str) -> None:
         """Lay `wanted` over `node` and all below it."""
@@ -181,8 +192,8 @@ class _Overlay:
             raise SnapshotFailed(f"it lies more than {_NESTED_MAX} levels deep", path)
         before = dict(node.element)
         self.profile_of_type(node, wanted, path)
-        check(before, wanted.element, path)
         if not self.is_new_type:
+            check(before, wanted.element, path)
             self.check_types(before, wanted.element, path)
         node.element = constrain(node.element, wanted.element, self.source)
         check_cardinality(node.element, path)
@@ -192,47 +203,51 @@ class _Overlay:
         if wanted.children and not node.children:
             node.children = self.unfolded(node, path)
         for child in wanted.children:
-            self.child(node, child, path)
+            self.child(node, child, wanted, path)
 
     # ---- children ----
 
-    def child(self, parent: Node, wanted: Node, path: str) -> None:
-        here = f"{path}.{wanted.segment()}"
+    def child(self, parent: Node, wanted: Node, among: Node, path: str) -> None:
         found = parent.child(wanted.name)
         if found is None:
-            found, wanted = self.choice(parent, wanted)
+            found, wanted = self.choice(parent, wanted, among)
+        here = f"{path}.{wanted.name}"
         if found is None and self.is_new_type:
             found = self.new_element(wanted, here)
             parent.children.append(found)
         if found is None:
-            known = ", ".join(child.name for child in parent.children) or "none"
-            raise SnapshotFailed(f"the base has no such element; it has {known}", here)
+            known = ", ".join(child.name for child in parent.children)
+            raise SnapshotFailed(f"the base has no such element there; it has {known}", here)
         before = found.copy()
-        before.slices = []
-        if wanted.is_touched():
-            self.element(found, wanted, f"{path}.{found.name}")
+        if wanted.stated or wanted.children:
+            self.element(found, wanted, here)
         for piece in wanted.slices:
-            self.slice(found, before, piece, f"{path}.{found.name}:{piece.slice_name}")
+            self.slice(found, before, piece, f"{here}:{piece.slice_name}")
 
-    def choice(self, parent: Node, wanted: Node) -> tuple[Node | None, Node]:
-        """A row for `valueQuantity` where the base has `value[x]`: the element, and what is wanted of it.
+    def choice(self, parent: Node, wanted: Node, among: Node) -> tuple[Node | None, Node]:
+        """For a row about `valueQuantity` where the base has `value[x]`: that element, and what is wanted of it.
 
-        Where only this type is left (or an extension's value is defined so), the row speaks of the element itself; else of
-        the slice of this type, and the other types stay allowed (R4 §2.28.0.4, FHIR-12259).
+        Where one type is left, the row speaks of the element. Else it speaks of the slice of this type, and the other types
+        stay allowed (R4 §2.28.0.4, FHIR-12259). The only such row of an extension's own definition says the type of its
+        value: else extensions written so would take any.
         """
         for element in parent.children:
             stem = element.name.removesuffix("[x]")
-            if not element.is_choice or not wanted.name.startswith(stem):
-                continue
-            chosen = [t for t in element.element.get("type", ()) if wanted.name == stem + _capital(t["code"])]
+            types = element.element.get("type", ())
+            chosen = [t for t in types if wanted.name == stem + _capital(t["code"])] if element.is_choice else []
             if not chosen:
                 continue
-            types = wanted.element.get("type", chosen)
-            said = {**wanted.element, "type": types}
-            if len(element.element["type"]) == 1 and not element.slices:
-                return element, Node(element.name, said, "", wanted.children, wanted.slices, wanted.stated)
-            piece = Node(element.name, said, wanted.name, wanted.children, wanted.slices)
-            return element, Node(element.name, {}, "", [], [piece], stated=False)
+            rows = [row for row in among.children if row.name.startswith(stem) and row.name != element.name]
+            is_value = self.root.name == "Extension" and parent.name in _EXTENSIONS and len(rows) == 1
+            if (len(types) == 1 or is_value) and not element.slices and not wanted.slices:
+                said = {"type": chosen, **wanted.element}
+                return element, Node(element.name, said, "", wanted.children)
+            pieces = wanted.slices if not wanted.stated and not wanted.children else [wanted, *wanted.slices]
+            named = [
+                Node(element.name, {"type": chosen, **piece.element}, piece.slice_name or piece.name, piece.children)
+                for piece in pieces
+            ]
+            return element, Node(element.name, slices=named, stated=False)
         return None, wanted
 
     def unfolded(self, node: Node, path: str) -> list[Node]:
@@ -243,87 +258,88 @@ class _Overlay:
             node.element = {key: value for key, value in node.element.items() if key != "contentReference"}
             node.element["type"] = target.element.get("type", [])
             return target.children
-        codes = {t["code"] for t in node.element.get("type", ())}
-        if not codes:
-            if self.is_new_type:
-                return []
-            raise SnapshotFailed("it has no type to take children from; the base has to give it one", path)
-        if len(codes) > 1:
-            # What every type has can be spoken of; the rest is said of one type (R4 §2.28.0.4).
-            return self.type_tree("Element", None, path).children
-        (code,) = codes
-        profiles = [url for t in node.element["type"] for url in t.get("profile", ())]
-        return self.type_tree(code, profiles[0] if len(profiles) == 1 else None, path).children
+        code, profile = _one_type(node.element)
+        if code:
+            return self.type_tree(code, profile, path).children
+        if self.is_new_type:
+            return []
+        raise SnapshotFailed("it has no type to take children from; the base has to give it one", path)
 
-    def type_tree(self, code: str, profile: str | None, path: str) -> Node:
+    def type_tree(self, code: str, profile: str, path: str) -> Node:
         if code.startswith(_FHIRPATH_TYPES):
             raise SnapshotFailed(f"it is a plain {code.rpartition('.')[2]} and has no children", path)
         definition = self.known.get(profile or _type_url(code), "its profile" if profile else "its type", path)
-        tree = self.known.tree(definition, path)
-        _take_over(tree, _type_url(definition.get("type", "")))
-        return tree
+        return self.known.tree(definition, path)
 
     def referenced(self, reference: str, path: str) -> Node:
-        url, _, name = reference.partition("#")
-        if url and not (definition := self.known.find(url)):
+        """The element a contentReference points at, with what is below it."""
+        url, _, id_ = reference.partition("#")
+        definition = self.known.find(url) if url else None
+        if url and definition is None:
             raise SnapshotFailed(f"its contentReference {reference} is in a definition that is not known", path)
-        tree = self.known.tree(definition, path) if url else self.pristine.copy()
-        if url:
-            _take_over(tree, url)
-        for step in name.split(".")[1:]:
-            found = tree.child(step)
-            if found is None:
-                raise SnapshotFailed(f"its contentReference {reference} points at no element", path)
-            tree = found
-        return tree
+        target: Node | None = self.known.tree(definition, path) if definition else self.root.copy()
+        for step in id_.split(".")[1:]:
+            name, _, piece = step.partition(":")
+            target = target.child(name) if target else None
+            target = target.slice(piece) if target and piece else target
+        if target is None:
+            raise SnapshotFailed(f"its contentReference {reference} points at no element", path)
+        return target
 
     def new_element(self, wanted: Node, path: str) -> Node:
         """An element this type introduces: it begins with what its type's own root says."""
-        codes = {t["code"] for t in wanted.element.get("type", ())}
-        node = Node(wanted.name)
-        if len(codes) == 1 and not (code := next(iter(codes))).startswith(_FHIRPATH_TYPES):
-            profiles = [url for t in wanted.element["type"] for url in t.get("profile", ())]
-            root = self.type_tree(code, profiles[0] if len(profiles) == 1 else None, path)
-            node.element = {key: value for key, value in root.element.items() if key not in ("min", "max", "type")}
-        node.element["base"] = _own_base(path, wanted.element)
+        node = Node(wanted.name, {"base": _own_base(path, wanted.element)})
+        code, profile = _one_type(wanted.element)
+        if not code or code.startswith(_FHIRPATH_TYPES):
+            return node
+        said = self.type_tree(code, profile, path).element
+        node.element = {**{key: value for key, value in said.items() if key not in _OF_THE_TYPE}, **node.element}
+        if "constraint" in said:
+            keys = {constraint["key"] for constraint in said["constraint"]}
+            node.element["constraint"] = sourced(said["constraint"], _type_url(code), keys)
         return node
 
     # ---- slices ----
 
     def slice(self, entry: Node, before: Node, wanted: Node, path: str) -> None:
-        piece = entry.slice(wanted.slice_name)
-        if piece is None:
-            piece = self.new_slice(entry, before, wanted, path)
+        piece = entry.slice(wanted.slice_name) or self.new_slice(entry, before, wanted, path)
         self.element(piece, wanted, path)
-        if entry.name in ("extension", "modifierExtension") and piece.children:
-            profiles = [url for t in piece.element.get("type", ()) for url in t.get("profile", ())]
-            _fix_url(piece, profiles[0] if profiles else piece.slice_name)
+        if entry.name in _EXTENSIONS and piece.children:
+            _fix_url(piece, _one_type(piece.element)[1] or piece.slice_name)
 
     def new_slice(self, entry: Node, before: Node, wanted: Node, path: str) -> Node:
         """A slice as a copy of what it slices: the element, or for `name/part` the slice `name` (R4 §5.1.0.15)."""
-        origin, _, part = wanted.slice_name.rpartition("/")
-        sliced = entry.slice(origin) if part and origin else None
-        self.check_slicing(entry, sliced, path)
+        origin = wanted.slice_name.rpartition("/")[0]
+        sliced = entry.slice(origin) if origin else None
+        self.check_slicing(sliced or entry, before, path)
         piece = (sliced or before).copy()
         piece.slice_name, piece.slices = wanted.slice_name, []
-        piece.element = {key: value for key, value in piece.element.items() if key != "slicing"}
-        piece.element["min"] = 0  # a slice need not be there because something of its element must
-        if entry.is_choice and "type" not in wanted.element:
-            stem = entry.name.removesuffix("[x]")
-            only = [t for t in piece.element.get("type", ()) if wanted.slice_name == stem + _capital(t["code"])]
-            piece.element["type"] = only or piece.element.get("type", [])
+        piece.element.pop("slicing", None)
+        piece.element["min"] = 0  # that something of its element must be there does not mean that this must
+        piece.element["max"] = narrower_max(piece.element.get("max"), entry.element.get("max", "*"))
+        types = piece.element.get("type", ())
+        only = [t for t in types if wanted.slice_name == entry.name.removesuffix("[x]") + _capital(t.get("code", ""))]
+        if entry.is_choice and only:
+            piece.element["type"] = only  # a slice named for a type is of that type (FHIR-12259)
         _insert(entry, piece, origin if sliced else "")
         return piece
 
-    def check_slicing(self, entry: Node, sliced: Node | None, path: str) -> None:
-        target = sliced or entry
-        slicing = target.element.get("slicing")
-        if slicing is None and entry.name in ("extension", "modifierExtension"):
-            target.element["slicing"] = _BY_URL
-        elif slicing is None and entry.is_choice:
-            target.element["slicing"] = _BY_TYPE
-        elif slicing is None:
+    def check_slicing(self, sliced: Node, before: Node, path: str) -> None:
+        """That slices can be told apart, and that there may be one more; extensions and choices say the first themselves."""
+        if sliced.name in _EXTENSIONS:
+            sliced.element.setdefault("slicing", _BY_URL)
+        elif sliced.is_choice:
+            sliced.element.setdefault("slicing", _BY_TYPE)
+        elif "slicing" not in sliced.element:
             raise SnapshotFailed("nothing says how its slices are told apart; the sliced element needs a slicing", path)
+        was = before.element.get("slicing", {})
+        if (
+            was.get("rules") == "closed"
+            and sliced.name == before.name
+            and not sliced.slice_name
+            and not sliced.is_choice
+        ):
+            raise SnapshotFailed("the base's slicing is closed; a profile can narrow its slices, not add one", path)
 
     # ---- types ----
 
@@ -334,30 +350,41 @@ class _Overlay:
                 raise SnapshotFailed(f"its type {code} is not among those of the base: {', '.join(allowed)}", path)
 
     def narrows(self, code: str, allowed: str) -> bool:
-        return code == allowed or allowed.startswith(_FHIRPATH_TYPES) or self.known.is_a(code, allowed)
+        if code == allowed or allowed.startswith(_FHIRPATH_TYPES):
+            return True
+        return allowed in _ABSTRACT and self.known.is_a(code, allowed)
 
     def profile_of_type(self, node: Node, wanted: Node, path: str) -> None:
         """Lay the profile that the differential names for the type over `node`, before what it says itself.
 
         Where the type is left open, or several profiles are named (any of them will do), none can be.
         """
-        types = wanted.element.get("type", ())
-        profiles = list(dict.fromkeys(url for t in types for url in t.get("profile", ())))
-        before = [url for t in node.element.get("type", ()) for url in t.get("profile", ())]
-        if len({t.get("code") for t in types}) != 1 or len(profiles) != 1 or profiles == before:
+        code, profile = _one_type(wanted.element)
+        if not profile or profile == _one_type(node.element)[1]:
             return
-        definition = self.known.get(profiles[0], "its profile", path)
+        definition = self.known.get(profile, "its profile", path)
         of_type = definition.get("type", "").rpartition("/")[2]
-        code = types[0]["code"]
         if not self.known.is_a(of_type, code):
-            raise SnapshotFailed(f"its type is {code}, and its profile {profiles[0]} is of a {of_type}", path)
+            raise SnapshotFailed(f"its type is {code}, and its profile {profile} is of a {of_type}", path)
         if definition.get("url") in self.known.making and "snapshot" not in definition:
             return  # an extension inside itself: it cannot add to itself what is not there yet
         tree = self.known.tree(definition, path)
-        _take_over(tree, _type_url(definition.get("type", "")))
         if definition.get("kind") == "resource":
             tree.element.pop("constraint", None)  # %resource would mean another resource here
         _lay_over(node, tree)
+
+
+def _one_type(element: ElementDefinition) -> tuple[str, str]:
+    """The type to take children from, and its profile, "" when there is none or several (any of them will do).
+
+    Several types have in common what every Element has; the rest can be said of one type only (R4 §2.28.0.4).
+    """
+    types = element.get("type", ())
+    codes = {t.get("code", "") for t in types}
+    if len(codes) != 1:
+        return ("Element" if codes else ""), ""
+    profiles = dict.fromkeys(url for t in types for url in t.get("profile", ()))
+    return codes.pop(), next(iter(profiles)) if len(profiles) == 1 else ""
 
 
 def _lay_over(node: Node, profile: Node) -> None:

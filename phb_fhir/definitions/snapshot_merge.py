@@ -51,12 +51,22 @@ def constrain(base: ElementDefinition, stated: ElementDefinition, source: str) -
         rule = _MERGED.get(key)
         merged[key] = rule(merged.get(key), value) if rule else value
     if "constraint" in stated:
-        own = {constraint["key"] for constraint in stated["constraint"]}
-        merged["constraint"] = [_sourced(row, source) if row["key"] in own else row for row in merged["constraint"]]
+        merged["constraint"] = sourced(merged["constraint"], source, {row["key"] for row in stated["constraint"]})
     if any(key.startswith("fixed") for key in stated):
         # eld-8: either a fixed value or a pattern. A fixed value says more than the pattern it replaces.
         merged = {key: value for key, value in merged.items() if not key.startswith(("pattern", "_pattern"))}
     return merged
+
+
+def sourced(constraints: list[dict[str, Any]], source: str, keys: set[str]) -> list[dict[str, Any]]:
+    """`constraints` where those of `keys` say that they come from `source`, unless they say where they come from."""
+    if not source:
+        return constraints
+    return [row if "source" in row or row["key"] not in keys else {**row, "source": source} for row in constraints]
+
+
+def narrower_max(base: str | None, stated: str) -> str:
+    return stated if base is None or number(stated) < number(base) else base
 
 
 def check(base: ElementDefinition, stated: ElementDefinition, path: str) -> None:
@@ -84,10 +94,6 @@ def _narrower_min(base: int | None, stated: int) -> int:
     return max(base or 0, stated)
 
 
-def _narrower_max(base: str | None, stated: str) -> str:
-    return stated if base is None or number(stated) < number(base) else base
-
-
 def _appended(base: str | None, stated: str) -> str:
     # No page of R4 says so, and both publishers do: a text that starts with "..." goes on from the base's.
     if not stated.startswith("..."):
@@ -113,7 +119,9 @@ def _added_by(*keys: str) -> Callable[[list[Any] | None, list[Any]], list[Any]]:
         return tuple(item.get(key) for key in keys) if keys else item
 
     def added(base: list[Any] | None, stated: list[Any]) -> list[Any]:
-        merged = {identity(item): item for item in base or ()}
+        if not base:
+            return stated
+        merged = {identity(item): item for item in base}
         for item in stated:
             before = merged.get(identity(item))
             merged[identity(item)] = {**before, **item} if before is not None and keys else item
@@ -124,7 +132,7 @@ def _added_by(*keys: str) -> Callable[[list[Any] | None, list[Any]], list[Any]]:
 
 _MERGED: dict[str, Callable[[Any, Any], Any]] = {
     "min": _narrower_min,
-    "max": _narrower_max,
+    "max": narrower_max,
     "definition": _appended,
     "comment": _appended,
     "requirements": _appended,
@@ -142,10 +150,6 @@ _MERGED: dict[str, Callable[[Any, Any], Any]] = {
 }
 
 
-def _sourced(constraint: dict[str, Any], source: str) -> dict[str, Any]:
-    return constraint if "source" in constraint or not source else {**constraint, "source": source}
-
-
 # ---- what a profile may not do -------------------------------------------------------------------
 
 
@@ -153,11 +157,20 @@ def _cardinality_is_within(base: ElementDefinition, stated: ElementDefinition, p
     least, most = base.get("min", 0), base.get("max", "*")
     lower, upper = stated.get("min", least), stated.get("max", most)
     if type(lower) is not int or not isinstance(upper, str) or not (upper == "*" or upper.isdecimal()):
-        raise SnapshotFailed(f'its cardinality is {lower}..{upper}; min is a whole number, max one as text or "*"', path)
+        raise SnapshotFailed(
+            f'its cardinality is {lower}..{upper}; min is a whole number, max one as text or "*"', path
+        )
     if lower < least or number(upper) > number(most):
         raise SnapshotFailed(
             f"its cardinality is widened from {least}..{most} to {lower}..{upper}; a profile can only narrow it", path
         )
+
+
+def _modifier_stays(base: ElementDefinition, stated: ElementDefinition, path: str) -> None:
+    # "Only the definition of an element can set IsModifier true" (R4 §2.28.2); for an extension that is its own definition.
+    before, after = bool(base.get("isModifier")), bool(stated.get("isModifier", base.get("isModifier")))
+    if before != after and not path.rpartition(".")[2].startswith(("extension", "modifierExtension", "Extension")):
+        raise SnapshotFailed(f"isModifier is {str(before).lower()} in the base; a profile cannot change it", path)
 
 
 _STRENGTHS = ("example", "preferred", "extensible", "required")
@@ -172,4 +185,4 @@ def _binding_is_as_strong(base: ElementDefinition, stated: ElementDefinition, pa
         raise SnapshotFailed(f"its required binding is loosened to {after}; it stays required", path)
 
 
-_CHECKED = (_cardinality_is_within, _binding_is_as_strong)
+_CHECKED = (_cardinality_is_within, _modifier_stays, _binding_is_as_strong)

@@ -69,7 +69,7 @@ class Node:
         return self.name.endswith("[x]")
 
     def copy(self) -> Node:
-        """This element with everything below it; the values inside the definitions stay shared."""
+        """The element with everything below it; the values inside the definitions stay shared."""
         return Node(
             self.name,
             dict(self.element),
@@ -127,7 +127,9 @@ def parse_differential(rows: list[ElementDefinition], type_: str) -> Node:
         path = row.get("path") or ""
         names = path.split(".")
         if names[0] != type_ or not all(names):
-            raise SnapshotFailed(f'a path starts with the type "{type_}" and names every step, and this is "{path}"', path)
+            raise SnapshotFailed(
+                f'a path starts with the type "{type_}" and names every step, and this is "{path}"', path
+            )
         before = _steps(row, names, before)
         _state(root, before, row)
     return root

@@ -12,6 +12,7 @@ from phb_fhir.fhir.dates import http_date, period_of
 from phb_fhir.interactions.context import Context
 from phb_fhir.interactions.request import FhirRequest, Headers
 from phb_fhir.interactions.subset import parse_subset
+from phb_fhir.interactions.validation import relocated
 from phb_fhir.outcome import Kind, Refusal, Rejected, refuse
 
 # what is written is written in this order, whatever order it came in (R4 §3.1.0.11.2)
@@ -110,4 +111,7 @@ def _json_patch(context: Context, binary: dict[str, Any]) -> Any:
         raise refuse(
             Refusal.BAD_REQUEST, Kind.VALUE, "The Binary's data is not base64.", "Entry.resource.data"
         ) from None
-    return loads(data, depth_max=context.settings.depth_max)
+    try:
+        return loads(data, depth_max=context.settings.depth_max)
+    except Rejected as rejected:
+        raise relocated(rejected, "Entry.resource.data") from None

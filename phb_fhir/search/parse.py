@@ -150,6 +150,7 @@ _PARSERS: dict[str, Callable[[str, str], Node]] = {
     "_lastUpdated": date.parse_updated,
     "identifier": token.parse,
 }
+PARAMETERS = frozenset(_PARSERS)
 
 
 def _bounded(parameters: Parameters) -> list[tuple[str, str]]:

@@ -66,6 +66,7 @@ RESTARTS_MAX = 5  # within RESTART_WINDOW_S; after that the database is given up
 RESTART_WINDOW_S = 120.0
 RESTART_DELAY_MAX_S = 4.0
 PORT_TRIES_MAX = 3
+PORT_TIMEOUT_S = 1.0  # how long the port that was ours may still be in use before another is taken
 _POLL_S = 0.02  # while something is awaited
 _WATCH_S = 0.2  # while all is well
 
@@ -283,7 +284,8 @@ class PrivateMongo:
     def _remembered_port(self) -> int | None:
         with contextlib.suppress(OSError, ValueError):
             port = int((self.data / "mongod.port").read_text(encoding="ascii"))
-            if 0 < port < 65536 and _is_free(port):
+            # a mongod that just ended lets go of its port last, after its files
+            if 0 < port < 65536 and _wait(lambda: _is_free(port), PORT_TIMEOUT_S):
                 return port
         return None
 

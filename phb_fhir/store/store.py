@@ -20,12 +20,12 @@ from pymongo import AsyncMongoClient, InsertOne, ReplaceOne, UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
+from pymongo.errors import BulkWriteError, OperationFailure, PyMongoError
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
 from phb_fhir.change import Version
-from phb_fhir.outcome import Kind, Refusal, refuse
+from phb_fhir.outcome import Kind, Refusal, Rejected, refuse
 from phb_fhir.query import HistoryQuery, Query
 from phb_fhir.store import indexes
 from phb_fhir.store.documents import (
@@ -48,6 +48,7 @@ T = TypeVar("T")
 
 MAJORITY = WriteConcern(w="majority", j=True)
 SNAPSHOT = ReadConcern("snapshot")
+_OTHERS_CODES = {112, 11000}  # WriteConflict, DuplicateKey
 ATTEMPTS_MAX = 200  # of one transaction; the time limit ends a fair fight long before
 
 Position = tuple[datetime, str]  # where a page of history ends: (at, key)
@@ -242,25 +243,35 @@ class Store(Reader):
         instead of making each other begin again. Raises Rejected: what `work` raises, or a database that is out of
         reach or too slow (503), or a conflict that does not end (409).
         """
-        async with self._turn(contended):
-            for attempt in range(ATTEMPTS_MAX):
-                try:
-                    with pymongo.timeout(self._limits.commit_time_max_s):
-                        return await self._attempt(work)
-                except DuplicateKeyError:
-                    # two upserts or inserts of one _id met: as transient as a write conflict, though not labelled so
-                    await asyncio.sleep(random.uniform(0, 0.002 * min(attempt + 1, 25)))  # noqa: S311 - spreads a crowd
-                except BulkWriteError as error:
-                    if not _is_duplicate(error):
-                        raise rejection_of(error, "writing", writing=True) from error
-                    await asyncio.sleep(random.uniform(0, 0.002 * min(attempt + 1, 25)))  # noqa: S311
-                except PyMongoError as error:
-                    raise rejection_of(error, "writing", writing=True) from error
-        raise refuse(
-            Refusal.CONFLICT,
-            Kind.CONFLICT,
-            "Others kept writing to the same resource at the same moment. Try again.",
-        )
+        deadline = asyncio.get_running_loop().time() + self._limits.commit_time_max_s
+        async with self._turn(contended, deadline):
+            # one limit for the wait and all attempts together; 0 would mean none
+            with pymongo.timeout(max(0.001, deadline - asyncio.get_running_loop().time())):
+                return await self._attempts(work)
+
+    async def _attempts(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
+        others = False  # whether they are why it did not work the last time
+
+        async def watched(transaction: Transaction) -> T:
+            nonlocal others
+            try:
+                return await work(transaction)
+            except PyMongoError as error:
+                others = _met_others(error) or (others and error.timeout)
+                raise
+
+        for attempt in range(ATTEMPTS_MAX):
+            try:
+                return await self._attempt(watched)
+            except PyMongoError as error:
+                perhaps = error.has_error_label("UnknownTransactionCommitResult")
+                if others and error.timeout and not perhaps:
+                    break
+                if not _met_others(error):
+                    raise rejection_of(error, "writing", writing=perhaps) from error
+            # two inserts of one _id met: as transient as a write conflict, though the driver does not begin again for it
+            await asyncio.sleep(random.uniform(0, 0.002 * min(attempt + 1, 25)))  # noqa: S311 - spreads a crowd
+        raise _too_many_others()
 
     async def _attempt(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
         async def inside(session: AsyncClientSession) -> T:
@@ -270,10 +281,14 @@ class Store(Reader):
             return await session.with_transaction(inside, read_concern=SNAPSHOT, write_concern=MAJORITY)
 
     @asynccontextmanager
-    async def _turn(self, names: Iterable[str]) -> AsyncIterator[None]:
+    async def _turn(self, names: Iterable[str], deadline: float) -> AsyncIterator[None]:
         async with AsyncExitStack() as held:
-            for name in sorted(set(names)):
-                await held.enter_async_context(self._queue(name))
+            try:
+                async with asyncio.timeout_at(deadline):
+                    for name in sorted(set(names)):
+                        await held.enter_async_context(self._queue(name))
+            except TimeoutError:
+                raise _too_long_a_queue() from None
             yield
 
     @asynccontextmanager
@@ -306,9 +321,22 @@ class Store(Reader):
         return answers
 
 
-def _is_duplicate(error: BulkWriteError) -> bool:
-    rows = error.details.get("writeErrors", [])
-    return bool(rows) and all(row.get("code") == 11000 for row in rows)
+def _met_others(error: PyMongoError) -> bool:
+    """Whether another transaction got in the way: it wrote the same document, or inserted under the same _id."""
+    if isinstance(error, BulkWriteError):
+        rows = error.details.get("writeErrors", [])
+        return bool(rows) and all(row.get("code") in _OTHERS_CODES for row in rows)
+    return isinstance(error, OperationFailure) and error.code in _OTHERS_CODES
+
+
+def _too_many_others() -> Rejected:
+    text = "Others kept writing to the same resources at the same moment; nothing was changed. Try again."
+    return refuse(Refusal.CONFLICT, Kind.CONFLICT, text)
+
+
+def _too_long_a_queue() -> Rejected:
+    text = "Others who write to the same resources took too long; nothing was changed. Try again in a moment."
+    return refuse(Refusal.UNAVAILABLE, Kind.TIMEOUT, text)
 
 
 def _spread(error: BulkWriteError, answers: list[bool | BaseException]) -> None:
@@ -319,4 +347,3 @@ def _spread(error: BulkWriteError, answers: list[bool | BaseException]) -> None:
         return
     for row in details.get("writeErrors", []):
         answers[row["index"]] = False if row.get("code") == 11000 else rejection_of(error, "writing", writing=True)
-

@@ -5,6 +5,7 @@ Written as plain ASGI, because it stands in the way of every read.
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -15,8 +16,8 @@ import structlog
 
 from phb_fhir.fhir.codec import dumps
 from phb_fhir.interactions.status import status_of
-from phb_fhir.outcome import outcome_of
-from phb_fhir.wire.errors import internal
+from phb_fhir.outcome import Rejected, outcome_of
+from phb_fhir.wire.errors import internal, interrupted
 from phb_fhir.wire.exchange import Exchange
 from phb_fhir.wire.metrics import Metrics
 
@@ -64,7 +65,12 @@ class Edge:
             )
             if started:
                 raise
-            await _send_fault(answer, exchange.request_id)
+            await _send_fault(answer, internal(exchange.request_id))
+        except asyncio.CancelledError:
+            # the server ends, and this took longer than `shutdown_timeout_s`
+            if started:
+                raise
+            await _send_fault(answer, interrupted())
         finally:
             seconds = time.perf_counter() - begun
             self._metrics.ended(exchange, seconds)
@@ -86,8 +92,7 @@ def _request_id(headers: list[tuple[bytes, bytes]]) -> bytes:
     return str(uuid4()).encode()
 
 
-async def _send_fault(answer: Callable[[Message], Awaitable[None]], request_id: str) -> None:
-    rejected = internal(request_id)
+async def _send_fault(answer: Callable[[Message], Awaitable[None]], rejected: Rejected) -> None:
     body = dumps(outcome_of(rejected.issues))
     headers = [
         (b"content-type", b"application/fhir+json;charset=utf-8"),

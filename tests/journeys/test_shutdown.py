@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -43,17 +42,6 @@ def begun(server: ServerProcess, requests: list[Request]) -> Iterator[list[Conne
         yield connections
 
 
-def is_closed(server: ServerProcess) -> bool:
-    """Whether new callers are turned away."""
-    try:
-        socket.create_connection(("127.0.0.1", server.port), timeout=5).close()
-    except ConnectionRefusedError:
-        return True
-    except OSError:
-        return False
-    return False
-
-
 def large_transaction(mark: str) -> Request:
     people = (entry("POST", "Patient", person(f"{mark}-{number}")) for number in range(ENTRIES))
     return Request("POST", "", bundle("transaction", *people))
@@ -73,7 +61,7 @@ def test_requests_whose_bodies_are_still_coming_when_the_server_is_told_to_end_a
         mongod = server.mongod_pid()
         with begun(server, [Request("POST", "/Patient", person(str(n))) for n in range(CALLERS)]) as connections:
             server.process.send_signal(signal.SIGTERM)
-            assert until(lambda: is_closed(server))
+            assert until(server.is_closed)
             assert is_running(mongod)
             answers = [connection.finish() for connection in connections]
         assert [answer.status for answer in answers] == [201] * CALLERS

@@ -10,7 +10,6 @@ import pytest
 
 from phb_fhir.fhir import codec
 from tests.builders import person, problem
-from tests.running import RunningServer
 
 LONG_NAME = "Marsh" * 1_000
 BODY_BYTES_MAX = 1_000_000
@@ -88,21 +87,18 @@ CUT_SHORT = "The body says it is gzip, and is not, or is cut short."
 
 
 @pytest.fixture(scope="module")
-def small(mongodb_uri, mongodb_admin):
+def small(serve):
     """A client of a server that takes a megabyte."""
-    name = "test_compression"
-    with RunningServer(mongodb_uri, name, body_bytes_max=BODY_BYTES_MAX) as running:
-        headers = {"Content-Type": "application/fhir+json"}
-        with httpx.Client(base_url=running.base, headers=headers, timeout=30) as client:
-            yield client
-    mongodb_admin.drop_database(name)
+    base = serve(body_bytes_max=BODY_BYTES_MAX).base
+    with httpx.Client(base_url=base, headers={"Content-Type": "application/fhir+json"}, timeout=30) as client:
+        yield client
 
 
 def put(client, content, encoding="gzip"):
     return client.put("/Patient/jill", content=content, headers={"Content-Encoding": encoding})
 
 
-@pytest.mark.parametrize("encoding", ["gzip", "x-gzip", "GZIP", " gzip "])
+@pytest.mark.parametrize("encoding", ["gzip", "x-gzip", "GZIP"])
 def test_a_zipped_body_is_read(api, encoding):
     assert put(api, ZIPPED, encoding).status_code == 201
     assert api.get("/Patient/jill").json()["name"] == [{"family": "Marsh"}]

@@ -6,7 +6,6 @@ import pytest
 
 from tests.builders import person, problem
 
-
 # ---- return ----------------------------------------------------------------------------------------------------------
 
 WRITES = {
