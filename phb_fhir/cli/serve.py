@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import gc
 import http.client
 import ipaddress
 import multiprocessing
@@ -41,13 +42,13 @@ if TYPE_CHECKING:
 
     from phb_fhir.settings import Settings
 
-APP = "phb_fhir.app:create"
 BACKLOG = 2048
 PORT_TIMEOUT_S = 2.0  # the workers of a server that was killed let go of its port at their next tick
 READY_TIMEOUT_S = 60.0
 DEATHS_MAX = 10  # of workers within DEATHS_WINDOW_S; past that something is wrong that a new one will not cure
 DEATHS_WINDOW_S = 60.0
 LIFESPAN_TIMEOUT_S = 5.0  # for a worker to close what it opened, once its requests are finished
+GARBAGE_MIN = 20_000  # objects made and not freed before the collector looks which of them are garbage
 _POLL_S = 0.05
 
 
@@ -155,7 +156,11 @@ def _with_database(settings: Settings, give_up: Any) -> Iterator[Settings]:
         yield settings
         return
     with PrivateMongo(
-        settings.data, cache_mb=settings.mongodb_cache_mb, start_timeout_s=timeout_s, on_lost=give_up
+        settings.data,
+        cache_mb=settings.mongodb_cache_mb,
+        start_timeout_s=timeout_s,
+        transaction_time_max_s=settings.commit_time_max_s,
+        on_lost=give_up,
     ) as mongo:
         yield settings.model_copy(update={"mongodb_uri": mongo.uri})
 
@@ -174,16 +179,17 @@ def _shared_metrics() -> Iterator[None]:
 
 def _run(settings: Settings, listener: socket.socket) -> None:
     config = uvicorn.Config(
-        APP if settings.workers == 1 else f"{__name__}:create_in_worker",
+        f"{__name__}:{'create_here' if settings.workers == 1 else 'create_in_worker'}",
         factory=True,
         workers=settings.workers,
         loop="uvloop",
-        http="httptools",
+        http="phb_fhir.wire.protocol:OnePiece",
         ws="none",
         lifespan="on",
         access_log=False,
         log_config=None,
         server_header=False,
+        proxy_headers=False,  # nobody asks who the client is; `base_url` says what stands before us
         backlog=BACKLOG,
         timeout_graceful_shutdown=settings.shutdown_timeout_s,
     )
@@ -203,9 +209,17 @@ def create_in_worker() -> Any:
     parent = multiprocessing.parent_process()
     if parent is not None and not parent.is_alive():
         sys.exit(1)
-    from phb_fhir.app import create  # noqa: PLC0415 - after the line above, as it takes a while
+    return create_here()
 
-    return create()
+
+def create_here() -> Any:
+    """The app, in a process that does nothing else."""
+    from phb_fhir.app import create  # noqa: PLC0415 - after a worker has tied its life to its parent's: it takes a while
+
+    app = create()
+    gc.freeze()  # what was made by now stays, and no collection need look at it again
+    gc.set_threshold(GARBAGE_MIN, 20, 20)
+    return app
 
 
 class _Workers(Multiprocess):

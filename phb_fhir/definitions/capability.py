@@ -32,13 +32,10 @@ class Capability:
     statement: dict[str, Any]
     interactions: Mapping[str, frozenset[str]]
     parameters: Mapping[str, frozenset[str]]
+    types: frozenset[str]
 
     def promises(self, type_: str, interaction: str) -> bool:
         return interaction in self.interactions.get(type_, frozenset())
-
-    @property
-    def types(self) -> frozenset[str]:
-        return frozenset(self.interactions) - {""}
 
 
 def load(path: Path, resource_types: frozenset[str]) -> Capability:
@@ -58,4 +55,5 @@ def load(path: Path, resource_types: frozenset[str]) -> Capability:
         statement,
         {type_: frozenset(entry["code"] for entry in row.get("interaction", [])) for type_, row in rows.items()},
         {type_: frozenset(entry["name"] for entry in row.get("searchParam", [])) for type_, row in rows.items()},
+        frozenset(rows) - {""},
     )

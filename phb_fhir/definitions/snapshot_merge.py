@@ -1,10 +1,9 @@
 """What one element's definition becomes when a profile speaks of it: property by property.
 
-A profile may only narrow (R4 §5.1.0.7), and says only what differs. So for each property there is one answer to "the base
-says this, the profile says that": mostly the profile's word replaces the base's; lists such as constraints and mappings are
-added to; cardinalities keep the narrower of both. `_MERGED` is that table; what is not in it is replaced. `_CHECKED` holds
-what a profile may not do. Both publishers in use (HL7's Java and Firely's .NET) agree on these answers except where a
-comment says otherwise.
+A profile may only narrow (R4 profiling.html, Limitations of Use), and says only what differs. So for each property there is
+one answer to "the base says this, the profile says that": mostly the profile's word replaces the base's; lists such as
+constraints and mappings are added to; of two cardinalities the narrower is kept. `_MERGED` is that table, and what is not in it
+is replaced. `_CHECKED` holds what a profile may not do.
 """
 
 from __future__ import annotations
@@ -12,7 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from phb_fhir.definitions.snapshot_tree import ElementDefinition, SnapshotFailed
+from phb_fhir.definitions.snapshot_tree import ElementDefinition, Node, SnapshotFailed
+
+Constraint = dict[str, Any]
 
 STRUCTURE = "http://hl7.org/fhir/StructureDefinition/"
 _NOT_MERGED = ("base", "id", "path", "sliceName")
@@ -32,12 +33,28 @@ _NOT_INHERITED = frozenset(
 )  # fmt: skip
 
 
-def inherited(element: ElementDefinition) -> ElementDefinition:
-    """What a derived definition takes over from `element`."""
-    extensions = element.get("extension")
-    if not extensions:
-        return element
-    kept = [extension for extension in extensions if extension.get("url") not in _NOT_INHERITED]
+def take_over(node: Node, type_url: str, path: str) -> None:
+    """Make the tree of another definition's snapshot ready to be built on.
+
+    What is not inherited goes; every element says where it was first defined (sdf-8b). A contentReference is said whole: it
+    "always reference[s] the non-constrained definition" (R4 ElementDefinition.contentReference), not the profile's element.
+    """
+    element = node.element = _inherited(node.element)
+    element.setdefault("base", own_base(path, element))
+    if element.get("contentReference", "").startswith("#"):
+        element["contentReference"] = type_url + element["contentReference"]
+    for child in node.children:
+        for piece in (child, *child.slices):
+            take_over(piece, type_url, f"{path}.{child.name}")
+
+
+def own_base(path: str, element: ElementDefinition) -> dict[str, Any]:
+    """The `base` of an element that was first defined here."""
+    return {"path": path, "min": element.get("min", 0), "max": element.get("max", "*")}
+
+
+def _inherited(element: ElementDefinition) -> ElementDefinition:
+    kept = [extension for extension in element.get("extension", ()) if extension.get("url") not in _NOT_INHERITED]
     rest = {key: value for key, value in element.items() if key != "extension"}
     return {**rest, "extension": kept} if kept else rest
 
@@ -51,18 +68,20 @@ def constrain(base: ElementDefinition, stated: ElementDefinition, source: str) -
         rule = _MERGED.get(key)
         merged[key] = rule(merged.get(key), value) if rule else value
     if "constraint" in stated:
-        merged["constraint"] = sourced(merged["constraint"], source, {row["key"] for row in stated["constraint"]})
+        merged["constraint"] = sourced(merged["constraint"], source, stated["constraint"])
     if any(key.startswith("fixed") for key in stated):
         # eld-8: either a fixed value or a pattern. A fixed value says more than the pattern it replaces.
         merged = {key: value for key, value in merged.items() if not key.startswith(("pattern", "_pattern"))}
     return merged
 
 
-def sourced(constraints: list[dict[str, Any]], source: str, keys: set[str]) -> list[dict[str, Any]]:
-    """`constraints` where those of `keys` say that they come from `source`, unless they say where they come from."""
-    if not source:
-        return constraints
-    return [row if "source" in row or row["key"] not in keys else {**row, "source": source} for row in constraints]
+def sourced(constraints: list[Constraint], source: str, own: list[Constraint]) -> list[Constraint]:
+    """`constraints`, where the `own` of `source` say that they come from there, unless they say otherwise."""
+    keys = {row.get("key") for row in own}
+    return [
+        {**row, "source": source} if source and "source" not in row and row.get("key") in keys else row
+        for row in constraints
+    ]
 
 
 def narrower_max(base: str | None, stated: str) -> str:
@@ -85,6 +104,42 @@ def check_cardinality(element: ElementDefinition, path: str) -> None:
 def number(most: str) -> int:
     """A max as a number; "*" is larger than any other."""
     return _MANY if most == "*" else int(most)
+
+
+def lay_over(node: Node, profile: Node) -> None:
+    """Lay the snapshot of a profile over an element of its type, as far down as the element is unfolded.
+
+    The element's base and the profile both hold, so the narrower of their cardinalities and types is kept; of the rest the
+    profile has the last word, since it was chosen for this place.
+    """
+    said = {key: value for key, value in profile.element.items() if key not in ("slicing", "type")}
+    node.element = constrain(node.element, said, "")
+    if node.children:
+        for child in profile.children:
+            _lay_over_child(node, child)
+
+
+def _lay_over_child(node: Node, profile: Node) -> None:
+    found = node.child(profile.name)
+    if found is None:
+        node.children.append(profile)
+        return
+    if "slicing" in profile.element:
+        found.element["slicing"] = profile.element["slicing"]
+    for ours, theirs in ((found, profile), *((found.slice(piece.slice_name), piece) for piece in profile.slices)):
+        if ours is None:
+            found.slices.append(theirs)
+            continue
+        _keep_types(ours, theirs)
+        lay_over(ours, theirs)
+        ours.children = ours.children or theirs.children
+
+
+def _keep_types(node: Node, profile: Node) -> None:
+    codes = {of_type.get("code") for of_type in profile.element.get("type", ())}
+    kept = [of_type for of_type in node.element.get("type", ()) if of_type.get("code") in codes]
+    if kept:
+        node.element["type"] = kept
 
 
 # ---- the answers ---------------------------------------------------------------------------------
@@ -155,11 +210,8 @@ _MERGED: dict[str, Callable[[Any, Any], Any]] = {
 
 def _cardinality_is_within(base: ElementDefinition, stated: ElementDefinition, path: str) -> None:
     least, most = base.get("min", 0), base.get("max", "*")
-    lower, upper = stated.get("min", least), stated.get("max", most)
-    if type(lower) is not int or not isinstance(upper, str) or not (upper == "*" or upper.isdecimal()):
-        raise SnapshotFailed(
-            f'its cardinality is {lower}..{upper}; min is a whole number, max one as text or "*"', path
-        )
+    said = {"min": least, "max": most, **stated}
+    lower, upper = said["min"], said["max"]
     if lower < least or number(upper) > number(most):
         raise SnapshotFailed(
             f"its cardinality is widened from {least}..{most} to {lower}..{upper}; a profile can only narrow it", path
@@ -167,10 +219,17 @@ def _cardinality_is_within(base: ElementDefinition, stated: ElementDefinition, p
 
 
 def _modifier_stays(base: ElementDefinition, stated: ElementDefinition, path: str) -> None:
-    # "Only the definition of an element can set IsModifier true" (R4 §2.28.2); for an extension that is its own definition.
+    # "Only the definition of an element can set IsModifier true" (R4 ElementDefinition.isModifier); an extension has its own.
     before, after = bool(base.get("isModifier")), bool(stated.get("isModifier", base.get("isModifier")))
     if before != after and not path.rpartition(".")[2].startswith(("extension", "modifierExtension", "Extension")):
         raise SnapshotFailed(f"isModifier is {str(before).lower()} in the base; a profile cannot change it", path)
+
+
+def _slicing_stays_closed(base: ElementDefinition, stated: ElementDefinition, path: str) -> None:
+    before = base.get("slicing", {}).get("rules")
+    after = stated.get("slicing", {}).get("rules", before)
+    if before == "closed" and after != before:
+        raise SnapshotFailed(f"its closed slicing is made {after}; closed it stays", path)
 
 
 _STRENGTHS = ("example", "preferred", "extensible", "required")
@@ -185,4 +244,4 @@ def _binding_is_as_strong(base: ElementDefinition, stated: ElementDefinition, pa
         raise SnapshotFailed(f"its required binding is loosened to {after}; it stays required", path)
 
 
-_CHECKED = (_cardinality_is_within, _modifier_stays, _binding_is_as_strong)
+_CHECKED = (_cardinality_is_within, _modifier_stays, _slicing_stays_closed, _binding_is_as_strong)

@@ -1,9 +1,9 @@
 """The elements of a StructureDefinition as the tree they describe.
 
-FHIR lists them flat, each with its whole path, and slices follow the element they slice (R4 §5.1.0.9, §5.1.0.14). Merging is
-easier on a tree, where a slice hangs on its element and both have children of their own: nothing has to count rows.
+FHIR lists them flat, each with its whole path, and slices follow the element they slice (R4 profiling.html, Slicing). Merging
+is easier on a tree, where a slice hangs on its element and both have children of their own: nothing has to count rows.
 `parse_snapshot` reads the complete list of a snapshot, `parse_differential` the sparse one of a differential, and `write`
-makes a list again, giving every element its path and its id (R4 §2.28.0.3).
+makes a list again, giving every element its path and its id (R4 elementdefinition.html, Element ids).
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from typing import Any
 
 ElementDefinition = dict[str, Any]
 
+_NESTED_MAX = 48  # levels of elements in one definition
 _PLACED = ("id", "path", "sliceName")  # said by the place in the tree
-# The order in which R4 §2.28.2 lists the properties; a choice such as fixed[x] stands for all its spellings.
+# The order in which R4 elementdefinition.html lists the properties; a choice such as fixed[x] stands for all its spellings.
 _ORDER = (
     "id", "extension", "modifierExtension", "path", "representation", "sliceName", "sliceIsConstraining", "label", "code",
     "slicing", "short", "definition", "comment", "requirements", "alias", "min", "max", "base", "contentReference", "type",
@@ -64,6 +65,20 @@ class Node:
     def slice(self, name: str) -> Node | None:
         return next((piece for piece in self.slices if piece.slice_name == name), None)
 
+    def at(self, id_: str) -> Node | None:
+        """The element of this id, in the tree this is the root of."""
+        found: Node | None = self
+        for step in id_.split(".")[1:]:
+            name, _, piece = step.partition(":")
+            found = found.child(name) if found else None
+            found = found.slice(piece) if found and piece else found
+        return found
+
+    def add_slice(self, piece: Node, *, after: str) -> None:
+        """Put a slice last, or where it is a slice of the slice `after`, last among those."""
+        places = [i for i, other in enumerate(self.slices) if f"{other.slice_name}/".startswith(f"{after}/")]
+        self.slices.insert(places[-1] + 1 if after else len(self.slices), piece)
+
     @property
     def is_choice(self) -> bool:
         return self.name.endswith("[x]")
@@ -83,10 +98,6 @@ class Node:
         """Its part of an element id: `identifier:nhsNumber`."""
         return f"{self.name}:{self.slice_name}" if self.slice_name else self.name
 
-    def is_touched(self) -> bool:
-        """Whether a differential says anything here or below."""
-        return bool(self.stated or self.children or self.slices)
-
 
 # ---- reading -------------------------------------------------------------------------------------
 
@@ -101,6 +112,7 @@ def parse_snapshot(rows: list[ElementDefinition]) -> Node:
         *parents, name = row["path"].split(".")
         if not 0 < len(parents) <= len(above):
             raise SnapshotFailed("its parent has no row before it in the snapshot", row["path"])
+        _check_depth(row["path"])
         del above[len(parents) :]
         node = Node(name, _definition(row), row.get("sliceName", ""))
         _hang(node, above[-1])
@@ -118,8 +130,8 @@ def _hang(node: Node, parent: Node) -> None:
 def parse_differential(rows: list[ElementDefinition], type_: str) -> Node:
     """The tree of a differential for `type_`: only what it says, with the elements on the way there.
 
-    A row belongs to the slice its id names; where it has no usable id, to the slice the rows before it were in (R4 §5.1.0.14).
-    Raises SnapshotFailed for a row outside the type, and for a second row about one element.
+    A row belongs to the slice its id names; where it has no usable id, to the slice the rows before it were in. Raises
+    SnapshotFailed for a row outside the type, a second row about one element, and a cardinality that is none.
     """
     root = Node(type_, stated=False)
     before: list[tuple[str, str]] = []
@@ -130,6 +142,8 @@ def parse_differential(rows: list[ElementDefinition], type_: str) -> Node:
             raise SnapshotFailed(
                 f'a path starts with the type "{type_}" and names every step, and this is "{path}"', path
             )
+        _check_depth(path)
+        _check_cardinality(row)
         before = _steps(row, names, before)
         _state(root, before, row)
     return root
@@ -151,6 +165,19 @@ def _state(root: Node, steps: list[tuple[str, str]], row: ElementDefinition) -> 
         ids = ".".join(f"{name}:{piece}" if piece else name for name, piece in steps)
         raise SnapshotFailed("the differential has a second row for it; a slice is told apart by its sliceName", ids)
     node.stated, node.element = True, _definition(row)
+
+
+def _check_depth(path: str) -> None:
+    if path.count(".") > _NESTED_MAX:
+        raise SnapshotFailed(f"it lies more than {_NESTED_MAX} levels deep", path)
+
+
+def _check_cardinality(row: ElementDefinition) -> None:
+    least, most = row.get("min", 0), row.get("max", "*")
+    if type(least) is not int or least < 0 or type(most) is not str or not (most == "*" or most.isdecimal()):
+        raise SnapshotFailed(
+            f'its cardinality is {least}..{most}; min is a whole number, max one as text or "*"', row["path"]
+        )
 
 
 def _steps(row: ElementDefinition, names: list[str], before: list[tuple[str, str]]) -> list[tuple[str, str]]:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any, Protocol
 
-from phb_fhir.change import Change, Create, Put
+from phb_fhir.change import Change, Create, Patch, Put
 from phb_fhir.definitions.walk import references
 from phb_fhir.fhir.codec import dumps
 from phb_fhir.fhir.dates import instant_text
@@ -17,6 +17,7 @@ from phb_fhir.interactions.context import Context
 from phb_fhir.interactions.create import change_of_create
 from phb_fhir.interactions.delete import change_of_delete
 from phb_fhir.interactions.entries import PHASES, request_of
+from phb_fhir.interactions.fault import fault
 from phb_fhir.interactions.patch import change_of_patch
 from phb_fhir.interactions.request import Answer, BundleAnswer, Entry, FhirRequest
 from phb_fhir.interactions.status import status_of, status_text
@@ -56,7 +57,10 @@ async def bundle(context: Context, request: FhirRequest, routes: Routes) -> Answ
     done = await run_transaction(context, planned, routes.run)
     return Answer(
         200,
-        bundle=BundleAnswer("transaction-response", [response_entry(request.base, answer) for answer in done]),
+        bundle=BundleAnswer(
+            "transaction-response",
+            [response_entry(request.base, entry, answer) for entry, answer in zip(entries, done, strict=True)],
+        ),
     )
 
 
@@ -103,8 +107,9 @@ async def _plan(context: Context, request: FhirRequest, index: int, entry: dict[
         change = make(context, asked) if make else None
     except Rejected as rejected:
         raise told_of_entry(rejected, f"Bundle.entry[{index}]", entry) from None
-    is_written = isinstance(change, Create | Put)
-    pointers = tuple(references(asked.body, context.definitions)) if is_written else ()
+    # of a patch, those in a FHIRPath Patch: what the values of the other kinds are, only their result tells
+    has_resource = isinstance(change, Create | Put | Patch) and isinstance(asked.body, dict)
+    pointers = tuple(references(asked.body, context.definitions)) if has_resource else ()
     return Planned(index, entry, asked, change, pointers)
 
 
@@ -149,16 +154,23 @@ async def _answer_alone(
     try:
         asked = _read(context, request, index, entry)
         try:
-            return response_entry(request.base, await routes.run(context, asked))
+            return response_entry(request.base, entry, await routes.run(context, asked))
         except Rejected as rejected:
             raise told_of_entry(rejected, f"Bundle.entry[{index}]", entry) from None
     except Rejected as rejected:
-        response = {"status": status_text(status_of(rejected)), "outcome": outcome_of(rejected.issues)}
-        return Entry(response=response)
+        return _refused(rejected)
+    except Exception:  # noqa: BLE001 - the other entries are done, and are to be answered for
+        return _refused(fault(request.request_id, request.method, "batch"))
 
 
-def response_entry(base: str, answer: Answer) -> Entry:
-    """An answer as the entry of a response Bundle."""
+def _refused(rejected: Rejected) -> Entry:
+    return Entry(response={"status": status_text(status_of(rejected)), "outcome": outcome_of(rejected.issues)})
+
+
+def response_entry(base: str, entry: dict[str, Any], answer: Answer) -> Entry:
+    """The answer to `entry` as the entry of a response Bundle; that to a HEAD has no content."""
+    if entry["request"]["method"] == "HEAD":
+        answer = replace(answer, resource=None, bundle=None)
     response: dict[str, Any] = {"status": status_text(answer.status)}
     version = answer.version
     if version is not None:

@@ -252,10 +252,19 @@ def _stamped(resource: Resource, id_: str, number: int, at: datetime) -> Resourc
     """The resource with the id, version and time under which it is stored; everything else where it was."""
     given = resource.get("meta", {})
     meta = {"versionId": str(number), "lastUpdated": instant_text(at)}
-    made = (
-        resource if "id" in resource and "meta" in resource else {"resourceType": "", "id": "", "meta": {}, **resource}
-    )
+    made = resource if "id" in resource and "meta" in resource else _with_room(resource)
     return {**made, "id": id_, "meta": {**(given if "versionId" in given else meta), **given, **meta}}
+
+
+def _with_room(resource: Resource) -> Resource:
+    """The resource with places for the id and meta that it lacks, at its head; its own keys keep their order."""
+    names = list(resource)
+    head = names.index("resourceType") + 1
+    if "id" not in resource:
+        names.insert(head, "id")
+    if "meta" not in resource:
+        names.insert(head + (names[head : head + 1] == ["id"]), "meta")
+    return {name: resource.get(name) for name in names}
 
 
 async def _insert(context: Context, change: Create) -> Committed:

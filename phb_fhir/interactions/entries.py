@@ -55,6 +55,7 @@ def request_of(context: Context, entry: dict[str, Any], parent: FhirRequest) -> 
         parent.handling,
         parent.returned or "minimal",
         parse_subset(parameters),
+        parent.request_id,
     )
 
 

@@ -34,7 +34,7 @@ class Search:
     query: Query
     count: int
     total: Total
-    page: str
+    page: str | None
     applied: tuple[tuple[str, str], ...]
     ignored: list[Issue] = field(default_factory=list)
 
@@ -74,7 +74,7 @@ def parse_search(
         raise Rejected(Refusal.BAD_REQUEST, *wrong, *ignored, *rejected.issues) from None
     if wrong or (ignored and not lenient):
         raise Rejected(Refusal.BAD_REQUEST, *wrong, *ignored)
-    return Search(Query(types, AllOf(tuple(parts))), count, total, controls.get("_page", ""), tuple(applied), ignored)
+    return Search(Query(types, AllOf(tuple(parts))), count, total, controls.get("_page"), tuple(applied), ignored)
 
 
 def parse_criteria(type_: str, parameters: Parameters, allowed: Collection[str]) -> Query:

@@ -25,6 +25,7 @@ import contextlib
 import fcntl
 import importlib.metadata
 import json
+import math
 import os
 import shutil
 import signal
@@ -119,7 +120,9 @@ class PrivateMongo:
 
     `data` is made when it is missing and holds everything: the database files (`mongo/`), its log, the port
     it had. `cache_mb` bounds WiredTiger's cache; `start_timeout_s` bounds how long a start may take, recovery
-    included. `on_lost` is called with one sentence, once and from another thread, when mongod died and could
+    included; `transaction_time_max_s` is the longest that anybody works on one transaction: one that stays open
+    longer was left behind by a process that was killed, and must not keep others from what it touched.
+    `on_lost` is called with one sentence, once and from another thread, when mongod died and could
     not be kept alive.
     """
 
@@ -129,6 +132,7 @@ class PrivateMongo:
         *,
         cache_mb: int = 512,
         start_timeout_s: float = 60.0,
+        transaction_time_max_s: float = 10.0,
         on_lost: Callable[[str], None] | None = None,
     ) -> None:
         self.data = data.absolute()
@@ -136,6 +140,7 @@ class PrivateMongo:
         self.log = self.data / "mongod.log"
         self._cache_mb = max(cache_mb, CACHE_MB_MIN)
         self._start_timeout_s = start_timeout_s
+        self._transaction_time_max_s = transaction_time_max_s
         self._on_lost = on_lost
         self._port = 0
         self._process: subprocess.Popen[bytes] | None = None
@@ -322,6 +327,7 @@ class PrivateMongo:
         parameters = {
             "diagnosticDataCollectionEnabled": "false",  # metrics, written every second, that nobody reads
             "shutdownTimeoutMillisForSignaledShutdown": "100",  # a set of one has nobody to hand over to
+            "transactionLifetimeLimitSeconds": str(math.ceil(self._transaction_time_max_s) + 1),
         }
         words = [str(self._mongod), "--quiet", "--logappend", "--nounixsocket"]
         words += [word for option in options.items() for word in option]

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, nullcontext
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar, cast
@@ -91,9 +91,12 @@ class Reader:
 
     async def read_all(self, keys: Iterable[str]) -> dict[str, Version]:
         """The current versions under these keys (`Patient/1`), in one call."""
+        return {document["_id"]: version_of(document) for document in await self._documents(keys)}
+
+    async def _documents(self, keys: Iterable[str]) -> list[Document]:
         with self._answering("reading"):
-            cursor = self._resources.find({"_id": {"$in": list(keys)}}, PROJECTION, **self._bounds())
-            return {document["_id"]: version_of(document) for document in await cursor.to_list()}
+            cursor = self._resources.find({"_id": {"$in": list(keys)}}, PROJECTION, session=self._session)
+            return await cursor.to_list()
 
     async def read_version(self, type_: str, id_: str, number: int) -> Version | None:
         """One version. The current one is looked at first: a version only ever moves from there into the history."""
@@ -101,7 +104,7 @@ class Reader:
         if current is None or current.number == number:
             return current
         with self._answering("reading a version"):
-            document = await self._history.find_one({"_id": f"{type_}/{id_}/{number}"}, **self._bounds())
+            document = await self._history.find_one({"_id": f"{type_}/{id_}/{number}"}, session=self._session)
         return version_of(document) if document else None
 
     async def search(self, query: Query, *, after: str, count: int) -> list[Version]:
@@ -110,7 +113,7 @@ class Reader:
         if after:
             wanted["$and"].append({"_id": {"$gt": after}})
         with self._answering("searching"):
-            cursor = self._resources.find(wanted, PROJECTION, **self._bounds())
+            cursor = self._resources.find(wanted, PROJECTION, session=self._session)
             return [version_of(document) for document in await cursor.sort("_id", 1).limit(count).to_list()]
 
     async def count(self, query: Query) -> int:
@@ -148,22 +151,22 @@ class Reader:
             at, last = after
             older: Document = {"$or": [{"at": {"$lt": at}}, {"at": at, key: {"$lt": last}}]}
             wanted = {"$and": [wanted, {"at": {"$lte": at}}, older]}
-        cursor = collection.find(wanted, PROJECTION, **self._bounds())
+        cursor = collection.find(wanted, PROJECTION, session=self._session)
         ordered = cursor.sort([("at", -1), (key, -1)]).limit(count)
         return [version_of(document) for document in await ordered.to_list()]
 
     async def _count(self, collection: AsyncCollection[Document], wanted: Document) -> int:
+        return await collection.count_documents(wanted, session=self._session)
+
+    @contextmanager
+    def _answering(self, doing: str) -> Iterator[None]:
+        """Around every question: the bound on its time, which MongoDB is told of too, and its errors in our words."""
         if self._session:
-            return await collection.count_documents(wanted, session=self._session)
-        return await collection.count_documents(wanted, maxTimeMS=self._limits.query_time_max_ms)
-
-    def _bounds(self) -> dict[str, Any]:
-        # inside a transaction its own deadline bounds every call
-        return {"session": self._session} if self._session else {"max_time_ms": self._limits.query_time_max_ms}
-
-    def _answering(self, doing: str) -> AbstractContextManager[None]:
-        # inside a transaction the driver must see its own errors, to know that they mean "begin again"
-        return nullcontext() if self._session else translated(doing)
+            # a transaction has its own deadline; and the driver must see its own errors, to know that they mean "begin again"
+            yield
+            return
+        with translated(doing), pymongo.timeout(self._limits.query_time_max_ms / 1000):
+            yield
 
 
 class Transaction(Reader):
@@ -202,7 +205,7 @@ class Store(Reader):
         super().__init__(database, limits)
         self._client = client
         self._reads = Gather(self._read_batch, batch_max=limits.read_batch_max, under_way_max=2)
-        self._inserts = Gather(self._insert_batch, batch_max=limits.commit_batch_max, under_way_max=1)
+        self._inserts = Gather(self._insert_batch, batch_max=limits.commit_batch_max, under_way_max=2)
         self._queues: dict[str, tuple[asyncio.Lock, int]] = {}
 
     async def open(self) -> None:
@@ -215,12 +218,12 @@ class Store(Reader):
 
     async def check_ready(self) -> list[str]:
         """What keeps this store from serving, in words; empty when nothing does."""
-        with translated("looking at the indexes"):
+        with self._answering("looking at the indexes"):
             return [f"the index {name} is missing" for name in await indexes.missing(self._database)]
 
     async def secret(self, name: str, fresh: bytes) -> bytes:
         """The bytes kept under `name`, the same for every worker: `fresh` if there were none yet."""
-        with translated("reading a secret"):
+        with self._answering("reading a secret"):
             document = await self._database[META].find_one_and_update(
                 {"_id": name}, {"$setOnInsert": {"secret": fresh}}, upsert=True, return_document=True
             )
@@ -306,8 +309,8 @@ class Store(Reader):
                 self._queues[name] = (lock, waiting - 1)
 
     async def _read_batch(self, keys: list[str]) -> list[Version | BaseException | None]:
-        found = await self.read_all(dict.fromkeys(keys))
-        return [found.get(key) for key in keys]
+        found = {document["_id"]: document for document in await self._documents(dict.fromkeys(keys))}
+        return [_read_or_fault(found.get(key)) for key in keys]
 
     async def _insert_batch(self, documents: list[Document]) -> list[bool | BaseException]:
         answers: list[bool | BaseException] = [True] * len(documents)
@@ -337,6 +340,14 @@ def _too_many_others() -> Rejected:
 def _too_long_a_queue() -> Rejected:
     text = "Others who write to the same resources took too long; nothing was changed. Try again in a moment."
     return refuse(Refusal.UNAVAILABLE, Kind.TIMEOUT, text)
+
+
+def _read_or_fault(document: Document | None) -> Version | BaseException | None:
+    """The version in a document; a damaged one is the fault of its own read, not of those that came along with it."""
+    try:
+        return version_of(document) if document else None
+    except (KeyError, AttributeError) as error:
+        return error
 
 
 def _spread(error: BulkWriteError, answers: list[bool | BaseException]) -> None:

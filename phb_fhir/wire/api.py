@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from phb_fhir.interactions.context import Context
+from phb_fhir.interactions.fault import fault
 from phb_fhir.interactions.request import Answer
 from phb_fhir.interactions.routes import check_address, methods_at, route_of
 from phb_fhir.outcome import Kind, Refusal, Rejected, refuse
@@ -43,7 +44,7 @@ class FhirApi:
         headers = headers_of(scope)
         exchange: Exchange = scope["phb.exchange"]
         base = self._base(headers.get(b"host", b""))
-        how = Presentation(Accepted(FHIR_JSON), base=base)
+        how = _unnegotiated(base)
         segments = segments_of(scope)
         more: list[tuple[bytes, bytes]] = []
         try:
@@ -52,6 +53,8 @@ class FhirApi:
         except Rejected as rejected:
             answer = answer_to(rejected)
             more = extra_headers(rejected, self._methods_at(segments))
+        except Exception:  # noqa: BLE001 - the client must hear of it, whatever it is
+            answer = answer_to(fault(exchange.request_id, scope["method"], exchange.interaction))
         if scope["method"] == "OPTIONS" and answer.status == 204:
             more = [(b"allow", ", ".join(self._methods_at(segments)).encode())]
         response = await respond(answer, how, self._settings.gzip_bytes_min)
@@ -83,7 +86,7 @@ class FhirApi:
         route = route_of(context, method, segments)
         exchange.interaction = route.code or route.name
         exchange.type = segments[0] if segments and segments[0] in context.capability.types else ""
-        request = await read_request(self._settings, scope, headers, segments, receive, how.base)
+        request = await read_request(self._settings, scope, headers, segments, receive, how.base, exchange.request_id)
         if segments[-1:] == ("_search",):  # a search by form may say in the form how it is to be answered
             how = _presentation(headers, segments, how.base, dict(request.parameters))
         return await route.run(context, request), how
@@ -119,16 +122,25 @@ def _presentation(headers: RawHeaders, segments: tuple[str, ...], base: str, ask
     pretty = asked.get("_pretty", "false")
     if pretty not in ("true", "false"):
         raise refuse(Refusal.BAD_REQUEST, Kind.VALUE, f"_pretty={pretty}: it is true or false.")
-    return Presentation(
-        accept(
-            headers.get(b"accept", b"").decode("latin-1"),
-            asked.get("_format", ""),
-            binary=segments[:1] == ("Binary",) and not asked.keys() & {"_summary", "_elements"},
-        ),
+    return _presented(
+        headers.get(b"accept", b""),
+        headers.get(b"accept-encoding", b""),
+        asked.get("_format", ""),
         pretty == "true",
-        _takes_gzip(headers.get(b"accept-encoding", b"")),
+        segments[:1] == ("Binary",) and not asked.keys() & {"_summary", "_elements"},
         base,
     )
+
+
+@lru_cache(maxsize=1024)  # a client asks for the same again and again
+def _presented(accepts: bytes, encodings: bytes, format_: str, pretty: bool, binary: bool, base: str) -> Presentation:
+    return Presentation(accept(accepts.decode("latin-1"), format_, binary=binary), pretty, _takes_gzip(encodings), base)
+
+
+@lru_cache(maxsize=64)
+def _unnegotiated(base: str) -> Presentation:
+    """How somebody is answered whose wishes are not known yet, or not understood."""
+    return Presentation(Accepted(FHIR_JSON), base=base)
 
 
 @lru_cache(maxsize=256)

@@ -10,15 +10,17 @@ import re
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
-from uuid import uuid4
 
 import structlog
+import uuid_utils
 
 from phb_fhir.fhir.codec import dumps
+from phb_fhir.interactions.fault import fault
 from phb_fhir.interactions.status import status_of
 from phb_fhir.outcome import Rejected, outcome_of
-from phb_fhir.wire.errors import internal, interrupted
+from phb_fhir.wire.errors import interrupted
 from phb_fhir.wire.exchange import Exchange
+from phb_fhir.wire.log import RequestLog
 from phb_fhir.wire.metrics import Metrics
 
 Message = MutableMapping[str, Any]
@@ -31,8 +33,9 @@ _log = structlog.get_logger("phb_fhir.request")
 class Edge:
     """Wraps an ASGI application. A request id that is safe to log is kept; any other is replaced (R4 §3.1.0.1.13)."""
 
-    def __init__(self, app: App, metrics: Metrics) -> None:
+    def __init__(self, app: App, metrics: Metrics, request_log: RequestLog) -> None:
         self._app = app
+        self._log = request_log
         self._metrics = metrics
 
     async def __call__(self, scope: Message, receive: Any, send: Any) -> None:
@@ -57,15 +60,10 @@ class Edge:
         try:
             await self._app(scope, receive, answer)
         except Exception:
-            _log.exception(
-                "fault",
-                request_id=exchange.request_id,
-                method=scope["method"],
-                interaction=exchange.interaction,
-            )
+            rejected = fault(exchange.request_id, scope["method"], exchange.interaction)
             if started:
                 raise
-            await _send_fault(answer, internal(exchange.request_id))
+            await _send_fault(answer, rejected)
         except asyncio.CancelledError:
             # the server ends, and this took longer than `shutdown_timeout_s`
             if started:
@@ -74,22 +72,14 @@ class Edge:
         finally:
             seconds = time.perf_counter() - begun
             self._metrics.ended(exchange, seconds)
-            _log.info(
-                "request",
-                request_id=exchange.request_id,
-                method=scope["method"],
-                interaction=exchange.interaction,
-                type=exchange.type,
-                status=exchange.status,
-                ms=round(seconds * 1000, 2),
-            )
+            self._log.write(exchange, scope["method"], seconds)
 
 
 def _request_id(headers: list[tuple[bytes, bytes]]) -> bytes:
     for name, value in headers:
         if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
             return value
-    return str(uuid4()).encode()
+    return str(uuid_utils.uuid4()).encode()
 
 
 async def _send_fault(answer: Callable[[Message], Awaitable[None]], rejected: Rejected) -> None:

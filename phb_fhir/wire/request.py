@@ -73,6 +73,7 @@ async def read_request(
     segments: tuple[str, ...],
     receive: Receive,
     base: str,
+    request_id: str,
 ) -> FhirRequest:
     """The request, its body read and parsed. Raises Rejected: 400, 413, 415."""
     method: str = "GET" if scope["method"] == "HEAD" else scope["method"]
@@ -95,6 +96,7 @@ async def read_request(
         handling,
         returned,
         parse_subset(parameters),
+        request_id,
     )
 
 
@@ -202,7 +204,7 @@ async def _parsed(settings: Settings, method: str, segments: tuple[str, ...], he
     if segments[:1] == ("Binary",) and method in ("POST", "PUT") and _is_native(declared):
         return _binary(declared, raw, headers, segments[1] if len(segments) > 1 else "")
     media_type = content_type(declared)
-    if method == "PATCH" and media_type in (JSON_PATCH, MERGE_PATCH, JSON, FHIR_JSON):
+    if method == "PATCH" and media_type in _PATCHES:
         return _patch(media_type, await _loads(settings, raw))
     if not is_fhir_json(media_type):
         patches = f"application/fhir+json (FHIRPath Patch), {JSON_PATCH} or {MERGE_PATCH}"
@@ -214,12 +216,18 @@ async def _parsed(settings: Settings, method: str, segments: tuple[str, ...], he
 
 def _patch(media_type: str, body: Any) -> Any:
     """A patch of the kind its media type names. Plain JSON may be any: a list, Parameters and a part differ on sight."""
-    if media_type == FHIR_JSON:
-        return as_resource(body)
-    expected: type | tuple[type, ...] = {JSON_PATCH: list, MERGE_PATCH: dict}.get(media_type, (list, dict))
-    if not isinstance(body, expected):
-        raise refuse(Refusal.BAD_REQUEST, Kind.STRUCTURE, f"The body is not a patch of the kind {media_type}.")
+    expected, is_a = _PATCHES[media_type]
+    if not isinstance(body, expected) or (media_type == FHIR_JSON and body.get("resourceType") != "Parameters"):
+        raise refuse(Refusal.BAD_REQUEST, Kind.STRUCTURE, f"A patch as {media_type} is {is_a}; the body is not.")
     return body
+
+
+_PATCHES: dict[str, tuple[type | tuple[type, ...], str]] = {
+    JSON_PATCH: (list, "a list of operations (RFC 6902)"),
+    MERGE_PATCH: (dict, "an object: the part to change (RFC 7396)"),
+    FHIR_JSON: (dict, "a Parameters resource (FHIRPath Patch)"),
+    JSON: ((list, dict), "a list of operations, Parameters, or the part to change"),
+}
 
 
 async def _loads(settings: Settings, raw: bytes) -> Any:

@@ -112,6 +112,13 @@ def test_a_read_that_knows_the_version_is_answered_304(api: httpx.Client, jill: 
     assert statuses(done) == ["304 Not Modified", "200 OK"]
 
 
+@pytest.mark.parametrize("kind", ["batch", "transaction"])
+def test_a_head_is_answered_as_a_get_without_the_content(api: httpx.Client, jill: str, kind: str) -> None:
+    head, get, search = sent(api, kind, entry("HEAD", jill), entry("GET", jill), entry("HEAD", "Patient"))
+    assert head == {"response": get["response"]}
+    assert search == {"response": {"status": "200 OK"}}
+
+
 def test_an_absolute_url_of_this_server_is_taken(api: httpx.Client, jill: str) -> None:
     base = str(api.base_url).rstrip("/")
     done = sent(api, "batch", entry("GET", f"{base}/{jill}"), entry("POST", f"{base}/Task", task()))

@@ -13,7 +13,17 @@ import pytest
 from pymongo import MongoClient
 
 from tests.builders import NHS_NUMBER, budget, person
-from tests.interactions.checks import JSON_PATCH, ids, made, nhs, nothing_was_written, refused, server_with, told, versions
+from tests.interactions.checks import (
+    JSON_PATCH,
+    ids,
+    made,
+    nhs,
+    nothing_was_written,
+    refused,
+    server_with,
+    told,
+    versions,
+)
 
 JILL, JACK = "9000000009", "9000000017"
 SET_ACTIVE = [{"op": "add", "path": "/active", "value": True}]
@@ -148,7 +158,9 @@ def test_criteria_in_the_address_of_a_create_mean_the_same(api: httpx.Client) ->
 def test_prefer_shapes_the_answer_to_a_conditional_create(api: httpx.Client) -> None:
     put(api, "jill")
     told(
-        create(api, nhs(JILL), Prefer="return=OperationOutcome"), 200, "Patient/jill was there already, and was left as it is."
+        create(api, nhs(JILL), Prefer="return=OperationOutcome"),
+        200,
+        "Patient/jill was there already, and was left as it is.",
     )
     answer = create(api, nhs(JILL), Prefer="return=minimal")
     assert (answer.status_code, answer.content, answer.headers["ETag"]) == (200, b"", 'W/"1"')
@@ -324,7 +336,9 @@ def test_a_conditional_delete_of_more_than_the_setting_allows_is_refused_as_a_wh
     with server_with(mongodb_uri, mongodb_admin, conditional_delete_max=2) as api:
         for number in range(3):
             put(api, f"jill-{number}")
-        refused(api.delete(f"Patient?{nhs(JILL)}"), 412, "multiple-matches", "more than 2 Patient", "nothing was changed")
+        refused(
+            api.delete(f"Patient?{nhs(JILL)}"), 412, "multiple-matches", "more than 2 Patient", "nothing was changed"
+        )
         assert ids(api, "Patient") == ["jill-0", "jill-1", "jill-2"]
         api.delete("Patient/jill-0")
         assert api.delete(f"Patient?{nhs(JILL)}").status_code == 204

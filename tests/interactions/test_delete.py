@@ -16,9 +16,7 @@ def jill(api: httpx.Client) -> str:
     return "Patient/jill"
 
 
-def test_a_delete_answers_204_without_a_body_and_with_the_version_of_the_deletion(
-    api: httpx.Client, jill: str
-) -> None:
+def test_a_delete_answers_204_without_a_body_and_with_the_version_of_the_deletion(api: httpx.Client, jill: str) -> None:
     answer = api.delete(jill)
     assert (answer.status_code, answer.content) == (204, b"")
     assert answer.headers["ETag"] == 'W/"2"'

@@ -173,7 +173,9 @@ def test_a_read_that_knows_the_version_is_answered_304(api: httpx.Client, jill: 
 
 
 def test_a_read_can_ask_for_a_summary(api: httpx.Client, jill: str) -> None:
-    done = sent(api, "transaction", entry("GET", f"{jill}?_elements=identifier"), entry("GET", "metadata?_summary=true"))
+    done = sent(
+        api, "transaction", entry("GET", f"{jill}?_elements=identifier"), entry("GET", "metadata?_summary=true")
+    )
     assert set(done[0]["resource"]) == {"resourceType", "id", "meta", "identifier"}
     assert done[1]["resource"]["resourceType"] == "CapabilityStatement"
 

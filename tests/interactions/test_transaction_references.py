@@ -6,6 +6,8 @@ oid and uuid, links in narratives. What only looks alike stays. A reference may 
 
 from __future__ import annotations
 
+import base64
+import json
 from typing import Any
 
 import httpx
@@ -42,10 +44,15 @@ def test_a_reference_follows_the_resource_to_its_id(api: httpx.Client) -> None:
 
 def test_references_follow_forwards_backwards_and_in_circles(api: httpx.Client) -> None:
     first = person(link=[{"other": {"reference": OTHER}, "type": "seealso"}])
-    second = person(JACK, link=[{"other": {"reference": UUID}, "type": "seealso"}, {"other": {"reference": OTHER}, "type": "refer"}])
+    second = person(
+        JACK, link=[{"other": {"reference": UUID}, "type": "seealso"}, {"other": {"reference": OTHER}, "type": "refer"}]
+    )
     sent(api, "transaction", entry("POST", "Patient", first, UUID), entry("POST", "Patient", second, OTHER))
     assert [link["other"]["reference"] for link in api.get("Patient/id-1").json()["link"]] == ["Patient/id-2"]
-    assert [link["other"]["reference"] for link in api.get("Patient/id-2").json()["link"]] == ["Patient/id-1", "Patient/id-2"]
+    assert [link["other"]["reference"] for link in api.get("Patient/id-2").json()["link"]] == [
+        "Patient/id-1",
+        "Patient/id-2",
+    ]
 
 
 def test_the_rest_of_a_reference_stays(api: httpx.Client) -> None:
@@ -170,15 +177,27 @@ def test_a_reference_to_a_conditional_create_or_update_follows_to_what_was_found
     assert (found["subject"], found["owner"]) == ([{"reference": "Patient/jill"}], {"reference": "Patient/jack"})
 
 
-def test_a_reference_in_a_patch_follows_to_the_created_resource(api: httpx.Client) -> None:
-    made(api.put("Task/t", json=task(id="t")))
+def fhirpath_patch(reference: str) -> dict[str, Any]:
+    """A FHIRPath Patch that makes a Task one for somebody."""
     parts: list[dict[str, Any]] = [
         {"name": "type", "valueCode": "add"},
         {"name": "path", "valueString": "Task"},
         {"name": "name", "valueString": "for"},
-        {"name": "value", "valueReference": {"reference": UUID}},
+        {"name": "value", "valueReference": {"reference": reference}},
     ]
-    patch = {"resourceType": "Parameters", "parameter": [{"name": "operation", "part": parts}]}
+    return {"resourceType": "Parameters", "parameter": [{"name": "operation", "part": parts}]}
+
+
+def json_patch(reference: str) -> dict[str, Any]:
+    """A JSON Patch, as the Binary that carries it, that does the same."""
+    patch = [{"op": "add", "path": "/for", "value": {"reference": reference}}]
+    data = base64.b64encode(json.dumps(patch).encode()).decode()
+    return {"resourceType": "Binary", "contentType": "application/json-patch+json", "data": data}
+
+
+@pytest.mark.parametrize("patch", [fhirpath_patch(UUID), json_patch(UUID)], ids=["FHIRPath", "JSON"])
+def test_a_reference_in_a_patch_follows_to_the_created_resource(api: httpx.Client, patch: dict[str, Any]) -> None:
+    made(api.put("Task/t", json=task(id="t")))
     done = sent(api, "transaction", entry("PATCH", "Task/t", patch), entry("POST", "Patient", person(), UUID))
     created = done[1]["response"]["location"].split("/fhir/")[1].partition("/_history")[0]
     assert api.get("Task/t").json()["for"] == {"reference": created}
@@ -309,7 +328,10 @@ def test_a_conditional_reference_does_not_find_what_the_same_transaction_deletes
     made(api.put("Patient/old", json=person(id="old")))
     made(api.put("Patient/new", json=person(id="new")))
     sent(
-        api, "transaction", entry("DELETE", "Patient/old"), entry("PUT", "Account/b", budget(by_nhs_number(JILL), id="b"))
+        api,
+        "transaction",
+        entry("DELETE", "Patient/old"),
+        entry("PUT", "Account/b", budget(by_nhs_number(JILL), id="b")),
     )
     assert api.get("Account/b").json()["subject"] == [{"reference": "Patient/new"}]
 
@@ -334,6 +356,16 @@ def test_a_conditional_reference_in_an_extension_and_a_contained_resource_is_fou
     found = api.get("Task/t").json()
     assert found["extension"][0]["valueReference"] == {"reference": "Patient/jill"}
     assert found["contained"][0]["subject"] == [{"reference": "Patient/jill"}]
+
+
+def test_a_conditional_reference_in_a_fhirpath_patch_is_found(api: httpx.Client) -> None:
+    made(api.put("Patient/jill", json=person(id="jill")))
+    made(api.put("Task/t", json=task(id="t")))
+    sent(api, "transaction", entry("PATCH", "Task/t", fhirpath_patch(by_nhs_number(JILL))))
+    assert api.get("Task/t").json()["for"] == {"reference": "Patient/jill"}
+    answer = api.post("", json=bundle("transaction", entry("PATCH", "Task/t", fhirpath_patch(by_nhs_number(JACK)))))
+    at = "Bundle.entry[0].resource.parameter[0].part[3].value.reference"
+    refused(answer, 412, "not-found", by_nhs_number(JACK), "matches nothing", at=at)
 
 
 def test_a_conditional_reference_that_finds_nothing_refuses_the_transaction(api: httpx.Client) -> None:
@@ -391,6 +423,8 @@ def test_a_conditional_reference_that_is_not_understood_refuses_the_transaction(
 def test_outside_a_transaction_a_search_is_no_reference_and_stays(api: httpx.Client) -> None:
     # "in a transaction (and only in a transaction)", R4 §3.1.0.11.2
     made(api.put("Patient/jill", json=person(id="jill")))
-    assert made(api.post("Account", json=budget(by_nhs_number(JILL))))["subject"] == [{"reference": by_nhs_number(JILL)}]
+    assert made(api.post("Account", json=budget(by_nhs_number(JILL))))["subject"] == [
+        {"reference": by_nhs_number(JILL)}
+    ]
     sent(api, "batch", entry("PUT", "Account/b", budget(by_nhs_number(JILL), id="b")))
     assert api.get("Account/b").json()["subject"] == [{"reference": f"Patient?identifier={NHS_NUMBER}|{JILL}"}]

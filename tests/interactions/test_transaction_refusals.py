@@ -141,7 +141,9 @@ def test_a_patch_that_cannot_be_refuses_all_of_them(
 
 def test_a_patch_of_what_is_not_there_refuses_all_of_them(api: httpx.Client, jill: str) -> None:
     patch = json_patch('[{"op":"add","path":"/active","value":true}]')
-    refused(post(api, GOOD, entry("PATCH", "Patient/x", patch)), 404, "not-found", "Patient/x", at="Bundle.entry[1].request")
+    refused(
+        post(api, GOOD, entry("PATCH", "Patient/x", patch)), 404, "not-found", "Patient/x", at="Bundle.entry[1].request"
+    )
     answer = post(api, GOOD, entry("PATCH", f"Patient?{nhs(JACK)}", patch))
     refused(answer, 404, "not-found", "No Patient matches", at="Bundle.entry[1].request")
     api.delete(jill)
@@ -182,7 +184,15 @@ def test_a_binary_that_holds_no_json_patch_is_refused(
         [entry("DELETE", f"Patient?{nhs(JILL)}"), entry("PUT", "Patient/jill", person(id="jill", active=True))],
         [entry("PUT", "Patient/new", person(JACK, id="new")), entry("PUT", "Patient/new", person(JACK, id="new"))],
     ],
-    ids=["PUT DELETE", "PUT PUT", "DELETE DELETE", "conditional PUT, PUT", "PATCH PUT", "conditional DELETE, PUT", "new"],
+    ids=[
+        "PUT DELETE",
+        "PUT PUT",
+        "DELETE DELETE",
+        "conditional PUT, PUT",
+        "PATCH PUT",
+        "conditional DELETE, PUT",
+        "new",
+    ],
 )
 def test_a_resource_that_two_entries_write_refuses_all_of_them(
     api: httpx.Client, jill: str, twice: list[dict[str, Any]]

@@ -13,7 +13,7 @@ import pytest
 from tests.builders import NHS_NUMBER, person, purchase
 from tests.interactions.checks import made, nothing_was_written, refused, told, versions
 
-STORED_JILL = {
+STORED_JILL: dict[str, Any] = {
     "resourceType": "Patient",
     "id": "jill",
     "meta": {"versionId": "1", "lastUpdated": "2026-11-22T09:00:00.000Z"},

@@ -194,3 +194,29 @@ def test_a_put_that_creates_or_brings_back_needs_no_if_match(versioned: httpx.Cl
 def test_types_that_are_not_named_need_no_if_match(versioned: httpx.Client) -> None:
     made(versioned.put("Patient/jill", json=person(id="jill")))
     made(versioned.put("Patient/jill", json=person(id="jill", active=True)), 200)
+
+
+# ---- the history -----------------------------------------------------------------------------------------------------
+
+
+def test_the_history_holds_every_change_and_nothing_that_was_none(api: httpx.Client) -> None:
+    made(api.post("Patient", json=person()))
+    made(api.put("Patient/id-1", json=person(id="id-1")), 200)  # changes nothing
+    made(api.put("Patient/id-1", json=person(id="id-1", active=True)), 200)
+    assert api.put("Patient/id-1", json=person(id="id-1"), headers={"If-Match": 'W/"1"'}).status_code == 412
+    made(api.patch("Patient/id-1", json=[{"op": "remove", "path": "/active"}], headers=JSON_PATCH), 200)
+    assert api.patch("Patient/id-1", json=SET_ACTIVE[:1] * 2, headers=JSON_PATCH).status_code == 200
+    assert api.patch("Patient/id-1", json=[{"op": "remove", "path": "/gender"}], headers=JSON_PATCH).status_code == 422
+    sent(api, "transaction", entry("PUT", "Patient/id-1", person(id="id-1", gender="female")))
+    failing = bundle("transaction", entry("DELETE", "Patient/id-1"), entry("GET", "Patient/x"))
+    assert api.post("", json=failing).status_code == 404
+    assert api.delete("Patient/id-1").status_code == 204
+    assert api.delete("Patient/id-1").status_code == 204
+    made(api.put("Patient/id-1", json=person(id="id-1")))
+    methods = ["PUT", "DELETE", "PUT", "PATCH", "PATCH", "PUT", "POST"]
+    assert versions(api, "Patient/id-1") == [
+        (method, f'W/"{number}"', method != "DELETE") for number, method in zip(range(7, 0, -1), methods, strict=True)
+    ]
+    times = [each["response"]["lastModified"] for each in api.get("Patient/id-1/_history").json()["entry"]]
+    assert times == sorted(set(times), reverse=True)
+    assert api.get("_history").json()["total"] == api.get("Patient/_history").json()["total"] == 7

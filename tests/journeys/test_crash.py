@@ -357,7 +357,7 @@ def test_a_server_killed_between_the_first_and_last_byte_of_a_request_keeps_noth
     server, _ = aftermath
     with Connection(server.base) as connection:
         connection.begin(Request("PUT", "/Patient/half", person(id="half")))
-        server.kill()
+        kill(server, "everything")
         with pytest.raises(OSError):  # noqa: PT011 - whichever way the connection ends
             connection.finish()
     server.start()
