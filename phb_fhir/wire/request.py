@@ -217,7 +217,8 @@ async def _parsed(settings: Settings, method: str, segments: tuple[str, ...], he
 def _patch(media_type: str, body: Any) -> Any:
     """A patch of the kind its media type names. Plain JSON may be any: a list, Parameters and a part differ on sight."""
     expected, is_a = _PATCHES[media_type]
-    if not isinstance(body, expected) or (media_type == FHIR_JSON and body.get("resourceType") != "Parameters"):
+    is_other = media_type == FHIR_JSON and isinstance(body, dict) and body.get("resourceType") != "Parameters"
+    if is_other or not isinstance(body, expected):
         raise refuse(Refusal.BAD_REQUEST, Kind.STRUCTURE, f"A patch as {media_type} is {is_a}; the body is not.")
     return body
 
