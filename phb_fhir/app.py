@@ -70,7 +70,7 @@ def create(
             await store.close()
 
     operators = build_operators(lifespan, lambda: api.context.store if api.context else None, metrics)
-    return Edge(Cors(_split(api, operators), settings), metrics, log.RequestLog(settings.log_format))
+    return Edge(Cors(_split(api, operators), settings), metrics, log.RequestLog(settings.log_format), settings.requests_max)
 
 
 def promises(definitions: Definitions) -> Capability:

@@ -92,6 +92,9 @@ class Settings(BaseSettings):
     )
 
     # --- what one request may cost ---
+    requests_max: int = Field(
+        1_000, ge=1, le=100_000, description="The most requests one worker has under way; past it the answer is 503."
+    )
     body_bytes_max: int = Field(
         20_000_000, ge=1_000, le=1_000_000_000, description="The largest request body that is read."
     )

@@ -22,6 +22,14 @@ def extra_headers(rejected: Rejected, allowed: tuple[str, ...]) -> list[tuple[by
     return []
 
 
+def overloaded(most: int) -> Rejected:
+    """What a client is told when this worker has as many requests under way as it takes."""
+    text = (
+        f"The server is answering {most} requests already, as many as it takes at once; nothing was done of this one."
+    )
+    return Rejected(Refusal.UNAVAILABLE, Issue(Kind.THROTTLED, text))
+
+
 def interrupted() -> Rejected:
     """What a client is told whose request was under way when the server ended, and took too long to be waited for."""
     text = "The server is being stopped and could not finish this request: what it asked for may or may not have been done."

@@ -18,7 +18,8 @@ from phb_fhir.fhir.codec import dumps
 from phb_fhir.interactions.fault import fault
 from phb_fhir.interactions.status import status_of
 from phb_fhir.outcome import Rejected, outcome_of
-from phb_fhir.wire.errors import interrupted
+from phb_fhir.settings import API_PATH
+from phb_fhir.wire.errors import extra_headers, interrupted, overloaded
 from phb_fhir.wire.exchange import Exchange
 from phb_fhir.wire.log import RequestLog
 from phb_fhir.wire.metrics import Metrics
@@ -31,10 +32,16 @@ _log = structlog.get_logger("phb_fhir.request")
 
 
 class Edge:
-    """Wraps an ASGI application. A request id that is safe to log is kept; any other is replaced (R4 §3.1.0.1.13)."""
+    """Wraps an ASGI application. A request id that is safe to log is kept; any other is replaced (R4 §3.1.0.1.13).
 
-    def __init__(self, app: App, metrics: Metrics, request_log: RequestLog) -> None:
+    Past `under_way_max` requests the next are turned away at once, so that those accepted are still answered in time;
+    health and metrics are not, because then they matter most.
+    """
+
+    def __init__(self, app: App, metrics: Metrics, request_log: RequestLog, under_way_max: int) -> None:
         self._app = app
+        self._under_way = 0
+        self._under_way_max = under_way_max
         self._log = request_log
         self._metrics = metrics
 
@@ -57,8 +64,12 @@ class Edge:
 
         begun = time.perf_counter()
         self._metrics.begun()
+        self._under_way += 1
         try:
-            await self._app(scope, receive, answer)
+            if self._under_way > self._under_way_max and scope["path"].startswith(API_PATH):
+                await _send_fault(answer, overloaded(self._under_way_max))
+            else:
+                await self._app(scope, receive, answer)
         except Exception:
             rejected = fault(exchange.request_id, scope["method"], exchange.interaction)
             if started:
@@ -70,6 +81,7 @@ class Edge:
                 raise
             await _send_fault(answer, interrupted())
         finally:
+            self._under_way -= 1
             seconds = time.perf_counter() - begun
             self._metrics.ended(exchange, seconds)
             self._log.write(exchange, scope["method"], seconds)
@@ -87,6 +99,7 @@ async def _send_fault(answer: Callable[[Message], Awaitable[None]], rejected: Re
     headers = [
         (b"content-type", b"application/fhir+json;charset=utf-8"),
         (b"content-length", str(len(body)).encode()),
+        *extra_headers(rejected, ()),
     ]
     await answer({"type": "http.response.start", "status": status_of(rejected), "headers": headers})
     await answer({"type": "http.response.body", "body": body})

@@ -364,6 +364,10 @@ MERGES = {
         {"binding": {"strength": "preferred", "description": "d", "valueSet": "a"}},
         {"binding": {"strength": "required", "valueSet": "b"}},
         {"binding": {"strength": "required", "description": "d", "valueSet": "b"}}),
+    "the extensions of a binding are added to its own": (
+        {"binding": {"strength": "example", "extension": [{"url": "a"}, {"url": "b"}]}},
+        {"binding": {"extension": [{"url": "b", "valueCode": "x"}]}},
+        {"binding": {"strength": "example", "extension": [{"url": "a"}, {"url": "b", "valueCode": "x"}]}}),
     "a fixed value replaces the base's whole": (
         {"fixedCoding": {"system": "s", "code": "a"}}, {"fixedCoding": {"code": "b"}}, {"fixedCoding": {"code": "b"}}),
     "a fixed value takes the place of a pattern": ({"patternString": "a"}, {"fixedString": "a"}, {"fixedString": "a"}),
@@ -723,8 +727,9 @@ def test_a_choices_slice_named_for_a_type_is_of_that_type(made):
 
 def test_a_derived_profile_finds_the_inherited_slice_of_a_type_by_either_name(made):
     base = profile(row("Observation.valueQuantity", short="ours"), base="Observation", name="typed")
-    for id_ in ("Observation.valueQuantity", "Observation.value[x]:valueQuantity"):
-        elements = made(profile(row(id_, min=1), base=MINE + "typed"), base)
+    short, whole = "Observation.valueQuantity", "Observation.value[x]:valueQuantity"
+    for said in (row(short), row(whole), {"id": whole, "path": short}):
+        elements = made(profile({**said, "min": 1}, base=MINE + "typed"), base)
         piece = elements["Observation.value[x]:valueQuantity"]
         assert (piece["short"], piece["min"]) == ("ours", 1)
 

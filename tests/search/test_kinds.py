@@ -135,6 +135,11 @@ def test_an_identifier_is_entered_with_its_system_and_without():
         ),
         # one that does not repeat
         ({"resourceType": "Bundle", "type": "batch", "identifier": {"value": "5"}}, ["identifier=|5", "identifier=*5"]),
+        # two elements under one parameter
+        (
+            {"resourceType": "DocumentReference", "masterIdentifier": {"value": "1"}, "identifier": [{"value": "2"}]},
+            ["identifier=|1", "identifier=*1", "identifier=|2", "identifier=*2"],
+        ),
         # one with no such parameter
         ({"resourceType": "Binary", "contentType": "x", "identifier": [{"value": "5"}]}, []),
         (

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import pytest
 from pymongo import MongoClient
@@ -26,9 +27,10 @@ from pymongo.errors import (
 )
 
 from phb_fhir.outcome import Kind, Refusal, Rejected
-from phb_fhir.query import EVERYTHING, HistoryQuery, Query, Updated
+from phb_fhir.query import HistoryQuery, Query, Updated
 from phb_fhir.store.faults import rejection_of, translated
-from phb_fhir.store.store import Store
+from phb_fhir.store.embedded import PrivateMongo
+from phb_fhir.store.store import Store, Transaction, Write
 from tests.processes import ask, until
 from tests.running import RunningServer
 from tests.store.stores import connected, opened, put, raise_number, run, version
@@ -106,9 +108,22 @@ class Road:
                 end.shutdown(socket.SHUT_RDWR)
 
 
+@pytest.fixture(scope="module")
+def uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A MongoDB of our own, that soon ends the transactions which are left open here."""
+    folder = tmp_path_factory.mktemp("mongo")
+    with PrivateMongo(folder, cache_mb=256, start_timeout_s=60, transaction_time_max_s=1.0) as mongo:
+        yield mongo.uri
+
+
 @pytest.fixture
-def road(mongodb_uri: str) -> Iterator[Road]:
-    with Road(mongodb_uri) as way:
+def database_name() -> str:
+    return f"test_{uuid4().hex}"
+
+
+@pytest.fixture
+def road(uri: str) -> Iterator[Road]:
+    with Road(uri) as way:
         yield way
 
 
@@ -187,8 +202,8 @@ def test_a_crowd_that_meets_a_database_gone_away_is_refused_together_and_not_one
         async with opened(road.uri, database_name, query_time_max_ms=1000, commit_time_max_s=1.0) as store:
             road.cut()
 
-            async def work(_: Any) -> None:
-                raise AssertionError("there is no database to work on")
+            async def work(transaction: Transaction) -> None:
+                await transaction.lock(["a"])
 
             # they queue for their turn; 40 refusals of a second each would take longer than the wait allows
             waiting = [store.transaction(work, contended={"a"}) for _ in range(20)]
@@ -220,13 +235,30 @@ def test_a_transaction_that_never_reached_its_commit_does_not_say_that_it_may_be
     run(story)
 
 
+def test_what_a_transaction_touched_whose_process_was_killed_can_soon_be_written_again(
+    uri: str, road: Road, database_name: str
+) -> None:
+    async def story() -> None:
+        async with opened(road.uri, database_name, commit_time_max_s=1.0) as killed, opened(uri, database_name) as living:
+            await put(living, version("a"))
+
+            async def cut_off(transaction: Transaction) -> None:
+                await transaction.write([Write(version("a"), version("a", 2), ())])
+                road.cut()  # nobody is left to end it: MongoDB would keep it, and its hold on the resource, for a minute
+
+            await in_time(killed.transaction(cut_off))
+            assert await asyncio.wait_for(raise_number(living, "a"), PATIENCE_S) == 2
+
+    run(story)
+
+
 # --- hanging up midway: the driver asks again, and nothing happens twice ---
 
 
 @pytest.mark.parametrize("toll", [b"insert", b"commitTransaction"])
-def test_a_write_whose_connection_breaks_is_made_once(mongodb_uri: str, database_name: str, toll: bytes) -> None:
+def test_a_write_whose_connection_breaks_is_made_once(uri: str, database_name: str, toll: bytes) -> None:
     async def story() -> None:
-        with Road(mongodb_uri, toll, tolls=1) as way:
+        with Road(uri, toll, tolls=1) as way:
             async with connected(way.uri, database_name) as store:
                 assert await store.insert(version("b"), ())
                 assert await raise_number(store, "a") == 1
@@ -237,9 +269,9 @@ def test_a_write_whose_connection_breaks_is_made_once(mongodb_uri: str, database
     run(story)
 
 
-def test_a_server_whose_database_hangs_up_while_it_starts_is_ready_all_the_same(mongodb_uri: str, database_name: str) -> None:
+def test_a_server_whose_database_hangs_up_while_it_starts_is_ready_all_the_same(uri: str, database_name: str) -> None:
     # the page key is what it asks for last; the driver asks twice, so three tolls are one failure and a half
-    with Road(mongodb_uri, b"findAndModify", tolls=3) as way, RunningServer(way.uri, database_name) as server:
+    with Road(uri, b"findAndModify", tolls=3) as way, RunningServer(way.uri, database_name) as server:
         assert until(lambda: ask(server.root, "GET", "/health/ready").status == 200)
         assert way.tolls == 0
         assert ask(server.base, "GET", "/metadata").status == 200
@@ -249,23 +281,20 @@ def test_a_server_whose_database_hangs_up_while_it_starts_is_ready_all_the_same(
 
 
 def test_a_question_that_takes_too_long_is_given_up_and_the_same_one_with_more_time_is_answered(
-    mongodb_uri: str, database_name: str, mongodb_admin: MongoClient[dict[str, Any]]
+    uri: str, database_name: str
 ) -> None:
-    rows = 60_000
-    resources = mongodb_admin[database_name]["resources"]
-    at = datetime(2026, 1, 1, tzinfo=UTC)
-    resources.insert_many({"_id": f"Task/{n}", "type": "Task", "id": str(n), "at": at, "deleted": False} for n in range(rows))
+    rows, at = 60_000, datetime(2026, 1, 1, tzinfo=UTC)
+    with MongoClient[dict[str, Any]](uri) as client:
+        tasks = ({"_id": f"Task/{n}", "type": "Task", "id": str(n), "at": at, "deleted": False} for n in range(rows))
+        client[database_name]["resources"].insert_many(tasks)
     all_but_now = Query(("Task",), Updated(datetime(2026, 6, 1, tzinfo=UTC), None, inside=False))
 
     async def story() -> None:
-        async with connected(mongodb_uri, database_name) as store:
-            assert await store.count(all_but_now) == rows
-        async with connected(mongodb_uri, database_name, query_time_max_ms=10) as store:
-            refused = await in_time(store.count(all_but_now))
+        async with connected(uri, database_name, query_time_max_ms=10) as hasty, connected(uri, database_name) as patient:
+            refused = await in_time(hasty.count(all_but_now))
             assert (refused.refusal, refused.issues[0].kind) == (Refusal.UNAVAILABLE, Kind.TIMEOUT)
             assert refused.issues[0].text == "The database took longer than it may, while counting. Try again, or ask for less."
-            # one question given up harms no other
-            assert await store.count(Query(("Patient",), EVERYTHING)) == 0
+            assert await patient.count(all_but_now) == rows
 
     run(story)
 

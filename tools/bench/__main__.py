@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import itertools
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 import uvloop
@@ -20,7 +20,7 @@ from phb_fhir.store.embedded import CannotStart, PrivateMongo
 from tools.bench import mongo_only
 from tools.bench.load import BenchFailed, answers_per_second, one_answer
 from tools.bench.processes import DATABASE, Memory, Running, bare_server, memory_of, our_server
-from tools.bench.rounds import Comparison, compare
+from tools.bench.rounds import Comparison, measure_in_turn
 from tools.bench.samples import TRANSACTION_ENTRIES, TYPE, creates, documents, purchase, request, transactions
 
 READ_CONNECTIONS = 64
@@ -56,7 +56,7 @@ def main(
     *,
     rounds: Annotated[int, typer.Option(help="How many times each thing is measured.", min=1)] = 7,
     seconds: Annotated[float, typer.Option(help="How long each measurement takes.", min=0.1)] = 2.0,
-    only: Annotated[str, typer.Option(help="Compare only what has this word in its name.", metavar="WORD")] = "",
+    only: Annotated[str, typer.Option(help="Compare only this.", metavar="reads|creates|transactions")] = "",
 ) -> None:
     """Measure this server on this machine, beside what it is made of."""
     try:
@@ -78,7 +78,7 @@ def measure(folder: Path, rounds: int, seconds: float, only: str) -> Findings:
         for what, compare_it in COMPARISONS.items():
             if only in what:
                 with _terminal.status(what):
-                    found.comparisons.append(compare_it(bench, what))
+                    found.comparisons.append(compare_it(bench))
         found.memory["idle after all this"] = memory_of(server.pid)
     with _terminal.status("starts"):
         for _ in range(STARTS):
@@ -96,40 +96,39 @@ def _create_one(port: int) -> str:
 # ---- what is compared ------------------------------------------------------------------------------------------------
 
 
-def compare_reads(bench: Bench, what: str) -> Comparison:
-    """Reads of many purchases in turn, against the same bytes as a constant."""
-    keys = [_create_one(bench.server.port) for _ in range(RESOURCES_READ)]
-    requests = [request("GET", f"/{key}") for key in keys]
+def compare_reads(bench: Bench) -> Comparison:
+    """Reads of many purchases in turn, beside the same bytes as a constant."""
+    requests = [request("GET", f"/{_create_one(bench.server.port)}") for _ in range(RESOURCES_READ)]
     body = bench.folder / "body.json"
     body.write_bytes(one_answer(bench.server.port, requests[0]))
 
-    def load(port: int) -> float:
-        return answers_per_second(
-            port, itertools.cycle(requests), connections=READ_CONNECTIONS, seconds=bench.seconds
-        )
+    def rate(port: int) -> float:
+        return answers_per_second(port, itertools.cycle(requests), connections=READ_CONNECTIONS, seconds=bench.seconds)
 
     with bare_server(bench.folder / "bare.log", body) as bare:
-        return compare(what, "/s", 0.5, lambda: load(bench.server.port), lambda: load(bare.port), rounds=bench.rounds)
+        what, beside = f"reads, {READ_CONNECTIONS} at once", "a bare ASGI answer"
+        rates = measure_in_turn(lambda: rate(bench.server.port), lambda: rate(bare.port), rounds=bench.rounds)
+    return Comparison(what, beside, 0.5, rates)
 
 
-def compare_creates(bench: Bench, what: str) -> Comparison:
-    """Creates, validated and answered in full, against `insert_one` of what the server stores for them."""
+def compare_creates(bench: Bench) -> Comparison:
+    """Creates, validated and answered in full, beside `insert_one` of what the server stores for them."""
     plain = _documents(bench)
 
     def ours() -> float:
-        return answers_per_second(
-            bench.server.port, creates(), connections=CREATE_CONNECTIONS, seconds=bench.seconds, status=201
-        )
+        port, seconds = bench.server.port, bench.seconds
+        return answers_per_second(port, creates(), connections=CREATE_CONNECTIONS, seconds=seconds, status=201)
 
     def baseline() -> float:
         uri, seconds = bench.mongodb_uri, bench.seconds
         return uvloop.run(mongo_only.inserts_per_second(uri, plain, at_once=CREATE_CONNECTIONS, seconds=seconds))
 
-    return compare(what, "/s", 0.7, ours, baseline, rounds=bench.rounds)
+    what = f"creates, {CREATE_CONNECTIONS} at once"
+    return Comparison(what, "insert_one", 0.7, measure_in_turn(ours, baseline, rounds=bench.rounds))
 
 
-def compare_transactions(bench: Bench, what: str) -> Comparison:
-    """Transactions of a hundred entries one after the other, against `insert_many` of as many documents."""
+def compare_transactions(bench: Bench) -> Comparison:
+    """Transactions of a hundred entries one after the other, beside `insert_many` of as many documents."""
     plain, bundles = _documents(bench), transactions()
 
     def ours() -> float:
@@ -139,17 +138,18 @@ def compare_transactions(bench: Bench, what: str) -> Comparison:
         uri, seconds = bench.mongodb_uri, bench.seconds
         return uvloop.run(mongo_only.batches_per_second(uri, plain, size=TRANSACTION_ENTRIES, seconds=seconds))
 
-    return compare(what, "/s", None, ours, baseline, rounds=bench.rounds)
+    what = f"transactions of {TRANSACTION_ENTRIES}, one by one"
+    return Comparison(what, "insert_many", None, measure_in_turn(ours, baseline, rounds=bench.rounds))
 
 
-def _documents(bench: Bench):
+def _documents(bench: Bench) -> Iterator[dict[str, Any]]:
     return documents(uvloop.run(mongo_only.stored_document(bench.mongodb_uri, DATABASE, bench.first)))
 
 
-COMPARISONS: dict[str, Callable[[Bench, str], Comparison]] = {
-    f"reads, {READ_CONNECTIONS} connections, beside a bare ASGI answer": compare_reads,
-    f"creates, {CREATE_CONNECTIONS} connections, beside insert_one": compare_creates,
-    f"transactions of {TRANSACTION_ENTRIES} entries, beside insert_many": compare_transactions,
+COMPARISONS: dict[str, Callable[[Bench], Comparison]] = {
+    "reads": compare_reads,
+    "creates": compare_creates,
+    "transactions": compare_transactions,
 }
 
 
@@ -158,32 +158,43 @@ COMPARISONS: dict[str, Callable[[Bench, str], Comparison]] = {
 
 def show(found: Findings) -> None:
     """Print what was found. The rates belong to this machine and this moment; the ratios are what may be compared."""
-    out = Console()
-    table = Table(title="Rates, measured in turn; the ratio is the median of the rounds'")
-    for heading in ("what", "ours", "baseline", "ratio", "goal", "rounds' ratios"):
-        table.add_column(heading, justify="left" if heading == "what" else "right")
+    rates = _table("What it costs to be a FHIR server", "what", "beside", "ours", "theirs", "ratio", "goal", "rounds")
     for one in found.comparisons:
-        table.add_row(
+        rates.add_row(
             one.what,
-            f"{median(one.ours):,.0f}{one.unit}",
-            f"{median(one.baseline):,.0f}{one.unit}",
+            one.beside,
+            f"{median(one.ours):,.0f}/s",
+            f"{median(one.baseline):,.0f}/s",
             _judged(f"{one.ratio:.2f}", met=one.goal is None or one.ratio >= one.goal),
-            "" if one.goal is None else f"at least {one.goal:g}",
-            f"{min(one.ratios):.2f} to {max(one.ratios):.2f}",
+            "" if one.goal is None else f"{one.goal:g}",
+            f"{min(one.ratios):.2f}–{max(one.ratios):.2f}",
         )
-    out.print(table)
-    table = Table(title="One worker")
-    for heading in ("what", "is", "goal", "seen"):
-        table.add_column(heading, justify="left" if heading == "what" else "right")
+    worker = _table("One worker", "what", "is", "goal", "note")
     for when, memory in found.memory.items():
         is_ = _judged(f"{memory.resident_mb:.0f} MB", met=memory.resident_mb < MEMORY_GOAL_MB)
-        seen = f"{memory.proportional_mb:.0f} MB by share"
-        table.add_row(f"memory, {when}", is_, f"under {MEMORY_GOAL_MB} MB", seen)
+        note = f"{memory.proportional_mb:.0f} MB by its share of shared pages"
+        worker.add_row(f"memory, {when}", is_, f"under {MEMORY_GOAL_MB} MB", note)
     if starts := found.starts_s:
         is_ = _judged(f"{median(starts):.2f} s", met=median(starts) < START_GOAL_S)
-        seen = f"{min(starts):.2f} to {max(starts):.2f} s"
-        table.add_row("start to the first read, with its MongoDB", is_, f"under {START_GOAL_S} s", seen)
-    out.print(table)
+        worker.add_row(
+            "start to first read",
+            is_,
+            f"under {START_GOAL_S} s",
+            f"{min(starts):.2f}–{max(starts):.2f} s, MongoDB included",
+        )
+    out = Console()
+    out.print(rates)
+    out.print(
+        "The ratio is the median of the rounds' ratios, measured in turn. Rounds far apart mean a busy machine.\n"
+    )
+    out.print(worker)
+
+
+def _table(title: str, *headings: str) -> Table:
+    table = Table(title=title, title_justify="left")
+    for heading in headings:
+        table.add_column(heading, justify="left" if heading in ("what", "beside", "note") else "right")
+    return table
 
 
 def _judged(text: str, *, met: bool) -> str:

@@ -23,7 +23,15 @@ DATABASE = "bench_server"
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 60.0
 _TRY_AGAIN_S = 0.002
-_UVICORN = ("--loop=uvloop", "--http=httptools", "--ws=none", "--no-access-log", "--log-level=error", "--workers=1")
+_UVICORN = (
+    "--loop=uvloop",
+    "--http=httptools",
+    "--ws=none",
+    "--no-access-log",
+    "--log-level=error",
+    "--no-proxy-headers",
+    "--no-server-header",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +101,7 @@ def _await_answer(process: subprocess.Popen[bytes], port: int, first: bytes, log
         else:
             return
     said = log.read_text(errors="replace")[-2000:]
-    raise BenchFailed(f"{' '.join(map(str, process.args))} did not start:\n{said}")
+    raise BenchFailed(f"A server did not start ({log.name}):\n{said}")
 
 
 def _await_end(process: subprocess.Popen[bytes]) -> None:

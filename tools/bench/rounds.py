@@ -9,19 +9,29 @@ from statistics import median
 Measure = Callable[[], float]  # a rate: more is better
 
 
+Rates = list[tuple[float, float]]  # ours and the baseline's, round by round
+
+
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Round by round, our rate and the baseline's."""
+    """What was measured beside what. `goal` is the least ratio wanted, None where it is only told."""
 
     what: str
-    unit: str
+    beside: str
     goal: float | None
-    ours: tuple[float, ...]
-    baseline: tuple[float, ...]
+    rates: Rates
+
+    @property
+    def ours(self) -> list[float]:
+        return [ours for ours, _ in self.rates]
+
+    @property
+    def baseline(self) -> list[float]:
+        return [baseline for _, baseline in self.rates]
 
     @property
     def ratios(self) -> list[float]:
-        return [ours / baseline for ours, baseline in zip(self.ours, self.baseline, strict=True)]
+        return [ours / baseline for ours, baseline in self.rates]
 
     @property
     def ratio(self) -> float:
@@ -29,13 +39,15 @@ class Comparison:
         return median(self.ratios)
 
 
-def compare(what: str, unit: str, goal: float | None, ours: Measure, baseline: Measure, *, rounds: int) -> Comparison:
-    """Both are run once for nothing, then in turn: A B, B A, A B, …"""
+def measure_in_turn(ours: Measure, baseline: Measure, *, rounds: int) -> Rates:
+    """Both are run once for nothing, then in turn: ours first, theirs first, ours first, …"""
     ours()
     baseline()
-    pairs = [_pair(ours, baseline) if number % 2 == 0 else _pair(baseline, ours)[::-1] for number in range(rounds)]
-    return Comparison(what, unit, goal, tuple(mine for mine, _ in pairs), tuple(other for _, other in pairs))
-
-
-def _pair(first: Measure, second: Measure) -> tuple[float, float]:
-    return first(), second()
+    rates = []
+    for number in range(rounds):
+        if number % 2 == 0:
+            mine, theirs = ours(), baseline()
+        else:
+            theirs, mine = baseline(), ours()
+        rates.append((mine, theirs))
+    return rates
