@@ -21,7 +21,9 @@ def test_past_its_limit_a_worker_answers_503_at_once_and_stays_watchable(serve):
     with socket.create_connection(("127.0.0.1", running.settings.port), timeout=30) as first:
         first.sendall(head.encode() + body[:10])  # accepted, and not whole yet
         with httpx.Client(base_url=running.root, timeout=30) as second:
-            until(lambda: "phb_fhir_requests_under_way 2.0" in second.get("/metrics").text)  # the first, and this one
+            assert until(
+                lambda: "phb_fhir_requests_under_way 2.0" in second.get("/metrics").text
+            )  # the first, and this one
             refused = second.get("/fhir/metadata")
             assert second.get("/health/live").status_code == 200
         first.sendall(body[10:])
