@@ -139,6 +139,10 @@ class Connection:
         """Sends what `begin` held back, and reads the answer."""
         if self._rest:
             self.send_rest()
+        return self.receive()
+
+    def receive(self) -> Answer:
+        """Reads the answer, whether or not the request was sent in full."""
         response = http.client.HTTPResponse(self._socket, method=self._method)
         try:
             response.begin()

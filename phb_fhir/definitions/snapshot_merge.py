@@ -17,6 +17,7 @@ Constraint = dict[str, Any]
 
 STRUCTURE = "http://hl7.org/fhir/StructureDefinition/"
 _NOT_MERGED = ("base", "id", "path", "sliceName")
+_ONE_SPELLING = ("fixed", "pattern", "minValue", "maxValue", "defaultValue")  # choices: of one type, not of two
 _MANY = 1 << 31  # the number "*" stands for when cardinalities are compared
 
 # Extensions that speak of the definition they stand in (its maturity, its status) and not of what derives from it: FHIR-28441
@@ -61,7 +62,8 @@ def _inherited(element: ElementDefinition) -> ElementDefinition:
 
 def constrain(base: ElementDefinition, stated: ElementDefinition, source: str) -> ElementDefinition:
     """`base` with what the profile `source` has `stated` about it."""
-    merged = dict(base)
+    restated = tuple(stem for stem in _ONE_SPELLING if any(key.startswith(stem) for key in stated))
+    merged = {key: value for key, value in base.items() if not (restated and key.lstrip("_").startswith(restated))}
     for key, value in stated.items():
         if key in _NOT_MERGED:
             continue
@@ -69,8 +71,8 @@ def constrain(base: ElementDefinition, stated: ElementDefinition, source: str) -
         merged[key] = rule(merged.get(key), value) if rule else value
     if "constraint" in stated:
         merged["constraint"] = sourced(merged["constraint"], source, stated["constraint"])
-    if any(key.startswith("fixed") for key in stated):
-        # eld-8: either a fixed value or a pattern. A fixed value says more than the pattern it replaces.
+    if any(key.startswith("fixed") for key in merged):
+        # eld-8: either a fixed value or a pattern; a fixed value says more than any pattern
         merged = {key: value for key, value in merged.items() if not key.startswith(("pattern", "_pattern"))}
     return merged
 

@@ -54,7 +54,8 @@ async def commit_all(context: Context, changes: Sequence[Change]) -> list[Commit
 
 def contended_names(context: Context, changes: Sequence[Change]) -> set[str]:
     """What these changes are likely to meet others over: the resources they name and the conditions they state."""
-    return {f"{change.type}/{change.id}" for change in changes if change.id} | lock_names(context, changes)
+    named = {f"{change.type}/{change.id}" for change in changes if change.id and not isinstance(change, Create)}
+    return named | lock_names(context, changes)
 
 
 def lock_names(context: Context, changes: Sequence[Change]) -> set[str]:
@@ -140,7 +141,9 @@ async def write_all(
     `told` puts the refusal of the change at an index in its asker's terms.
     """
     changes = [change for one in settled for change in (one.change, *one.more) if change is not None]
-    view = await transaction.read_all({f"{change.type}/{change.id}" for change in changes})
+    # what a create makes is new: its id was never given to anybody
+    keys = {f"{change.type}/{change.id}" for change in changes if not isinstance(change, Create)}
+    view = await transaction.read_all(keys) if keys else {}
     now = to_millisecond(context.now())
     writes: list[Write] = []
     answers: list[Committed] = []

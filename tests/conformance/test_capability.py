@@ -129,14 +129,14 @@ FHIRPATH_PATCH = {
 }
 # by format, a patch that sets Resource.language, which every resource may have
 PATCHES = {
-    "application/json-patch+json": lambda type_: [{"op": "add", "path": "/language", "value": "en-GB"}],
-    "application/fhir+json": lambda type_: json.loads(json.dumps(FHIRPATH_PATCH).replace("TYPE", type_)),
-    "application/merge-patch+json": lambda type_: {"language": "en-GB"},
+    "application/json-patch+json": [{"op": "add", "path": "/language", "value": "en-GB"}],
+    "application/fhir+json": FHIRPATH_PATCH,
+    "application/merge-patch+json": {"language": "en-GB"},
 }
 
 
 def patched(api, address, type_, media_type):
-    body = json.dumps(PATCHES[media_type](type_))
+    body = json.dumps(PATCHES[media_type]).replace("TYPE", type_)
     return api.patch(address, content=body, headers={"Content-Type": media_type})
 
 

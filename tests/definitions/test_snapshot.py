@@ -209,10 +209,8 @@ def test_r4s_own_profiles_come_out_as_hl7_published_them_but_for_what_is_listed(
         # HL7's publisher of 2019 took `valueQuantity` for "only Quantity"; FHIR-12259 says it speaks of that type alone.
         ("type", "of a choice"): 17,
         ("slicing", "of a choice"): 17,
-        (
-            "elements",
-            "elsewhere",
-        ): 2,  # so below bp's components; and elementdefinition-de lists what it says nothing of
+        # So below bp's components; and elementdefinition-de lists children it says nothing of.
+        ("elements", "elsewhere"): 2,
         # It described the slicing of extensions in other words.
         ("slicing", "of an extension"): 8,
         # A profile that names SimpleQuantity again gets its invariants again; here they stand in the type.
@@ -370,6 +368,10 @@ MERGES = {
         {"binding": {"strength": "example", "extension": [{"url": "a"}, {"url": "b", "valueCode": "x"}]}}),
     "a fixed value replaces the base's whole": (
         {"fixedCoding": {"system": "s", "code": "a"}}, {"fixedCoding": {"code": "b"}}, {"fixedCoding": {"code": "b"}}),
+    "a fixed value of another type leaves none of the first": (
+        {"fixedString": "a", "_fixedString": {"id": "x"}}, {"fixedCode": "a"}, {"fixedCode": "a"}),
+    "a pattern says nothing more than the fixed value of the base": (
+        {"fixedString": "a"}, {"patternString": "a"}, {"fixedString": "a"}),
     "a fixed value takes the place of a pattern": ({"patternString": "a"}, {"fixedString": "a"}, {"fixedString": "a"}),
     "must-support is set": ({}, {"mustSupport": True}, {"mustSupport": True}),
     "the base's maturity is not inherited": (
@@ -788,6 +790,16 @@ def test_an_extension_slice_takes_over_what_the_extension_says_of_itself(made):
     assert "Patient.extension:shoe.url" not in elements
 
 
+def test_a_modifier_extension_is_sliced_and_unfolded_in_the_same_way(made):
+    modifier = extension(row("Extension", isModifier=True, isModifierReason="It turns it round."), name="not")
+    said = {"code": "Extension", "profile": [MINE + "not"]}
+    rows = row("Patient.modifierExtension:not", type=[said]), row("Patient.modifierExtension:not.extension", max="0")
+    elements = made(profile(*rows), modifier)
+    assert elements["Patient.modifierExtension"]["slicing"]["discriminator"] == [{"type": "value", "path": "url"}]
+    assert elements["Patient.modifierExtension:not"]["isModifierReason"] == "It turns it round."
+    assert elements["Patient.modifierExtension:not.url"]["fixedUri"] == MINE + "not"
+
+
 def test_what_the_profile_says_of_an_extension_slice_comes_last(made):
     rows = row("Patient.extension:shoe", short="Left shoe", min=1, max="*", type=[SHOE])
     shoe = made(profile(rows), simple_extension())["Patient.extension:shoe"]
@@ -1013,14 +1025,22 @@ def test_a_base_whose_snapshot_is_no_tree_is_refused(rows, sentence, refusal):
     assert refusal(profile(base=MINE + "base", type="Basic"), broken)[1] == sentence
 
 
-def test_a_type_of_its_own_adds_elements_that_begin_with_what_their_type_says(made):
-    rows = (
+def meal():
+    """A logical model: its type is a URL (R4 StructureDefinition.type)."""
+    return profile(
         row("Meal", short="A meal"),
         row("Meal.course", min=1, max="*", type=[{"code": "BackboneElement"}]),
         row("Meal.course.dish", min=0, max="1", type=[{"code": "string"}], short="What is eaten"),
         row("Meal.course.side", min=0, max="*", contentReference="#Meal.course"),
+        base="DomainResource",
+        name="Meal",
+        derivation="specialization",
+        type=MINE + "Meal",
     )
-    elements = made(profile(*rows, base="DomainResource", derivation="specialization"))
+
+
+def test_a_type_of_its_own_adds_elements_that_begin_with_what_their_type_says(made):
+    elements = made(meal())
     assert [id_.removeprefix("Meal.course") for id_ in elements][-6:] == [
         "", ".id", ".extension", ".modifierExtension", ".dish", ".side"
     ]  # fmt: skip
@@ -1029,6 +1049,21 @@ def test_a_type_of_its_own_adds_elements_that_begin_with_what_their_type_says(ma
     assert elements["Meal.course.dish"]["base"] == {"path": "Meal.course.dish", "min": 0, "max": "1"}
     assert [one["key"] for one in elements["Meal.course.dish"]["constraint"]] == ["ele-1"]
     assert elements["Meal.course.side"]["contentReference"] == "#Meal.course"
+
+
+def test_a_profile_of_a_logical_model_finds_what_its_content_references_mean(made):
+    rows = row("Meal.course.dish", min=1), row("Meal.course.side.dish", max="0")
+    elements = made(profile(*rows, base=MINE + "Meal", type=MINE + "Meal"), meal())
+    assert (elements["Meal.course.dish"]["min"], elements["Meal.course.side.dish"]["min"]) == (1, 0)
+    assert elements["Meal.course.side.side"]["contentReference"] == MINE + "Meal#Meal.course"
+
+
+def test_a_type_that_walks_into_its_own_content_reference_finds_its_own_element(made):
+    deeper = meal()
+    deeper["differential"]["element"].append(row("Meal.course.side.dish", short="A side dish"))
+    elements = made(deeper)
+    assert elements["Meal.course.side.dish"]["short"] == "A side dish"
+    assert elements["Meal.course.dish"]["short"] == "What is eaten"
 
 
 def test_a_definition_that_does_not_say_how_it_derives_is_taken_for_a_profile(refusal):
