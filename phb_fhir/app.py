@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -59,7 +58,6 @@ def create(
             api.context = Context(settings, definitions, promised, store, store, pager, now or _now, new_id or _new_id)
 
         opening = asyncio.create_task(begin())
-        _settle_memory()
         try:
             with suppress(TimeoutError):
                 # usually done at once; with the database down the server starts all the same, and says so
@@ -85,13 +83,6 @@ def promises(definitions: Definitions) -> Capability:
             f"capability_statement.json promises to search by {', '.join(unknown)}, which is not built."
         )
     return promised
-
-
-def _settle_memory() -> None:
-    """What was loaded to start stays: the garbage collector need not look at it again, nor look up so often."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 50)
 
 
 async def _open(store: Store) -> bytes:

@@ -54,6 +54,17 @@ def children(pid: int) -> set[int]:
     return found
 
 
+def connections_held(pid: int, port: int) -> int:
+    """How many callers of a local port a process has taken."""
+    ends = [line.split() for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]]
+    established = {f"socket:[{end[9]}]" for end in ends if end[3] == "01" and int(end[1].rpartition(":")[2], 16) == port}
+    held = 0
+    for file in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            held += file.readlink().name in established
+    return held
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """One request of a crowd; `body` is JSON-ready, and `server` says whom to ask where there are several."""

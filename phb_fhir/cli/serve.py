@@ -34,6 +34,7 @@ from uvicorn.supervisors.multiprocess import Multiprocess
 from phb_fhir.cli import demo as examples
 from phb_fhir.cli.welcome import say_welcome
 from phb_fhir.definitions.load import load
+from phb_fhir.store.abandoned import end_abandoned
 from phb_fhir.store.embedded import CannotStart, PrivateMongo, check_replica_set
 
 if TYPE_CHECKING:
@@ -153,6 +154,7 @@ def _with_database(settings: Settings, give_up: Any) -> Iterator[Settings]:
     timeout_s = settings.mongodb_start_timeout_s
     if settings.mongodb_uri is not None:
         check_replica_set(settings.mongodb_uri, timeout_s=min(timeout_s, 10))
+        end_abandoned(settings.mongodb_uri)  # by the server before this one, if it was killed
         yield settings
         return
     with PrivateMongo(
@@ -196,7 +198,7 @@ def _run(settings: Settings, listener: socket.socket) -> None:
     if settings.workers == 1:
         uvicorn.Server(config).run(sockets=[listener])
     else:
-        workers = _Workers(config, [listener], settings.shutdown_timeout_s)
+        workers = _Workers(config, [listener], settings.shutdown_timeout_s, settings.mongodb_uri or "")
         workers.run()
         if workers.gave_up:
             raise CannotStart(workers.gave_up)
@@ -225,9 +227,12 @@ def create_here() -> Any:
 class _Workers(Multiprocess):
     """uvicorn's supervisor, with bounds: on how often workers die, and on how long they take to end."""
 
-    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket], shutdown_timeout_s: float) -> None:
+    def __init__(
+        self, config: uvicorn.Config, sockets: list[socket.socket], shutdown_timeout_s: float, mongodb_uri: str
+    ) -> None:
         super().__init__(config, sockets)
         self._shutdown_timeout_s = shutdown_timeout_s
+        self._mongodb_uri = mongodb_uri
         self._deaths: deque[float] = deque(maxlen=DEATHS_MAX)
         self.gave_up: str | None = None
 
@@ -237,9 +242,12 @@ class _Workers(Multiprocess):
         before = {process.pid for process in self.processes}
         super().keep_subprocess_alive()
         now = time.monotonic()
-        for pid in before - {process.pid for process in self.processes}:
+        dead = before - {process.pid for process in self.processes}
+        for pid in dead:
             mark_process_dead(pid)  # type: ignore[no-untyped-call]
             self._deaths.append(now)
+        if dead:
+            end_abandoned(self._mongodb_uri)
         if self.should_exit.is_set():
             self.gave_up = "A worker could not start; the log says why."
         elif len(self._deaths) == DEATHS_MAX and now - self._deaths[0] < DEATHS_WINDOW_S:

@@ -50,6 +50,8 @@ async def bundle(context: Context, request: FhirRequest, routes: Routes) -> Answ
     """Raises Rejected: 400 for a Bundle of another type, 413 for too many entries, and what a transaction raises."""
     check_parameters(request)
     entries = _entries(context, request.body)
+    if not context.capability.promises("", request.body["type"]):
+        raise refuse(Refusal.METHOD_NOT_ALLOWED, Kind.NOT_SUPPORTED, f"A {request.body['type']} is not served here.")
     if request.body["type"] == "batch":
         answers = await _run_batch(context, request, entries, routes)
         return Answer(200, bundle=BundleAnswer("batch-response", answers))

@@ -79,13 +79,14 @@ def shape_of(segments: tuple[str, ...]) -> str:
 
 def route_of(context: Context, method: str, segments: tuple[str, ...]) -> Route:
     """The interaction to run. Raises Rejected: 404 for an address that is none of ours, 405 for what it cannot do."""
-    check_address(context, segments)
     shape = shape_of(segments)
-    if not _is_served(context, method, shape, segments):
-        can = ", ".join(methods_at(context, segments))
-        text = f"{method} is not served at /{'/'.join(segments)}; {can} is."
-        raise refuse(Refusal.METHOD_NOT_ALLOWED, Kind.NOT_SUPPORTED, text)
-    return ROUTES[method, shape]
+    is_operation = bool(segments) and segments[-1].startswith("$")
+    if not is_operation and _is_served(context, method, shape, segments):
+        return ROUTES[method, shape]
+    check_address(context, segments)
+    can = ", ".join(methods_at(context, segments))
+    text = f"{method} is not served at /{'/'.join(segments)}; {can} is."
+    raise refuse(Refusal.METHOD_NOT_ALLOWED, Kind.NOT_SUPPORTED, text)
 
 
 def check_address(context: Context, segments: tuple[str, ...]) -> None:

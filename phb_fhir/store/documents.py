@@ -34,8 +34,6 @@ CODEC: CodecOptions[Document] = CodecOptions(tz_aware=True, tzinfo=UTC)
 DOCUMENT_BYTES_MAX = 16 * 1024 * 1024 - 1024  # MongoDB's limit, less what a version needs more in the history
 _WEIGHED_BYTES_MIN = 1_000_000  # of JSON; with less the document is small enough, whatever its index entries
 
-_READ_FIELDS = ("type", "id", "version", "at", "method", "json")
-
 
 def document_of(version: Version, tokens: Sequence[str]) -> Document:
     """The `resources` document of a version that becomes current. Raises Rejected (413) when MongoDB would not take it."""
@@ -88,4 +86,4 @@ def version_of(document: Document) -> Version:
     )
 
 
-PROJECTION = dict.fromkeys(_READ_FIELDS, 1)
+WITHOUT_INDEX = {"ix": 0}

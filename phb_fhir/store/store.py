@@ -33,8 +33,8 @@ from phb_fhir.store.documents import (
     HISTORY,
     LOCKS,
     META,
-    PROJECTION,
     RESOURCES,
+    WITHOUT_INDEX,
     Document,
     document_of,
     superseded,
@@ -95,7 +95,7 @@ class Reader:
 
     async def _documents(self, keys: Iterable[str]) -> list[Document]:
         with self._answering("reading"):
-            cursor = self._resources.find({"_id": {"$in": list(keys)}}, PROJECTION, session=self._session)
+            cursor = self._resources.find({"_id": {"$in": list(keys)}}, WITHOUT_INDEX, session=self._session)
             return await cursor.to_list()
 
     async def read_version(self, type_: str, id_: str, number: int) -> Version | None:
@@ -113,7 +113,7 @@ class Reader:
         if after:
             wanted["$and"].append({"_id": {"$gt": after}})
         with self._answering("searching"):
-            cursor = self._resources.find(wanted, PROJECTION, session=self._session)
+            cursor = self._resources.find(wanted, WITHOUT_INDEX, session=self._session)
             return [version_of(document) for document in await cursor.sort("_id", 1).limit(count).to_list()]
 
     async def count(self, query: Query) -> int:
@@ -151,7 +151,7 @@ class Reader:
             at, last = after
             older: Document = {"$or": [{"at": {"$lt": at}}, {"at": at, key: {"$lt": last}}]}
             wanted = {"$and": [wanted, {"at": {"$lte": at}}, older]}
-        cursor = collection.find(wanted, PROJECTION, session=self._session)
+        cursor = collection.find(wanted, WITHOUT_INDEX, session=self._session)
         ordered = cursor.sort([("at", -1), (key, -1)]).limit(count)
         return [version_of(document) for document in await ordered.to_list()]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from phb_fhir.fhir.codec import dumps
 from phb_fhir.interactions.status import REFUSED
@@ -37,10 +37,11 @@ class Cors(CORSMiddleware):
         self._open = settings.open
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and not any(name == b"origin" for name, _ in scope["headers"]):
-            await self.app(scope, receive, _varying(send))  # no page asks, and most requests are such
-        else:
-            await super().__call__(scope, receive, send)
+        for name, _ in scope.get("headers", ()):
+            if name == b"origin":
+                await super().__call__(scope, receive, send)
+                return
+        await self.app(scope, receive, send)  # no page asks, and most requests are such
 
     def preflight_response(self, request_headers: Headers) -> Response:
         """The browser's question whether a page may."""
@@ -58,17 +59,6 @@ class Cors(CORSMiddleware):
             await _stranger(origin)(scope, receive, send)
             return
         await super().simple_response(scope, receive, send, request_headers)
-
-
-def _varying(send: Send) -> Send:
-    """A page could be answered otherwise, and whoever keeps answers must know (Fetch §3.2.4)."""
-
-    async def vary(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            message["headers"] = [*message["headers"], (b"vary", b"Origin")]
-        await send(message)
-
-    return vary
 
 
 def _stranger(origin: str) -> Response:

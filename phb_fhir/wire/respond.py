@@ -23,7 +23,7 @@ _PRINTABLE = re.compile(r"[\x20-\x7e]+")
 
 # a record about a person is nobody else's to keep, and nothing here is a page to run
 _ALWAYS: tuple[RawHeader, ...] = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
-_VARY: RawHeader = (b"vary", b"Accept, Accept-Encoding, Prefer")
+_VARY: RawHeader = (b"vary", b"Accept, Accept-Encoding, Prefer, Origin")
 _SANDBOX: RawHeader = (b"content-security-policy", b"default-src 'none'; sandbox")
 
 

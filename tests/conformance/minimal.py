@@ -83,13 +83,6 @@ def minimal(type_: str) -> dict[str, Any]:
     return {"resourceType": type_, **_mandatory(type_), **MORE.get(type_, {})}
 
 
-def identified(type_: str, identifier: dict[str, Any]) -> dict[str, Any]:
-    """The same with this identifier, in the form that the type has."""
-    made = minimal(type_)
-    made["identifier"] = [identifier] if R4.type(type_).elements["identifier"].is_list else identifier
-    return made
-
-
 def _mandatory(name: str) -> dict[str, Any]:
     type_ = R4.type(name)
     spelled = {choice: spellings[0] for choice, spellings in type_.choices.items()}

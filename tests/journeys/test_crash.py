@@ -30,8 +30,9 @@ CONTENT = "https://phb.example/content"  # one value for each write
 MARK = "https://phb.example/mark"  # one value for each transaction
 STEP = "https://phb.example/step"  # one value for each patch
 ONCE = "https://phb.example/once"  # one value for each conditional create
+EVERYBODYS = (PATCHED, *(f"Task/shared-{number}" for number in range(SHARED)))
 SMALL, LARGE = 3, 60  # people in a transaction, beside the one shared resource that it updates
-ROUNDS = ("mongod", "parent", "worker", "mongod", "everything", "parent", "worker", "mongod", "everything")
+ROUNDS = ("mongod", "worker", "parent", "mongod", "everything", "worker", "parent", "mongod", "everything")
 OPERATIONS_MAX = 20_000  # of one client; a round that does not end must not fill the disk
 Key = tuple[str, int]  # Patient/1 and the version
 
@@ -47,10 +48,12 @@ class Record:
     steps: set[str] = field(default_factory=set)
     once: set[str] = field(default_factory=set)
     surprises: list[str] = field(default_factory=list)
+    newest: dict[str, int] = field(default_factory=dict)
     acknowledged: int = 0
     unanswered: int = 0
 
     def keep(self, key: str, version: int, body: bytes | None) -> None:
+        self.newest[key] = max(version, self.newest.get(key, 0))
         known = self.bodies.setdefault((key, version), body)
         if known != body:
             self.surprises.append(f"{key} version {version} was told in two ways")
@@ -221,14 +224,20 @@ def aftermath(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server
         assert ask(server.base, "PUT", f"/{PATCHED}", task(id="steps", identifier=known(STEP, "start"))).status == 201
         with writing(server.base) as record:
             for victim in ROUNDS:
-                wanted = record.acknowledged + chance.randint(80, 240)
-                assert until(lambda wanted=wanted: record.acknowledged >= wanted), f"the writing stopped before {victim} was killed"
+                assert goes_on(record, chance.randint(80, 240)), f"the writing stopped before {victim} was killed"
                 kill(server, victim)
                 if server.process.poll() is not None:
                     server.start()
-            wanted = record.acknowledged + 80
-            assert until(lambda: record.acknowledged >= wanted), "the writing did not go on after the last round"
+            assert goes_on(record, 80), "the writing did not go on after the last round"
         yield server, record
+
+
+def goes_on(record: Record, count: int) -> bool:
+    """Whether that many more writes are acknowledged, some of each resource that everybody writes among them."""
+    wanted, before = record.acknowledged + count, {key: record.newest.get(key, 0) for key in EVERYBODYS}
+    return until(
+        lambda: record.acknowledged >= wanted and all(record.newest.get(key, 0) > number for key, number in before.items())
+    )
 
 
 # --- what must be there ---

@@ -12,7 +12,17 @@ from typing import Any
 import pytest
 
 from tests.builders import bundle, entry, person
-from tests.processes import Answer, Connection, Request, ServerProcess, ask, is_running, kill_process, until
+from tests.processes import (
+    Answer,
+    Connection,
+    Request,
+    ServerProcess,
+    ask,
+    connections_held,
+    is_running,
+    kill_process,
+    until,
+)
 
 CALLERS = 12
 ENTRIES = 150
@@ -130,16 +140,11 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
         yield server
 
 
-def open_files(pid: int) -> int:
-    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
-
-
 def crowd(server: ServerProcess, open_ones: contextlib.ExitStack) -> list[Connection]:
     """Connections that are kept, to both workers."""
-    before = {pid: open_files(pid) for pid in server.workers()}
     made: list[Connection] = []
-    while len(made) < 400 and not all(open_files(pid) > count + 3 for pid, count in before.items()):
-        more = [open_ones.enter_context(Connection(server.base)) for _ in range(20)]
+    while len(made) < 400 and not all(connections_held(pid, server.port) for pid in server.workers()):
+        more = [open_ones.enter_context(Connection(server.base)) for _ in range(10)]
         for connection in more:
             connection.begin(Request("POST", "/Patient", person()))
         assert {connection.finish().status for connection in more} == {201}

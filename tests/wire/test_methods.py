@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+from types import SimpleNamespace
+
 import pytest
 
-from tests.builders import person, problem
+from phb_fhir.data import data_path
+from phb_fhir.definitions import capability
+from phb_fhir.definitions.load import load
+from phb_fhir.interactions.request import FhirRequest
+from phb_fhir.interactions.routes import methods_at, route_of
+from phb_fhir.outcome import Refusal, Rejected
+from phb_fhir.settings import Settings
+from tests.builders import bundle, entry, person, problem
 
 # every kind of address, with all that it answers
 ADDRESSES = {
@@ -67,6 +78,62 @@ def test_what_was_not_refused_is_served(jill):
         assert answer.status_code not in (404, 405), (method, address)
         if (method, address) == ("DELETE", "/Patient/jill"):
             jill.put("/Patient/jill", json=person(id="jill"))
+
+
+# ---- a statement that promises less ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def less(tmp_path):
+    """A context whose statement promises of AuditEvent only that it is read and searched, of the system nothing."""
+    statement = json.loads(data_path("capability_statement.json").read_bytes())
+    (rest,) = statement["rest"]
+    rest["interaction"] = []
+    rest["resource"] = [row for row in rest["resource"] if row["type"] == "AuditEvent"]
+    rest["resource"][0]["interaction"] = [{"code": "read"}, {"code": "search-type"}]
+    (tmp_path / "less.json").write_text(json.dumps(statement))
+    return SimpleNamespace(capability=capability.load(tmp_path / "less.json", load().resource_types))
+
+
+@pytest.mark.parametrize(
+    ("address", "methods"),
+    [
+        ("AuditEvent", ("GET", "HEAD", "OPTIONS")),
+        ("AuditEvent/1", ("GET", "HEAD", "OPTIONS")),
+        ("AuditEvent/_search", ("POST", "OPTIONS")),
+        ("AuditEvent/1/_history", ("OPTIONS",)),
+        ("AuditEvent/1/_history/1", ("OPTIONS",)),
+        ("_history", ("OPTIONS",)),
+        ("metadata", ("GET", "HEAD", "OPTIONS")),
+    ],
+)
+def test_what_is_not_promised_is_neither_served_nor_allowed(less, address, methods):
+    segments = tuple(address.split("/"))
+    assert methods_at(less, segments) == methods
+    for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
+        if method in methods:
+            assert route_of(less, method, segments)
+            continue
+        with pytest.raises(Rejected) as caught:
+            route_of(less, method, segments)
+        assert caught.value.refusal is Refusal.METHOD_NOT_ALLOWED
+
+
+def test_a_type_that_is_not_promised_is_no_address(less):
+    with pytest.raises(Rejected) as caught:
+        route_of(less, "GET", ("Patient",))
+    assert caught.value.refusal is Refusal.NOT_FOUND
+
+
+@pytest.mark.parametrize("kind", ["batch", "transaction"])
+def test_a_bundle_that_is_not_promised_is_refused(less, kind):
+    less.settings = Settings(open=True)
+    less.definitions = load()
+    request = FhirRequest("POST", (), body=bundle(kind, entry("GET", "AuditEvent/1")))
+    with pytest.raises(Rejected) as caught:
+        asyncio.run(route_of(less, "POST", ()).run(less, request))
+    assert caught.value.refusal is Refusal.METHOD_NOT_ALLOWED
+    assert [issue.text for issue in caught.value.issues] == [f"A {kind} is not served here."]
 
 
 # ---- HEAD ------------------------------------------------------------------------------------------------------------
