@@ -131,7 +131,7 @@ class Settings(BaseSettings):
         description="The resource types, with commas, whose updates must name the version they meant.",
     )
     gzip_bytes_min: int = Field(
-        8_000,
+        1_000,
         ge=0,
         le=1_000_000_000,
         description="The smallest answer that is compressed for a client that takes gzip.",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import httpx
 import pytest
@@ -90,27 +92,29 @@ def unavailable(answer):
 
 
 def test_a_database_that_goes_away_is_said_and_its_return_needs_nobody(tmp_path):
-    with PrivateMongo(tmp_path, cache_mb=256, start_timeout_s=60) as mongo:
-        running = RunningServer(mongo.uri, "phb")
-        running.__enter__()
-        client = client_of(running)
-        assert client.put("/Patient/jill", json=person(id="jill")).status_code == 201
-    try:
-        found = unavailable(client.get("/Patient/jill"))
-        assert found[1:3] == (
-            "transient", "The database cannot be reached just now, while reading. Try again in a moment."
-        )  # fmt: skip
-        assert unavailable(client.put("/Patient/new", json=person(id="new"))).code in ("transient", "timeout")
-        ready = client.get(running.root + "/health/ready")
-        assert (ready.status_code, ready.json()["status"]) == (503, "unavailable")
-        assert client.get(running.root + "/health/live").json() == {"status": "ok", "reasons": []}
+    with ExitStack() as stack:
+        with PrivateMongo(tmp_path, cache_mb=256, start_timeout_s=60) as mongo:
+            running = stack.enter_context(RunningServer(mongo.uri, "phb"))
+            client = stack.enter_context(client_of(running))
+            assert client.put("/Patient/jill", json=person(id="jill")).status_code == 201
+        without_database(running, client)
         with PrivateMongo(tmp_path, cache_mb=256, start_timeout_s=60):
             assert until(lambda: client.get("/Patient/jill").status_code == 200)
             assert client.get(running.root + "/health/ready").status_code == 200
-            running.__exit__()
-    finally:
-        client.close()
-        running.__exit__()
+            stack.close()  # the server ends before its database
+
+
+def without_database(running, client):
+    """All at once, as each waits for the driver to give the database up."""
+    with ThreadPoolExecutor() as others:
+        read = others.submit(client.get, "/Patient/jill")
+        write = others.submit(client.put, "/Patient/new", json=person(id="new"))
+        ready = others.submit(client.get, running.root + "/health/ready")
+        assert client.get(running.root + "/health/live").json() == {"status": "ok", "reasons": []}
+    text = "The database cannot be reached just now, while reading. Try again in a moment."
+    assert unavailable(read.result())[1:3] == ("transient", text)
+    assert unavailable(write.result()).code == "transient"
+    assert (ready.result().status_code, ready.result().json()["status"]) == (503, "unavailable")
 
 
 def test_a_server_whose_database_is_not_there_yet_says_so(tmp_path):
