@@ -12,24 +12,26 @@ from typing import Any
 import structlog
 import uuid_utils
 from fastapi import FastAPI
-from starlette.middleware.cors import CORSMiddleware
 
 from phb_fhir.data import data_path
 from phb_fhir.definitions import capability, load
+from phb_fhir.definitions.capability import Capability, WrongCapability
+from phb_fhir.definitions.load import Definitions
 from phb_fhir.interactions.context import Context
 from phb_fhir.outcome import Rejected
 from phb_fhir.search.paging import Pager
+from phb_fhir.search.parse import PARAMETERS
 from phb_fhir.settings import API_PATH, Settings, read_settings
 from phb_fhir.store.open import open_store
 from phb_fhir.store.store import Limits, Store
 from phb_fhir.wire import log
 from phb_fhir.wire.api import FhirApi
+from phb_fhir.wire.cors import Cors
 from phb_fhir.wire.metrics import Metrics
 from phb_fhir.wire.middleware import App, Edge
 from phb_fhir.wire.operators import build_operators
 
 _OPEN_AGAIN_S = 1.0
-_LOOPBACK_ORIGIN = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?"
 _log = structlog.get_logger("phb_fhir")
 
 
@@ -43,9 +45,7 @@ def create(
     settings = settings or read_settings()
     log.configure(settings.log_format)
     definitions = load.load()
-    promised = capability.load(data_path("capability_statement.json"))
-    if wrong := capability.check(promised, definitions.resource_types):
-        raise ValueError("capability_statement.json does not fit this software: " + "; ".join(wrong))
+    promised = promises(definitions)
     metrics = Metrics()
     api = FhirApi(settings)
 
@@ -54,12 +54,8 @@ def create(
         store = open_store(settings, _limits(settings), metrics)
 
         async def begin() -> None:
-            await _open(store)
-            key = await store.secret("page-key", secrets.token_bytes(32))
-            pager = Pager(key, settings.page_life_s)
-            api.context = Context(
-                settings, definitions, promised, store, store, pager, now or _now, new_id or _new_id
-            )
+            pager = Pager(await _open(store), settings.page_life_s)
+            api.context = Context(settings, definitions, promised, store, store, pager, now or _now, new_id or _new_id)
 
         opening = asyncio.create_task(begin())
         try:
@@ -74,14 +70,27 @@ def create(
             await store.close()
 
     operators = build_operators(lifespan, lambda: api.context.store if api.context else None, metrics)
-    return Edge(_with_cors(settings, _split(api, operators)), metrics)
+    return Edge(
+        Cors(_split(api, operators), settings), metrics, log.RequestLog(settings.log_format), settings.requests_max
+    )
 
 
-async def _open(store: Store) -> None:
-    """Open the store, however long the database takes to come back; shutting down ends the wait."""
+def promises(definitions: Definitions) -> Capability:
+    """What the capability statement promises. Raises WrongCapability when it does not fit this software."""
+    promised = capability.load(data_path("capability_statement.json"), definitions.resource_types)
+    if unknown := sorted({name for names in promised.parameters.values() for name in names} - PARAMETERS):
+        raise WrongCapability(
+            f"capability_statement.json promises to search by {', '.join(unknown)}, which is not built."
+        )
+    return promised
+
+
+async def _open(store: Store) -> bytes:
+    """Open the store, however long the database takes to come back; shutting down ends the wait. Gives the page key."""
     while True:
         try:
-            return await store.open()
+            await store.open()
+            return await store.secret("page-key", secrets.token_bytes(32))
         except Rejected as rejected:
             _log.warning("database", reason=rejected.issues[0].text)
             await asyncio.sleep(_OPEN_AGAIN_S)
@@ -98,25 +107,6 @@ def _split(api: FhirApi, operators: FastAPI) -> App:
             await operators(scope, receive, send)
 
     return split
-
-
-def _with_cors(settings: Settings, app: App) -> App:
-    """Pages served from this machine may call the API, and the origins that the settings name."""
-    return CORSMiddleware(
-        app,
-        allow_origins=settings.cors_origins,
-        allow_origin_regex=_LOOPBACK_ORIGIN,
-        allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"],
-        allow_headers=["*"],
-        expose_headers=[
-            "ETag",
-            "Location",
-            "Last-Modified",
-            "X-Request-ID",
-            "Content-Location",
-            "Retry-After",
-        ],
-    )
 
 
 def _limits(settings: Settings) -> Limits:

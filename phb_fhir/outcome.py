@@ -57,7 +57,6 @@ class Refusal(Enum):
     CONFLICT = "it collides with what is there"
     GONE = "it was deleted"
     PRECONDITION_FAILED = "a stated condition does not hold"
-    PRECONDITION_REQUIRED = "a condition must be stated"
     TOO_LARGE = "it is larger than this server takes"
     UNSUPPORTED_MEDIA_TYPE = "the body is not in a form this server reads"
     UNPROCESSABLE = "it was understood, and is not right"

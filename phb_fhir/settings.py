@@ -92,11 +92,14 @@ class Settings(BaseSettings):
     )
 
     # --- what one request may cost ---
+    requests_max: int = Field(
+        1_000, ge=1, le=100_000, description="The most requests one worker has under way; past it the answer is 503."
+    )
     body_bytes_max: int = Field(
         20_000_000, ge=1_000, le=1_000_000_000, description="The largest request body that is read."
     )
     bundle_entries_max: int = Field(5_000, ge=1, le=100_000, description="The most entries one Bundle may have.")
-    depth_max: int = Field(64, ge=8, le=256, description="How deep objects and arrays may nest in a body.")
+    depth_max: int = Field(64, ge=8, le=200, description="How deep objects and arrays may nest in a body.")
     page_size_default: int = Field(50, ge=1, le=10_000, description="How many matches a page has when nobody says.")
     page_size_max: int = Field(1_000, ge=1, le=10_000, description="The most matches a page has, whatever is asked.")
     page_life_s: int = Field(86_400, ge=60, le=2_592_000, description="How long the link to a next page works.")

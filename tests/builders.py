@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 NHS_NUMBER = "https://fhir.nhs.uk/Id/nhs-number"
 PURCHASE_REFERENCE = "https://fhir.phb.nhs.example/Id/phb-purchase-reference"
@@ -49,3 +49,25 @@ def entry(method: str, url: str, resource: dict[str, Any] | None = None, full_ur
 def bundle(kind: str, *entries: dict[str, Any]) -> dict[str, Any]:
     """A Bundle of the type `kind`: transaction, batch, collection, …"""
     return {"resourceType": "Bundle", "type": kind, "entry": list(entries)}
+
+
+class Problem(NamedTuple):
+    """What a refusal says: its status, and of its one issue the type, the sentence and the place."""
+
+    status: int
+    code: str
+    text: str
+    expression: str = ""
+
+
+def problem(answer: Any) -> Problem:
+    """The refusal in an HTTP answer, which must be an OperationOutcome in full form (R4 §2.20) with one issue."""
+    assert answer.headers["content-type"] == "application/fhir+json;charset=utf-8"
+    outcome = answer.json()
+    assert outcome["resourceType"] == "OperationOutcome"
+    (issue,) = outcome["issue"]
+    assert issue["severity"] in ("error", "fatal")
+    assert issue["details"]["text"] == issue["diagnostics"]
+    assert set(issue) <= {"severity", "code", "details", "diagnostics", "expression"}
+    (place,) = issue.get("expression", [""])
+    return Problem(answer.status_code, issue["code"], issue["diagnostics"], place)

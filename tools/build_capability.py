@@ -1,6 +1,6 @@
 """Write the resource rows of capability_statement.json: every R4 type, with the interactions all types share.
 
-The file is the source of what is served, and may be edited by hand; this tool is for renewing its 148 like rows at once.
+The file is the source of what is served, and may be edited by hand; this tool is for renewing its like rows at once.
 Run: python tools/build_capability.py
 """
 
@@ -9,10 +9,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from phb_fhir.definitions.capability import SYSTEM_INTERACTIONS, TYPE_INTERACTIONS
 from phb_fhir.definitions.load import load
 
 FILE = Path(__file__).resolve().parents[1] / "capability_statement.json"
+
+TYPE_INTERACTIONS = (
+    "read", "vread", "update", "patch", "delete", "history-instance", "history-type", "create", "search-type",
+)  # fmt: skip
+SYSTEM_INTERACTIONS = ("transaction", "batch", "search-system", "history-system")
 
 COMMON = {
     "versioning": "versioned",
@@ -49,7 +53,7 @@ HEAD = {
     "implementation": {"description": "A phb_fhir server"},
     "fhirVersion": "4.0.1",
     "format": ["application/fhir+json", "json"],
-    "patchFormat": ["application/json-patch+json", "application/fhir+json"],
+    "patchFormat": ["application/json-patch+json", "application/fhir+json", "application/merge-patch+json"],
 }
 
 

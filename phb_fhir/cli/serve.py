@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import gc
 import http.client
 import ipaddress
 import multiprocessing
@@ -32,6 +33,8 @@ from uvicorn.supervisors.multiprocess import Multiprocess
 
 from phb_fhir.cli import demo as examples
 from phb_fhir.cli.welcome import say_welcome
+from phb_fhir.definitions.load import load
+from phb_fhir.store.abandoned import end_abandoned
 from phb_fhir.store.embedded import CannotStart, PrivateMongo, check_replica_set
 
 if TYPE_CHECKING:
@@ -40,19 +43,20 @@ if TYPE_CHECKING:
 
     from phb_fhir.settings import Settings
 
-APP = "phb_fhir.app:create"
 BACKLOG = 2048
 PORT_TIMEOUT_S = 2.0  # the workers of a server that was killed let go of its port at their next tick
 READY_TIMEOUT_S = 60.0
 DEATHS_MAX = 10  # of workers within DEATHS_WINDOW_S; past that something is wrong that a new one will not cure
 DEATHS_WINDOW_S = 60.0
 LIFESPAN_TIMEOUT_S = 5.0  # for a worker to close what it opened, once its requests are finished
+GARBAGE_MIN = 20_000  # objects made and not freed before the collector looks which of them are garbage
 _POLL_S = 0.05
 
 
 def serve(settings: Settings, *, demo: bool) -> None:
     """Serves until SIGINT or SIGTERM. Raises CannotStart."""
     _refuse_unsafe(settings)
+    _refuse_broken_promises()
     lost: list[str] = []
 
     def give_up(sentence: str) -> None:
@@ -88,6 +92,16 @@ def _refuse_unsafe(settings: Settings) -> None:
             f"--open serves without authentication, so it listens on a loopback address alone, and {settings.host} "
             "is none: leave out --host, or give 127.0.0.1."
         )
+
+
+def _refuse_broken_promises() -> None:
+    from phb_fhir.app import promises  # noqa: PLC0415 - takes a while; the quick refusals come first
+    from phb_fhir.definitions.capability import WrongCapability  # noqa: PLC0415
+
+    try:
+        promises(load())
+    except WrongCapability as wrong:
+        raise CannotStart(wrong.sentence) from None
 
 
 # --- the port ---
@@ -140,10 +154,15 @@ def _with_database(settings: Settings, give_up: Any) -> Iterator[Settings]:
     timeout_s = settings.mongodb_start_timeout_s
     if settings.mongodb_uri is not None:
         check_replica_set(settings.mongodb_uri, timeout_s=min(timeout_s, 10))
+        end_abandoned(settings.mongodb_uri)  # by the server before this one, if it was killed
         yield settings
         return
     with PrivateMongo(
-        settings.data, cache_mb=settings.mongodb_cache_mb, start_timeout_s=timeout_s, on_lost=give_up
+        settings.data,
+        cache_mb=settings.mongodb_cache_mb,
+        start_timeout_s=timeout_s,
+        transaction_time_max_s=settings.commit_time_max_s,
+        on_lost=give_up,
     ) as mongo:
         yield settings.model_copy(update={"mongodb_uri": mongo.uri})
 
@@ -162,23 +181,24 @@ def _shared_metrics() -> Iterator[None]:
 
 def _run(settings: Settings, listener: socket.socket) -> None:
     config = uvicorn.Config(
-        APP if settings.workers == 1 else f"{__name__}:create_in_worker",
+        f"{__name__}:{'create_here' if settings.workers == 1 else 'create_in_worker'}",
         factory=True,
         workers=settings.workers,
         loop="uvloop",
-        http="httptools",
+        http="phb_fhir.wire.protocol:OnePiece",
         ws="none",
         lifespan="on",
         access_log=False,
         log_config=None,
         server_header=False,
+        proxy_headers=False,  # nobody asks who the client is; `base_url` says what stands before us
         backlog=BACKLOG,
         timeout_graceful_shutdown=settings.shutdown_timeout_s,
     )
     if settings.workers == 1:
         uvicorn.Server(config).run(sockets=[listener])
     else:
-        workers = _Workers(config, [listener], settings.shutdown_timeout_s)
+        workers = _Workers(config, [listener], settings.shutdown_timeout_s, settings.mongodb_uri or "")
         workers.run()
         if workers.gave_up:
             raise CannotStart(workers.gave_up)
@@ -191,28 +211,46 @@ def create_in_worker() -> Any:
     parent = multiprocessing.parent_process()
     if parent is not None and not parent.is_alive():
         sys.exit(1)
-    from phb_fhir.app import create  # noqa: PLC0415 - after the line above, as it takes a while
+    return create_here()
 
-    return create()
+
+def create_here() -> Any:
+    """The app, in a process that does nothing else."""
+    from phb_fhir.app import create  # noqa: PLC0415 - after a worker has tied its life to its parent's: it takes a while
+
+    app = create()
+    gc.freeze()  # what was made by now stays, and no collection need look at it again
+    gc.set_threshold(GARBAGE_MIN, 20, 20)
+    return app
 
 
 class _Workers(Multiprocess):
     """uvicorn's supervisor, with bounds: on how often workers die, and on how long they take to end."""
 
-    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket], shutdown_timeout_s: float) -> None:
+    def __init__(
+        self, config: uvicorn.Config, sockets: list[socket.socket], shutdown_timeout_s: float, mongodb_uri: str
+    ) -> None:
         super().__init__(config, sockets)
         self._shutdown_timeout_s = shutdown_timeout_s
+        self._mongodb_uri = mongodb_uri
         self._deaths: deque[float] = deque(maxlen=DEATHS_MAX)
         self.gave_up: str | None = None
 
     def keep_subprocess_alive(self) -> None:
+        if self.should_exit.is_set():
+            return  # told to, by a signal
         before = {process.pid for process in self.processes}
         super().keep_subprocess_alive()
         now = time.monotonic()
-        for pid in before - {process.pid for process in self.processes}:
+        dead = before - {process.pid for process in self.processes}
+        for pid in dead:
             mark_process_dead(pid)  # type: ignore[no-untyped-call]
             self._deaths.append(now)
-        if len(self._deaths) == DEATHS_MAX and now - self._deaths[0] < DEATHS_WINDOW_S:
+        if dead:
+            end_abandoned(self._mongodb_uri)
+        if self.should_exit.is_set():
+            self.gave_up = "A worker could not start; the log says why."
+        elif len(self._deaths) == DEATHS_MAX and now - self._deaths[0] < DEATHS_WINDOW_S:
             self.should_exit.set()
             self.gave_up = (
                 f"The workers died {DEATHS_MAX} times within {DEATHS_WINDOW_S:.0f} seconds; the log says of what."

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -13,6 +12,7 @@ from phb_fhir.data import data_path
 if TYPE_CHECKING:
     from phb_fhir.settings import Settings
 
+A_PURCHASE = "PUR-2026-000101"  # the reference of one among the examples
 FHIR_JSON = "Content-Type: application/fhir+json"
 
 
@@ -29,17 +29,12 @@ def say_welcome(settings: Settings, *, demo: bool) -> None:
 
 
 def curl_lines(base: str, *, demo: bool) -> list[str]:
-    """Commands to try against the API at `base`; with the examples: read a budget, search it, buy something."""
+    """Commands to try against the API at `base`; with the examples: read, search, buy."""
     if not demo:
         return [f"curl {base}/metadata"]
-    purchase = shlex.quote(f"@{_near(data_path('examples') / 'requests' / 'purchase.json')}")
+    purchase = shlex.quote(f"@{data_path('examples') / 'requests' / 'purchase.json'}")
     return [
         f"curl {base}/Account/jill-budget",
-        f"curl '{base}/ChargeItem?account=Account/jill-budget'",
+        f"curl '{base}/ChargeItem?identifier={A_PURCHASE}'",
         f"curl -X POST {base}/ChargeItem -H '{FHIR_JSON}' -d {purchase}",
     ]
-
-
-def _near(path: Path) -> Path:
-    here = Path.cwd()
-    return path.relative_to(here) if path.is_relative_to(here) else path

@@ -1,6 +1,7 @@
 """The capability statement as the source: what is served is what `capability_statement.json` promises.
 
-Routes, allowed parameters and `/metadata` all come from here; an interaction that is not in the file does not exist.
+Routes, allowed parameters and `/metadata` all come from here; an interaction that is not in the file does not exist. The file
+may be edited (to serve less), so it is checked when it is read: against `capability.schema.json`, and against what is built.
 """
 
 from __future__ import annotations
@@ -11,11 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+from jsonschema import Draft202012Validator
 
-TYPE_INTERACTIONS = (
-    "read", "vread", "update", "patch", "delete", "history-instance", "history-type", "create", "search-type",
-)  # fmt: skip
-SYSTEM_INTERACTIONS = ("transaction", "batch", "search-system", "history-system")
+_SCHEMA = Path(__file__).with_name("capability.schema.json")
+
+
+class WrongCapability(Exception):  # noqa: N818 - it is a sentence for the operator, not a fault in the program
+    """A capability statement that cannot be served, as one sentence."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,33 +32,28 @@ class Capability:
     statement: dict[str, Any]
     interactions: Mapping[str, frozenset[str]]
     parameters: Mapping[str, frozenset[str]]
+    types: frozenset[str]
 
     def promises(self, type_: str, interaction: str) -> bool:
         return interaction in self.interactions.get(type_, frozenset())
 
-    @property
-    def types(self) -> frozenset[str]:
-        return frozenset(self.interactions) - {""}
 
-
-def load(path: Path) -> Capability:
-    """The capability statement in the file `path`. Raises ValueError, naming what is wrong with it."""
-    statement = orjson.loads(path.read_bytes())
-    if statement.get("resourceType") != "CapabilityStatement" or statement.get("fhirVersion") != "4.0.1":
-        raise ValueError(f"{path.name} is not a CapabilityStatement for FHIR 4.0.1")
+def load(path: Path, resource_types: frozenset[str]) -> Capability:
+    """The capability statement in the file `path`. Raises WrongCapability, naming the place and what is wrong there."""
+    try:
+        statement = orjson.loads(path.read_bytes())
+    except (OSError, orjson.JSONDecodeError) as error:
+        raise WrongCapability(f"{path} cannot be read as JSON: {error}") from None
+    wrong = next(Draft202012Validator(orjson.loads(_SCHEMA.read_bytes())).iter_errors(statement), None)
+    if wrong is not None:
+        raise WrongCapability(f"{path.name} is not right at {wrong.json_path}: {wrong.message}")
     rest = statement["rest"][0]
     rows = {"": rest, **{row["type"]: row for row in rest["resource"]}}
+    if unknown := sorted(rows.keys() - resource_types - {""}):
+        raise WrongCapability(f"{path.name} promises {', '.join(unknown)}, which FHIR R4 does not have.")
     return Capability(
         statement,
         {type_: frozenset(entry["code"] for entry in row.get("interaction", [])) for type_, row in rows.items()},
         {type_: frozenset(entry["name"] for entry in row.get("searchParam", [])) for type_, row in rows.items()},
+        frozenset(rows) - {""},
     )
-
-
-def check(capability: Capability, resource_types: frozenset[str]) -> list[str]:
-    """What the statement promises and this software does not know, in words; the server does not start with any."""
-    unknown = [f"it promises the type {type_}, which R4 does not have" for type_ in capability.types - resource_types]
-    for type_, codes in capability.interactions.items():
-        known = TYPE_INTERACTIONS if type_ else SYSTEM_INTERACTIONS
-        unknown += [f"it promises {code} on {type_ or 'the system'}, which is not built" for code in codes - set(known)]
-    return sorted(unknown)

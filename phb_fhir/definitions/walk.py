@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from phb_fhir.definitions.trail import Trail, path_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from phb_fhir.definitions.load import Definitions, Element
 
@@ -78,10 +78,16 @@ def rewrite(resource: dict[str, Any], definitions: Definitions, mapping: Callabl
     In a narrative `mapping` is asked once for each href and src, with that URL as the value; the text stays
     as it is.
     """
-    for place in references(resource, definitions):
+    rewrite_at(references(resource, definitions), mapping)
+
+
+def rewrite_at(places: Iterable[ReferenceAt], mapping: Callable[[ReferenceAt], str | None]) -> None:
+    """The same for places already found. Where `mapping` answers None the value found there is set again, so that
+    it can be done over with another mapping.
+    """
+    for place in places:
         new = _rewritten_links(place, mapping) if place.kind == "xhtml" else mapping(place)
-        if new is not None:
-            place.holder[place.key] = new
+        place.holder[place.key] = place.value if new is None else new
 
 
 def _rewritten_links(place: ReferenceAt, mapping: Callable[[ReferenceAt], str | None]) -> str:

@@ -20,7 +20,11 @@ from phb_fhir.outcome import Kind, Refusal, Rejected, refuse
 
 Resource = dict[str, Any]
 
-_KEPT_DIGITS_MAX = 1_000  # a number longer than this is no measurement and no money
+_NUMBER_CHARACTERS_MAX = 1_000  # a number longer than this is no measurement and no money
+_EXPONENT_MAX = 1_000  # nor is 1e99999999, which would fill the memory of whoever rounds it
+_EXPONENT_CHARACTERS_MAX = 6
+_SMALL_DIGITS = 18
+_KEY_SHOWN_MAX = 80
 
 
 class Exact(Decimal):
@@ -61,14 +65,15 @@ def loads(body: bytes, *, depth_max: int) -> Any:
         text = body.decode()
     except UnicodeDecodeError as error:
         raise _malformed(f"byte {error.start + 1} of the body is not valid UTF-8") from None
-    decoder = _DECODER_MINUS_ZERO if "-0" in text else _DECODER
+    if not text.strip():
+        raise _malformed("it is empty")
     try:
-        value = decoder.decode(text.removeprefix("\ufeff"))
+        value = _DECODER.decode(text.removeprefix("\ufeff"))
     except json.JSONDecodeError as error:
         raise _malformed(f"{error.msg} at line {error.lineno}, column {error.colno}") from None
     except _DuplicateKeyError as error:
         raise _malformed(
-            f'the key "{error}" stands twice in one object; nothing was taken, as one of its values would be lost'
+            f"the key {json.dumps(str(error)[:_KEY_SHOWN_MAX])} stands twice in one object; nothing was taken, as one of its values would be lost"
         ) from None
     except RecursionError:
         raise _too_deep(depth_max) from None
@@ -110,8 +115,6 @@ def _pretty(value: Any, newline: str) -> str:
 def _fragment(value: Any) -> orjson.Fragment:
     if isinstance(value, Decimal):
         return orjson.Fragment(str(value).encode())
-    if isinstance(value, int):
-        return orjson.Fragment(str(value).encode())  # beyond 64 bits
     raise TypeError(type(value).__name__)
 
 
@@ -127,23 +130,24 @@ def _object(pairs: list[tuple[str, Any]]) -> Resource:
 
 
 def _exact(text: str) -> Exact:
-    if len(text) > _KEPT_DIGITS_MAX:
+    if len(text) > _NUMBER_CHARACTERS_MAX:
         raise ValueError(f"a number of {len(text)} characters is longer than this server takes")
-    return Exact(text)
+    number = Exact(text) if len(text.partition("e")[2] or text.partition("E")[2]) <= _EXPONENT_CHARACTERS_MAX else None
+    if number is None or abs(number.adjusted()) > _EXPONENT_MAX:
+        raise ValueError(f"{text[:_KEY_SHOWN_MAX]} is too large, or too small, to be a measurement or money")
+    return number
 
 
 def _whole(text: str) -> int | Exact:
-    return Exact(text) if text == "-0" else int(text)
+    # beyond 64 bits the writer needs the text; and -0 is not 0 to whoever compares digits
+    return int(text) if len(text) <= _SMALL_DIGITS and text != "-0" else _exact(text)
 
 
 def _constant(text: str) -> Any:
     raise ValueError(f"{text} is not a JSON number")
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_float=_exact, parse_constant=_constant)
-_DECODER_MINUS_ZERO = json.JSONDecoder(
-    object_pairs_hook=_object, parse_float=_exact, parse_int=_whole, parse_constant=_constant
-)
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_float=_exact, parse_int=_whole, parse_constant=_constant)
 
 
 def _depth_passes(value: Any, depth_max: int) -> bool:

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime, parsedate_to_datetime
+from email.utils import parsedate_to_datetime
 
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _DATE = re.compile(
     r"(?P<year>\d{4})(?:-(?P<month>\d\d)(?:-(?P<day>\d\d)"
-    r"(?:T(?P<hour>\d\d):(?P<minute>\d\d)(?::(?P<second>\d\d)(?P<fraction>\.\d{1,9})?)?(?P<zone>Z|[+-]\d\d:\d\d)?)?)?)?"
+    r"(?:T(?P<hour>\d\d):(?P<minute>\d\d)(?::(?P<second>\d\d)(?P<fraction>\.\d{1,9})?)?(?P<zone>Z|[+-]\d\d:\d\d)?)?)?)?",
+    re.ASCII,
 )
 
 
@@ -59,7 +62,7 @@ def _offset(zone: str | None) -> timedelta:
 
 def instant_text(at: datetime) -> str:
     """A FHIR instant to the millisecond, in UTC: what MongoDB keeps of a time, so what is said is what is stored."""
-    return f"{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03d}Z"
+    return f"{at.isoformat(timespec='milliseconds')[:23]}Z"
 
 
 def to_millisecond(at: datetime) -> datetime:
@@ -67,14 +70,15 @@ def to_millisecond(at: datetime) -> datetime:
 
 
 def http_date(at: datetime) -> str:
-    """An HTTP date (RFC 9110 §5.6.7)."""
-    return format_datetime(at.replace(microsecond=0), usegmt=True)
+    """An HTTP date (RFC 9110 §5.6.7) of a time in UTC."""
+    day, month = _DAYS[at.weekday()], _MONTHS[at.month - 1]
+    return f"{day}, {at.day:02d} {month} {at.year:04d} {at.hour:02d}:{at.minute:02d}:{at.second:02d} GMT"
 
 
 def parse_http_date(text: str) -> datetime | None:
     """The instant an HTTP date names; None if it is none (a recipient must then ignore the header, RFC 9110 §13.1.3)."""
     try:
         at = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return at if at.tzinfo else at.replace(tzinfo=UTC)

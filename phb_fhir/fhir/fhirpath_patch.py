@@ -31,6 +31,8 @@ from phb_fhir.fhir.path import (
 )
 from phb_fhir.outcome import Kind, Refusal, Rejected, refuse
 
+_QUOTED_MAX = 200  # characters of a path that a refusal repeats
+
 _Object: TypeAlias = dict[str, Any]
 _Row: TypeAlias = tuple[Any, _Object | None]
 
@@ -73,14 +75,14 @@ class _Operation:
     destination: int = 0
 
     def malformed(self, kind: Kind, reason: str) -> Rejected:
-        return refuse(Refusal.BAD_REQUEST, kind, f"{self._title}: {reason}.", self.path)
+        return self._refuse(Refusal.BAD_REQUEST, kind, reason)
 
     def refused(self, kind: Kind, reason: str) -> Rejected:
-        return refuse(Refusal.UNPROCESSABLE, kind, f"{self._title}: {reason}.", self.path)
+        return self._refuse(Refusal.UNPROCESSABLE, kind, reason)
 
-    @property
-    def _title(self) -> str:
-        return f"operation[{self.number}] ({self.type} {self.path})"
+    def _refuse(self, refusal: Refusal, kind: Kind, reason: str) -> Rejected:
+        path = self.path if len(self.path) <= _QUOTED_MAX else f"{self.path[:_QUOTED_MAX]}…"
+        return refuse(refusal, kind, f"operation[{self.number}] ({self.type} {path}): {reason}.", path)
 
 
 # --- reading the Parameters -----------------------------------------------------------------------

@@ -15,6 +15,7 @@ from jsonpatch import JsonPatch, JsonPatchException, JsonPatchTestFailed, JsonPo
 from phb_fhir.outcome import Kind, Refusal, Rejected, refuse
 
 COPIED_MAX = 100_000  # JSON values that the `copy` operations of one patch may add
+_QUOTED_MAX = 200  # characters of a pointer that a refusal repeats
 
 # What each operation needs beside its path (RFC 6902 §4).
 _NEEDS = {"add": "value", "remove": "", "replace": "value", "move": "from", "copy": "from", "test": "value"}
@@ -60,7 +61,7 @@ class _Operation:
         return {"remove": [self.path], "move": [self.source]}.get(self.op, [])
 
     def refused(self, kind: Kind, reason: str, document: Any) -> Rejected:
-        title = f"operation[{self.number}] ({self.op} {self.path.path or 'the whole document'})"
+        title = f"operation[{self.number}] ({self.op} {_quoted(self.path) or 'the whole document'})"
         expression = _as_fhirpath(document, self.path.parts)
         return refuse(Refusal.UNPROCESSABLE, kind, f"{title}: {reason}.", expression)
 
@@ -109,7 +110,7 @@ def _read_pointer(title: str, content: dict[str, Any], name: str) -> Any:
         return JsonPointer(pointer)
     except JsonPointerException:
         rule = 'a JSON Pointer starts with "/", and "~" stands in it as "~0" or "~1" only (RFC 6901)'
-        raise _wrong(Kind.VALUE, f'{title}: "{name}" is {pointer!r}; {rule}') from None
+        raise _wrong(Kind.VALUE, f'{title}: "{name}" is {pointer[:_QUOTED_MAX]!r}; {rule}') from None
 
 
 def _wrong(kind: Kind, text: str) -> Rejected:
@@ -119,19 +120,25 @@ def _wrong(kind: Kind, text: str) -> Rejected:
 def _why_not(document: Any, operation: _Operation) -> str:
     path, source = operation.path, operation.source
     if source is not None and _at(document, source) is _NOTHING:
-        return f"there is nothing at {source.path}"
+        return f"there is nothing at {_quoted(source)}"
     if operation.op == "move" and path.contains(source):
         return "nothing can be moved into itself"
     if not path.parts:
         return "the whole document cannot be removed"
     holder = _at(document, _parent(path))
     if holder is _NOTHING:
-        return f"there is nothing at {_parent(path).path} to change"
+        return f"there is nothing at {_quoted(_parent(path))} to change"
     if isinstance(holder, list):
-        return f"{path.parts[-1]!r} is no position that can be used; the array has {len(holder)} elements"
+        position = path.parts[-1][:_QUOTED_MAX]
+        return f"{position!r} is no position that can be used; the array has {len(holder)} elements"
     if isinstance(holder, dict):
         return "there is nothing at that path"
-    return f"{_parent(path).path or 'the document'} is neither an object nor an array"
+    return f"{_quoted(_parent(path)) or 'the document'} is neither an object nor an array"
+
+
+def _quoted(pointer: Any) -> str:
+    text = str(pointer.path)
+    return text if len(text) <= _QUOTED_MAX else f"{text[:_QUOTED_MAX]}…"
 
 
 def _at(document: Any, pointer: Any) -> Any:
@@ -150,7 +157,7 @@ def _as_fhirpath(document: Any, parts: list[str]) -> str:
     if not isinstance(document, dict) or "resourceType" not in document:
         return ""
     steps = (f"[{part}]" if part.isdecimal() else f".{part.removeprefix('_')}" for part in parts if part != "-")
-    return f"{document['resourceType']}{''.join(steps)}"
+    return f"{document['resourceType']}{''.join(steps)}"[:_QUOTED_MAX]
 
 
 def _size(value: Any, stop_at: int) -> int:

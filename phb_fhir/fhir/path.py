@@ -340,11 +340,7 @@ class _Walk:
         ]
 
     def is_true(self, criteria: _Tree, place: Place, index: int) -> bool:
-        answer = self.evaluate(criteria, place, index)
-        if len(answer) > 1:
-            raise BadPathError("a filter must say true or false of one element, and gave several values")
-        # one value that is no boolean counts as true (FHIRPath §4.5, singleton evaluation of collections)
-        return bool(answer) and answer[0] is not False
+        return _says_true(self.evaluate(criteria, place, index))
 
     def evaluate(self, tree: _Tree, place: Place, index: int = 0) -> list[Any]:
         """What fhirpathpy makes of `tree` with `place` as `$this`."""
@@ -353,7 +349,7 @@ class _Walk:
         context = _Metered(self.steps, dataRoot=this, model=_R4, userInvocationTable=_OWN_FUNCTIONS)
         context.update({"$this": this, "$index": index, "vars": _Variables(self, seen)})
         try:
-            return [getattr(item, "data", item) for item in _evaluate(context, this, tree)]
+            return _values(_evaluate(context, this, tree))
         except BadPathError:
             raise
         except RecursionError:
@@ -475,9 +471,9 @@ def _whole(walk: _Walk, tree: _Tree) -> int:
 
 
 def _of_type(walk: _Walk, found: Found, parameters: list[_Tree]) -> Found:
-    name = str(parameters[0]["text"]).replace("`", "").removeprefix("FHIR.")
+    name = str(parameters[0].get("text", "")).replace("`", "").removeprefix("FHIR.")
     if not _elements(walk.shape, name):
-        raise BadPathError(f"there is no type {name}")
+        raise BadPathError(f"there is no type {name}" if name else "a type is named, not worked out")
     return Found([place for place in found.places if place.type == name], frozenset({name}))
 
 
@@ -488,8 +484,7 @@ def _extension(walk: _Walk, found: Found, parameters: list[_Tree]) -> Found:
 
 
 def _resolve(walk: _Walk, found: Found, _parameters: list[_Tree]) -> Found:
-    # "resolve() SHALL only be used to refer to contained resource within the resource being patched"
-    # (fhirpatch)
+    # "resolve() SHALL only be used to refer to contained resource within the resource being patched" (fhirpatch)
     contained = walk.member(walk.start(), "contained").places
     places: list[Place] = []
     for place in found.places:
@@ -575,9 +570,38 @@ def _plain(data: Any) -> Any:
     }
 
 
+def _values(items: list[Any]) -> list[Any]:
+    return [getattr(item, "data", item) for item in items]
+
+
+def _says_true(answer: list[Any]) -> bool:
+    if len(answer) > 1:
+        raise BadPathError("a filter must say true or false of one element, and gave several values")
+    # one value that is no boolean counts as true (FHIRPath §4.5, singleton evaluation of collections)
+    return bool(answer) and answer[0] is not False
+
+
+def _where_true(context: Any, items: list[Any], criteria: Callable[[Any], list[Any]]) -> list[Any]:
+    kept = []
+    for index, item in enumerate(items):
+        context["$index"] = index
+        if _says_true(_values(criteria(item))):
+            kept.append(item)
+    return kept
+
+
+def _exists(context: Any, items: list[Any], criteria: Callable[[Any], list[Any]] | None = None) -> bool:
+    return bool(items if criteria is None else _where_true(context, items, criteria))
+
+
 def _has_value(_context: Any, items: list[Any]) -> bool:
-    values = [getattr(item, "data", item) for item in items]
+    values = _values(items)
     return len(values) == 1 and values[0] is not None and not isinstance(values[0], dict | list)
 
 
-_OWN_FUNCTIONS = {"hasValue": {"fn": _has_value}}  # fhirpathpy lacks it (R4 fhirpath.html#functions)
+# fhirpathpy takes an element that holds false for true in `where(active)`, and has no hasValue() (R4 fhirpath.html)
+_OWN_FUNCTIONS: dict[str, dict[str, Any]] = {
+    "where": {"fn": _where_true, "arity": {1: ["Expr"]}},
+    "exists": {"fn": _exists, "arity": {0: [], 1: ["Expr"]}},
+    "hasValue": {"fn": _has_value},
+}

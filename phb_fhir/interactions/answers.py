@@ -7,14 +7,19 @@ from phb_fhir.interactions.context import Context
 from phb_fhir.interactions.request import Answer, FhirRequest
 from phb_fhir.interactions.subset import subset_json
 from phb_fhir.outcome import Issue, Kind, Refusal, Rejected, outcome_of, refuse
-
-_PRESENTATION = frozenset({"_format", "_pretty", "_summary", "_elements"})
+from phb_fhir.search.parse import PRESENTATION
 
 
 def check_parameters(request: FhirRequest) -> None:
-    """Raise Rejected (400) for any parameter that means nothing here; lenient handling leaves them out."""
-    unknown = [name for name, _ in request.parameters if name not in _PRESENTATION]
-    if unknown and request.handling == "strict":
+    """Raise Rejected (400) for any parameter that means nothing here.
+
+    Lenient handling leaves the unknown out of a read; a write that dropped a condition would be another write.
+    """
+    if request.subset.summary == "count":
+        text = "_summary=count counts what a search or a history finds; here there is one resource."
+        raise refuse(Refusal.BAD_REQUEST, Kind.INVALID, text)
+    unknown = [name for name, _ in request.parameters if name not in PRESENTATION]
+    if unknown and (request.handling == "strict" or request.method != "GET"):
         raise Rejected(
             Refusal.BAD_REQUEST,
             *(Issue(Kind.NOT_SUPPORTED, f"The parameter '{name}' has no meaning on this request.") for name in unknown),
@@ -26,10 +31,6 @@ def show(context: Context, request: FhirRequest, version: Version, status: int =
     if version.json is None:
         text = f"{version.key} was deleted (version {version.number}); a PUT to the same address brings it back."
         raise refuse(Refusal.GONE, Kind.DELETED, text)
-    if request.subset.summary == "count":
-        raise refuse(
-            Refusal.BAD_REQUEST, Kind.INVALID, "_summary=count counts what a search finds; a read has one resource."
-        )
     return Answer(status, subset_json(version.json, request.subset, context.definitions), version)
 
 
@@ -57,13 +58,14 @@ def written(context: Context, request: FhirRequest, committed: Committed) -> Ans
 
 
 def deleted(request: FhirRequest, committed: Committed) -> Answer:
-    """The answer to a delete: 204, or 200 with words where they were asked for."""
+    """The answer to a delete: 204, or 200 with words where they were asked for. Of several, no one's version is told."""
+    version = committed.version if committed.count <= 1 else None
     if request.returned != "OperationOutcome":
-        return Answer(204, None, committed.version)
+        return Answer(204, None, version)
     said = f"{committed.count} deleted." if committed.count else "There was nothing to delete."
     return Answer(
         200,
         None,
-        committed.version,
+        version,
         outcome=outcome_of([Issue(Kind.INFORMATIONAL, said, severity="information")]),
     )

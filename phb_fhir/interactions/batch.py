@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any, Protocol
 
-from phb_fhir.change import Change
+from phb_fhir.change import Change, Create, Patch, Put
+from phb_fhir.definitions.walk import references
 from phb_fhir.fhir.codec import dumps
 from phb_fhir.fhir.dates import instant_text
 from phb_fhir.interactions.answers import check_parameters
@@ -15,12 +17,13 @@ from phb_fhir.interactions.context import Context
 from phb_fhir.interactions.create import change_of_create
 from phb_fhir.interactions.delete import change_of_delete
 from phb_fhir.interactions.entries import PHASES, request_of
+from phb_fhir.interactions.fault import fault
 from phb_fhir.interactions.patch import change_of_patch
 from phb_fhir.interactions.request import Answer, BundleAnswer, Entry, FhirRequest
 from phb_fhir.interactions.status import status_of, status_text
 from phb_fhir.interactions.transaction import Planned, run_transaction
 from phb_fhir.interactions.update import change_of_update
-from phb_fhir.interactions.validation import reject_errors, relocated
+from phb_fhir.interactions.validation import reject_errors, relocated, told_of_entry
 from phb_fhir.outcome import Kind, Refusal, Rejected, outcome_of, refuse
 from phb_fhir.validation.validate import validate
 
@@ -47,6 +50,8 @@ async def bundle(context: Context, request: FhirRequest, routes: Routes) -> Answ
     """Raises Rejected: 400 for a Bundle of another type, 413 for too many entries, and what a transaction raises."""
     check_parameters(request)
     entries = _entries(context, request.body)
+    if not context.capability.promises("", request.body["type"]):
+        raise refuse(Refusal.METHOD_NOT_ALLOWED, Kind.NOT_SUPPORTED, f"A {request.body['type']} is not served here.")
     if request.body["type"] == "batch":
         answers = await _run_batch(context, request, entries, routes)
         return Answer(200, bundle=BundleAnswer("batch-response", answers))
@@ -54,7 +59,10 @@ async def bundle(context: Context, request: FhirRequest, routes: Routes) -> Answ
     done = await run_transaction(context, planned, routes.run)
     return Answer(
         200,
-        bundle=BundleAnswer("transaction-response", [response_entry(request.base, answer) for answer in done]),
+        bundle=BundleAnswer(
+            "transaction-response",
+            [response_entry(request.base, entry, answer) for entry, answer in zip(entries, done, strict=True)],
+        ),
     )
 
 
@@ -73,29 +81,47 @@ def _entries(context: Context, body: Any) -> list[dict[str, Any]]:
             f"The Bundle has {len(entries)} entries; at most {context.settings.bundle_entries_max} are taken at once."
         )
         raise refuse(Refusal.TOO_LARGE, Kind.TOO_LONG, text, "Bundle.entry")
-    # the resources are looked at one by one afterwards, so that each problem is told of its own entry
-    shell = {**body, "entry": [_shell(entry) for entry in entries]} if isinstance(entries, list) and entries else body
-    reject_errors(validate(shell, context.definitions))
+    # the entries are looked at one by one afterwards, so that each problem is told of its own
+    around = {name: value for name, value in body.items() if name != "entry" or not entries or not _is_list(entries)}
+    reject_errors(validate(around, context.definitions))
     return list(entries)
 
 
-def _shell(entry: Any) -> Any:
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list)
+
+
+def _check_entry(context: Context, index: int, entry: Any) -> None:
+    """Raise Rejected for an entry that is none; its resource is looked at when the request is known."""
     bare = {name: value for name, value in entry.items() if name != "resource"} if isinstance(entry, dict) else entry
-    return bare or entry
+    alone = {"resourceType": "Bundle", "type": "batch", "entry": [bare or entry]}
+    issues = validate(alone, context.definitions)
+    reject_errors([replace(one, expression=one.expression.replace("[0]", f"[{index}]", 1)) for one in issues])
 
 
 async def _plan(context: Context, request: FhirRequest, index: int, entry: dict[str, Any], routes: Routes) -> Planned:
     """An entry of a transaction as the change or the read it means. Raises Rejected, told of this entry."""
     if index % 16 == 15:
         await asyncio.sleep(0)  # a long Bundle lets others speak
-    place = f"Bundle.entry[{index}].request"
+    asked = _read(context, request, index, entry)
     try:
-        asked = request_of(context, entry, request)
         make = CHANGES.get(routes.code_of(context, asked))
-        place = f"Bundle.entry[{index}].resource"
-        return Planned(index, entry.get("fullUrl", ""), asked, make(context, asked) if make else None)
+        change = make(context, asked) if make else None
     except Rejected as rejected:
-        raise relocated(rejected, place) from None
+        raise told_of_entry(rejected, f"Bundle.entry[{index}]", entry) from None
+    # of a patch, those in a FHIRPath Patch: what the values of the other kinds are, only their result tells
+    has_resource = isinstance(change, Create | Put | Patch) and isinstance(asked.body, dict)
+    pointers = tuple(references(asked.body, context.definitions)) if has_resource else ()
+    return Planned(index, entry, asked, change, pointers)
+
+
+def _read(context: Context, request: FhirRequest, index: int, entry: dict[str, Any]) -> FhirRequest:
+    """The request that an entry stands for. Raises Rejected, told of this entry."""
+    _check_entry(context, index, entry)
+    try:
+        return request_of(context, entry, request)
+    except Rejected as rejected:
+        raise relocated(rejected, f"Bundle.entry[{index}]") from None
 
 
 async def _run_batch(
@@ -107,7 +133,7 @@ async def _run_batch(
 
     async def answer(index: int) -> None:
         async with slots:
-            answers[index] = await _answer_alone(context, request, entries[index], routes)
+            answers[index] = await _answer_alone(context, request, index, entries[index], routes)
 
     for phase in (*PHASES, None):
         wanted = [index for index, entry in enumerate(entries) if _phase(entry) == phase]
@@ -117,21 +143,36 @@ async def _run_batch(
     return answers
 
 
-def _phase(entry: dict[str, Any]) -> frozenset[str] | None:
-    method = entry.get("request", {}).get("method")
-    return next((phase for phase in PHASES if method in phase), None)
+def _phase(entry: Any) -> frozenset[str] | None:
+    """When the entry's turn is; None for one that is malformed."""
+    asked = entry.get("request") if isinstance(entry, dict) else None
+    method = asked.get("method") if isinstance(asked, dict) else None
+    return next((phase for phase in PHASES if isinstance(method, str) and method in phase), None)
 
 
-async def _answer_alone(context: Context, request: FhirRequest, entry: dict[str, Any], routes: Routes) -> Entry:
+async def _answer_alone(
+    context: Context, request: FhirRequest, index: int, entry: dict[str, Any], routes: Routes
+) -> Entry:
     try:
-        return response_entry(request.base, await routes.run(context, request_of(context, entry, request)))
+        asked = _read(context, request, index, entry)
+        try:
+            return response_entry(request.base, entry, await routes.run(context, asked))
+        except Rejected as rejected:
+            raise told_of_entry(rejected, f"Bundle.entry[{index}]", entry) from None
     except Rejected as rejected:
-        response = {"status": status_text(status_of(rejected)), "outcome": outcome_of(rejected.issues)}
-        return Entry(response=response)
+        return _refused(rejected)
+    except Exception:  # noqa: BLE001 - the other entries are done, and are to be answered for
+        return _refused(fault(request.request_id, request.method, "batch"))
 
 
-def response_entry(base: str, answer: Answer) -> Entry:
-    """An answer as the entry of a response Bundle."""
+def _refused(rejected: Rejected) -> Entry:
+    return Entry(response={"status": status_text(status_of(rejected)), "outcome": outcome_of(rejected.issues)})
+
+
+def response_entry(base: str, entry: dict[str, Any], answer: Answer) -> Entry:
+    """The answer to `entry` as the entry of a response Bundle; that to a HEAD has no content."""
+    if entry["request"]["method"] == "HEAD":
+        answer = replace(answer, resource=None, bundle=None)
     response: dict[str, Any] = {"status": status_text(answer.status)}
     version = answer.version
     if version is not None:

@@ -8,9 +8,10 @@ under: two of them that might match each other's outcome run one after the other
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from zlib import crc32
 
 from phb_fhir.change import Change, Committed, Create, Criteria, Delete, Effect, Patch, Put, Version
 from phb_fhir.fhir.codec import Resource, canonical, dumps, loads
@@ -18,11 +19,13 @@ from phb_fhir.fhir.dates import instant_text, to_millisecond
 from phb_fhir.interactions.context import Context
 from phb_fhir.interactions.subset import STORED_DEPTH_MAX
 from phb_fhir.interactions.validation import check_resource
-from phb_fhir.outcome import Kind, Refusal, refuse
-from phb_fhir.query import AllOf, AnyOf, Node, Token
+from phb_fhir.outcome import Kind, Refusal, Rejected, refuse
 from phb_fhir.search.index import token_entries
-from phb_fhir.search.kinds.token import entry_wanted
+from phb_fhir.search.match import names_tokens, tokens_asked
 from phb_fhir.store.store import Transaction, Write
+
+# of the lock on a type: most conditional changes hold one of them, those that could meet any other hold all
+STRIPES = 64
 
 
 async def commit(context: Context, change: Change) -> Committed:
@@ -51,7 +54,8 @@ async def commit_all(context: Context, changes: Sequence[Change]) -> list[Commit
 
 def contended_names(context: Context, changes: Sequence[Change]) -> set[str]:
     """What these changes are likely to meet others over: the resources they name and the conditions they state."""
-    return {f"{change.type}/{change.id}" for change in changes if change.id} | lock_names(context, changes)
+    named = {f"{change.type}/{change.id}" for change in changes if change.id and not isinstance(change, Create)}
+    return named | lock_names(context, changes)
 
 
 def lock_names(context: Context, changes: Sequence[Change]) -> set[str]:
@@ -62,19 +66,18 @@ def lock_names(context: Context, changes: Sequence[Change]) -> set[str]:
         if criteria is None:
             continue
         names.add(f"{change.type}?{criteria.text}")
-        names |= {f"{change.type} {entry}" for entry in _tokens_asked(criteria.query.where)}
+        names |= {f"{change.type} #{stripe}" for stripe in _stripes(change, criteria)}
+        names |= {f"{change.type} {entry}" for entry in tokens_asked(criteria.query.where)}
         if isinstance(change, Create | Put):
             names |= {f"{change.type} {entry}" for entry in token_entries(change.resource, context.definitions)}
     return names
 
 
-def _tokens_asked(node: Node) -> set[str]:
-    match node:
-        case AllOf(parts) | AnyOf(parts):
-            return {entry for part in parts for entry in _tokens_asked(part)}
-        case Token():
-            return {entry_wanted(node)[0]}
-    return set()
+def _stripes(change: Change, criteria: Criteria) -> Collection[int]:
+    """Which part of the type's lock to hold: all of it where tokens do not tell what would match, or what is written."""
+    if isinstance(change, Patch) or not names_tokens(criteria.query.where):
+        return range(STRIPES)
+    return (crc32(criteria.text.encode()) % STRIPES,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,17 +130,29 @@ async def _settle_put(transaction: Transaction, change: Put, criteria: Criteria,
     return replace(change, id=change.id or change.fresh_id, where=None)
 
 
-async def write_all(context: Context, transaction: Transaction, settled: Sequence[Settled]) -> list[Committed]:
-    """Decide every change over what is current and what the others before it would leave, then store all of it."""
+async def write_all(
+    context: Context,
+    transaction: Transaction,
+    settled: Sequence[Settled],
+    told: Callable[[int, Rejected], Rejected] = lambda _, rejected: rejected,
+) -> list[Committed]:
+    """Decide every change over what is current and what the others before it would leave, then store all of it.
+
+    `told` puts the refusal of the change at an index in its asker's terms.
+    """
     changes = [change for one in settled for change in (one.change, *one.more) if change is not None]
-    view = await transaction.read_all({f"{change.type}/{change.id}" for change in changes})
+    # what a create makes is new: its id was never given to anybody
+    keys = {f"{change.type}/{change.id}" for change in changes if not isinstance(change, Create)}
+    view = await transaction.read_all(keys) if keys else {}
     now = to_millisecond(context.now())
     writes: list[Write] = []
     answers: list[Committed] = []
-    for one in settled:
-        decided = [
-            _decide(context, change, view, now, writes) for change in (one.change, *one.more) if change is not None
-        ]
+    for index, one in enumerate(settled):
+        wanted = [change for change in (one.change, *one.more) if change is not None]
+        try:
+            decided = [_decide(context, change, view, now, writes) for change in wanted]
+        except Rejected as rejected:
+            raise told(index, rejected) from None
         answers.append(_answer(one, decided))
     await transaction.write(writes)
     return answers
@@ -173,7 +188,10 @@ def _decide(
 
 
 def check_preconditions(change: Change, current: Version | None, versioned: Sequence[str]) -> None:
-    """Raise Rejected (412) unless what is current is what the client said it would be (R4 §3.1.0.5)."""
+    """Raise Rejected unless what is current is what the client said it would be (R4 §3.1.0.5).
+
+    412 where it is not; 400 where the client must say and did not, which is how R4 wants to be asked for If-Match.
+    """
     if isinstance(change, Create):
         if current is not None:
             raise refuse(Refusal.CONFLICT, Kind.DUPLICATE, f"The id {change.id} is taken.")
@@ -193,7 +211,7 @@ def check_preconditions(change: Change, current: Version | None, versioned: Sequ
         text = (
             f'An update of {change.type} must name the version it changes: send If-Match: W/"…" with the ETag you read.'
         )
-        raise refuse(Refusal.PRECONDITION_FAILED, Kind.REQUIRED, text)
+        raise refuse(Refusal.BAD_REQUEST, Kind.REQUIRED, text)
 
 
 def _next_content(context: Context, change: Change, current: Version | None) -> Resource | None:
@@ -237,10 +255,19 @@ def _stamped(resource: Resource, id_: str, number: int, at: datetime) -> Resourc
     """The resource with the id, version and time under which it is stored; everything else where it was."""
     given = resource.get("meta", {})
     meta = {"versionId": str(number), "lastUpdated": instant_text(at)}
-    made = (
-        resource if "id" in resource and "meta" in resource else {"resourceType": "", "id": "", "meta": {}, **resource}
-    )
+    made = resource if "id" in resource and "meta" in resource else _with_room(resource)
     return {**made, "id": id_, "meta": {**(given if "versionId" in given else meta), **given, **meta}}
+
+
+def _with_room(resource: Resource) -> Resource:
+    """The resource with places for the id and meta that it lacks, at its head; its own keys keep their order."""
+    names = list(resource)
+    head = names.index("resourceType") + 1
+    if "id" not in resource:
+        names.insert(head, "id")
+    if "meta" not in resource:
+        names.insert(head + (names[head : head + 1] == ["id"]), "meta")
+    return {name: resource.get(name) for name in names}
 
 
 async def _insert(context: Context, change: Create) -> Committed:

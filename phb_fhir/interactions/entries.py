@@ -8,10 +8,12 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from phb_fhir.fhir.codec import loads
+from phb_fhir.fhir.dates import http_date, period_of
 from phb_fhir.interactions.context import Context
 from phb_fhir.interactions.request import FhirRequest, Headers
 from phb_fhir.interactions.subset import parse_subset
-from phb_fhir.outcome import Kind, Refusal, refuse
+from phb_fhir.interactions.validation import relocated
+from phb_fhir.outcome import Kind, Refusal, Rejected, refuse
 
 # what is written is written in this order, whatever order it came in (R4 §3.1.0.11.2)
 PHASES: tuple[frozenset[str], ...] = (
@@ -45,7 +47,7 @@ def request_of(context: Context, entry: dict[str, Any], parent: FhirRequest) -> 
         Headers(
             if_match=_text(asked, "ifMatch"),
             if_none_match=_text(asked, "ifNoneMatch"),
-            if_modified_since=_text(asked, "ifModifiedSince"),
+            if_modified_since=_modified_since(asked),
             if_none_exist=_text(asked, "ifNoneExist"),
         ),
         _body(context, method, entry.get("resource")),
@@ -53,21 +55,37 @@ def request_of(context: Context, entry: dict[str, Any], parent: FhirRequest) -> 
         parent.handling,
         parent.returned or "minimal",
         parse_subset(parameters),
+        parent.request_id,
     )
 
 
 def _address(url: str, base: str) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
-    relative = url.removeprefix(base).lstrip("/") if url.startswith(base) else url.lstrip("/")
-    parts = urlsplit(relative)
+    own = url == base or url.startswith((f"{base}/", f"{base}?"))
+    relative = url.removeprefix(base).lstrip("/") if own else url.lstrip("/")
+    try:
+        parts = urlsplit(relative)
+        segments = tuple(unquote(segment, errors="strict") for segment in parts.path.split("/") if segment)
+        parameters = tuple(parse_qsl(parts.query, keep_blank_values=True, errors="strict"))
+    except ValueError:
+        raise _no_address(f"{url} is no address, or not percent-encoded UTF-8.") from None
     if parts.scheme or parts.netloc:
+        raise _no_address(f"{url} is not an address of this server ({base}).")
+    return segments, parameters
+
+
+def _no_address(text: str) -> Rejected:
+    return refuse(Refusal.BAD_REQUEST, Kind.VALUE, text, "Entry.request.url")
+
+
+def _modified_since(asked: dict[str, Any]) -> str:
+    """`ifModifiedSince` is an instant, where the header it stands for is an HTTP date (R4 Bundle.entry.request)."""
+    instant = _text(asked, "ifModifiedSince")
+    try:
+        return http_date(period_of(instant)[0]) if instant else ""
+    except (ValueError, OverflowError):
         raise refuse(
-            Refusal.BAD_REQUEST,
-            Kind.VALUE,
-            f"{url} is not an address of this server ({base}).",
-            "Entry.request.url",
-        )
-    segments = tuple(unquote(segment) for segment in parts.path.split("/") if segment)
-    return segments, tuple(parse_qsl(parts.query, keep_blank_values=True))
+            Refusal.BAD_REQUEST, Kind.VALUE, f"{instant} is no instant.", "Entry.request.ifModifiedSince"
+        ) from None
 
 
 def _text(asked: dict[str, Any], name: str) -> str:
@@ -94,4 +112,7 @@ def _json_patch(context: Context, binary: dict[str, Any]) -> Any:
         raise refuse(
             Refusal.BAD_REQUEST, Kind.VALUE, "The Binary's data is not base64.", "Entry.resource.data"
         ) from None
-    return loads(data, depth_max=context.settings.depth_max)
+    try:
+        return loads(data, depth_max=context.settings.depth_max)
+    except Rejected as rejected:
+        raise relocated(rejected, "Entry.resource.data") from None

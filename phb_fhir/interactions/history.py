@@ -27,6 +27,7 @@ async def history(context: Context, request: FhirRequest) -> Answer:
     asked = _parameters(request)
     query = _query(request, asked)
     count = parse_count(asked.get("_count"), context.settings.page_size_default, context.settings.page_size_max)
+    count = 0 if request.subset.summary == "count" else count
     path = "/".join(request.segments)
     question = query_text(tuple((name, value) for name, value in asked.items() if name != "_page"))
     after = (

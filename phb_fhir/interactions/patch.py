@@ -1,4 +1,4 @@
-"""patch and conditional patch (R4 §3.1.0.6): JSON Patch, or FHIRPath Patch as Parameters."""
+"""patch and conditional patch (R4 §3.1.0.6): JSON Patch, FHIRPath Patch as Parameters, or a JSON Merge Patch."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 from phb_fhir.change import Patch
 from phb_fhir.fhir.codec import Resource
+from phb_fhir.fhir.merge_patch import apply_merge_patch
 from phb_fhir.fhir.patch import apply_fhirpath_patch, apply_json_patch
 from phb_fhir.interactions.answers import check_parameters, written
 from phb_fhir.interactions.commit import commit
@@ -23,19 +24,25 @@ async def patch(context: Context, request: FhirRequest) -> Answer:
 
 
 def change_of_patch(context: Context, request: FhirRequest) -> Patch:
-    """The change that `PATCH Type/id` or `PATCH Type?criteria` asks for. A list is a JSON Patch, a resource Parameters."""
+    """The change that `PATCH Type/id` or `PATCH Type?criteria` asks for. A list is a JSON Patch, Parameters are a FHIRPath Patch."""
     body = request.body
-    if isinstance(body, dict):
+    if _is_parameters(body):
         check_resource(context, body, "Parameters")
     if_match = parse_condition(request.headers.if_match, "If-Match")
     where = None if request.id else criteria_of(context, request)
     return Patch(request.type, request.id, _application(context, body), if_match, where)
 
 
+def _is_parameters(body: Any) -> bool:
+    return isinstance(body, dict) and body.get("resourceType") == "Parameters"
+
+
 def _application(context: Context, body: Any) -> Any:
     def apply(resource: Resource) -> Resource:
+        if _is_parameters(body):
+            return apply_fhirpath_patch(resource, body, context.definitions, depth_max=context.settings.depth_max)
         if isinstance(body, dict):
-            return apply_fhirpath_patch(resource, body, context.definitions)
-        return apply_json_patch(resource, body)
+            return apply_merge_patch(resource, body)
+        return apply_json_patch(resource, body, depth_max=context.settings.depth_max)
 
     return apply

@@ -11,7 +11,7 @@ from phb_fhir.fhir.dates import parse_http_date
 from phb_fhir.interactions.context import Context
 from phb_fhir.interactions.request import FhirRequest, Headers
 from phb_fhir.outcome import Kind, Refusal, refuse
-from phb_fhir.search.parse import parse_criteria
+from phb_fhir.search.parse import PRESENTATION, parse_criteria
 
 _TAG = re.compile(r'\s*(?:W/)?"([^"]*)"\s*')
 
@@ -53,13 +53,27 @@ def _to_second(at: datetime) -> datetime:
 
 def criteria_of(context: Context, request: FhirRequest) -> Criteria:
     """The criteria in the query of a conditional update, patch or delete."""
-    return _criteria(context, request.type, request.parameters)
+    asked = tuple(pair for pair in request.parameters if pair[0] not in PRESENTATION)
+    return _criteria(context, request.type, asked)
 
 
 def criteria_in(context: Context, type_: str, text: str) -> Criteria:
-    """The criteria of an If-None-Exist header or a conditional reference: `identifier=a|b`, with or without `Type?`."""
-    query = text.partition("?")[2] if "?" in text else text
-    return _criteria(context, type_, tuple(parse_qsl(query, keep_blank_values=True)))
+    """The criteria of an If-None-Exist header or a conditional reference: `identifier=a|b`, with or without `Type?`.
+
+    Raises Rejected (400) where they are not understood, or are for another type.
+    """
+    named, mark, query = text.partition("?")
+    if not mark or "=" in named:  # a '?' further on belongs to a value
+        named, query = "", text
+    if named not in ("", type_):
+        raise refuse(
+            Refusal.BAD_REQUEST, Kind.INVALID, f"The criteria {text} are for {named}, and this is for {type_}."
+        )
+    try:
+        parameters = tuple(parse_qsl(query, keep_blank_values=True, errors="strict"))
+    except ValueError:
+        raise refuse(Refusal.BAD_REQUEST, Kind.INVALID, f"The criteria {text} are not percent-encoded UTF-8.") from None
+    return _criteria(context, type_, parameters)
 
 
 def _criteria(context: Context, type_: str, parameters: tuple[tuple[str, str], ...]) -> Criteria:

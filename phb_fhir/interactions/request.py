@@ -56,6 +56,7 @@ class FhirRequest:
     handling: Handling = "strict"
     returned: Returned = ""
     subset: Subset = WHOLE
+    request_id: str = ""
 
     @property
     def type(self) -> str:

@@ -80,20 +80,28 @@ def shape_of(segments: tuple[str, ...]) -> str:
 def route_of(context: Context, method: str, segments: tuple[str, ...]) -> Route:
     """The interaction to run. Raises Rejected: 404 for an address that is none of ours, 405 for what it cannot do."""
     shape = shape_of(segments)
-    if segments and shape.startswith("type") and segments[0] not in context.capability.types:
-        raise refuse(Refusal.NOT_FOUND, Kind.NOT_SUPPORTED, _no_type(segments[0], context.capability.types))
+    is_operation = bool(segments) and segments[-1].startswith("$")
+    if not is_operation and _is_served(context, method, shape, segments):
+        return ROUTES[method, shape]
+    check_address(context, segments)
+    can = ", ".join(methods_at(context, segments))
+    text = f"{method} is not served at /{'/'.join(segments)}; {can} is."
+    raise refuse(Refusal.METHOD_NOT_ALLOWED, Kind.NOT_SUPPORTED, text)
+
+
+def check_address(context: Context, segments: tuple[str, ...]) -> None:
+    """Raise Rejected (404) for an address that is none of ours, whatever the method."""
+    shape = shape_of(segments)
     if shape == "?" or any(segment.startswith("$") for segment in segments):
         raise refuse(Refusal.NOT_FOUND, Kind.NOT_SUPPORTED, f"Nothing is served at /{'/'.join(segments)}.")
+    if shape.startswith("type") and segments[0] not in context.capability.types:
+        raise refuse(Refusal.NOT_FOUND, Kind.NOT_SUPPORTED, _no_type(segments[0], context.capability.types))
+
+
+def _is_served(context: Context, method: str, shape: str, segments: tuple[str, ...]) -> bool:
     route = ROUTES.get((method, shape))
     type_ = segments[0] if shape.startswith("type") else ""
-    if route is None or (route.code and not context.capability.promises(type_, route.code)):
-        can = ", ".join(methods_at(segments)) or "nothing"
-        raise refuse(
-            Refusal.METHOD_NOT_ALLOWED,
-            Kind.NOT_SUPPORTED,
-            f"{method} is not served at /{'/'.join(segments)}; {can} is.",
-        )
-    return route
+    return route is not None and (not route.code or context.capability.promises(type_, route.code))
 
 
 async def run(context: Context, request: FhirRequest) -> Answer:
@@ -107,6 +115,9 @@ class _Routes:
     def code_of(self, context: Context, request: FhirRequest) -> str:
         if not request.segments and request.method == "POST":
             raise refuse(Refusal.BAD_REQUEST, Kind.INVALID, "A batch or transaction does not stand inside another.")
+        if request.method == "POST" and request.segments[-1] == "_search":
+            # its criteria would be in a form, which is no resource and so has no place in an entry
+            raise refuse(Refusal.BAD_REQUEST, Kind.NOT_SUPPORTED, "A search in a Bundle is an entry with GET.")
         return route_of(context, request.method, request.segments).code
 
     async def run(self, context: Context, request: FhirRequest) -> Answer:
@@ -114,9 +125,10 @@ class _Routes:
         return await run(context, request)
 
 
-def methods_at(segments: tuple[str, ...]) -> tuple[str, ...]:
+def methods_at(context: Context, segments: tuple[str, ...]) -> tuple[str, ...]:
     """The methods an address answers, for Allow; HEAD goes where GET goes."""
-    methods = _METHODS.get(shape_of(segments), ())
+    shape = shape_of(segments)
+    methods = tuple(method for method in _METHODS.get(shape, ()) if _is_served(context, method, shape, segments))
     return (*methods, "HEAD", "OPTIONS") if "GET" in methods else (*methods, "OPTIONS")
 
 

@@ -18,7 +18,7 @@ async def search(context: Context, request: FhirRequest) -> Answer:
     type_ = "" if request.type.startswith("_") else request.type
     asked = _parse(context, request, type_)
     question = query_text(asked.applied)
-    after = context.pager.open(f"{type_}?{question}", asked.page, context.now())[0] if asked.page else ""
+    after = context.pager.open(f"{type_}?{question}", asked.page, context.now())[0] if asked.page is not None else ""
     only_count = asked.count == 0 or request.subset.summary == "count"
     found = [] if only_count else await context.reader.search(asked.query, after=after, count=asked.count + 1)
     page = found[: asked.count]

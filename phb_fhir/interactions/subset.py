@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from phb_fhir.definitions.load import Definitions, TypeDef
+from phb_fhir.definitions.load import Definitions, Element, TypeDef
 from phb_fhir.fhir.codec import Resource, dumps, loads
 from phb_fhir.interactions.request import WHOLE, Subset
 from phb_fhir.outcome import Kind, Refusal, refuse
@@ -69,11 +69,9 @@ def _mandatory(type_: TypeDef) -> frozenset[str]:
 
 
 def _spelled_out(wanted: tuple[str, ...], type_: TypeDef) -> frozenset[str]:
-    """The JSON names of the wanted elements: `value` means `valueQuantity` and its like."""
-    names = {name.partition(".")[2] if name.startswith(f"{type_.name}.") else name for name in wanted}
-    return frozenset(
-        name for name, element in type_.elements.items() if name in names or element.choice.removesuffix("[x]") in names
-    )
+    """The JSON names of the wanted elements: `value` and `value[x]` mean `valueQuantity` and its like."""
+    names = {name.removeprefix(f"{type_.name}.").removesuffix("[x]") for name in wanted}
+    return frozenset(name for name, element in type_.elements.items() if names & {name, element.path_name})
 
 
 def _only(resource: Resource, names: frozenset[str]) -> Resource:
@@ -86,9 +84,14 @@ def _summary(value: Resource, type_: TypeDef, definitions: Definitions) -> Resou
         element = type_.elements.get(name.removeprefix("_"))
         if name in _ALWAYS:
             cut[name] = item
-        elif element is not None and (element.is_summary or (element.min > 0 and type_.kind == "resource")):
+        elif element is not None and (element.is_summary or _is_needed(element, type_)):
             cut[name] = _summary_of(item, element.type, definitions)
     return cut
+
+
+def _is_needed(element: Element, type_: TypeDef) -> bool:
+    # a summary may not say something else than the whole: what modifies it stays, marked as summary or not
+    return type_.kind == "resource" and (element.min > 0 or element.is_modifier)
 
 
 def _summary_of(item: Any, type_name: str, definitions: Definitions) -> Any:

@@ -16,16 +16,15 @@ from functools import partial
 from typing import Any
 
 from phb_fhir.change import Change, Committed, Create, Criteria, Delete, Patch, Put
-from phb_fhir.definitions.walk import ReferenceAt, references, rewrite
+from phb_fhir.definitions.walk import ReferenceAt, rewrite, rewrite_at
 from phb_fhir.interactions.answers import deleted, written
 from phb_fhir.interactions.commit import Settled, contended_names, lock_names, settle, write_all
 from phb_fhir.interactions.context import Context
+from phb_fhir.interactions.pending import Pending
 from phb_fhir.interactions.preconditions import criteria_in
 from phb_fhir.interactions.request import Answer, FhirRequest
-from phb_fhir.interactions.validation import relocated
+from phb_fhir.interactions.validation import relocated, told_of_entry
 from phb_fhir.outcome import Issue, Kind, Refusal, Rejected, refuse
-from phb_fhir.search.index import token_entries
-from phb_fhir.search.match import match_query
 from phb_fhir.store.store import Transaction
 
 Dispatch = Callable[[Context, FhirRequest], Awaitable[Answer]]
@@ -33,16 +32,28 @@ Dispatch = Callable[[Context, FhirRequest], Awaitable[Answer]]
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """An entry that was read: where it stands in the Bundle, what it asks, and the change it means (None for a read)."""
+    """An entry that was read: where it stands in the Bundle, what it asks, and the change it means (None for a read).
+
+    `pointers` are the places in its resource that point somewhere, as they were sent.
+    """
 
     index: int
-    full_url: str
+    entry: dict[str, Any]
     request: FhirRequest
     change: Change | None
+    pointers: tuple[ReferenceAt, ...] = ()
+
+    @property
+    def full_url(self) -> str:
+        return str(self.entry.get("fullUrl", ""))
 
     @property
     def place(self) -> str:
         return f"Bundle.entry[{self.index}]"
+
+    def told(self, rejected: Rejected) -> Rejected:
+        """The refusal of what this entry asks, told of it."""
+        return told_of_entry(rejected, self.place, self.entry)
 
 
 async def run_transaction(context: Context, entries: list[Planned], dispatch: Dispatch) -> list[Answer]:
@@ -54,9 +65,10 @@ async def run_transaction(context: Context, entries: list[Planned], dispatch: Di
     async def work(transaction: Transaction) -> list[Answer]:
         await transaction.lock(locks)
         settled = await _settle_each(transaction, entries)
-        _refuse_duplicates(context, entries, settled)
+        pending = _pending(context, settled)
+        _refuse_duplicates(entries, settled, pending)
         identities = _identities(entries, settled)
-        identities |= await _resolve(context, transaction, conditional, entries, settled)
+        identities |= await _resolve(transaction, conditional, entries, settled, pending)
         final = _rewritten(context, entries, settled, identities)
         return await _write_and_read(context, transaction, entries, final, dispatch)
 
@@ -72,7 +84,7 @@ async def _settle_each(transaction: Transaction, entries: list[Planned]) -> dict
             try:
                 one = await settle(transaction, entry.change, gone)
             except Rejected as rejected:
-                raise relocated(rejected, f"{entry.place}.request") from None
+                raise entry.told(rejected) from None
             gone.update(_keys(one) if isinstance(entry.change, Delete) else ())
             settled[entry.index] = one
     return settled
@@ -84,7 +96,12 @@ def _keys(settled: Settled) -> list[str]:
     return [f"{change.type}/{change.id}" for change in (settled.change, *settled.more) if change is not None]
 
 
-def _refuse_duplicates(context: Context, entries: list[Planned], settled: dict[int, Settled]) -> None:
+def _pending(context: Context, settled: dict[int, Settled]) -> Pending:
+    made = {index: one.change for index, one in settled.items() if isinstance(one.change, Create | Put)}
+    return Pending(made, context.definitions, context.now())
+
+
+def _refuse_duplicates(entries: list[Planned], settled: dict[int, Settled], pending: Pending) -> None:
     """No resource may be the subject of two entries, conditional ones included (R4 §3.1.0.11.2)."""
     seen: dict[str, int] = {}
     issues: list[Issue] = []
@@ -95,7 +112,7 @@ def _refuse_duplicates(context: Context, entries: list[Planned], settled: dict[i
                 text = f"{key} is written by entry {seen[key]} and by entry {entry.index}; a transaction may write it once."
                 issues.append(Issue(Kind.DUPLICATE, text, f"{entry.place}.request.url"))
             seen[key] = entry.index
-    issues += _duplicate_urls(entries) + _duplicate_conditions(context, entries, settled)
+    issues += _duplicate_urls(entries) + _duplicate_conditions(entries, settled, pending)
     if issues:
         raise Rejected(Refusal.BAD_REQUEST, *issues)
 
@@ -112,15 +129,16 @@ def _duplicate_urls(entries: list[Planned]) -> list[Issue]:
     return issues
 
 
-def _duplicate_conditions(context: Context, entries: list[Planned], settled: dict[int, Settled]) -> list[Issue]:
-    """A conditional create or update that found nothing, but would match what another entry creates."""
-    made = {index: one.change for index, one in settled.items() if isinstance(one.change, Create | Put)}
+def _duplicate_conditions(entries: list[Planned], settled: dict[int, Settled], pending: Pending) -> list[Issue]:
+    """A conditional create, update or patch whose condition what another entry writes would match, too."""
     issues = []
     for entry in entries:
-        criteria = _condition_of(entry.change) if entry.index in made else None
-        for index, change in made.items() if criteria is not None else ():
-            if index != entry.index and criteria is not None and _matches(context, criteria, change):
-                text = f"Entry {index} writes a {change.type} that matches the condition {criteria.text} of this entry."
+        criteria = _condition_of(entry.change)
+        if criteria is None or settled[entry.index].change is None:
+            continue
+        for index in pending.matching(criteria):
+            if index != entry.index:
+                text = f"Entry {index} writes a resource that matches the condition {criteria.text} of this entry."
                 issues.append(Issue(Kind.DUPLICATE, text, f"{entry.place}.request"))
     return issues
 
@@ -129,7 +147,7 @@ def _condition_of(change: Change | None) -> Criteria | None:
     match change:
         case Create():
             return change.unless
-        case Put():
+        case Put() | Patch():
             return change.where
     return None
 
@@ -143,15 +161,11 @@ def _identities(entries: list[Planned], settled: dict[int, Settled]) -> dict[str
     return found
 
 
-def _body_of(change: Change | None) -> dict[str, Any] | None:
-    return change.resource if isinstance(change, Create | Put) else None
-
-
 def _conditional_references(context: Context, entries: list[Planned]) -> dict[str, Criteria]:
     """Every `Type?criteria` that an entry's resource refers to (R4 §3.1.0.11.2.3), read once."""
     found: dict[str, Criteria] = {}
     for entry in entries:
-        for at in references(body, context.definitions) if (body := _body_of(entry.change)) else ():
+        for at in entry.pointers:
             if at.kind == "Reference" and (type_ := _conditional_type(context, at.value)) and at.value not in found:
                 try:
                     found[at.value] = criteria_in(context, type_, at.value)
@@ -170,38 +184,32 @@ def _within(entry: Planned, at: ReferenceAt) -> str:
 
 
 async def _resolve(
-    context: Context,
     transaction: Transaction,
     conditional: dict[str, Criteria],
     entries: list[Planned],
     settled: dict[int, Settled],
+    pending: Pending,
 ) -> dict[str, str]:
     """The one resource that each conditional reference means: among what is stored, and what this Bundle adds."""
     found: dict[str, str] = {}
-    pending = [one.change for one in settled.values() if isinstance(one.change, Create | Put)]
     # what a Put or Delete will replace is judged by what it becomes, not by what it was
     replaced = {key for one in settled.values() if isinstance(one.change, Put | Delete) for key in _keys(one)}
     for text, criteria in conditional.items():
         stored = await transaction.search(criteria.query, after="", count=2 + len(replaced))
         keys = {version.key for version in stored} - replaced
-        keys |= {f"{change.type}/{change.id}" for change in pending if _matches(context, criteria, change)}
+        keys |= {_keys(settled[index])[0] for index in pending.matching(criteria)}
         if len(keys) != 1:
-            raise _unresolved(context, text, len(keys), entries)
+            raise _unresolved(text, len(keys), entries)
         found[text] = keys.pop()
     return found
 
 
-def _matches(context: Context, criteria: Criteria, change: Create | Put) -> bool:
-    tokens = token_entries(change.resource, context.definitions)
-    return match_query(criteria.query, change.type, change.id, context.now(), tokens)
-
-
-def _unresolved(context: Context, text: str, count: int, entries: list[Planned]) -> Rejected:
+def _unresolved(text: str, count: int, entries: list[Planned]) -> Rejected:
     said = "matches nothing" if count == 0 else "matches more than one resource"
     kind = Kind.NOT_FOUND if count == 0 else Kind.MULTIPLE_MATCHES
     for entry in entries:
-        for at in references(body, context.definitions) if (body := _body_of(entry.change)) else ():
-            if at.value == text:
+        for at in entry.pointers:
+            if at.kind == "Reference" and at.value == text:
                 return refuse(
                     Refusal.PRECONDITION_FAILED,
                     kind,
@@ -220,13 +228,10 @@ def _rewritten(
         one = settled.get(entry.index)
         if one is None:
             continue
-        if isinstance(change := one.change, Create | Put):
-            # a copy, because the whole transaction may run again
-            body = deepcopy(change.resource)
-            rewrite(body, context.definitions, partial(_new_value, identities, _root(entry.full_url)))
-            one = replace(one, change=replace(change, resource=body))
-        elif isinstance(change, Patch):
-            new_value = partial(_new_value, identities, _root(entry.full_url))
+        new_value = partial(_new_value, identities, _root(entry.full_url))
+        # from what was sent, each time: the whole transaction may run again
+        rewrite_at(entry.pointers, new_value)
+        if isinstance(change := one.change, Patch):
             one = replace(one, change=replace(change, apply=_then_rewrite(context, change, new_value)))
         final.append((entry, one))
     return final
@@ -252,8 +257,25 @@ def _root(full_url: str) -> str:
 _RESTFUL = re.compile(r"(?P<root>https?://.+/)[A-Za-z]+/[A-Za-z0-9\-.]{1,64}(/_history/[^/]+)?")
 
 
+def _is_link(at: ReferenceAt) -> bool:
+    """Whether this place points at a resource, and so follows it to its new id.
+
+    A canonical does not: "Elements of type canonical are not replaced" (R4 §3.1.0.11.2). Nor does what it names, the url
+    of a definition, nor what names a system or an extension: they are the same names wherever the definition is kept.
+    """
+    if at.kind == "canonical" or at.key == "system":
+        return False
+    if at.key != "url":
+        return True
+    around = at.trail[0]
+    in_extension = isinstance(around, tuple) and around[1] in ("extension", "modifierExtension")
+    return not in_extension and "resourceType" not in at.holder
+
+
 def _new_value(identities: dict[str, str], root: str, at: ReferenceAt) -> str | None:
     """Where a reference now points; a `#fragment` after the fullUrl stays."""
+    if not _is_link(at):
+        return None
     head, mark, rest = at.value.partition("#")
     for known in (at.value, head, root + at.value if root else ""):
         if known in identities:
@@ -268,7 +290,10 @@ async def _write_and_read(
     final: list[tuple[Planned, Settled]],
     dispatch: Dispatch,
 ) -> list[Answer]:
-    committed = await write_all(context, transaction, [one for _, one in final])
+    def told(index: int, rejected: Rejected) -> Rejected:
+        return final[index][0].told(rejected)
+
+    committed = await write_all(context, transaction, [one for _, one in final], told)
     answers: dict[int, Answer] = {}
     for (entry, _), done in zip(final, committed, strict=True):
         answers[entry.index] = _answer(context, entry, done)
@@ -278,7 +303,7 @@ async def _write_and_read(
             try:
                 answers[entry.index] = await dispatch(inside, entry.request)
             except Rejected as rejected:
-                raise relocated(rejected, entry.place) from None
+                raise entry.told(rejected) from None
         await asyncio.sleep(0)
     return [answers[index] for index in sorted(answers)]
 

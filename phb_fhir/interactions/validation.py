@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from phb_fhir.fhir.codec import Resource
 from phb_fhir.interactions.context import Context
@@ -31,6 +32,23 @@ def reject_errors(issues: Sequence[Issue]) -> None:
 def relocated(rejected: Rejected, place: str) -> Rejected:
     """The same refusal, its locations told from `place` (`Bundle.entry[3].resource`) instead of the resource's root."""
     return Rejected(rejected.refusal, *(_moved(issue, place) for issue in rejected.issues))
+
+
+def told_of_entry(rejected: Rejected, place: str, entry: dict[str, Any]) -> Rejected:
+    """The same refusal, told of the Bundle's `entry` at `place` (`Bundle.entry[3]`).
+
+    At the element of the entry's resource that is at fault; at the resource, where it is a patch and the fault is in what
+    it would make; and at the request, where no element is to blame.
+    """
+    resource = entry.get("resource")
+    type_ = resource.get("resourceType") if isinstance(resource, dict) else None
+    return Rejected(rejected.refusal, *(_told(issue, place, type_) for issue in rejected.issues))
+
+
+def _told(issue: Issue, place: str, type_: Any) -> Issue:
+    if issue.expression.partition(".")[0] == type_:
+        return _moved(issue, f"{place}.resource")
+    return replace(issue, expression=f"{place}.resource" if issue.expression else f"{place}.request")
 
 
 def _moved(issue: Issue, place: str) -> Issue:

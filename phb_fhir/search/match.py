@@ -34,3 +34,25 @@ def _match(node: Node, id_: str, at: datetime, tokens: Collection[str]) -> bool:
             return (
                 low_entry in tokens if high_entry is None else any(low_entry <= entry < high_entry for entry in tokens)
             )
+
+
+def names_tokens(node: Node) -> bool:
+    """Whether all that matches carries a token that the condition states in full: then that token stands for it."""
+    match node:
+        case AllOf(parts):
+            return any(names_tokens(part) for part in parts)
+        case AnyOf(parts):
+            return all(names_tokens(part) for part in parts)
+        case Token():
+            return node.code is not None
+    return False
+
+
+def tokens_asked(node: Node) -> set[str]:
+    """The index entries that the tokens of a condition look for."""
+    match node:
+        case AllOf(parts) | AnyOf(parts):
+            return {entry for part in parts for entry in tokens_asked(part)}
+        case Token():
+            return {entry_wanted(node)[0]}
+    return set()

@@ -34,7 +34,7 @@ class Search:
     query: Query
     count: int
     total: Total
-    page: str
+    page: str | None
     applied: tuple[tuple[str, str], ...]
     ignored: list[Issue] = field(default_factory=list)
 
@@ -52,6 +52,7 @@ def parse_search(
     parts: list[Node] = []
     controls: dict[str, str] = {}
     applied: list[tuple[str, str]] = []
+    wrong: list[Issue] = []
     ignored: list[Issue] = []
     for name, value in _bounded(parameters):
         try:
@@ -60,7 +61,9 @@ def parse_search(
             elif name not in PRESENTATION:
                 parts.append(parse_parameter(name, value, allowed))
         except Rejected as rejected:
-            ignored.extend(rejected.issues)
+            # what is not known may be left out; what is known and badly written is a mistake, however lenient we are
+            is_unknown = all(issue.kind is Kind.NOT_SUPPORTED for issue in rejected.issues)
+            (ignored if is_unknown else wrong).extend(rejected.issues)
             continue
         if name != "_page":
             applied.append((name, value))
@@ -68,10 +71,10 @@ def parse_search(
         count = parse_count(controls.get("_count"), count_default, count_max)
         total = parse_total(controls.get("_total"))
     except Rejected as rejected:
-        raise Rejected(Refusal.BAD_REQUEST, *ignored, *rejected.issues) from None
-    if ignored and not lenient:
-        raise Rejected(Refusal.BAD_REQUEST, *ignored)
-    return Search(Query(types, AllOf(tuple(parts))), count, total, controls.get("_page", ""), tuple(applied), ignored)
+        raise Rejected(Refusal.BAD_REQUEST, *wrong, *ignored, *rejected.issues) from None
+    if wrong or (ignored and not lenient):
+        raise Rejected(Refusal.BAD_REQUEST, *wrong, *ignored)
+    return Search(Query(types, AllOf(tuple(parts))), count, total, controls.get("_page"), tuple(applied), ignored)
 
 
 def parse_criteria(type_: str, parameters: Parameters, allowed: Collection[str]) -> Query:
@@ -147,6 +150,7 @@ _PARSERS: dict[str, Callable[[str, str], Node]] = {
     "_lastUpdated": date.parse_updated,
     "identifier": token.parse,
 }
+PARAMETERS = frozenset(_PARSERS)
 
 
 def _bounded(parameters: Parameters) -> list[tuple[str, str]]:

@@ -16,9 +16,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+import bson
 from bson.codec_options import CodecOptions
 
 from phb_fhir.change import Version
+from phb_fhir.outcome import Kind, Refusal, refuse
 
 Document = dict[str, Any]
 
@@ -29,11 +31,12 @@ META = "meta"
 
 CODEC: CodecOptions[Document] = CodecOptions(tz_aware=True, tzinfo=UTC)
 
-_READ_FIELDS = ("type", "id", "version", "at", "method", "json")
+DOCUMENT_BYTES_MAX = 16 * 1024 * 1024 - 1024  # MongoDB's limit, less what a version needs more in the history
+_WEIGHED_BYTES_MIN = 1_000_000  # of JSON; with less the document is small enough, whatever its index entries
 
 
 def document_of(version: Version, tokens: Sequence[str]) -> Document:
-    """The `resources` document of a version that becomes current."""
+    """The `resources` document of a version that becomes current. Raises Rejected (413) when MongoDB would not take it."""
     document: Document = {
         "_id": version.key,
         "type": version.type,
@@ -46,6 +49,10 @@ def document_of(version: Version, tokens: Sequence[str]) -> Document:
     if version.json is not None:
         document["json"] = version.json.decode()
         document["ix"] = {"token": list(tokens)}
+        if len(version.json) > _WEIGHED_BYTES_MIN and len(bson.encode(document)) > DOCUMENT_BYTES_MAX:
+            # found out here, because MongoDB would refuse its neighbours in the same batch along with it
+            text = "The resource is larger than the 16 MB that the database keeps in one piece."
+            raise refuse(Refusal.TOO_LARGE, Kind.TOO_LONG, text)
     return document
 
 
@@ -79,4 +86,4 @@ def version_of(document: Document) -> Version:
     )
 
 
-PROJECTION = dict.fromkeys(_READ_FIELDS, 1)
+WITHOUT_INDEX = {"ix": 0}

@@ -25,6 +25,7 @@ import contextlib
 import fcntl
 import importlib.metadata
 import json
+import math
 import os
 import shutil
 import signal
@@ -66,6 +67,7 @@ RESTARTS_MAX = 5  # within RESTART_WINDOW_S; after that the database is given up
 RESTART_WINDOW_S = 120.0
 RESTART_DELAY_MAX_S = 4.0
 PORT_TRIES_MAX = 3
+PORT_TIMEOUT_S = 1.0  # how long the port that was ours may still be in use before another is taken
 _POLL_S = 0.02  # while something is awaited
 _WATCH_S = 0.2  # while all is well
 
@@ -118,7 +120,9 @@ class PrivateMongo:
 
     `data` is made when it is missing and holds everything: the database files (`mongo/`), its log, the port
     it had. `cache_mb` bounds WiredTiger's cache; `start_timeout_s` bounds how long a start may take, recovery
-    included. `on_lost` is called with one sentence, once and from another thread, when mongod died and could
+    included; `transaction_time_max_s` is the longest that anybody works on one transaction: one that stays open
+    longer was left behind by a process that was killed, and must not keep others from what it touched.
+    `on_lost` is called with one sentence, once and from another thread, when mongod died and could
     not be kept alive.
     """
 
@@ -128,6 +132,7 @@ class PrivateMongo:
         *,
         cache_mb: int = 512,
         start_timeout_s: float = 60.0,
+        transaction_time_max_s: float = 10.0,
         on_lost: Callable[[str], None] | None = None,
     ) -> None:
         self.data = data.absolute()
@@ -135,6 +140,7 @@ class PrivateMongo:
         self.log = self.data / "mongod.log"
         self._cache_mb = max(cache_mb, CACHE_MB_MIN)
         self._start_timeout_s = start_timeout_s
+        self._transaction_time_max_s = transaction_time_max_s
         self._on_lost = on_lost
         self._port = 0
         self._process: subprocess.Popen[bytes] | None = None
@@ -283,7 +289,8 @@ class PrivateMongo:
     def _remembered_port(self) -> int | None:
         with contextlib.suppress(OSError, ValueError):
             port = int((self.data / "mongod.port").read_text(encoding="ascii"))
-            if 0 < port < 65536 and _is_free(port):
+            # a mongod that just ended lets go of its port last, after its files
+            if 0 < port < 65536 and _wait(lambda: _is_free(port), PORT_TIMEOUT_S):
                 return port
         return None
 
@@ -320,20 +327,18 @@ class PrivateMongo:
         parameters = {
             "diagnosticDataCollectionEnabled": "false",  # metrics, written every second, that nobody reads
             "shutdownTimeoutMillisForSignaledShutdown": "100",  # a set of one has nobody to hand over to
+            "transactionLifetimeLimitSeconds": str(math.ceil(self._transaction_time_max_s) + 1),
         }
         words = [str(self._mongod), "--quiet", "--logappend", "--nounixsocket"]
         words += [word for option in options.items() for word in option]
-        return words + [
-            word for name, value in parameters.items() for word in ("--setParameter", f"{name}={value}")
-        ]
+        return words + [word for name, value in parameters.items() for word in ("--setParameter", f"{name}={value}")]
 
     def _pause(self, deadline: float) -> None:
         if self._stopping.wait(_POLL_S):
             raise CannotStart("The private MongoDB was stopped while it started.")
         if time.monotonic() > deadline:
             raise CannotStart(
-                f"The private MongoDB was not ready within {self._start_timeout_s:.0f} seconds; "
-                f"its log is {self.log}."
+                f"The private MongoDB was not ready within {self._start_timeout_s:.0f} seconds; its log is {self.log}."
             )
 
     def _died(self, code: int, log_from: int, complaints: Path) -> CannotStart:
@@ -437,16 +442,12 @@ def check_replica_set(uri: str, *, timeout_s: float) -> None:
         with _client(uri, int(timeout_s * 1000)) as client:
             _check_kind(client, where)
     except (InvalidURI, ConfigurationError, ValueError) as error:
-        raise CannotStart(
-            f"The MongoDB address (PHB_MONGODB_URI) is not right: {_sentence(error)}."
-        ) from None
+        raise CannotStart(f"The MongoDB address (PHB_MONGODB_URI) is not right: {_sentence(error)}.") from None
     except ServerSelectionTimeoutError as error:
         raise _unselected(parsed, where, timeout_s, error) from None
     except OperationFailure as error:
         if error.code == _CODE_AUTHENTICATION_FAILED:
-            raise CannotStart(
-                f"The MongoDB at {where} did not take the user name and password it was given."
-            ) from None
+            raise CannotStart(f"The MongoDB at {where} did not take the user name and password it was given.") from None
         raise CannotStart(f"The MongoDB at {where} refused us: {_sentence(error)}.") from None
     except PyMongoError as error:
         raise CannotStart(f"The MongoDB at {where} cannot be used: {_sentence(error)}.") from None
@@ -455,9 +456,7 @@ def check_replica_set(uri: str, *, timeout_s: float) -> None:
 def _check_kind(client: MongoClient[dict[str, Any]], where: str) -> None:
     hello = client.admin.command("hello", read_preference=ReadPreference.NEAREST)
     if hello.get("msg") == "isdbgrid":
-        raise CannotStart(
-            f"The MongoDB at {where} is a sharded cluster's router; this server works on a replica set."
-        )
+        raise CannotStart(f"The MongoDB at {where} is a sharded cluster's router; this server works on a replica set.")
     if "setName" not in hello:
         raise CannotStart(_no_set(where, hello))
     version = client.server_info()["version"]
@@ -490,9 +489,7 @@ def _unselected(parsed: Any, where: str, timeout_s: float, error: ServerSelectio
 
 def _no_set(where: str, hello: dict[str, Any]) -> str:
     if hello.get("isreplicaset"):
-        return (
-            f"The MongoDB at {where} is of a replica set that was never initiated: run rs.initiate() there."
-        )
+        return f"The MongoDB at {where} is of a replica set that was never initiated: run rs.initiate() there."
     return (
         f"The MongoDB at {where} is a standalone, which has no transactions: start it with --replSet and "
         "initiate it (a replica set of one node will do), or leave out the address and let this server "

@@ -12,6 +12,7 @@ from pymongo.errors import (
     NetworkTimeout,
     OperationFailure,
     PyMongoError,
+    ServerSelectionTimeoutError,
     WTimeoutError,
 )
 
@@ -43,7 +44,7 @@ def rejection_of(error: PyMongoError, doing: str, *, writing: bool) -> Rejected:
             Kind.CONFLICT,
             f"Somebody else wrote the same thing at the same moment, while {doing}. Try again.",
         )
-    if isinstance(error, ExecutionTimeout | NetworkTimeout | WTimeoutError) or error.timeout:
+    if _is_slow(error):
         text = f"The database took longer than it may, while {doing}."
         return refuse(
             Refusal.UNAVAILABLE,
@@ -52,6 +53,13 @@ def rejection_of(error: PyMongoError, doing: str, *, writing: bool) -> Rejected:
         )
     text = f"The database cannot be reached just now, while {doing}."
     return refuse(Refusal.UNAVAILABLE, Kind.TRANSIENT, text + (_PERHAPS if writing else " Try again in a moment."))
+
+
+def _is_slow(error: PyMongoError) -> bool:
+    """Whether the database is there and takes too long; to wait in vain for one to be there is another matter."""
+    if isinstance(error, ServerSelectionTimeoutError):
+        return False
+    return isinstance(error, ExecutionTimeout | NetworkTimeout | WTimeoutError) or error.timeout
 
 
 _PERHAPS = (

@@ -31,10 +31,11 @@ class Gather(Generic[Item, Answer]):
         self._waiting: list[tuple[Item, asyncio.Future[Answer]]] = []
         self._under_way: set[asyncio.Task[None]] = set()
         self._woken = False
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def ask(self, item: Item) -> Answer:
         """The answer to one item. Raises what `send` said of it."""
-        loop = asyncio.get_running_loop()
+        loop = self._loop = self._loop or asyncio.get_running_loop()
         future: asyncio.Future[Answer] = loop.create_future()
         self._waiting.append((item, future))
         if not self._woken and len(self._under_way) < self._under_way_max:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pymongo import AsyncMongoClient
 
 from phb_fhir.settings import Settings
+from phb_fhir.store.abandoned import process_name
 from phb_fhir.store.monitor import CommandTimes, Counts, PoolSizes
 from phb_fhir.store.store import Limits, Store
 
@@ -20,6 +21,6 @@ def open_store(settings: Settings, limits: Limits, counts: Counts) -> Store:
         maxPoolSize=CONNECTIONS_MAX,
         waitQueueTimeoutMS=SERVER_SELECTION_MS,
         event_listeners=[CommandTimes(counts), PoolSizes(counts)],
-        appname="phb_fhir",
+        appname=process_name(),
     )
     return Store(client, settings.mongodb_database, limits)

@@ -9,23 +9,23 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, nullcontext
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar, cast
 
 import pymongo
-from pymongo import AsyncMongoClient, InsertOne, ReplaceOne
+from pymongo import AsyncMongoClient, InsertOne, ReplaceOne, UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
+from pymongo.errors import BulkWriteError, OperationFailure, PyMongoError
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
 from phb_fhir.change import Version
-from phb_fhir.outcome import Kind, Refusal, refuse
+from phb_fhir.outcome import Kind, Refusal, Rejected, refuse
 from phb_fhir.query import HistoryQuery, Query
 from phb_fhir.store import indexes
 from phb_fhir.store.documents import (
@@ -33,8 +33,8 @@ from phb_fhir.store.documents import (
     HISTORY,
     LOCKS,
     META,
-    PROJECTION,
     RESOURCES,
+    WITHOUT_INDEX,
     Document,
     document_of,
     superseded,
@@ -48,6 +48,7 @@ T = TypeVar("T")
 
 MAJORITY = WriteConcern(w="majority", j=True)
 SNAPSHOT = ReadConcern("snapshot")
+_OTHERS_CODES = {112, 11000}  # WriteConflict, DuplicateKey
 ATTEMPTS_MAX = 200  # of one transaction; the time limit ends a fair fight long before
 
 Position = tuple[datetime, str]  # where a page of history ends: (at, key)
@@ -90,9 +91,12 @@ class Reader:
 
     async def read_all(self, keys: Iterable[str]) -> dict[str, Version]:
         """The current versions under these keys (`Patient/1`), in one call."""
+        return {document["_id"]: version_of(document) for document in await self._documents(keys)}
+
+    async def _documents(self, keys: Iterable[str]) -> list[Document]:
         with self._answering("reading"):
-            cursor = self._resources.find({"_id": {"$in": list(keys)}}, PROJECTION, **self._bounds())
-            return {document["_id"]: version_of(document) for document in await cursor.to_list()}
+            cursor = self._resources.find({"_id": {"$in": list(keys)}}, WITHOUT_INDEX, session=self._session)
+            return await cursor.to_list()
 
     async def read_version(self, type_: str, id_: str, number: int) -> Version | None:
         """One version. The current one is looked at first: a version only ever moves from there into the history."""
@@ -100,7 +104,7 @@ class Reader:
         if current is None or current.number == number:
             return current
         with self._answering("reading a version"):
-            document = await self._history.find_one({"_id": f"{type_}/{id_}/{number}"}, **self._bounds())
+            document = await self._history.find_one({"_id": f"{type_}/{id_}/{number}"}, session=self._session)
         return version_of(document) if document else None
 
     async def search(self, query: Query, *, after: str, count: int) -> list[Version]:
@@ -109,7 +113,7 @@ class Reader:
         if after:
             wanted["$and"].append({"_id": {"$gt": after}})
         with self._answering("searching"):
-            cursor = self._resources.find(wanted, PROJECTION, **self._bounds())
+            cursor = self._resources.find(wanted, WITHOUT_INDEX, session=self._session)
             return [version_of(document) for document in await cursor.sort("_id", 1).limit(count).to_list()]
 
     async def count(self, query: Query) -> int:
@@ -147,22 +151,22 @@ class Reader:
             at, last = after
             older: Document = {"$or": [{"at": {"$lt": at}}, {"at": at, key: {"$lt": last}}]}
             wanted = {"$and": [wanted, {"at": {"$lte": at}}, older]}
-        cursor = collection.find(wanted, PROJECTION, **self._bounds())
+        cursor = collection.find(wanted, WITHOUT_INDEX, session=self._session)
         ordered = cursor.sort([("at", -1), (key, -1)]).limit(count)
         return [version_of(document) for document in await ordered.to_list()]
 
     async def _count(self, collection: AsyncCollection[Document], wanted: Document) -> int:
+        return await collection.count_documents(wanted, session=self._session)
+
+    @contextmanager
+    def _answering(self, doing: str) -> Iterator[None]:
+        """Around every question: the bound on its time, which MongoDB is told of too, and its errors in our words."""
         if self._session:
-            return await collection.count_documents(wanted, session=self._session)
-        return await collection.count_documents(wanted, maxTimeMS=self._limits.query_time_max_ms)
-
-    def _bounds(self) -> dict[str, Any]:
-        # inside a transaction its own deadline bounds every call
-        return {"session": self._session} if self._session else {"max_time_ms": self._limits.query_time_max_ms}
-
-    def _answering(self, doing: str) -> AbstractContextManager[None]:
-        # inside a transaction the driver must see its own errors, to know that they mean "begin again"
-        return nullcontext() if self._session else translated(doing)
+            # a transaction has its own deadline; and the driver must see its own errors, to know that they mean "begin again"
+            yield
+            return
+        with translated(doing), pymongo.timeout(self._limits.query_time_max_ms / 1000):
+            yield
 
 
 class Transaction(Reader):
@@ -170,11 +174,9 @@ class Transaction(Reader):
 
     async def lock(self, keys: Iterable[str]) -> None:
         """Hold these names until the end: of two transactions that lock one name, one waits and begins again."""
-        now = datetime.now(UTC)
-        for key in sorted(keys):
-            await self._database[LOCKS].update_one(
-                {"_id": key}, {"$inc": {"n": 1}, "$set": {"at": now}}, upsert=True, session=self._session
-            )
+        touch = {"$inc": {"n": 1}, "$set": {"at": datetime.now(UTC)}}
+        if updates := [UpdateOne({"_id": key}, touch, upsert=True) for key in sorted(keys)]:
+            await self._database[LOCKS].bulk_write(updates, ordered=True, session=self._session)
 
     async def write(self, writes: Sequence[Write]) -> None:
         """Store the versions and move the ones they supersede into the history. Contended documents go last."""
@@ -203,7 +205,7 @@ class Store(Reader):
         super().__init__(database, limits)
         self._client = client
         self._reads = Gather(self._read_batch, batch_max=limits.read_batch_max, under_way_max=2)
-        self._inserts = Gather(self._insert_batch, batch_max=limits.commit_batch_max, under_way_max=1)
+        self._inserts = Gather(self._insert_batch, batch_max=limits.commit_batch_max, under_way_max=2)
         self._queues: dict[str, tuple[asyncio.Lock, int]] = {}
 
     async def open(self) -> None:
@@ -216,12 +218,12 @@ class Store(Reader):
 
     async def check_ready(self) -> list[str]:
         """What keeps this store from serving, in words; empty when nothing does."""
-        with translated("looking at the indexes"):
+        with self._answering("looking at the indexes"):
             return [f"the index {name} is missing" for name in await indexes.missing(self._database)]
 
     async def secret(self, name: str, fresh: bytes) -> bytes:
         """The bytes kept under `name`, the same for every worker: `fresh` if there were none yet."""
-        with translated("reading a secret"):
+        with self._answering("reading a secret"):
             document = await self._database[META].find_one_and_update(
                 {"_id": name}, {"$setOnInsert": {"secret": fresh}}, upsert=True, return_document=True
             )
@@ -244,25 +246,35 @@ class Store(Reader):
         instead of making each other begin again. Raises Rejected: what `work` raises, or a database that is out of
         reach or too slow (503), or a conflict that does not end (409).
         """
-        async with self._turn(contended):
-            for attempt in range(ATTEMPTS_MAX):
-                try:
-                    with pymongo.timeout(self._limits.commit_time_max_s):
-                        return await self._attempt(work)
-                except DuplicateKeyError:
-                    # two upserts or inserts of one _id met: as transient as a write conflict, though not labelled so
-                    await asyncio.sleep(random.uniform(0, 0.002 * min(attempt + 1, 25)))  # noqa: S311 - spreads a crowd
-                except BulkWriteError as error:
-                    if not _is_duplicate(error):
-                        raise rejection_of(error, "writing", writing=True) from error
-                    await asyncio.sleep(random.uniform(0, 0.002 * min(attempt + 1, 25)))  # noqa: S311
-                except PyMongoError as error:
-                    raise rejection_of(error, "writing", writing=True) from error
-        raise refuse(
-            Refusal.CONFLICT,
-            Kind.CONFLICT,
-            "Others kept writing to the same resource at the same moment. Try again.",
-        )
+        deadline = asyncio.get_running_loop().time() + self._limits.commit_time_max_s
+        async with self._turn(contended, deadline):
+            # one limit for the wait and all attempts together; 0 would mean none
+            with pymongo.timeout(max(0.001, deadline - asyncio.get_running_loop().time())):
+                return await self._attempts(work)
+
+    async def _attempts(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
+        others = False  # whether they are why it did not work the last time
+
+        async def watched(transaction: Transaction) -> T:
+            nonlocal others
+            try:
+                return await work(transaction)
+            except PyMongoError as error:
+                others = _met_others(error) or (others and error.timeout)
+                raise
+
+        for attempt in range(ATTEMPTS_MAX):
+            try:
+                return await self._attempt(watched)
+            except PyMongoError as error:
+                perhaps = error.has_error_label("UnknownTransactionCommitResult")
+                if others and error.timeout and not perhaps:
+                    break
+                if not _met_others(error):
+                    raise rejection_of(error, "writing", writing=perhaps) from error
+            # two inserts of one _id met: as transient as a write conflict, though the driver does not begin again for it
+            await asyncio.sleep(random.uniform(0, 0.002 * min(attempt + 1, 25)))  # noqa: S311 - spreads a crowd
+        raise _too_many_others()
 
     async def _attempt(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
         async def inside(session: AsyncClientSession) -> T:
@@ -272,10 +284,14 @@ class Store(Reader):
             return await session.with_transaction(inside, read_concern=SNAPSHOT, write_concern=MAJORITY)
 
     @asynccontextmanager
-    async def _turn(self, names: Iterable[str]) -> AsyncIterator[None]:
+    async def _turn(self, names: Iterable[str], deadline: float) -> AsyncIterator[None]:
         async with AsyncExitStack() as held:
-            for name in sorted(set(names)):
-                await held.enter_async_context(self._queue(name))
+            try:
+                async with asyncio.timeout_at(deadline):
+                    for name in sorted(set(names)):
+                        await held.enter_async_context(self._queue(name))
+            except TimeoutError:
+                raise _too_long_a_queue() from None
             yield
 
     @asynccontextmanager
@@ -293,8 +309,8 @@ class Store(Reader):
                 self._queues[name] = (lock, waiting - 1)
 
     async def _read_batch(self, keys: list[str]) -> list[Version | BaseException | None]:
-        found = await self.read_all(dict.fromkeys(keys))
-        return [found.get(key) for key in keys]
+        found = {document["_id"]: document for document in await self._documents(dict.fromkeys(keys))}
+        return [_read_or_fault(found.get(key)) for key in keys]
 
     async def _insert_batch(self, documents: list[Document]) -> list[bool | BaseException]:
         answers: list[bool | BaseException] = [True] * len(documents)
@@ -308,9 +324,30 @@ class Store(Reader):
         return answers
 
 
-def _is_duplicate(error: BulkWriteError) -> bool:
-    rows = error.details.get("writeErrors", [])
-    return bool(rows) and all(row.get("code") == 11000 for row in rows)
+def _met_others(error: PyMongoError) -> bool:
+    """Whether another transaction got in the way: it wrote the same document, or inserted under the same _id."""
+    if isinstance(error, BulkWriteError):
+        rows = error.details.get("writeErrors", [])
+        return bool(rows) and all(row.get("code") in _OTHERS_CODES for row in rows)
+    return isinstance(error, OperationFailure) and error.code in _OTHERS_CODES
+
+
+def _too_many_others() -> Rejected:
+    text = "Others kept writing to the same resources at the same moment; nothing was changed. Try again."
+    return refuse(Refusal.CONFLICT, Kind.CONFLICT, text)
+
+
+def _too_long_a_queue() -> Rejected:
+    text = "Others who write to the same resources took too long; nothing was changed. Try again in a moment."
+    return refuse(Refusal.UNAVAILABLE, Kind.TIMEOUT, text)
+
+
+def _read_or_fault(document: Document | None) -> Version | BaseException | None:
+    """The version in a document; a damaged one is the fault of its own read, not of those that came along with it."""
+    try:
+        return version_of(document) if document else None
+    except (KeyError, AttributeError) as error:
+        return error
 
 
 def _spread(error: BulkWriteError, answers: list[bool | BaseException]) -> None:
@@ -321,4 +358,3 @@ def _spread(error: BulkWriteError, answers: list[bool | BaseException]) -> None:
         return
     for row in details.get("writeErrors", []):
         answers[row["index"]] = False if row.get("code") == 11000 else rejection_of(error, "writing", writing=True)
-

@@ -8,8 +8,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from phb_fhir.interactions.context import Context
+from phb_fhir.interactions.fault import fault
 from phb_fhir.interactions.request import Answer
-from phb_fhir.interactions.routes import methods_at, route_of
+from phb_fhir.interactions.routes import check_address, methods_at, route_of
 from phb_fhir.outcome import Kind, Refusal, Rejected, refuse
 from phb_fhir.settings import API_PATH, Settings
 from phb_fhir.wire.errors import answer_to, extra_headers
@@ -43,17 +44,19 @@ class FhirApi:
         headers = headers_of(scope)
         exchange: Exchange = scope["phb.exchange"]
         base = self._base(headers.get(b"host", b""))
-        how = Presentation(Accepted(FHIR_JSON), base=base)
+        how = _unnegotiated(base)
         segments = segments_of(scope)
         more: list[tuple[bytes, bytes]] = []
         try:
-            how = _presentation(scope, headers, segments, base)
-            answer = await self._answer(scope, headers, segments, receive, base, exchange)
+            how = _presentation(headers, segments, base, _asked(scope["query_string"]))
+            answer, how = await self._answer(scope, headers, segments, receive, how, exchange)
         except Rejected as rejected:
             answer = answer_to(rejected)
-            more = extra_headers(rejected, methods_at(segments))
+            more = extra_headers(rejected, self._methods_at(segments))
+        except Exception:  # noqa: BLE001 - the client must hear of it, whatever it is
+            answer = answer_to(fault(exchange.request_id, scope["method"], exchange.interaction))
         if scope["method"] == "OPTIONS" and answer.status == 204:
-            more = [(b"allow", ", ".join(methods_at(segments)).encode())]
+            more = [(b"allow", ", ".join(self._methods_at(segments)).encode())]
         response = await respond(answer, how, self._settings.gzip_bytes_min)
         await _send(send, response, more, head=scope["method"] == "HEAD")
 
@@ -63,9 +66,9 @@ class FhirApi:
         headers: RawHeaders,
         segments: tuple[str, ...],
         receive: Receive,
-        base: str,
+        how: Presentation,
         exchange: Exchange,
-    ) -> Answer:
+    ) -> tuple[Answer, Presentation]:
         context = self.context
         if context is None:
             raise refuse(
@@ -73,17 +76,23 @@ class FhirApi:
                 Kind.TRANSIENT,
                 "The server is starting and has not reached its database yet.",
             )
-        if not base:
+        if not how.base:
             text = "This server is open to everyone on its machine, so it answers only under a loopback name."
             raise refuse(Refusal.FORBIDDEN, Kind.FORBIDDEN, text)
         if scope["method"] == "OPTIONS":
-            return Answer(204)
+            check_address(context, segments)
+            return Answer(204), how
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
         route = route_of(context, method, segments)
         exchange.interaction = route.code or route.name
         exchange.type = segments[0] if segments and segments[0] in context.capability.types else ""
-        request = await read_request(self._settings, scope, headers, segments, receive, base)
-        return await route.run(context, request)
+        request = await read_request(self._settings, scope, headers, segments, receive, how.base, exchange.request_id)
+        if segments[-1:] == ("_search",):  # a search by form may say in the form how it is to be answered
+            how = _presentation(headers, segments, how.base, dict(request.parameters))
+        return await route.run(context, request), how
+
+    def _methods_at(self, segments: tuple[str, ...]) -> tuple[str, ...]:
+        return methods_at(self.context, segments) if self.context else ()
 
     def _base_for(self, host: bytes) -> str:
         """The server's address as this client knows it: another name of loopback is taken, a stranger's is not.
@@ -105,31 +114,43 @@ def _hostname(host: str) -> str | None:
         return None
 
 
-def _presentation(scope: Scope, headers: RawHeaders, segments: tuple[str, ...], base: str) -> Presentation:
-    query: bytes = scope["query_string"]
-    asked = dict(parameters_of(query)) if b"_format" in query or b"_pretty" in query else {}
+def _asked(query: bytes) -> dict[str, str]:
+    return dict(parameters_of(query)) if b"_" in query or b"%" in query else {}
+
+
+def _presentation(headers: RawHeaders, segments: tuple[str, ...], base: str, asked: dict[str, str]) -> Presentation:
     pretty = asked.get("_pretty", "false")
     if pretty not in ("true", "false"):
         raise refuse(Refusal.BAD_REQUEST, Kind.VALUE, f"_pretty={pretty}: it is true or false.")
-    return Presentation(
-        accept(
-            headers.get(b"accept", b"").decode("latin-1"),
-            asked.get("_format", ""),
-            binary=segments[:1] == ("Binary",),
-        ),
+    return _presented(
+        headers.get(b"accept", b""),
+        headers.get(b"accept-encoding", b""),
+        asked.get("_format", ""),
         pretty == "true",
-        _takes_gzip(headers.get(b"accept-encoding", b"")),
+        segments[:1] == ("Binary",) and not asked.keys() & {"_summary", "_elements"},
         base,
     )
 
 
+@lru_cache(maxsize=1024)  # a client asks for the same again and again
+def _presented(accepts: bytes, encodings: bytes, format_: str, pretty: bool, binary: bool, base: str) -> Presentation:
+    return Presentation(accept(accepts.decode("latin-1"), format_, binary=binary), pretty, _takes_gzip(encodings), base)
+
+
+@lru_cache(maxsize=64)
+def _unnegotiated(base: str) -> Presentation:
+    """How somebody is answered whose wishes are not known yet, or not understood."""
+    return Presentation(Accepted(FHIR_JSON), base=base)
+
+
 @lru_cache(maxsize=256)
 def _takes_gzip(header: bytes) -> bool:
+    """Whether an Accept-Encoding takes gzip; what it says of gzip itself outranks its `*` (RFC 9110 §12.5.3)."""
+    said: dict[str, bool] = {}
     for part in header.decode("latin-1").lower().split(","):
         name, _, rest = part.partition(";")
-        if name.strip() in ("gzip", "*"):
-            return rest.replace(" ", "") not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
-    return False
+        said[name.strip()] = rest.replace(" ", "") not in ("q=0", "q=0.", "q=0.0", "q=0.00", "q=0.000")
+    return said.get("gzip", said.get("*", False))
 
 
 async def _send(send: Send, response: Response, more: list[tuple[bytes, bytes]], *, head: bool) -> None:

@@ -22,7 +22,15 @@ def extra_headers(rejected: Rejected, allowed: tuple[str, ...]) -> list[tuple[by
     return []
 
 
-def internal(request_id: str) -> Rejected:
-    """What a client is told of a fault of ours: that it is ours, and the id under which the log has the rest."""
-    text = f"The server met a fault of its own. Nothing is known to be wrong with your request; the log has it under {request_id}."
-    return Rejected(Refusal.INTERNAL, Issue(Kind.EXCEPTION, text, severity="fatal"))
+def overloaded(most: int) -> Rejected:
+    """What a client is told when this worker has as many requests under way as it takes."""
+    text = (
+        f"The server is answering {most} requests already, as many as it takes at once; nothing was done of this one."
+    )
+    return Rejected(Refusal.UNAVAILABLE, Issue(Kind.THROTTLED, text))
+
+
+def interrupted() -> Rejected:
+    """What a client is told whose request was under way when the server ended, and took too long to be waited for."""
+    text = "The server is being stopped and could not finish this request: what it asked for may or may not have been done."
+    return Rejected(Refusal.UNAVAILABLE, Issue(Kind.TRANSIENT, text))

@@ -6,19 +6,25 @@ number must not leave that number in a log file.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 import orjson
 import structlog
+
+from phb_fhir.wire.exchange import Exchange
+
+_LINES_AT_ONCE = 12  # that is under 4096 bytes, which go into a pipe whole, whatever other workers write there
 
 
 def configure(log_format: Literal["json", "console"]) -> None:
     """Set up logging for this process; what libraries log goes the same way."""
     stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
     shared: list[Any] = [structlog.stdlib.add_log_level, stamp, structlog.processors.format_exc_info]
-    renderer: Any = structlog.dev.ConsoleRenderer() if log_format == "console" else _json
+    renderer: Any = _for_people() if log_format == "console" else _json
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
@@ -28,7 +34,7 @@ def configure(log_format: Literal["json", "console"]) -> None:
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
-    render = structlog.dev.ConsoleRenderer() if log_format == "console" else structlog.processors.JSONRenderer()
+    render = _for_people() if log_format == "console" else structlog.processors.JSONRenderer()
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render],
@@ -36,6 +42,43 @@ def configure(log_format: Literal["json", "console"]) -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+
+
+def _for_people() -> structlog.dev.ConsoleRenderer:
+    return structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+
+
+class RequestLog:
+    """The line that each request leaves. As JSON, the lines of one turn of the event loop are written together."""
+
+    def __init__(self, log_format: Literal["json", "console"]) -> None:
+        self._log = structlog.get_logger("phb_fhir.request")
+        self._as_json = log_format == "json"
+        self._out = sys.stderr.buffer
+        self._lines: list[bytes] = []
+
+    def write(self, exchange: Exchange, method: str, seconds: float) -> None:
+        line = {
+            "request_id": exchange.request_id,
+            "method": method,
+            "interaction": exchange.interaction,
+            "type": exchange.type,
+            "status": exchange.status,
+            "ms": round(seconds * 1000, 2),
+        }
+        if not self._as_json:
+            self._log.info("request", **line)
+            return
+        if not self._lines:
+            asyncio.get_running_loop().call_soon(self._flush)
+        stamped = {**line, "event": "request", "level": "info", "timestamp": datetime.now(UTC)}
+        self._lines.append(orjson.dumps(stamped, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z))
+
+    def _flush(self) -> None:
+        lines, self._lines = self._lines, []
+        for start in range(0, len(lines), _LINES_AT_ONCE):
+            self._out.write(b"".join(lines[start : start + _LINES_AT_ONCE]))
+            self._out.flush()
 
 
 def _json(_logger: Any, _method: str, event: dict[str, Any]) -> bytes:

@@ -5,19 +5,23 @@ Written as plain ASGI, because it stands in the way of every read.
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
-from uuid import uuid4
 
 import structlog
+import uuid_utils
 
 from phb_fhir.fhir.codec import dumps
+from phb_fhir.interactions.fault import fault
 from phb_fhir.interactions.status import status_of
-from phb_fhir.outcome import outcome_of
-from phb_fhir.wire.errors import internal
+from phb_fhir.outcome import Rejected, outcome_of
+from phb_fhir.settings import API_PATH
+from phb_fhir.wire.errors import extra_headers, interrupted, overloaded
 from phb_fhir.wire.exchange import Exchange
+from phb_fhir.wire.log import RequestLog
 from phb_fhir.wire.metrics import Metrics
 
 Message = MutableMapping[str, Any]
@@ -28,10 +32,17 @@ _log = structlog.get_logger("phb_fhir.request")
 
 
 class Edge:
-    """Wraps an ASGI application. A request id that is safe to log is kept; any other is replaced (R4 §3.1.0.1.13)."""
+    """Wraps an ASGI application. A request id that is safe to log is kept; any other is replaced (R4 §3.1.0.1.13).
 
-    def __init__(self, app: App, metrics: Metrics) -> None:
+    Past `under_way_max` requests the next are turned away at once, so that those accepted are still answered in time;
+    health and metrics are not, because then they matter most.
+    """
+
+    def __init__(self, app: App, metrics: Metrics, request_log: RequestLog, under_way_max: int) -> None:
         self._app = app
+        self._under_way = 0
+        self._under_way_max = under_way_max
+        self._log = request_log
         self._metrics = metrics
 
     async def __call__(self, scope: Message, receive: Any, send: Any) -> None:
@@ -53,45 +64,42 @@ class Edge:
 
         begun = time.perf_counter()
         self._metrics.begun()
+        self._under_way += 1
         try:
-            await self._app(scope, receive, answer)
+            if self._under_way > self._under_way_max and scope["path"].startswith(API_PATH):
+                await _send_fault(answer, overloaded(self._under_way_max))
+            else:
+                await self._app(scope, receive, answer)
         except Exception:
-            _log.exception(
-                "fault",
-                request_id=exchange.request_id,
-                method=scope["method"],
-                interaction=exchange.interaction,
-            )
+            rejected = fault(exchange.request_id, scope["method"], exchange.interaction)
             if started:
                 raise
-            await _send_fault(answer, exchange.request_id)
+            await _send_fault(answer, rejected)
+        except asyncio.CancelledError:
+            # the server ends, and this took longer than `shutdown_timeout_s`
+            if started:
+                raise
+            await _send_fault(answer, interrupted())
         finally:
+            self._under_way -= 1
             seconds = time.perf_counter() - begun
             self._metrics.ended(exchange, seconds)
-            _log.info(
-                "request",
-                request_id=exchange.request_id,
-                method=scope["method"],
-                interaction=exchange.interaction,
-                type=exchange.type,
-                status=exchange.status,
-                ms=round(seconds * 1000, 2),
-            )
+            self._log.write(exchange, scope["method"], seconds)
 
 
 def _request_id(headers: list[tuple[bytes, bytes]]) -> bytes:
     for name, value in headers:
         if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
             return value
-    return str(uuid4()).encode()
+    return str(uuid_utils.uuid4()).encode()
 
 
-async def _send_fault(answer: Callable[[Message], Awaitable[None]], request_id: str) -> None:
-    rejected = internal(request_id)
+async def _send_fault(answer: Callable[[Message], Awaitable[None]], rejected: Rejected) -> None:
     body = dumps(outcome_of(rejected.issues))
     headers = [
         (b"content-type", b"application/fhir+json;charset=utf-8"),
         (b"content-length", str(len(body)).encode()),
+        *extra_headers(rejected, ()),
     ]
     await answer({"type": "http.response.start", "status": status_of(rejected), "headers": headers})
     await answer({"type": "http.response.body", "body": body})

@@ -5,6 +5,7 @@ JSON is the one FHIR format so far; a codec for another would be one more row in
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -13,24 +14,26 @@ from phb_fhir.outcome import Kind, Refusal, Rejected, refuse
 FHIR_JSON = "application/fhir+json"
 JSON = "application/json"
 JSON_PATCH = "application/json-patch+json"
+MERGE_PATCH = "application/merge-patch+json"
 FORM = "application/x-www-form-urlencoded"
 
 # what may be asked for, and what is then sent; `_format` takes the short names too (R4 §3.1.0.1.11)
 FORMATS: dict[str, str] = {
     FHIR_JSON: FHIR_JSON,
     "application/json+fhir": FHIR_JSON,
-    "*/*": FHIR_JSON,
-    "application/*": FHIR_JSON,
     JSON: JSON,
     "text/json": JSON,
     "json": FHIR_JSON,
 }
+_ANY = frozenset({"*/*", "application/*"})
+OTHER_FHIR = frozenset({"application/fhir+xml", "application/xml+fhir", "application/fhir+turtle"})
 _VERSIONS = frozenset({"4.0", "4.0.1", ""})
+_QUALITY = re.compile(r"0(\.\d{0,3})?|1(\.0{0,3})?")  # RFC 9110 §12.4.2; what is none is ignored
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The media type to answer in. `native` is what the client would take of a Binary's own content; "" for none."""
+    """The media type to answer in. `native` is what the client would rather take of a Binary's own content."""
 
     media_type: str
     native: tuple[str, ...] = ()
@@ -38,31 +41,49 @@ class Accepted:
 
 @lru_cache(maxsize=1024)
 def accept(header: str, format_: str, *, binary: bool = False) -> Accepted:
-    """The form of the answer. `_format` outranks the header. Raises Rejected (406) when there is none in common."""
+    """The form of the answer. `_format` outranks the header. Raises Rejected (406) when there is none in common.
+
+    `binary`: unless a FHIR form is asked for, a Binary's content is sent as itself (R4 §2.42.1).
+    """
     if format_:
-        media_type = FORMATS.get(_bare(format_.replace(" ", "+")))
-        if media_type is None or format_.startswith("*"):
-            raise _not_acceptable(f"_format={format_}")
-        return Accepted(media_type)
+        return _accept_format(format_)
+    asked, refused = _by_preference(header or "*/*")
     native: list[str] = []
-    for media_type in _by_preference(header or "*/*"):
+    for media_type in asked:
         if media_type in FORMATS:
             return Accepted(FORMATS[media_type], tuple(native))
-        native.append(media_type)
-    if binary and native:
-        return Accepted(FHIR_JSON, tuple(native))
+        if binary and media_type not in OTHER_FHIR:
+            native.append(media_type)
+        elif media_type in _ANY and (left := [one for one in (FHIR_JSON, JSON) if one not in refused]):
+            return Accepted(left[0])
+    if native:  # no FHIR form was named: the content goes in the type it states, whatever was hoped for
+        return Accepted(FHIR_JSON, (*native, "*/*"))
     raise _not_acceptable(f"Accept: {header}")
 
 
-def _by_preference(header: str) -> list[str]:
+def _accept_format(format_: str) -> Accepted:
+    media_type, _, rest = format_.partition(";")
+    # a '+' that was not percent-encoded arrives as a blank
+    asked, _ = _by_preference(f"{media_type.strip().replace(' ', '+')};{rest}")
+    if len(asked) != 1 or asked[0] not in FORMATS:
+        raise _not_acceptable(f"_format={format_}")
+    return Accepted(FORMATS[asked[0]])
+
+
+def _by_preference(header: str) -> tuple[list[str], frozenset[str]]:
+    """The media types of an Accept header, the most wanted first; and those it will not have (q=0)."""
     ranked: list[tuple[float, int, str]] = []
+    refused: set[str] = set()
     for place, part in enumerate(header.split(",")):
         media_type, _, rest = part.strip().partition(";")
+        media_type = media_type.strip().lower()
         parameters = dict(_parameter(one) for one in rest.split(";") if "=" in one)
         quality = _quality(parameters.get("q", "1"))
-        if quality > 0 and parameters.get("fhirversion", "") in _VERSIONS and media_type:
-            ranked.append((-quality, place, media_type.strip().lower()))
-    return [media_type for _, _, media_type in sorted(ranked)]
+        if quality <= 0:
+            refused.add(media_type)
+        elif parameters.get("fhirversion", "") in _VERSIONS and media_type:
+            ranked.append((-quality, place, media_type))
+    return [media_type for _, _, media_type in sorted(ranked) if media_type not in refused], frozenset(refused)
 
 
 def _parameter(text: str) -> tuple[str, str]:
@@ -71,14 +92,7 @@ def _parameter(text: str) -> tuple[str, str]:
 
 
 def _quality(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return 1.0
-
-
-def _bare(media_type: str) -> str:
-    return media_type.partition(";")[0].strip().lower()
+    return float(text) if _QUALITY.fullmatch(text) else 1.0
 
 
 @lru_cache(maxsize=256)

@@ -14,7 +14,17 @@ from phb_fhir.interactions.request import NO_HEADERS, FhirRequest, Handling, Hea
 from phb_fhir.interactions.subset import parse_subset
 from phb_fhir.outcome import Kind, Refusal, Rejected, refuse
 from phb_fhir.settings import API_PATH, Settings
-from phb_fhir.wire.negotiate import FORM, JSON_PATCH, content_type, is_fhir_json, unsupported
+from phb_fhir.wire.negotiate import (
+    FHIR_JSON,
+    FORM,
+    JSON,
+    JSON_PATCH,
+    MERGE_PATCH,
+    OTHER_FHIR,
+    content_type,
+    is_fhir_json,
+    unsupported,
+)
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -23,6 +33,7 @@ RawHeaders = dict[bytes, bytes]
 LARGE_BYTES = 256_000  # from here on JSON is read in a thread, so that others are answered meanwhile
 DRAIN_FACTOR = 8  # how many times the largest body is read and thrown away, so that the client hears why
 PARAMETERS_MAX = 1_000
+GZIP_MEMBERS_MAX = 64  # each costs a copy of what follows it
 
 
 def headers_of(scope: Scope) -> RawHeaders:
@@ -62,6 +73,7 @@ async def read_request(
     segments: tuple[str, ...],
     receive: Receive,
     base: str,
+    request_id: str,
 ) -> FhirRequest:
     """The request, its body read and parsed. Raises Rejected: 400, 413, 415."""
     method: str = "GET" if scope["method"] == "HEAD" else scope["method"]
@@ -84,6 +96,7 @@ async def read_request(
         handling,
         returned,
         parse_subset(parameters),
+        request_id,
     )
 
 
@@ -158,7 +171,9 @@ def _unzipped(raw: bytes, most: int) -> bytes:
     """gzip, member by member, never past `most` bytes, however well it was packed."""
     parts: list[bytes] = []
     size = 0
-    while raw:
+    for _ in range(GZIP_MEMBERS_MAX):
+        if not raw:
+            return b"".join(parts)
         unzip = zlib.decompressobj(wbits=31)
         try:
             part = unzip.decompress(raw, most - size + 1)
@@ -171,6 +186,8 @@ def _unzipped(raw: bytes, most: int) -> bytes:
             raise _bad_gzip()
         parts.append(part)
         raw = unzip.unused_data
+    if raw:
+        raise refuse(Refusal.BAD_REQUEST, Kind.TOO_COSTLY, f"The body is gzip of more than {GZIP_MEMBERS_MAX} members.")
     return b"".join(parts)
 
 
@@ -184,26 +201,46 @@ def _too_large(most: int) -> Rejected:
 
 async def _parsed(settings: Settings, method: str, segments: tuple[str, ...], headers: RawHeaders, raw: bytes) -> Any:
     declared = headers.get(b"content-type", b"").decode("latin-1")
-    media_type = content_type(declared)
-    if segments[:1] == ("Binary",) and method in ("POST", "PUT") and media_type and not is_fhir_json(media_type):
+    if segments[:1] == ("Binary",) and method in ("POST", "PUT") and _is_native(declared):
         return _binary(declared, raw, headers, segments[1] if len(segments) > 1 else "")
-    if media_type == JSON_PATCH and method == "PATCH":
-        return await _loads(settings, raw)
+    media_type = content_type(declared)
+    if method == "PATCH" and media_type in _PATCHES:
+        return _patch(media_type, await _loads(settings, raw))
     if not is_fhir_json(media_type):
-        takes = (
-            f"application/fhir+json (FHIRPath Patch) or {JSON_PATCH}" if method == "PATCH" else "application/fhir+json"
-        )
+        patches = f"application/fhir+json (FHIRPath Patch), {JSON_PATCH} or {MERGE_PATCH}"
+        takes = patches if method == "PATCH" else "application/fhir+json"
         said = f"is {media_type}" if media_type else "has no Content-Type"
         raise unsupported(f"The body {said}; this address takes {takes}.")
-    if method == "PATCH" and raw.lstrip()[:1] == b"[":
-        return await _loads(settings, raw)  # a JSON Patch under the plain JSON media type is still clear
     return as_resource(await _loads(settings, raw))
+
+
+def _patch(media_type: str, body: Any) -> Any:
+    """A patch of the kind its media type names. Plain JSON may be any: a list, Parameters and a part differ on sight."""
+    expected, is_a = _PATCHES[media_type]
+    is_other = media_type == FHIR_JSON and isinstance(body, dict) and body.get("resourceType") != "Parameters"
+    if is_other or not isinstance(body, expected):
+        raise refuse(Refusal.BAD_REQUEST, Kind.STRUCTURE, f"A patch as {media_type} is {is_a}; the body is not.")
+    return body
+
+
+_PATCHES: dict[str, tuple[type | tuple[type, ...], str]] = {
+    JSON_PATCH: (list, "a list of operations (RFC 6902)"),
+    MERGE_PATCH: (dict, "an object: the part to change (RFC 7396)"),
+    FHIR_JSON: (dict, "a Parameters resource (FHIRPath Patch)"),
+    JSON: ((list, dict), "a list of operations, Parameters, or the part to change"),
+}
 
 
 async def _loads(settings: Settings, raw: bytes) -> Any:
     if len(raw) < LARGE_BYTES:
         return loads(raw, depth_max=settings.depth_max)
     return await asyncio.to_thread(loads, raw, depth_max=settings.depth_max)
+
+
+def _is_native(declared: str) -> bool:
+    """Whether a body sent to Binary is the content itself: of a type, and of no form of FHIR."""
+    media_type = declared.partition(";")[0].strip().lower()
+    return bool(media_type) and media_type not in OTHER_FHIR and not is_fhir_json(media_type)
 
 
 def _binary(declared: str, raw: bytes, headers: RawHeaders, id_: str) -> dict[str, Any]:

@@ -794,6 +794,13 @@ LEADS_TO: dict[str, list[Any]] = {
     "Patient.identifier.where(%resource.birthDate = @1970-01-01).first().value": ["1"],
     "Patient.where(deceased = false).birthDate": ["1970-01-01"],
     "Patient.where(deceased).birthDate": [],
+    "Patient.where($this.where(deceased).exists()).birthDate": [],
+    "Patient.where($this.exists(deceased)).birthDate": [],
+    "Patient.where($this.where(deceased.not()).exists()).birthDate": ["1970-01-01"],
+    "Patient.where(name.where($index = 1).text = 'Al').birthDate": ["1970-01-01"],
+    "Patient.where(birthDate > @1969-12-31 and birthDate < @1970-02).birthDate": ["1970-01-01"],
+    "Patient.where(deceased is boolean).birthDate": ["1970-01-01"],
+    "Patient.where(contained.ofType(Organization).name = 'The Surgery').birthDate": ["1970-01-01"],
     "Patient.where(birthDate = @1970-01-01).birthDate": ["1970-01-01"],
     "Patient.where(birthDate.extension('http://x.org/time').exists()).birthDate": ["1970-01-01"],
     "Patient.extension.where(url='http://x.org/nhs').value": ["one"],
@@ -815,6 +822,8 @@ LEADS_TO: dict[str, list[Any]] = {
     "Patient.contained.where(id = 'gp').name": ["The Surgery"],
     "Patient.managingOrganization.resolve().name": ["The Surgery"],
     "Patient.`name`.`family`": ["Smith"],
+    "Patient.name.$this.family": ["Smith"],
+    "Patient.telecom.where(system != %ucum).value": ["1", "e", "2"],
     "%resource.name.family": ["Smith"],
     "DomainResource.contained.id": ["gp"],
     "Patient.name[0].given[7]": [],
@@ -871,6 +880,7 @@ REFUSED_PATHS = {
     "Patient.name.where(nosuch())": "the function nosuch() may not be used in this path",
     "Patient.name.where(1 / 'a' = 2)": "a filter of the path could not be evaluated",
     "Patient.name.ofType(Nothing)": "there is no type Nothing",
+    "Patient.name.ofType(use = 'old')": "a type is named, not worked out",
     "%ucum": "%ucum does not lead into the resource being changed",
     "Patient.name.$index": "$index and $total may be used inside where(…) only",
     "Patient.name.where(family.matches('(a+)+$'))": "the function matches() may not be used in this path",
@@ -904,6 +914,15 @@ def test_filters_that_keep_the_server_busy_are_refused() -> None:
         nested = f"identifier.where(%resource.{nested}).exists()"
     refused = refusal_of(lambda: one(resource, "delete", path=f"Patient.where({nested})"))
     assert "more work than this server does for one request" in refused[2]
+
+
+def test_refusal_does_not_repeat_more_of_a_path_than_a_person_reads() -> None:
+    long = "Patient.name.where(text = '" + "x" * 1_000 + "')"
+    refused = refusal_of(lambda: one(SMITH, "replace", path=long, value={"valueString": "x"}))
+    assert long[:200] + "…)" in refused[2]
+    assert len(refused[2]) < 400
+    pointer = "/" + "x" * 5_000
+    assert len(refusal_of(lambda: json_patch_of({"op": "remove", "path": pointer}))[2]) < 400
 
 
 def test_work_of_all_operations_is_counted_together() -> None:

@@ -19,7 +19,7 @@ def parse_updated(parameter: str, text: str) -> Updated:
             f"{parameter}={text}: the prefix '{prefix}' is not one of {', '.join(PREFIXES)}",
         )
     try:
-        start, end = period_of(date)
+        start, end = period_of(date.replace(" ", "+"))  # a '+' that was not percent-encoded arrives as a blank
     except (ValueError, OverflowError):
         raise refuse(
             Refusal.BAD_REQUEST, Kind.INVALID,

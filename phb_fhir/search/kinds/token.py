@@ -53,4 +53,5 @@ def entry_wanted(token: Token) -> tuple[str, str | None]:
 
 
 def _escaped(system: str) -> str:
-    return system.replace("\\", "\\\\").replace("|", "\\|")
+    # so that no system can be read as another's end, or as the mark of any system
+    return system.replace("\\", "\\\\").replace("|", "\\|").replace(ANY_SYSTEM, f"\\{ANY_SYSTEM}")

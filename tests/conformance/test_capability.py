@@ -1,0 +1,402 @@
+"""Every promise of the capability statement, as `/metadata` serves it, is exercised on every type it is made for.
+
+The statement is walked, not our list of what should be in it: a promise for which no exercise is written here fails, so
+that none can be added without showing that it is kept. The resources are the least of each type (`minimal`).
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import uuid
+
+import httpx
+import pytest
+
+from phb_fhir import __version__
+from phb_fhir.data import data_path
+from phb_fhir.definitions.load import load
+from tests.builders import bundle, entry
+from tests.conformance.minimal import IDENTIFIER, minimal
+from tests.running import RunningServer
+
+R4 = load()
+WRITTEN = json.loads(data_path("capability_statement.json").read_bytes())
+TYPES = [row["type"] for row in WRITTEN["rest"][0]["resource"]]
+of_each_type = pytest.mark.parametrize("type_", TYPES)
+
+
+@pytest.fixture(scope="module")
+def promised(server):
+    """The statement as it is served."""
+    return httpx.get(f"{server.base}/metadata").json()
+
+
+@pytest.fixture(scope="module")
+def rows(promised):
+    return {row["type"]: row for row in promised["rest"][0]["resource"]}
+
+
+def one_of(type_, **more):
+    return {**minimal(type_), "id": "one", **more}
+
+
+def content(resource):
+    """What a resource says itself, without what the server sets."""
+    return {name: value for name, value in resource.items() if name not in ("id", "meta")}
+
+
+def matches(answer):
+    assert answer.status_code == 200, answer.text
+    return [one["resource"]["id"] for one in answer.json().get("entry", []) if one["search"]["mode"] == "match"]
+
+
+# ---- the statement itself --------------------------------------------------------------------------------------------
+
+
+def test_the_statement_is_the_one_that_was_written_with_this_software_and_this_address(promised, server):
+    expected = copy.deepcopy(WRITTEN)
+    expected["software"]["version"] = __version__
+    expected["implementation"]["url"] = server.base
+    assert promised == expected
+
+
+def test_the_statement_is_a_valid_resource_that_can_be_stored_and_read(api, promised):
+    answer = api.put(f"/CapabilityStatement/{promised['id']}", json=promised)
+    assert answer.status_code == 201
+    assert content(answer.json()) == content(promised)
+
+
+def test_the_statement_names_the_version_of_fhir_that_is_spoken(promised):
+    assert (promised["fhirVersion"], R4.fhir_version, promised["kind"]) == ("4.0.1", "4.0.1", "instance")
+
+
+def test_every_type_of_fhir_is_promised_once_and_by_its_own_definition(promised):
+    listed = [(row["type"], row["profile"]) for row in promised["rest"][0]["resource"]]
+    assert listed == [(name, f"http://hl7.org/fhir/StructureDefinition/{name}") for name in sorted(R4.resource_types)]
+    assert len(listed) == 146  # R4's 148 without the two that are abstract
+
+
+def test_there_is_nothing_in_the_statement_that_is_not_looked_at_here(promised, rows):
+    said = {"resourceType", "id", "url", "version", "name", "title", "status", "experimental", "date", "publisher"}
+    said |= {"description", "kind", "software", "implementation", "fhirVersion", "format", "patchFormat", "rest"}
+    assert set(promised) == said
+    (rest,) = promised["rest"]
+    assert set(rest) == {"mode", "documentation", "resource", "interaction", "searchParam"}
+    assert rest["mode"] == "server"
+    for row in rows.values():
+        assert set(row) == {"type", "profile", "interaction", "searchParam", *FLAGS}
+
+
+def test_what_is_not_a_mode_of_the_statement_is_refused(api):
+    for mode in ("full", "normative"):
+        assert api.get(f"/metadata?mode={mode}").json() == api.get("/metadata").json()
+    assert api.get("/metadata?mode=terminology").status_code == 400
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+def test_the_statement_cannot_be_written(api, method):
+    assert api.request(method, "/metadata").status_code == 405
+
+
+# ---- formats ---------------------------------------------------------------------------------------------------------
+
+
+def test_every_format_is_read_and_written(api, promised):
+    assert promised["format"] == ["application/fhir+json", "json"]
+    for name in promised["format"]:
+        answer = api.get("/metadata", params={"_format": name}, headers={"Accept": "text/html"})
+        assert answer.headers["content-type"] == "application/fhir+json;charset=utf-8"
+    for media_type in (name for name in promised["format"] if "/" in name):
+        answer = api.post("/Basic", json=minimal("Basic"), headers={"Content-Type": media_type, "Accept": media_type})
+        assert answer.status_code == 201
+        assert answer.headers["content-type"].startswith(media_type)
+
+
+# ---- one story for each type -----------------------------------------------------------------------------------------
+
+PATCHES = {
+    "application/json-patch+json": '[{"op":"replace","path":"/language","value":"LANGUAGE"}]',
+    "application/fhir+json": '{"resourceType":"Parameters","parameter":[{"name":"operation","part":['
+    '{"name":"type","valueCode":"replace"},{"name":"path","valueString":"TYPE.language"},'
+    '{"name":"value","valueCode":"LANGUAGE"}]}]}',
+    "application/merge-patch+json": '{"language":"LANGUAGE"}',
+}
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+
+
+class Story:
+    """What is done with one type, on a server that holds nothing else. The steps follow one another."""
+
+    def __init__(self, api, type_):
+        self.api, self.type, self.least = api, type_, minimal(type_)
+        self.all, self.one = f"/{type_}", f"/{type_}/one"
+
+    def said(self, id_, **more):
+        return {**self.least, "id": id_, **more}
+
+    def create(self):
+        answer = self.api.post(self.all, json=self.least)
+        assert (answer.status_code, answer.headers["etag"]) == (201, 'W/"1"'), answer.text
+        assert answer.headers["location"].endswith(f"{self.all}/id-1/_history/1")
+        assert content(answer.json()) == self.least
+
+    def create_by_update(self):
+        answer = self.api.put(self.one, json=self.said("one"))
+        assert (answer.status_code, answer.headers["etag"]) == (201, 'W/"1"'), answer.text
+
+    def read(self):
+        answer = self.api.get(self.one)
+        assert (answer.status_code, answer.json()["id"]) == (200, "one")
+        assert content(answer.json()) == self.least
+        assert self.api.get(f"{self.all}/none").status_code == 404
+
+    def read_conditionally(self):
+        fresh = self.api.get(self.one)
+        for name, header in (("If-None-Match", "etag"), ("If-Modified-Since", "last-modified")):
+            again = self.api.get(self.one, headers={name: fresh.headers[header]})
+            assert (again.status_code, again.content) == (304, b"")
+        assert self.api.get(self.one, headers={"If-None-Match": 'W/"9"'}).status_code == 200
+        early = {"If-Modified-Since": "Sat, 21 Nov 2026 09:00:00 GMT"}
+        assert self.api.get(self.one, headers=early).status_code == 200
+
+    def update(self):
+        answer = self.api.put(self.one, json=self.said("one", language="en"))
+        assert (answer.status_code, answer.headers["etag"]) == (200, 'W/"2"'), answer.text
+        assert content(answer.json()) == {**self.least, "language": "en"}
+
+    def versions(self):
+        stale = self.api.put(self.one, json=self.said("one"), headers={"If-Match": 'W/"1"'})
+        assert stale.status_code == 412
+        fresh = self.api.put(self.one, json=self.said("one", language="fr"), headers={"If-Match": 'W/"2"'})
+        assert (fresh.status_code, fresh.headers["etag"]) == (200, 'W/"3"')
+
+    def vread(self):
+        past = [self.api.get(f"{self.one}/_history/{number}").json() for number in (1, 2, 3)]
+        assert [one.get("language") for one in past] == [None, "en", "fr"]
+        assert content(past[0]) == self.least
+
+    def patch(self):
+        for number, (media_type, body) in enumerate(PATCHES.items()):
+            language = f"de-{number}"
+            patch = body.replace("TYPE", self.type).replace("LANGUAGE", language)
+            answer = self.api.patch(self.one, content=patch, headers={"Content-Type": media_type})
+            assert answer.status_code == 200, answer.text
+            assert content(answer.json()) == {**self.least, "language": language}
+        assert answer.headers["etag"] == 'W/"6"'
+
+    def search(self):
+        assert matches(self.api.get(self.all)) == ["id-1", "one"]
+        assert matches(self.api.post(f"{self.all}/_search", content="_count=1", headers=FORM)) == ["id-1"]
+
+    def create_conditionally(self):
+        there = self.api.post(self.all, json=self.least, headers={"If-None-Exist": "_id=one"})
+        assert (there.status_code, there.json()["id"]) == (200, "one")
+        made = self.api.post(self.all, json=self.least, headers={"If-None-Exist": "_id=two"})
+        assert (made.status_code, made.headers["etag"]) == (201, 'W/"1"')
+
+    def update_conditionally(self):
+        there = self.api.put(f"{self.all}?_id=one", json=self.least)
+        assert (there.status_code, there.headers["etag"], there.json()["id"]) == (200, 'W/"7"', "one")
+        assert self.api.put(f"{self.all}?_id=two", json=self.said("two")).status_code == 201
+
+    def delete_several_conditionally(self):
+        assert self.api.delete(f"{self.all}?_id=two,id-1,none").status_code == 204
+        left = matches(self.api.get(self.all))
+        assert "one" in left
+        assert not {"two", "id-1"} & set(left)
+
+    def point_anywhere(self):
+        """Literal, logical and local references are kept as they are, whether their targets are here or not."""
+        pointers = [
+            {"url": "http://example.org/literal", "valueReference": {"reference": "Patient/elsewhere"}},
+            {"url": "http://example.org/absolute", "valueReference": {"reference": "https://example.org/Patient/1"}},
+            {"url": "http://example.org/logical", "valueReference": {"identifier": IDENTIFIER}},
+            {"url": "http://example.org/local", "valueReference": {"reference": "#inside"}},
+        ]
+        if R4.type(self.type).base == "DomainResource":  # the few others have no extensions
+            inside = {"resourceType": "Basic", "id": "inside", "code": {"text": "text"}}
+            resource = self.said("pointing", contained=[inside], extension=pointers)
+            answer = self.api.put(f"{self.all}/pointing", json=resource)
+            assert answer.status_code == 201, answer.text
+            assert answer.json()["extension"] == pointers
+
+    def delete(self):
+        assert self.api.delete(self.one).status_code == 204
+        assert self.api.get(self.one).status_code == 410
+
+    def history_of_one(self):
+        expected = [
+            ("DELETE", 'W/"8"'),
+            *(("PATCH", f'W/"{n}"') for n in (6, 5, 4)),
+            *(("PUT", f'W/"{n}"') for n in (3, 2, 1)),
+        ]
+        expected.insert(1, ("PUT", 'W/"7"'))
+        assert told(self.api, f"{self.one}/_history") == expected
+
+    def history_of_all(self):
+        found = told(self.api, f"{self.all}/_history")
+        assert [row for row in found if row[1] == 'W/"8"'] == [("DELETE", 'W/"8"')]
+        assert found[-1] == ("POST", 'W/"1"')
+        assert found == told(self.api, "/_history")
+
+
+def told(api, address):
+    return [(one["request"]["method"], one["response"]["etag"]) for one in api.get(address).json()["entry"]]
+
+
+# each step, with the interactions and the flags that it shows to be kept
+STEPS = (
+    (Story.create, "create"),
+    (Story.create_by_update, ("updateCreate", True)),
+    (Story.read, "read"),
+    (Story.read_conditionally, ("conditionalRead", "full-support")),
+    (Story.update, "update"),
+    (Story.versions, ("versioning", "versioned")),
+    (Story.vread, "vread", ("readHistory", True)),
+    (Story.patch, "patch"),
+    (Story.search, "search-type"),
+    (Story.create_conditionally, ("conditionalCreate", True)),
+    (Story.update_conditionally, ("conditionalUpdate", True)),
+    (Story.delete_several_conditionally, ("conditionalDelete", "multiple")),
+    (Story.point_anywhere, ("referencePolicy", ("literal", "logical", "local"))),
+    (Story.delete, "delete"),
+    (Story.history_of_one, "history-instance"),
+    (Story.history_of_all, "history-type"),
+)
+SHOWN = {promise for _, *promises in STEPS for promise in promises}
+FLAGS = {promise[0] for promise in SHOWN if isinstance(promise, tuple)}
+
+
+@of_each_type
+def test_every_interaction_and_every_flag_that_is_promised_is_kept_and_no_other_is_promised(api, rows, type_):
+    row = rows[type_]
+    flags = {(name, tuple(row[name]) if isinstance(row[name], list) else row[name]) for name in FLAGS}
+    assert {one["code"] for one in row["interaction"]} | flags == SHOWN
+    story = Story(api, type_)
+    for step, *_ in STEPS:
+        step(story)
+
+
+def test_the_patches_of_the_story_are_the_formats_that_are_promised(promised):
+    assert promised["patchFormat"] == list(PATCHES)
+
+
+# ---- search parameters -----------------------------------------------------------------------------------------------
+
+
+def find_by_id(api, address, _type):
+    assert matches(api.get(f"{address}?_id=one")) == ["one"]
+    assert matches(api.get(f"{address}?_id=two")) == []
+
+
+def find_by_time(api, address, type_):
+    at = api.get(f"/{type_}/one").json()["meta"]["lastUpdated"]
+    assert matches(api.get(address, params={"_lastUpdated": at})) == ["one"]
+    assert matches(api.get(address, params={"_lastUpdated": f"gt{at}"})) == []
+
+
+def find_by_identifier(api, address, type_):
+    """Each element that the parameter's definition names is searched."""
+    elements = [part.rpartition(".")[2] for part in R4.search_parameters(type_)["identifier"].expression.split(" | ")]
+    for number, name in enumerate(elements, 7):
+        value = {"system": "http://example.org/ids", "value": str(number)}
+        given = [value] if R4.type(type_).elements[name].is_list else value
+        assert api.put(f"/{type_}/{name}", json={**minimal(type_), "id": name, name: given}).status_code == 201
+        assert matches(api.get(f"{address}?identifier=http://example.org/ids|{number}")) == [name]
+        assert matches(api.get(f"{address}?identifier=|{number}")) == []
+
+
+PARAMETERS = {"_id": find_by_id, "_lastUpdated": find_by_time, "identifier": find_by_identifier}
+
+
+@of_each_type
+def test_every_search_parameter_that_is_promised_finds_and_every_other_is_refused(api, rows, type_):
+    api.put(f"/{type_}/one", json=one_of(type_))
+    listed = rows[type_]["searchParam"]
+    for parameter in listed:
+        defined = R4.search_parameters(type_)[parameter["name"]]
+        assert (parameter["definition"], parameter["type"]) == (defined.url, defined.type)
+        PARAMETERS[parameter["name"]](api, f"/{type_}", type_)
+    others = sorted(R4.search_parameters(type_).keys() - {parameter["name"] for parameter in listed})
+    refused = api.get(f"/{type_}", params=dict.fromkeys(others, "2026"))
+    assert refused.status_code == 400
+    assert [issue["code"] for issue in refused.json()["issue"]] == ["not-supported"] * len(others)
+
+
+# ---- versioned-update, by setting -------------------------------------------------------------------------------------
+
+
+def test_types_that_the_setting_names_promise_versioned_update_and_keep_it(mongodb_uri, mongodb_admin):
+    name = f"test_{uuid.uuid4().hex}"
+    with (
+        RunningServer(mongodb_uri, name, versioned_update=("Account", "CarePlan")) as running,
+        httpx.Client(base_url=running.base, headers={"Content-Type": "application/fhir+json"}) as api,
+    ):
+        said = {row["type"]: row["versioning"] for row in api.get("/metadata").json()["rest"][0]["resource"]}
+        assert {type_ for type_, versioning in said.items() if versioning == "versioned-update"} == {
+            "Account",
+            "CarePlan",
+        }
+        assert set(said.values()) == {"versioned", "versioned-update"}
+        for type_, refused in (("Account", 400), ("CarePlan", 400), ("Patient", 200)):
+            api.put(f"/{type_}/one", json=one_of(type_))
+            assert api.put(f"/{type_}/one", json=one_of(type_, language="cy")).status_code == refused
+            named = api.put(f"/{type_}/one", json=one_of(type_, language="en"), headers={"If-Match": "*"})
+            assert named.status_code == 200
+    mongodb_admin.drop_database(name)
+
+
+# ---- the whole system ------------------------------------------------------------------------------------------------
+
+
+def transaction(api):
+    entries = [entry("PUT", "Basic/one", one_of("Basic")), entry("POST", "Patient", minimal("Patient"))]
+    answer = api.post("", json=bundle("transaction", *entries))
+    assert (answer.status_code, answer.json()["type"]) == (200, "transaction-response")
+    assert [one["response"]["status"] for one in answer.json()["entry"]] == ["201 Created"] * 2
+    broken = bundle(
+        "transaction", entry("PUT", "Basic/two", {**one_of("Basic"), "id": "two"}), entry("GET", "Basic/no")
+    )
+    assert api.post("", json=broken).status_code == 404
+    assert api.get("/Basic/two").status_code == 404
+
+
+def batch(api):
+    entries = [entry("PUT", "Basic/one", one_of("Basic")), entry("GET", "Basic/none"), entry("GET", "Basic/one")]
+    answer = api.post("", json=bundle("batch", *entries))
+    assert (answer.status_code, answer.json()["type"]) == (200, "batch-response")
+    statuses = [one["response"]["status"] for one in answer.json()["entry"]]
+    assert statuses == ["201 Created", "404 Not Found", "200 OK"]
+
+
+def search_system(api):
+    for type_ in ("Basic", "Patient"):
+        api.put(f"/{type_}/one", json=one_of(type_))
+    assert matches(api.get("/?_id=one")) == ["one", "one"]
+
+
+def history_system(api):
+    for type_ in ("Basic", "Patient"):
+        api.put(f"/{type_}/one", json=one_of(type_))
+    assert [one["fullUrl"].split("/")[-2] for one in api.get("/_history").json()["entry"]] == ["Patient", "Basic"]
+
+
+SYSTEM = {
+    "transaction": transaction,
+    "batch": batch,
+    "search-system": search_system,
+    "history-system": history_system,
+}
+
+
+@pytest.mark.parametrize("code", SYSTEM)
+def test_every_interaction_of_the_system_is_there_when_it_is_promised(api, promised, code):
+    assert [one["code"] for one in promised["rest"][0]["interaction"]] == list(SYSTEM)
+    SYSTEM[code](api)
+
+
+def test_every_search_parameter_of_the_system_finds_and_does_not_find(api, promised):
+    api.put("/Basic/one", json=one_of("Basic"))
+    for parameter in promised["rest"][0]["searchParam"]:
+        PARAMETERS[parameter["name"]](api, "/", "Basic")

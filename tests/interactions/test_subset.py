@@ -1,0 +1,213 @@
+"""_summary and _elements: less of a resource, and marked as less (R4 §3.1.1.5.8, §3.1.1.5.9)."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.builders import person, problem
+from tests.interactions.test_history import got
+
+NARRATIVE = {"status": "generated", "div": '<div xmlns="http://www.w3.org/1999/xhtml">Jill Marsh</div>'}
+JILL = {
+    "resourceType": "Patient",
+    "id": "jill",
+    "meta": {"tag": [{"system": "http://example.org/t", "code": "mine"}], "profile": ["http://example.org/p"]},
+    "implicitRules": "http://example.org/rules",
+    "language": "en-GB",
+    "text": NARRATIVE,
+    "contained": [{"resourceType": "Organization", "id": "o", "name": "Practice"}],
+    "extension": [{"url": "http://example.org/x", "valueString": "x"}],
+    "modifierExtension": [{"url": "http://example.org/m", "valueString": "m"}],
+    "identifier": [{"system": "http://example.org/i", "value": "1"}],
+    "active": True,
+    "name": [{"family": "Marsh"}],
+    "gender": "female",
+    "_birthDate": {"extension": [{"url": "http://example.org/unknown", "valueCode": "asked"}]},
+    "maritalStatus": {"text": "Single"},
+    "contact": [{"name": {"text": "Ruth"}}],
+    "communication": [{"language": {"text": "English"}, "preferred": True}],
+    "managingOrganization": {"reference": "#o"},
+    "link": [{"other": {"reference": "Patient/other"}, "type": "seealso"}],
+}
+OBSERVATION = {
+    "resourceType": "Observation",
+    "id": "weight",
+    "text": NARRATIVE,
+    "status": "final",
+    "code": {"text": "Weight"},
+    "valueQuantity": {"value": 62, "unit": "kg"},
+    "note": [{"text": "after lunch"}],
+    "component": [{"code": {"text": "c"}, "valueString": "v", "interpretation": [{"text": "high"}]}],
+}
+PLAN = {
+    "resourceType": "CarePlan",
+    "id": "plan",
+    "text": NARRATIVE,
+    "status": "active",
+    "intent": "plan",
+    "subject": {"reference": "Patient/jill"},
+    "title": "Jill's plan",
+    "note": [{"text": "n"}],
+    "activity": [{"detail": {"status": "scheduled", "description": "Swim"}}],
+}
+SUBSETTED = {
+    "system": "http://terminology.hl7.org/CodeSystem/v3-ObservationValue",
+    "code": "SUBSETTED",
+    "display": "subsetted",
+}
+# what a reader may not do without: what is mandatory, and what may change the meaning of the rest
+KEPT_OF_JILL = {"resourceType", "id", "meta", "implicitRules", "modifierExtension", "active", "link"}
+
+
+@pytest.fixture
+def record(api):
+    for resource in (JILL, OBSERVATION, PLAN):
+        assert api.put(f"/{resource['resourceType']}/{resource['id']}", json=resource).status_code == 201
+    return api
+
+
+def cut(record, query, address="/Patient/jill"):
+    """The subset, and the whole of what it is a subset of: every element in it is as it was, in the order it was."""
+    part, whole = got(record, f"{address}?{query}"), got(record, address)
+    rest = {name: value for name, value in part.items() if name != "meta"}
+    assert rest.items() <= whole.items()
+    assert [name for name in part if name != "meta"] == [name for name in whole if name in rest]
+    return part
+
+
+# ---- which elements --------------------------------------------------------------------------------------------------
+
+
+def test_a_summary_has_the_elements_that_fhir_puts_in_one(record):
+    part = cut(record, "_summary=true")
+    assert set(part) == {
+        *("resourceType", "id", "meta", "implicitRules", "identifier", "active", "name", "gender", "_birthDate"),
+        *("managingOrganization", "link", "modifierExtension"),
+    }
+
+
+def test_a_summary_has_the_value_of_an_observation_and_not_its_note(record):
+    part = got(record, "/Observation/weight?_summary=true")
+    assert set(part) == {"resourceType", "id", "meta", "status", "code", "valueQuantity", "component"}
+    assert part["component"] == [{"code": {"text": "c"}, "valueString": "v"}]
+
+
+def test_a_summary_of_text_has_the_narrative_and_what_cannot_be_left_out(record):
+    assert set(cut(record, "_summary=text")) == KEPT_OF_JILL | {"text"}
+    assert set(cut(record, "_summary=text", "/CarePlan/plan")) == {
+        *("resourceType", "id", "meta", "text", "status", "intent", "subject"),
+    }
+
+
+def test_a_summary_of_data_has_all_but_the_narrative(record):
+    assert set(cut(record, "_summary=data")) == set(JILL) - {"text"}
+
+
+def test_a_summary_that_is_false_is_the_whole_and_not_marked(record):
+    assert record.get("/Patient/jill?_summary=false").content == record.get("/Patient/jill").content
+    assert record.get("/Patient/jill?_elements=").content == record.get("/Patient/jill").content
+
+
+@pytest.mark.parametrize(
+    ("elements", "shown"),
+    [
+        ("gender", {"gender"}),
+        ("gender,name", {"gender", "name"}),
+        ("%20gender%20,,name,", {"gender", "name"}),
+        ("birthDate", {"_birthDate"}),
+        ("Patient.gender", {"gender"}),
+        ("id,meta,resourceType", set()),
+        ("text,contained", {"text", "contained"}),
+        ("colour", set()),
+        ("Observation.gender", set()),
+    ],
+)
+def test_elements_are_shown_with_what_cannot_be_left_out(record, elements, shown):
+    assert set(cut(record, f"_elements={elements}")) == KEPT_OF_JILL | shown
+
+
+def test_an_element_with_a_choice_of_type_is_named_without_it(record):
+    for name in ("value", "value[x]", "Observation.value", "valueQuantity"):
+        part = cut(record, f"_elements={name}", "/Observation/weight")
+        assert set(part) == {"resourceType", "id", "meta", "status", "code", "valueQuantity"}, name
+
+
+# ---- how it is marked ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("query", ["_summary=true", "_summary=text", "_summary=data", "_elements=name"])
+def test_a_subset_is_marked_beside_the_tags_that_were_there(record, query):
+    assert cut(record, query)["meta"] == {
+        "versionId": "1",
+        "lastUpdated": "2026-11-22T09:00:00.000Z",
+        "tag": [{"system": "http://example.org/t", "code": "mine"}, SUBSETTED],
+        "profile": ["http://example.org/p"],
+    }
+    assert "SUBSETTED" not in record.get("/Patient/jill").text
+
+
+def test_a_subset_of_what_came_marked_is_marked_once(api):
+    api.put("/Patient/jill", json=person(id="jill", meta={"tag": [{**SUBSETTED, "display": "cut"}]}))
+    assert got(api, "/Patient/jill?_elements=name")["meta"]["tag"] == [SUBSETTED]
+
+
+# ---- where it may be asked for ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("address", ["/Patient?_id=jill", "/?_id=jill", "/Patient/jill/_history", "/Patient/_history"])
+def test_entries_of_a_bundle_are_cut_as_a_read_is(record, address):
+    for query in ("_summary=true", "_summary=text", "_summary=data", "_elements=name"):
+        (entry,) = got(record, f"{address}{'&' if '?' in address else '?'}{query}")["entry"]
+        assert entry["resource"] == cut(record, query)
+
+
+def test_a_form_may_ask_for_less(record):
+    found = record.post(
+        "/Patient/_search",
+        content="_id=jill&_elements=name",
+        headers={"Content-Type": "application/x-www-form-urlencoded"},
+    ).json()
+    assert found["entry"][0]["resource"] == cut(record, "_elements=name")
+
+
+def test_the_answer_to_a_write_may_be_less_and_what_is_stored_is_whole(api):
+    answer = api.put("/Patient/jill?_elements=gender", json=JILL)
+    assert set(answer.json()) == KEPT_OF_JILL | {"gender"}
+    assert set(got(api, "/Patient/jill")) == set(JILL)
+
+
+def test_the_capability_statement_may_be_asked_for_in_part(api):
+    part = got(api, "/metadata?_summary=true")
+    assert {"url", "fhirVersion", "kind", "software"} <= set(part)
+    assert part["meta"]["tag"] == [SUBSETTED]
+
+
+def test_a_count_of_one_resource_is_refused(record):
+    for address in ("/Patient/jill", "/Patient/jill/_history/1", "/metadata"):
+        found = problem(record.get(f"{address}?_summary=count"))
+        text = "_summary=count counts what a search or a history finds; here there is one resource."
+        assert found == (400, "invalid", text, "")
+
+
+def test_a_summary_that_is_none_is_refused(record):
+    found = problem(record.get("/Patient/jill?_summary=brief"))
+    assert found == (400, "value", "_summary=brief: it is one of true, text, data, count, false.", "")
+
+
+@pytest.mark.parametrize("summary", ["true", "text", "data", "count"])
+def test_a_summary_and_elements_at_once_are_refused(record, summary):
+    found = problem(record.get(f"/Patient?_summary={summary}&_elements=name"))
+    assert found == (400, "invalid", "_summary and _elements ask for different things; send one of them.", "")
+
+
+def test_a_summary_that_is_false_goes_with_elements(record):
+    assert set(cut(record, "_summary=false&_elements=gender")) == KEPT_OF_JILL | {"gender"}
+
+
+def test_a_subset_keeps_the_digits(api):
+    body = (
+        '{"resourceType":"Observation","id":"o","status":"final","code":{"text":"x"},"valueQuantity":{"value":10.00}}'
+    )
+    api.put("/Observation/o", content=body)
+    for query in ("_summary=true", "_summary=data", "_elements=value"):
+        assert '"value":10.00}' in api.get(f"/Observation/o?{query}").text

@@ -1,0 +1,205 @@
+"""`python -m tools.bench`: start a MongoDB and one worker beside it, measure, and print the ratios."""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Annotated, Any
+
+import typer
+import uvloop
+from rich.console import Console
+from rich.table import Table
+
+from phb_fhir.fhir.codec import dumps, loads
+from phb_fhir.store.embedded import CannotStart, PrivateMongo
+from tools.bench import mongo_only
+from tools.bench.load import BenchFailed, answers_per_second, one_answer
+from tools.bench.processes import DATABASE, Memory, Running, bare_server, memory_of, our_server
+from tools.bench.rounds import Comparison, measure_in_turn
+from tools.bench.samples import TRANSACTION_ENTRIES, TYPE, creates, documents, purchase, request, transactions
+
+READ_CONNECTIONS = 64
+CREATE_CONNECTIONS = 16
+RESOURCES_READ = 1_000
+STARTS = 5
+MEMORY_GOAL_MB = 150
+START_GOAL_S = 3
+
+_terminal = Console(stderr=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What is up, and how long to look at it."""
+
+    folder: Path
+    mongodb_uri: str
+    server: Running
+    first: str  # the key of a purchase that is there
+    rounds: int
+    seconds: float
+
+
+@dataclass(slots=True)
+class Findings:
+    comparisons: list[Comparison] = field(default_factory=list)
+    memory: dict[str, Memory] = field(default_factory=dict)
+    starts_s: list[float] = field(default_factory=list)
+
+
+def main(
+    *,
+    rounds: Annotated[int, typer.Option(help="How many times each thing is measured.", min=1)] = 7,
+    seconds: Annotated[float, typer.Option(help="How long each measurement takes.", min=0.1)] = 2.0,
+    only: Annotated[str, typer.Option(help="Compare only this.", metavar="reads|creates|transactions")] = "",
+) -> None:
+    """Measure this server on this machine, beside what it is made of."""
+    try:
+        with tempfile.TemporaryDirectory(prefix="phb-fhir-bench-") as folder:
+            findings = measure(Path(folder), rounds, seconds, only)
+    except (BenchFailed, CannotStart) as reason:
+        _terminal.print(str(reason), style="red", markup=False)
+        raise typer.Exit(1) from None
+    show(findings)
+
+
+def measure(folder: Path, rounds: int, seconds: float, only: str) -> Findings:
+    """Everything, in one run. Raises BenchFailed, CannotStart."""
+    found = Findings()
+    data, log = folder / "data", folder / "server.log"
+    with PrivateMongo(data) as mongo, our_server(log, "--mongodb-uri", mongo.uri) as server:
+        found.memory["just started"] = memory_of(server.pid)
+        bench = Bench(folder, mongo.uri, server, _create_one(server.port), rounds, seconds)
+        for what, compare_it in COMPARISONS.items():
+            if only in what:
+                with _terminal.status(what):
+                    found.comparisons.append(compare_it(bench))
+        found.memory["idle after all this"] = memory_of(server.pid)
+    with _terminal.status("starts"):
+        for _ in range(STARTS):
+            with our_server(log, "--data", str(data), first=f"/{bench.first}") as started:
+                found.starts_s.append(started.start_s)
+    return found
+
+
+def _create_one(port: int) -> str:
+    """Create the first purchase; its key."""
+    made = loads(one_answer(port, request("POST", f"/{TYPE}", dumps(purchase())), status=201), depth_max=64)
+    return f"{TYPE}/{made['id']}"
+
+
+# ---- what is compared ------------------------------------------------------------------------------------------------
+
+
+def compare_reads(bench: Bench) -> Comparison:
+    """Reads of many purchases in turn, beside the same bytes as a constant."""
+    requests = [request("GET", f"/{_create_one(bench.server.port)}") for _ in range(RESOURCES_READ)]
+    body = bench.folder / "body.json"
+    body.write_bytes(one_answer(bench.server.port, requests[0]))
+
+    def rate(port: int) -> float:
+        return answers_per_second(port, itertools.cycle(requests), connections=READ_CONNECTIONS, seconds=bench.seconds)
+
+    with bare_server(bench.folder / "bare.log", body) as bare:
+        what, beside = f"reads, {READ_CONNECTIONS} at once", "a bare ASGI answer"
+        rates = measure_in_turn(lambda: rate(bench.server.port), lambda: rate(bare.port), rounds=bench.rounds)
+    return Comparison(what, beside, 0.5, rates)
+
+
+def compare_creates(bench: Bench) -> Comparison:
+    """Creates, validated and answered in full, beside `insert_one` of what the server stores for them."""
+    plain = _documents(bench)
+
+    def ours() -> float:
+        port, seconds = bench.server.port, bench.seconds
+        return answers_per_second(port, creates(), connections=CREATE_CONNECTIONS, seconds=seconds, status=201)
+
+    def baseline() -> float:
+        uri, seconds = bench.mongodb_uri, bench.seconds
+        return uvloop.run(mongo_only.inserts_per_second(uri, plain, at_once=CREATE_CONNECTIONS, seconds=seconds))
+
+    what = f"creates, {CREATE_CONNECTIONS} at once"
+    return Comparison(what, "insert_one", 0.7, measure_in_turn(ours, baseline, rounds=bench.rounds))
+
+
+def compare_transactions(bench: Bench) -> Comparison:
+    """Transactions of a hundred entries one after the other, beside `insert_many` of as many documents."""
+    plain, bundles = _documents(bench), transactions()
+
+    def ours() -> float:
+        return answers_per_second(bench.server.port, bundles, connections=1, seconds=bench.seconds)
+
+    def baseline() -> float:
+        uri, seconds = bench.mongodb_uri, bench.seconds
+        return uvloop.run(mongo_only.batches_per_second(uri, plain, size=TRANSACTION_ENTRIES, seconds=seconds))
+
+    what = f"transactions of {TRANSACTION_ENTRIES}, one by one"
+    return Comparison(what, "insert_many", None, measure_in_turn(ours, baseline, rounds=bench.rounds))
+
+
+def _documents(bench: Bench) -> Iterator[dict[str, Any]]:
+    return documents(uvloop.run(mongo_only.stored_document(bench.mongodb_uri, DATABASE, bench.first)))
+
+
+COMPARISONS: dict[str, Callable[[Bench], Comparison]] = {
+    "reads": compare_reads,
+    "creates": compare_creates,
+    "transactions": compare_transactions,
+}
+
+
+# ---- the tables ------------------------------------------------------------------------------------------------------
+
+
+def show(found: Findings) -> None:
+    """Print what was found. The rates belong to this machine and this moment; the ratios are what may be compared."""
+    rates = _table("What it costs to be a FHIR server", "what", "beside", "ours", "theirs", "ratio", "goal", "rounds")
+    for one in found.comparisons:
+        rates.add_row(
+            one.what,
+            one.beside,
+            f"{median(one.ours):,.0f}/s",
+            f"{median(one.baseline):,.0f}/s",
+            _judged(f"{one.ratio:.2f}", met=one.goal is None or one.ratio >= one.goal),
+            "" if one.goal is None else f"{one.goal:g}",
+            f"{min(one.ratios):.2f}–{max(one.ratios):.2f}",
+        )
+    worker = _table("One worker", "what", "is", "goal", "note")
+    for when, memory in found.memory.items():
+        is_ = _judged(f"{memory.resident_mb:.0f} MB", met=memory.resident_mb < MEMORY_GOAL_MB)
+        note = f"{memory.proportional_mb:.0f} MB by its share of shared pages"
+        worker.add_row(f"memory, {when}", is_, f"under {MEMORY_GOAL_MB} MB", note)
+    if starts := found.starts_s:
+        is_ = _judged(f"{median(starts):.2f} s", met=median(starts) < START_GOAL_S)
+        worker.add_row(
+            "start to first read",
+            is_,
+            f"under {START_GOAL_S} s",
+            f"{min(starts):.2f}–{max(starts):.2f} s, MongoDB included",
+        )
+    out = Console()
+    out.print(rates)
+    out.print(
+        "The ratio is the median of the rounds' ratios, measured in turn. Rounds far apart mean a busy machine.\n"
+    )
+    out.print(worker)
+
+
+def _table(title: str, *headings: str) -> Table:
+    table = Table(title=title, title_justify="left")
+    for heading in headings:
+        table.add_column(heading, justify="left" if heading in ("what", "beside", "note") else "right")
+    return table
+
+
+def _judged(text: str, *, met: bool) -> str:
+    return f"[green]{text}[/]" if met else f"[red]{text}[/]"
+
+
+if __name__ == "__main__":
+    typer.run(main)
