@@ -39,6 +39,7 @@ from phb_fhir.validation.fhirpath_values import (
     Item,
     Items,
     NotEvaluableError,
+    TooCostlyError,
     one,
     quantity,
     truth,
@@ -60,7 +61,12 @@ def evaluate(code: Code, evaluation: Evaluation) -> Items:
     """
     this = [evaluation.context]
     try:
-        return code(this, this, evaluation)
+        try:
+            return code(this, this, evaluation)
+        except TooCostlyError:
+            if not evaluation.is_granted_more():
+                raise
+            return code(this, this, evaluation)
     except RecursionError:
         raise NotEvaluableError("it nests too deep") from None
     except (TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
@@ -243,10 +249,18 @@ def _logic(decide: Mapping[bool | None, Any]) -> Callable[[Tree], Code]:
     return maker
 
 
-_AND = {True: {True: TRUE, False: FALSE, None: NOTHING}, False: FALSE, None: {True: NOTHING, False: FALSE, None: NOTHING}}
+_AND = {
+    True: {True: TRUE, False: FALSE, None: NOTHING},
+    False: FALSE,
+    None: {True: NOTHING, False: FALSE, None: NOTHING},
+}
 _OR = {True: TRUE, False: {True: TRUE, False: FALSE, None: NOTHING}, None: {True: TRUE, False: NOTHING, None: NOTHING}}
 _IMPLIES = {True: _AND[True], False: TRUE, None: {True: TRUE, False: NOTHING, None: NOTHING}}
-_XOR = {True: {True: FALSE, False: TRUE, None: NOTHING}, False: {True: TRUE, False: FALSE, None: NOTHING}, None: NOTHING}
+_XOR = {
+    True: {True: FALSE, False: TRUE, None: NOTHING},
+    False: {True: TRUE, False: FALSE, None: NOTHING},
+    None: NOTHING,
+}
 
 
 # ---- literals and variables ------------------------------------------------------------------------
@@ -372,7 +386,9 @@ def _has_fixed_arguments(invocation: Tree) -> bool:
     if invocation["type"] != "FunctionInvocation":
         return False
     call = invocation["children"][0]
-    return name_of(call) in LOOPS or all(_is_fixed(parameter) or _is_name(parameter) for parameter in parameters_of(call))
+    return name_of(call) in LOOPS or all(
+        _is_fixed(parameter) or _is_name(parameter) for parameter in parameters_of(call)
+    )
 
 
 def _is_name(tree: Tree) -> bool:
@@ -382,7 +398,11 @@ def _is_name(tree: Tree) -> bool:
 def _is_worth_remembering(tree: Tree) -> bool:
     kinds = {node["type"] for node in nodes_of(tree)}
     calls = {name_of(node) for node in nodes_of(tree) if node["type"] == "Functn"}
-    return tree["type"] in ("InvocationExpression", "UnionExpression") and "ExternalConstantTerm" in kinds and calls.isdisjoint(UNSURE)
+    return (
+        tree["type"] in ("InvocationExpression", "UnionExpression")
+        and "ExternalConstantTerm" in kinds
+        and calls.isdisjoint(UNSURE)
+    )
 
 
 def nodes_of(tree: Tree) -> Iterator[Tree]:
@@ -393,10 +413,13 @@ def nodes_of(tree: Tree) -> Iterator[Tree]:
 
 
 def _remembered(code: Code, tree: Tree) -> Code:
-    of_context = any(node.get("text", "").startswith("%context") for node in nodes_of(tree))
+    variables = {
+        name_of(node) for node in nodes_of(tree) if node["type"] == "ExternalConstant" and node.get("children")
+    }
+    of_root = variables.isdisjoint(("resource", "context"))
 
     def remembering(_focus: Items, _this: Items, evaluation: Evaluation) -> Items:
-        memo = evaluation.memo if of_context else evaluation.memory
+        memo = evaluation.memo if "context" in variables else evaluation.memory(of_root=of_root)
         found = memo.get(remembering)
         if found is None:
             this = [evaluation.context]

@@ -15,8 +15,9 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any, TypeAlias, cast
 
-import re2
+import re2  # type: ignore[import-untyped]
 from fhirpathpy.engine.invocations import invocation_registry
+from fhirpathpy.engine.nodes import FP_DateTime, FP_Quantity
 
 from phb_fhir.validation import narrative
 from phb_fhir.validation.fhirpath_values import (
@@ -142,7 +143,7 @@ def _fhirpathpy(name: str, arguments: Arguments) -> Code:
         if item is None or None in values:
             return NOTHING
         plain = [value[0] for value in values if value is not None]
-        if any(isinstance(value, int | Decimal) and abs(value) > _EXPONENT_MAX for value in plain):
+        if any(_is_number(value) and abs(value) > _EXPONENT_MAX for value in plain):
             raise NotEvaluableError(f"{name}() is called with too large a number")
         evaluation.steps.take(len(str(item[0])) // _TEXT_PER_STEP + 1)
         answer = row["fn"]({}, [item[0]], *plain)
@@ -163,12 +164,12 @@ def _whole(value: Any) -> Any:
 # ---- existence and filtering -----------------------------------------------------------------------
 
 
-def _exists(arguments: Arguments, texts: list[str]) -> Code:
+def _exists(arguments: Arguments, _: list[str]) -> Code:
     if not arguments:
         return lambda focus, _this, _evaluation: TRUE if focus else FALSE
     argument = arguments[0]
     return lambda focus, _this, evaluation: boolean(
-        any(truth(answer) for _, answer in _each(focus, argument, evaluation))
+        any(truth(answer) for _item, answer in _each(focus, argument, evaluation))
     )
 
 
@@ -252,10 +253,11 @@ def _keys(items: Items, evaluation: Evaluation) -> set[Hashable] | dict[Hashable
     """The keys of a collection. Those of a long one are kept, as long as it is the same list that is asked about."""
     if len(items) < _KEYS_KEPT_FROM:
         return {key_of(item, evaluation.steps) for item in items}
-    kept = evaluation.memory.get(id(items))
+    memory = evaluation.memory(of_root=True)
+    kept = memory.get(id(items))
     if kept is None or kept[0] is not items:
         evaluation.steps.take(len(items))
-        kept = evaluation.memory[id(items)] = (items, {key_of(item, evaluation.steps) for item in items})
+        kept = memory[id(items)] = (items, {key_of(item, evaluation.steps) for item in items})
     return cast("set[Hashable]", kept[1])
 
 
@@ -601,7 +603,7 @@ def _compared(left: Item, right: Item) -> int | None:
             return compared(a, b)
     both = (type(a), type(b))
     if both == (str, str) or (_is_number(a) and _is_number(b)):
-        return (a > b) - (a < b)
+        return int(a > b) - int(a < b)
     raise NotEvaluableError(f"{left[1]} and {right[1]} cannot be compared")
 
 
@@ -644,13 +646,12 @@ def _arithmetic(sign: str) -> Operator:
 
 def _moved(moment: Item, by: Item, sign: int) -> Items:
     """A date and a length of time later or earlier, as fhirpathpy counts."""
-    from fhirpathpy.engine.nodes import FP_DateTime, FP_Quantity  # noqa: PLC0415 - rarely asked for
-
     unit = next((word for word, code in _CALENDAR.items() if code == by[0]["code"]), by[0]["code"])
-    found = FP_DateTime(moment[0]).plus(FP_Quantity(by[0]["value"] * sign, unit))
+    found = _FpDateTime(moment[0]).plus(_FpQuantity(by[0]["value"] * sign, unit))
     return [(str(getattr(found, "asStr", found)), moment[1], None)]
 
 
+_FpDateTime, _FpQuantity = cast("tuple[Any, Any]", (FP_DateTime, FP_Quantity))
 _CALENDAR = {"years": "a", "months": "mo", "weeks": "wk", "days": "d", "hours": "h", "minutes": "min", "seconds": "s"}
 
 OPERATORS: dict[str, Operator] = {

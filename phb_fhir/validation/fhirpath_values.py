@@ -94,13 +94,16 @@ def text_of(items: Items, asking: str) -> str | None:
 
 
 def truth(items: Items) -> bool | None:
-    """A collection where true or false is wanted: one value that is not a boolean counts as true (N1 §4.5)."""
+    """A collection where true or false is wanted: one value that is not a boolean counts as true (N1 §4.5).
+
+    A boolean element without a value is not true; HL7's own validator has it so.
+    """
     if not items:
         return None
     if len(items) > 1:
         raise NotEvaluableError(f"true or false is wanted and there are {len(items)} values")
-    value = items[0][0]
-    return value if type(value) is bool else True
+    value, type_name, _ = items[0]
+    return value if type(value) is bool else type_name != "boolean"
 
 
 # ---- equality --------------------------------------------------------------------------------------
@@ -109,8 +112,8 @@ def truth(items: Items) -> bool | None:
 def is_equal(left: Item, right: Item, steps: Steps) -> bool | None:
     """Whether two items are equal; None where that cannot be said: dates of different precision (N1 §6.1.1)."""
     a, b = left[0], right[0]
-    if a is b and type(a) is dict:
-        return True
+    if type(a) is dict and type(b) is dict and (a is b or len(a) != len(b)):
+        return a is b
     if left[1] in DATES and right[1] in DATES and type(a) is str and type(b) is str:
         order = compared_dates(a, b)
         return None if order is None else order == 0
@@ -139,7 +142,10 @@ def _frozen(value: Any, steps: Steps) -> Hashable:
 
 def distinct(items: Iterable[Item], steps: Steps) -> Items:
     """The items without repetitions, in the order of their first appearance."""
-    return list({key_of(item, steps): item for item in reversed(list(items))}.values())[::-1]
+    found: dict[Hashable, Item] = {}
+    for item in items:
+        found.setdefault(key_of(item, steps), item)
+    return list(found.values())
 
 
 def is_equivalent(left: Items, right: Items, steps: Steps) -> bool:
@@ -246,7 +252,7 @@ def quantity(value: Decimal, unit: str) -> Items:
     return [({"value": value, "unit": code, "system": UCUM, "code": code}, "System.Quantity", None)]
 
 
-def compared_quantities(left: Any, right: Any) -> int | None:
+def compared_quantities(left: dict[str, Any], right: dict[str, Any]) -> int | None:
     """-1, 0 or 1; None where one has no value, or their units do not measure the same thing.
 
     Raises NotEvaluableError where units differ and how they convert is not known here.
@@ -263,10 +269,10 @@ def compared_quantities(left: Any, right: Any) -> int | None:
         if one_unit[0] != other[0]:
             return None
         a, b = a * one_unit[1], b * other[1]
-    return (a > b) - (a < b)
+    return int(a > b) - int(a < b)
 
 
-def _unit_of(measured: Any) -> tuple[str, str]:
+def _unit_of(measured: dict[str, Any]) -> tuple[str, str]:
     if type(code := measured.get("code")) is str:
         return str(measured.get("system", "")), code
     return "", str(measured.get("unit", ""))

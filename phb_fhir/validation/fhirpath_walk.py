@@ -21,7 +21,8 @@ Code: TypeAlias = "Callable[[Items, Items, Evaluation], Items]"  # (focus, $this
 
 T = TypeVar("T")
 
-STEPS_MAX = 4_000_000  # of all the expressions of one validation; a step is well under a microsecond
+STEPS_MAX = 1_000_000  # of all the expressions of one validation; a step is about a microsecond
+STEPS_OF_EACH_VALUE = 10  # and so many for each JSON value of a resource for which that was not enough
 
 
 class Surroundings(Protocol):
@@ -87,11 +88,22 @@ class Evaluation:
         self.index = 0
         self.total: Items = NOTHING
 
-    @property
-    def memory(self) -> dict[Any, Any]:
-        """What is worked out once for this resource, whatever the element."""
-        key = (Evaluation, id(self.frame.resource), id(self.frame.root))
+    def memory(self, *, of_root: bool = False) -> dict[Any, Any]:
+        """What is worked out once for this resource, or for its container and all it contains."""
+        key = (Evaluation, None if of_root else id(self.frame.resource), id(self.frame.root))
         return cast("dict[Any, Any]", self.frame.run.memory.setdefault(key, {}))
+
+    def is_granted_more(self) -> bool:
+        """Whether a large resource may have more steps: once, and in proportion to its size."""
+        memory, key = self.frame.run.memory, (Steps, id(self.frame.resource))
+        if key in memory:
+            return False
+        memory[key] = True
+        found: list[Any] = [self.frame.resource]
+        for value in found:  # grows while it is read, and ends because a resource does
+            found.extend(value.values() if type(value) is dict else value if type(value) is list else ())
+        self.steps.left = max(0, self.steps.left) + STEPS_OF_EACH_VALUE * len(found)
+        return True
 
 
 class Row(NamedTuple):

@@ -22,7 +22,8 @@ from typing import Any, NamedTuple, TypeAlias
 from phb_fhir.definitions.load import Invariant
 from phb_fhir.definitions.trail import Trail, path_of
 from phb_fhir.outcome import Issue, Kind, Severity
-from phb_fhir.validation.closures import CLOSURES, Closure
+from phb_fhir.validation.closure_makers import Closure
+from phb_fhir.validation.closures import CLOSURES
 from phb_fhir.validation.fhirpath import compiled, evaluate
 from phb_fhir.validation.fhirpath_values import NotEvaluableError, TooCostlyError, truth
 from phb_fhir.validation.fhirpath_walk import Code, Evaluation, Surroundings, item_of
@@ -63,11 +64,9 @@ def check_invariants(
 
 @lru_cache(maxsize=_RULES_KEPT)
 def _rule(invariant: Invariant, type_name: str) -> Rule:
-    complaint = _fhirpath_complaint(invariant, type_name)
+    rule = by_fhirpath(invariant, type_name)
     closure = CLOSURES.get((invariant.key, invariant.expression))
-    if closure is None:
-        return Rule(_fhirpath_test(invariant, type_name), complaint, invariant)
-    return Rule(_guarded(closure), _saying(invariant, closure, complaint), invariant)
+    return rule if closure is None else Rule(_guarded(closure), _saying(invariant, closure, rule.complain), invariant)
 
 
 # ---- in plain Python -------------------------------------------------------------------------------
@@ -104,6 +103,11 @@ def _saying(invariant: Invariant, closure: Closure, otherwise: Complaint) -> Com
 
 
 # ---- by FHIRPath -----------------------------------------------------------------------------------
+
+
+def by_fhirpath(invariant: Invariant, type_name: str) -> Rule:
+    """The rule of an invariant as its FHIRPath has it, also where there is a closure for it."""
+    return Rule(_fhirpath_test(invariant, type_name), _fhirpath_complaint(invariant, type_name), invariant)
 
 
 def code_of(invariant: Invariant) -> Code:
@@ -152,7 +156,7 @@ def _cannot(invariant: Invariant, why: str, at: Trail) -> Issue:
 
 def _too_costly(at: Trail, frame: Surroundings) -> Iterator[Issue]:
     """Said once. It is an error: what was not looked at has not been found right."""
-    if frame.run.memory.setdefault(TooCostlyError, at) is at:
+    if frame.run.memory.setdefault(TooCostlyError, first := object()) is first:
         text = "The rules of this resource are more work than this server does for one request; not all were checked."
         yield Issue(Kind.TOO_COSTLY, text, path_of(at))
 

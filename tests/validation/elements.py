@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from phb_fhir.definitions.load import Invariant, load
 from phb_fhir.definitions.terminology import Terminology
-from phb_fhir.definitions.trail import Trail
+from phb_fhir.definitions.trail import Trail, path_of
 from phb_fhir.validation.frame import Frame, Run
 
 R4 = load()
@@ -23,6 +23,9 @@ class Found(NamedTuple):
     at: Trail
     frame: Frame
     invariants: tuple[Invariant, ...]
+
+    def __repr__(self) -> str:
+        return f"{self.type} at {path_of(self.at)}: {self.value} {self.twin or ''}"
 
 
 def frame_of(resource: dict[str, Any], **more: Any) -> Frame:

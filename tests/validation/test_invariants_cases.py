@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from phb_fhir.validation.invariants import _fhirpath_test, hold, rules_of
+from phb_fhir.validation.invariants import by_fhirpath, hold, rules_of
 from tests.validation.elements import frame_of, stated
 
 UCUM = "http://unitsofmeasure.org"
@@ -19,7 +19,9 @@ TERMS = "http://terminology.hl7.org/CodeSystem"
 XHTML = '<div xmlns="http://www.w3.org/1999/xhtml">'
 IN_ERROR = {"coding": [{"system": f"{TERMS}/condition-ver-status", "code": "entered-in-error"}]}
 ALLERGY_IN_ERROR = {"coding": [{"system": f"{TERMS}/allergyintolerance-verification", "code": "entered-in-error"}]}
-ACTIVE, RESOLVED = ({"coding": [{"system": f"{TERMS}/condition-clinical", "code": code}]} for code in ("active", "resolved"))
+ACTIVE, RESOLVED = (
+    {"coding": [{"system": f"{TERMS}/condition-clinical", "code": code}]} for code in ("active", "resolved")
+)
 TEXT, REF = {"text": "x"}, {"reference": "Patient/1"}
 
 
@@ -64,7 +66,7 @@ def differential(*elements: dict[str, Any], **more: Any) -> dict[str, Any]:
 
 
 def bundle(kind: str, *entries: dict[str, Any], **more: Any) -> dict[str, Any]:
-    return {"resourceType": "Bundle", "type": kind, "entry": list(entries), **more}
+    return {"resourceType": "Bundle", "type": kind, **({"entry": list(entries)} if entries else {}), **more}
 
 
 def of_type(resource_type: str, **rest: Any) -> dict[str, Any]:
@@ -366,9 +368,9 @@ def told(one: Case, value: Any) -> list[str]:
     frame = frame_of({"resourceType": one.place.partition(".")[0], **resource})
     node = frame.resource if resource is value and type(value) is dict and "resourceType" in value else value
     rules = rules_of([invariant], type_name)
-    by_fhirpath = _fhirpath_test(invariant, type_name)(node, None, frame)
+    holds = by_fhirpath(invariant, type_name).test(node, None, frame)
     issues = list(hold(rules, node, None, frame.at, frame))
-    assert bool(issues) is not by_fhirpath, "plain Python and FHIRPath disagree"
+    assert bool(issues) is not holds, "plain Python and FHIRPath disagree"
     assert all(issue.kind.value == "invariant" for issue in issues), issues
     assert all(f"({one.key})." in issue.text for issue in issues)
     return [issue.details["coding"][0]["code"] for issue in issues if issue.details]
