@@ -212,7 +212,7 @@ def _core(definitions: Definitions) -> Terminology:
 
 def _remembered(view: View, system: str | None, code: str, verdict: Verdict) -> Verdict:
     if len(view.verdicts) < _REMEMBERED_MAX and len(code) <= SHOWN_MAX:
-        view.verdicts[system, code] = verdict
+        return view.verdicts.setdefault((system, code), verdict)  # type: ignore[no-any-return]
     return verdict
 
 

@@ -53,6 +53,7 @@ class Expansion:
     entries: list[Entry]
     total: int
     is_unclosed: bool
+    is_published: bool
     versions: list[str] = field(default_factory=list)
 
 
@@ -73,13 +74,18 @@ def expand(sources: Sources, value_set: str | Json, asked: Asked, timestamp: str
 
 def _selected(entries: Iterable[Entry], asked: Asked) -> Expansion:
     kept = [entry for entry in entries if _is_wanted(entry, asked)]
-    versions = {f"{e.held.url}|{e.held.version}": None for e in kept if e.held.version}
-    unclosed = any(entry.held.in_part and not entry.listed for entry in kept)
+    versions = {f"{e.held.url}|{e.held.version}": None for e in kept if e.held.version and not e.is_published}
+    unclosed = any(_is_of_more(entry) for entry in kept)
     page = kept[asked.offset :] if asked.count is None else kept[asked.offset : asked.offset + asked.count]
     if len(page) > CODES_MAX:
         what = f"it has {len(kept):,} codes, more than the {CODES_MAX:,} that one answer may hold"
         raise CannotExpandError(Kind.TOO_COSTLY, f"{what}; ask for them in pages, with count and offset")
-    return Expansion(page, len(kept), unclosed, list(versions))
+    return Expansion(page, len(kept), unclosed, any(entry.is_published for entry in kept), list(versions))
+
+
+def _is_of_more(entry: Entry) -> bool:
+    """Whether there may be more codes where this one comes from."""
+    return (entry.held.in_part and not entry.listed) or (entry.is_published and not entry.held.is_closed)
 
 
 def _is_wanted(entry: Entry, asked: Asked) -> bool:
@@ -143,6 +149,11 @@ def _designations(entry: Entry) -> list[Json]:
 
 def _expansion(value_set: Json, found: Expansion, asked: Asked, timestamp: str) -> Json:
     parameters = _parameters(found, asked)
+    if found.is_published:
+        when = value_set.get("expansion", {}).get("timestamp")
+        parameters.append(
+            {"name": "published-expansion", "valueDateTime": when} if when else {"name": "published-expansion"}
+        )
     expansion: Json = {"extension": [{"url": UNCLOSED, "valueBoolean": True}]} if found.is_unclosed else {}
     expansion |= {"identifier": _identifier(value_set, parameters), "timestamp": timestamp, "total": found.total}
     if asked.offset or asked.count is not None:

@@ -30,7 +30,7 @@ ENTRIES_MAX = 100_000  # codes looked at for one expansion
 
 _EXTENSION = "http://hl7.org/fhir/StructureDefinition/valueset-"
 UNCLOSED = _EXTENSION + "unclosed"  # on an expansion: there are codes that it does not list
-_CUT_SHORT = (UNCLOSED, _EXTENSION + "toocostly")
+_TOO_COSTLY = _EXTENSION + "toocostly"  # it was cut short
 
 
 class Held(NamedTuple):
@@ -100,6 +100,7 @@ class Entry(NamedTuple):
     held: Held
     code: str
     listed: Json  # compose.include.concept or expansion.contains; empty where the code is not listed by name
+    is_published: bool = False  # known only from the expansion that came with the value set
 
 
 class CannotExpandError(Exception):
@@ -238,7 +239,8 @@ class View:
     with_inactive: bool
     problem: str
     published: dict[Key, Json]  # the codes of the expansion it was published with
-    published_all: bool
+    published_whole: bool  # it is no page, and was not cut short
+    published_all: bool  # and nothing else is in the value set
     sources: Sources
     verdicts: dict[tuple[str | None, str], Any] = field(default_factory=dict)
     choices: dict[str, Any] = field(default_factory=dict)  # for sentences: how its codes are listed there
@@ -259,10 +261,14 @@ class View:
     def _judged(self, system: str | None, code: str, seen: dict[int, Found]) -> Found:
         if self.problem:
             return Found(None, self.problem)
-        found = self._composed(system, code, seen) if self.include else self._as_published(system, code)
-        if found.valid is None and self.include:
+        if not self.include:
+            return self._as_published(system, code)
+        found = self._composed(system, code, seen)
+        if found.valid is None:
             published = self._as_published(system, code)
             return published if published.valid else found
+        if found.valid and found.listed is None:
+            return found._replace(listed=self.published.get((found.system, found.code)))
         return found
 
     def _composed(self, system: str | None, code: str, seen: dict[int, Found]) -> Found:
@@ -330,7 +336,7 @@ class View:
                 work.take(1 + len(self.exclude))
                 key = (entry.held.url, entry.code)
                 if key not in found and self._stays(entry):
-                    found[key] = entry
+                    found[key] = entry if entry.listed else entry._replace(listed=self.published.get(key, {}))
         return found
 
     def _part_entries(self, part: Part, work: _Work) -> Iterator[Entry]:
@@ -362,9 +368,10 @@ class View:
         return not any(_certain(found) for found in away)
 
     def _published_entries(self, reason: CannotExpandError) -> dict[Key, Entry]:
-        if not self.published or not self.published_all:
+        if not self.published_whole:
             raise reason
-        return {key: Entry(self.sources.held(key[0]), key[1], row) for key, row in self.published.items()}
+        rows = self.published.items()
+        return {key: Entry(self.sources.held(key[0]), key[1], row, is_published=True) for key, row in rows}
 
 
 def _certain(found: Found) -> bool:
@@ -411,6 +418,7 @@ def make_view(resource: Json, sources: Sources) -> View:
             {"include": [], "exclude": []},
         )
     published = {(str(row.get("system", "")), row["code"]): row for row in _contained(expansion)}
+    is_whole = _is_whole(expansion, len(published))
     view = View(
         resource=resource,
         url=url,
@@ -420,7 +428,8 @@ def make_view(resource: Json, sources: Sources) -> View:
         with_inactive=compose.get("inactive") is not False,
         problem=problem,
         published=published,
-        published_all=_is_whole(expansion, len(published)),
+        published_whole=is_whole,
+        published_all=is_whole and not _is_marked(expansion, UNCLOSED),
         sources=sources,
     )
     view.problem = view.problem or _circle(view)
@@ -462,7 +471,11 @@ def _contained(expansion: Json) -> Iterator[Json]:
 
 
 def _is_whole(expansion: Json, count: int) -> bool:
-    """Whether an expansion lists all there is: it is no page of one, and does not say that it is cut short."""
+    """Whether an expansion lists all it knew: it is no page, and was not cut short."""
     total = expansion.get("total")
-    marked = any(row.get("url") in _CUT_SHORT for row in dicts(expansion.get("extension")))
-    return bool(count) and not marked and not expansion.get("offset") and (not isinstance(total, int) or total <= count)
+    is_short = isinstance(total, int) and total > count
+    return bool(count) and not is_short and not expansion.get("offset") and not _is_marked(expansion, _TOO_COSTLY)
+
+
+def _is_marked(expansion: Json, url: str) -> bool:
+    return any(row.get("url") == url for row in dicts(expansion.get("extension")))

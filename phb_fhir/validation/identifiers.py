@@ -19,7 +19,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from nhs_number import is_valid
+from nhs_number.validate import is_valid
 
 from phb_fhir.definitions.terminology_grammars import UCUM
 from phb_fhir.definitions.terminology_ucum import check_unit
