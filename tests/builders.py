@@ -36,7 +36,9 @@ def task(**more: Any) -> dict[str, Any]:
     return {"resourceType": "Task", "status": "requested", "intent": "order", **more}
 
 
-def entry(method: str, url: str, resource: dict[str, Any] | None = None, full_url: str = "", **request: str) -> dict[str, Any]:
+def entry(
+    method: str, url: str, resource: dict[str, Any] | None = None, full_url: str = "", **request: str
+) -> dict[str, Any]:
     """An entry of a batch or transaction."""
     made: dict[str, Any] = {"request": {"method": method, "url": url, **request}}
     if resource is not None:

@@ -33,8 +33,10 @@ async def search(context: Context, request: FhirRequest) -> Answer:
 
 def _parse(context: Context, request: FhirRequest, type_: str) -> Search:
     settings = context.settings
+    # an id is part of a key only together with a type, so a search of everything by id names every type
+    all_types = tuple(sorted(context.capability.types)) if any(name == "_id" for name, _ in request.parameters) else ()
     return parse_search(
-        (type_,) if type_ else (),
+        (type_,) if type_ else all_types,
         request.parameters,
         context.capability.parameters.get(type_, frozenset()),
         count_default=settings.page_size_default,

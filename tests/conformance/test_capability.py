@@ -178,7 +178,7 @@ class Story:
 
     def patch(self):
         for number, (media_type, body) in enumerate(PATCHES.items()):
-            language = f"de-{number}"
+            language = f"de-x-{number}"
             patch = body.replace("TYPE", self.type).replace("LANGUAGE", language)
             answer = self.api.patch(self.one, content=patch, headers={"Content-Type": media_type})
             assert answer.status_code == 200, answer.text

@@ -329,3 +329,14 @@ def test_a_page_link_is_gone_after_its_life(record, server):
     following = link(got(record, "/Patient?_count=1"), "next")
     server.foretold._ticks = itertools.count(server.settings.page_life_s + 60)
     assert problem(record.get(following))[:2] == (410, "invalid")
+
+
+def test_a_search_of_everything_by_id_finds_every_type(api, server):
+    for resource in (person(id="same"), budget(id="same"), person(id="other")):
+        api.put(f"/{resource['resourceType']}/{resource['id']}", json=resource)
+    found = api.get("/", params={"_id": "same"}).json()
+    assert [entry["fullUrl"].removeprefix(f"{server.base}/") for entry in found["entry"]] == [
+        "Account/same",
+        "Patient/same",
+    ]
+    assert found["total"] == 2
