@@ -187,7 +187,7 @@ class Terminology:
     ) -> Verdict:
         found = view.judge(system, code) if system != "" else Found(False)
         held = self.loaded.held(system or found.system, version or "")
-        if held.is_other_version and found.valid is False:
+        if held.is_other_version and found.valid is False and view.speaks_of(held.url):
             found = Found(None, held.why)
         if found.valid is None:
             verdict = unknown_in(view, system, code, found.why)

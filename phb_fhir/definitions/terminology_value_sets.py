@@ -311,6 +311,12 @@ class View:
         system = self.sources.held(found.system).system
         return system is not None and found.code in system.inactive
 
+    def speaks_of(self, system: str) -> bool:
+        """Whether it may have codes of this system."""
+        return any(part.system in ("", system) for part in self.include) or any(
+            key[0] == system for key in self.published
+        )
+
     # -- listing
 
     def entries(self) -> dict[Key, Entry]:

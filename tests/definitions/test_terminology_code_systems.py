@@ -142,6 +142,7 @@ WELSH = code_system(
         "property": [{"code": "colour", "valueString": "brown"}],
     },
     {"code": "plum", "display": "Eirinen"},
+    {"code": "carrot", "display": "Moronen"},
     url="http://example.org/food-in-welsh",
     content="supplement",
     supplements=f"{FOOD}|1.0",
@@ -151,6 +152,7 @@ WELSH = code_system(
 def test_a_supplement_adds_names_and_properties_but_no_codes():
     terminology = knowing(food(), WELSH, value_set(where("colour", "=", "brown")))
     assert terminology.validate_code_in_system(FOOD, "pear", "gellygen").severity == "information"
+    assert terminology.validate_code_in_system(FOOD, "carrot", "moronen").severity == "information"
     assert terminology.validate_code_in_system(FOOD, "plum").valid is False
     assert codes_in(terminology, FOODS) == ["pear"]
     assert knowing(food()).validate_code_in_system(FOOD, "pear", "gellygen").severity == "warning"
@@ -201,6 +203,18 @@ def test_a_version_that_is_not_here_leaves_a_missing_code_open_and_remarks_on_on
 def test_a_system_of_r4_answers_to_the_version_of_r4_as_well_as_to_its_own():
     for version in ("2018-08-12", "4.0.1"):
         assert core(R4).validate_code_in_system(ACT_CODE, "nonsense", version=version).valid is False
+
+
+def test_the_resources_themselves_are_found_by_canonical():
+    terminology = knowing(food(), WELSH, value_set(all_food(), version="3"))
+    assert terminology.code_system(f"{FOOD}|1.0")["title"] == "Food"
+    assert terminology.code_system(f"{FOOD}|9") is None
+    assert terminology.code_system(WELSH["url"])["content"] == "supplement"
+    assert terminology.code_system(f"{ACT_CODE}|4.0.1")["content"] == "complete"
+    assert terminology.value_set(f"{FOODS}|3")["title"] == "Foods"
+    assert terminology.value_set(f"{FOODS}|4") is None
+    assert terminology.value_set("http://hl7.org/fhir/ValueSet/account-status|4.0.1")["name"] == "AccountStatus"
+    assert terminology.value_set("http://hl7.org/fhir/ValueSet/account-status|5.0.0") is None
 
 
 # ---- inactive, deprecated, abstract ---------------------------------------------------------------

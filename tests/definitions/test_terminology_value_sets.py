@@ -147,6 +147,14 @@ def test_a_version_of_a_system_that_is_not_here_cannot_be_listed():
     assert codes_in(knowing(food(), value_set(all_food(version="1.0"))), FOODS)[0] == "fruit"
 
 
+def test_a_coding_of_a_version_that_is_not_here_is_open_only_where_the_value_set_speaks_of_its_system():
+    terminology = knowing(food(), value_set(listing("pear")))
+    found, missed = (terminology.validate_code(FOODS, FOOD, code, version="2.0") for code in ("pear", "plum"))
+    assert (found.valid, "Judged by another version" in found.sentence, missed.valid) == (True, True, None)
+    assert terminology.validate_code(FOODS, FOOD, "plum", version="1.0").valid is False
+    assert terminology.validate_code(ACCOUNT_STATUS, FOOD, "plum", version="2.0").valid is False
+
+
 # ---- §4.9.5 exclude -------------------------------------------------------------------------------
 
 
@@ -389,3 +397,19 @@ def test_loinc_and_ucum_imply_a_value_set_of_all_their_codes():
     units = "http://unitsofmeasure.org"
     assert judged(core(R4), "mm[Hg]", "mmHg", system=units, value_set=f"{units}/vs") == [True, False]
     assert judged(core(R4), "kg", "cow", system=units, value_set=f"{units}/vs/g") == [None, False]
+
+
+def test_the_url_of_a_code_system_will_do_for_all_its_codes_as_r4_itself_uses_it():
+    assert judged(knowing(food()), "pear", "plum", value_set=FOOD) == [True, False]
+    assert judged(core(R4), "x", value_set=f"{SNOMED}?other") == [None]
+    assert judged(
+        core(R4), "text/plain", system="urn:ietf:bcp:13", value_set="http://www.rfc-editor.org/bcp/bcp13.txt"
+    ) == [True]
+
+
+def test_an_edition_of_snomed_ct_is_a_version_of_it():
+    edition = f"{SNOMED}/83821000000107"
+    uk = code_system(concept("73211009"), url=SNOMED, content="fragment", version=f"{edition}/version/20260401")
+    assert judged(knowing(uk), "73211009", "24700007", system=SNOMED, value_set=f"{edition}?fhir_vs") == [True, None]
+    other = knowing(uk).validate_code(f"{SNOMED}/900000000000207008?fhir_vs", SNOMED, "24700007")
+    assert 'version "http://snomed.info/sct/900000000000207008" of SNOMED CT' in other.reason
