@@ -170,6 +170,14 @@ def are_distinct(values: Iterable[Any]) -> bool:
     return len(set(every)) == len(every)
 
 
+def in_tree(nodes: list[Node], below: str, name: str) -> list[Any]:
+    """The values of one element in a tree of objects of one kind, such as the concepts of a code system."""
+    every = list(nodes)
+    for node in every:  # grows while it is read, and ends because a resource does
+        every.extend(node.get(below, ()))
+    return [node.get(name) for node in every if name in node or f"_{name}" in node]
+
+
 def is_not_after(start: str, end: str) -> bool:
     """Whether a date or time is certainly not after another."""
     if len(start) == len(end) and start[19:] == end[19:]:

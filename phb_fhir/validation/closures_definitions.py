@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +16,7 @@ from phb_fhir.validation.closure_makers import (
     count_of,
     each_of,
     excludes,
+    in_tree,
     is_one_of,
     is_other_than,
     keys_of,
@@ -26,8 +28,10 @@ from phb_fhir.validation.closure_makers import (
     required_if,
     says,
 )
+from phb_fhir.validation.fhirpath import compiled, evaluate
 from phb_fhir.validation.fhirpath_functions import pattern
-from phb_fhir.validation.fhirpath_walk import Surroundings
+from phb_fhir.validation.fhirpath_values import truth
+from phb_fhir.validation.fhirpath_walk import Evaluation, Surroundings, item_of
 from phb_fhir.validation.wording import short
 
 # ---- names -----------------------------------------------------------------------------------------
@@ -47,6 +51,23 @@ def _name_0_says(node: Any, _: Surroundings) -> str:
         f'"{name}" is a name for people: "name" is meant for software (a capital letter, then letters, digits and _, '
         'without spaces), and "title" is for people.'
     )
+
+
+# ---- CodeSystem ------------------------------------------------------------------------------------
+
+_CSD_1 = "concept.code.combine($this.descendants().concept.code).isDistinct()"
+
+
+def _csd_1(node: Node, _twin: Any, frame: Surroundings) -> bool:
+    if "contained" in node:  # descendants() looks into those as well
+        return truth(evaluate(compiled(_CSD_1), Evaluation(frame, item_of(node, "")))) is True
+    return are_distinct(in_tree(node.get("concept", []), "concept", "code"))
+
+
+def _csd_1_says(node: Any, _: Surroundings) -> str:
+    counted = Counter(map(str, in_tree(node.get("concept", []), "concept", "code")))
+    twice = ", ".join(f'"{short(code)}"' for code, count in counted.most_common(12) if count > 1)
+    return f"Each concept of a code system has a code of its own; these stand more than once: {twice}."
 
 
 # ---- StructureDefinition and ElementDefinition -----------------------------------------------------
@@ -179,6 +200,7 @@ DEFINITIONS: Table = {
         "code", lambda node: node.get("abstract") is not True, 'Only an abstract entry of an expansion has no "code".'
     ),
     ("vsd-10", "code.empty() or system.exists()"): needs("code", "system"),
+    ("csd-1", _CSD_1): Closure(_csd_1, _csd_1_says),
     ("cmd-1", "comment.exists() or equivalence.empty() or ((equivalence != 'narrower') and (equivalence != 'inexact'))"): (
         required_if(
             "comment", is_one_of("equivalence", "narrower", "inexact"), "A narrower or inexact match says in a comment how it differs."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,7 @@ from phb_fhir.validation.closure_makers import (
     each_of,
     excludes,
     has_code,
+    in_tree,
     is_not_after,
     is_one_of,
     is_other_than,
@@ -170,6 +172,21 @@ def _que_1(node: Node) -> bool:
     if _TYPE.isdisjoint(node):
         return False  # `type` is required; nothing can be said of an item without it
     return has_items if type_ == "group" else type_ != "display" or not has_items
+
+
+_QUE_2 = "descendants().linkId.isDistinct()"
+
+
+def _que_2(node: Node, _twin: Any, frame: Surroundings) -> bool:
+    if "contained" in node:  # descendants() looks into those as well
+        return truth(evaluate(compiled(_QUE_2), Evaluation(frame, item_of(node, "")))) is True
+    return are_distinct(in_tree(node.get("item", []), "item", "linkId"))
+
+
+def _que_2_says(node: Any, _: Surroundings) -> str:
+    counted = Counter(map(str, in_tree(node.get("item", []), "item", "linkId")))
+    twice = ", ".join(f'"{short(id_)}"' for id_, count in counted.most_common(12) if count > 1)
+    return f"Each item of a questionnaire has a linkId of its own; these stand more than once: {twice}."
 
 
 def _que_13(node: Node) -> bool:
@@ -326,6 +343,7 @@ RESOURCES: Table = {
         "que-1",
         "(type='group' implies item.empty().not()) and (type.trace('type')='display' implies item.trace('item').empty())",
     ): must(_que_1, "A group has items inside it, and a display has none."),
+    ("que-2", _QUE_2): Closure(_que_2, _que_2_says),
     ("que-3", "type!='display' or code.empty()"): only_if(
         "code", is_other_than("type", "display"), f'{_DISPLAY} has no "code".'
     ),

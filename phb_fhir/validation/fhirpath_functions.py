@@ -122,9 +122,10 @@ def _each(focus: Items, argument: Code, evaluation: Evaluation) -> Iterator[tupl
     try:
         for index, item in enumerate(focus):
             evaluation.index = index
-            evaluation.steps.take(1)
             this = [item]
-            yield item, argument(this, this, evaluation)
+            answer = argument(this, this, evaluation)
+            evaluation.steps.take(1 + len(answer))
+            yield item, answer
     finally:
         evaluation.index = outer
 
@@ -263,21 +264,23 @@ def _keys(items: Items, evaluation: Evaluation) -> set[Hashable] | dict[Hashable
 
 def _intersect(left: Items, right: Items, evaluation: Evaluation) -> Items:
     keys = _keys(right, evaluation)
+    evaluation.steps.take(len(left))
     return distinct((item for item in left if key_of(item, evaluation.steps) in keys), evaluation.steps)
 
 
 def _exclude(left: Items, right: Items, evaluation: Evaluation) -> Items:
     keys = _keys(right, evaluation)
+    evaluation.steps.take(len(left))
     return [item for item in left if key_of(item, evaluation.steps) not in keys]
 
 
 def _subset(left: Items, right: Items, evaluation: Evaluation) -> Items:
     keys = _keys(right, evaluation)
+    evaluation.steps.take(len(left))
     return boolean(all(key_of(item, evaluation.steps) in keys for item in left))
 
 
 def _union(left: Items, right: Items, evaluation: Evaluation) -> Items:
-    evaluation.steps.take(len(left) + len(right))
     return distinct([*left, *right], evaluation.steps)
 
 
@@ -287,6 +290,7 @@ def _combine(left: Items, right: Items, evaluation: Evaluation) -> Items:
 
 
 def _is_distinct(focus: Items, evaluation: Evaluation) -> Items:
+    evaluation.steps.take(len(focus))
     return boolean(len({key_of(item, evaluation.steps) for item in focus}) == len(focus))
 
 
@@ -377,6 +381,7 @@ def kind_test(word: str, type_text: str) -> Code:
 
     def of_kind(focus: Items, _: Items, evaluation: Evaluation) -> Items:
         kinds = evaluation.tables.kinds
+        evaluation.steps.take(len(focus))
         return [item for item in focus if wanted in kinds[item[1]]]
 
     return is_kind if word == "is" else of_kind
@@ -580,6 +585,7 @@ def _equals(left: Items, right: Items, evaluation: Evaluation) -> Items:
         return NOTHING
     if len(left) != len(right):
         return FALSE
+    evaluation.steps.take(len(left))
     answers = [is_equal(a, b, evaluation.steps) for a, b in zip(left, right, strict=True)]
     return FALSE if False in answers else NOTHING if None in answers else TRUE
 

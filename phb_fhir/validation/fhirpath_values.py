@@ -144,6 +144,7 @@ def distinct(items: Iterable[Item], steps: Steps) -> Items:
     """The items without repetitions, in the order of their first appearance."""
     found: dict[Hashable, Item] = {}
     for item in items:
+        steps.take(1)
         found.setdefault(key_of(item, steps), item)
     return list(found.values())
 
@@ -152,6 +153,7 @@ def is_equivalent(left: Items, right: Items, steps: Steps) -> bool:
     """`~`: order, letter case, white space and trailing digits do not matter (N1 §6.1.3)."""
     if len(left) != len(right):
         return False
+    steps.take(4 * len(left))
     return sorted(map(repr, (_loose(item, steps) for item in left))) == sorted(
         map(repr, (_loose(item, steps) for item in right))
     )

@@ -8,7 +8,7 @@ import pytest
 
 from phb_fhir.definitions.load import Invariant
 from phb_fhir.fhir import codec
-from phb_fhir.outcome import Kind
+from phb_fhir.outcome import Issue, Kind
 from phb_fhir.validation.fhirpath import compiled
 from phb_fhir.validation.fhirpath_values import NotEvaluableError, Steps
 from phb_fhir.validation.fhirpath_walk import Evaluation
@@ -121,6 +121,34 @@ def test_an_expression_that_multiplies_stops_and_the_resource_is_not_taken_for_c
     frame = frame_of(people)
     issues = list(check_invariants((squared, nested, worst, worst), people, "Patient", frame, "Patient"))
     assert [(issue.kind, issue.is_error) for issue in issues] == [(Kind.TOO_COSTLY, True)]
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "name.all(%resource.name.family = %resource.name.family)",
+        "name.all(%resource.name.family ~ %resource.name.family)",
+        "name.all($this.supersetOf(%resource.name).not())",
+        "name.all($this in %resource.name)",
+        "name.all(%resource.name.intersect(%resource.name).exists())",
+        "name.family.all(%resource.name.family.join(',').contains($this))",
+        "name.family.all(%resource.name.family.join(',').replaceMatches('a','bb').length() > 1)",
+        "name.aggregate($total | given, {}).count() > 1",
+        "name.all(given.combine(%resource.name.given).ofType(string).isDistinct().not())",
+        "name.all(%resource.descendants().count() > descendants().count())",
+        "name.select(%resource.name).exists()",
+    ],
+)
+def test_an_expression_made_to_be_slow_on_half_a_megabyte_is_answered_or_stopped_in_time(expression):
+    people = {"resourceType": "Patient", "name": [{"given": [f"n{i}"], "family": "Byron"} for i in range(12_000)]}
+    text = codec.dumps(people)
+    reading = min(_timed(lambda: codec.loads(text, depth_max=300)) for _ in range(3))
+    invariant = Invariant("x-1", "error", "No", expression)
+    issues: list[Issue] = []
+    frame = frame_of(people)
+    took = _timed(lambda: issues.extend(check_invariants((invariant,), people, "Patient", frame, "Patient")))
+    assert [issue.kind for issue in issues] in ([], [Kind.TOO_COSTLY])
+    assert took < 300 * reading
 
 
 def test_a_large_resource_may_have_more_steps_than_a_small_one():
