@@ -7,6 +7,7 @@ import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from typing import Any
 
 import structlog
@@ -21,7 +22,7 @@ from phb_fhir.interactions.context import Context
 from phb_fhir.outcome import Rejected
 from phb_fhir.search.paging import Pager
 from phb_fhir.search.parse import PARAMETERS
-from phb_fhir.settings import API_PATH, Settings, read_settings
+from phb_fhir.settings import API_PATH, Settings, WrongSetting, read_settings
 from phb_fhir.store.open import open_store
 from phb_fhir.store.store import Limits, Store
 from phb_fhir.wire import log
@@ -46,6 +47,7 @@ def create(
     log.configure(settings.log_format)
     definitions = load.load()
     promised = promises(definitions)
+    check_types(settings, promised)
     metrics = Metrics()
     api = FhirApi(settings)
 
@@ -83,6 +85,17 @@ def promises(definitions: Definitions) -> Capability:
             f"capability_statement.json promises to search by {', '.join(unknown)}, which is not built."
         )
     return promised
+
+
+def check_types(settings: Settings, promised: Capability) -> None:
+    """Raise WrongSetting when `versioned_update` names what is no type here: its protection would silently be off."""
+    for name in settings.versioned_update:
+        if name not in promised.types:
+            near = get_close_matches(name, promised.types, n=1)
+            hint = f" Did you mean {near[0]}?" if near else ""
+            raise WrongSetting(
+                f"The setting versioned_update names {name}, which is no resource type served here.{hint}"
+            )
 
 
 async def _open(store: Store) -> bytes:

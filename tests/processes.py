@@ -57,7 +57,9 @@ def children(pid: int) -> set[int]:
 def connections_held(pid: int, port: int) -> int:
     """How many callers of a local port a process has taken."""
     ends = [line.split() for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]]
-    established = {f"socket:[{end[9]}]" for end in ends if end[3] == "01" and int(end[1].rpartition(":")[2], 16) == port}
+    established = {
+        f"socket:[{end[9]}]" for end in ends if end[3] == "01" and int(end[1].rpartition(":")[2], 16) == port
+    }
     held = 0
     for file in Path(f"/proc/{pid}/fd").iterdir():
         with contextlib.suppress(OSError):
@@ -262,7 +264,9 @@ class ServerProcess:
 
     def mongodb_uri(self) -> str:
         """The address of the private mongod, to look behind the server's back."""
-        return f"mongodb://127.0.0.1:{(Path(str(self.data)) / 'mongod.port').read_text().strip()}/?directConnection=true"
+        return (
+            f"mongodb://127.0.0.1:{(Path(str(self.data)) / 'mongod.port').read_text().strip()}/?directConnection=true"
+        )
 
     def kill(self) -> None:
         """Ends it as a power cut would. Its workers, if any, may finish what they have, but take nobody any more."""

@@ -56,7 +56,7 @@ _POLL_S = 0.05
 def serve(settings: Settings, *, demo: bool) -> None:
     """Serves until SIGINT or SIGTERM. Raises CannotStart."""
     _refuse_unsafe(settings)
-    _refuse_broken_promises()
+    _refuse_broken_promises(settings)
     lost: list[str] = []
 
     def give_up(sentence: str) -> None:
@@ -94,12 +94,12 @@ def _refuse_unsafe(settings: Settings) -> None:
         )
 
 
-def _refuse_broken_promises() -> None:
-    from phb_fhir.app import promises  # noqa: PLC0415 - takes a while; the quick refusals come first
+def _refuse_broken_promises(settings: Settings) -> None:
+    from phb_fhir.app import check_types, promises  # noqa: PLC0415 - takes a while; the quick refusals come first
     from phb_fhir.definitions.capability import WrongCapability  # noqa: PLC0415
 
     try:
-        promises(load())
+        check_types(settings, promises(load()))
     except WrongCapability as wrong:
         raise CannotStart(wrong.sentence) from None
 

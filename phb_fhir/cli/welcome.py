@@ -12,6 +12,7 @@ from phb_fhir.data import data_path
 if TYPE_CHECKING:
     from phb_fhir.settings import Settings
 
+NEW_PURCHASE = "PUR-2026-000120"  # the reference in requests/purchase.json: said, it is not recorded twice
 A_PURCHASE = "PUR-2026-000101"  # the reference of one among the examples
 FHIR_JSON = "Content-Type: application/fhir+json"
 
@@ -36,5 +37,5 @@ def curl_lines(base: str, *, demo: bool) -> list[str]:
     return [
         f"curl {base}/Account/jill-budget",
         f"curl '{base}/ChargeItem?identifier={A_PURCHASE}'",
-        f"curl -X POST {base}/ChargeItem -H '{FHIR_JSON}' -d {purchase}",
+        f"curl -X POST {base}/ChargeItem -H '{FHIR_JSON}' -H 'If-None-Exist: identifier={NEW_PURCHASE}' -d {purchase}",
     ]

@@ -70,7 +70,7 @@ def loads(body: bytes, *, depth_max: int) -> Any:
     try:
         value = _DECODER.decode(text.removeprefix("\ufeff"))
     except json.JSONDecodeError as error:
-        raise _malformed(f"{error.msg} at line {error.lineno}, column {error.colno}") from None
+        raise _malformed(f"{error.msg.removesuffix(' at')} at line {error.lineno}, column {error.colno}") from None
     except _DuplicateKeyError as error:
         raise _malformed(
             f"the key {json.dumps(str(error)[:_KEY_SHOWN_MAX])} stands twice in one object; nothing was taken, as one of its values would be lost"

@@ -228,6 +228,7 @@ def _rewritten(
         one = settled.get(entry.index)
         if one is None:
             continue
+        _refuse_loose_ends(entry, identities)
         new_value = partial(_new_value, identities, _root(entry.full_url))
         # from what was sent, each time: the whole transaction may run again
         rewrite_at(entry.pointers, new_value)
@@ -235,6 +236,21 @@ def _rewritten(
             one = replace(one, change=replace(change, apply=_then_rewrite(context, change, new_value)))
         final.append((entry, one))
     return final
+
+
+def _refuse_loose_ends(entry: Planned, identities: dict[str, str]) -> None:
+    """A reference by urn: means an entry of this Bundle; to none of them, it would point nowhere for ever."""
+    issues = [
+        Issue(
+            Kind.NOT_FOUND,
+            f"{at.value} is the fullUrl of no entry that writes; nothing was written.",
+            _within(entry, at),
+        )
+        for at in entry.pointers
+        if at.kind == "Reference" and at.value.startswith("urn:uuid:") and at.value not in identities
+    ]
+    if issues:
+        raise Rejected(Refusal.BAD_REQUEST, *issues)
 
 
 def _then_rewrite(

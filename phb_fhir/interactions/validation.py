@@ -11,6 +11,7 @@ from typing import Any
 
 from phb_fhir.fhir.codec import Resource
 from phb_fhir.interactions.context import Context
+from phb_fhir.interactions.subset import SUBSETTED
 from phb_fhir.outcome import Issue, Kind, Refusal, Rejected, refuse
 from phb_fhir.validation.validate import validate
 
@@ -18,9 +19,20 @@ from phb_fhir.validation.validate import validate
 def check_resource(context: Context, resource: Resource, type_: str) -> None:
     """Raise Rejected unless `resource` is a valid `type_`."""
     if resource.get("resourceType") != type_:
-        text = f"The body is a {resource.get('resourceType')}, and this address is for {type_}."
+        text = f"The body's resourceType is {resource.get('resourceType')}, and this address is for {type_}."
         raise refuse(Refusal.BAD_REQUEST, Kind.INVALID, text, f"{type_}.resourceType")
+    _refuse_subset(resource, type_)
     reject_errors(validate(resource, context.definitions))
+
+
+def _refuse_subset(resource: Resource, type_: str) -> None:
+    """What `_summary` or `_elements` gave is a part; written back, it would erase the rest (R4 §3.1.1.5.8)."""
+    meta = resource.get("meta")
+    tags = meta.get("tag") if isinstance(meta, dict) else None
+    for index, tag in enumerate(tags if isinstance(tags, list) else ()):
+        if isinstance(tag, dict) and (tag.get("system"), tag.get("code")) == (SUBSETTED["system"], SUBSETTED["code"]):
+            text = "This is a part of a resource (tagged SUBSETTED), and would replace the whole. Read it without _summary and _elements, and change that."
+            raise refuse(Refusal.UNPROCESSABLE, Kind.BUSINESS_RULE, text, f"{type_}.meta.tag[{index}]")
 
 
 def reject_errors(issues: Sequence[Issue]) -> None:

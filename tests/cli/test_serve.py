@@ -375,7 +375,7 @@ if __name__ == "__main__":
     serve.DEATHS_MAX = 3
     with socket.socket() as listener, serve._shared_metrics():
         config = uvicorn.Config(sys.argv[1], factory=True, workers=2, log_config=None)
-        workers = serve._Workers(config, [listener], 1)
+        workers = serve._Workers(config, [listener], 1, sys.argv[2])
         workers.run()
         print(workers.gave_up)
 """
@@ -388,11 +388,13 @@ if __name__ == "__main__":
         ("os:abort", "The workers died 3 times within 60 seconds; the log says of what."),
     ],
 )
-def test_workers_that_cannot_live_are_given_up_with_a_sentence(factory: str, sentence: str, tmp_path: Path) -> None:
+def test_workers_that_cannot_live_are_given_up_with_a_sentence(
+    factory: str, sentence: str, tmp_path: Path, mongodb_uri: str
+) -> None:
     script = tmp_path / "broken.py"
     script.write_text(BROKEN_WORKERS)
     done = subprocess.run(
-        [sys.executable, str(script), factory],
+        [sys.executable, str(script), factory, mongodb_uri],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,

@@ -228,8 +228,14 @@ def test_a_relative_reference_is_not_taken_for_one_on_another_entrys_server(api:
 # ---- what stays ------------------------------------------------------------------------------------------------------
 
 
-def test_a_reference_to_nothing_in_the_bundle_stays(api: httpx.Client) -> None:
-    assert stored(api, budget(NOT_HERE))["subject"] == [{"reference": NOT_HERE}]
+def test_a_urn_that_is_the_fullurl_of_no_entry_is_refused_and_nothing_is_kept(api: httpx.Client) -> None:
+    entries = (entry("POST", "Patient", person(), UUID), entry("POST", "Account", budget(NOT_HERE)))
+    answer = api.post("/", json=bundle("transaction", *entries))
+    assert answer.status_code == 400
+    issue = answer.json()["issue"][0]
+    assert (issue["code"], issue["expression"]) == ("not-found", ["Bundle.entry[1].resource.subject[0].reference"])
+    assert NOT_HERE in issue["diagnostics"]
+    assert api.get("/Patient").json()["total"] == 0
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -27,7 +26,7 @@ def servers(
     """The bases of two server processes on one database."""
     name = f"test_{uuid4().hex}"
     logs = tmp_path_factory.mktemp("servers")
-    shared = {"mongodb_uri": mongodb_uri, "mongodb_database": name}
+    shared: dict[str, Any] = {"mongodb_uri": mongodb_uri, "mongodb_database": name}
     with ServerProcess(logs, **shared) as one, ServerProcess(logs, **shared) as other:
         yield [one.base, other.base]
     mongodb_admin.drop_database(name)
@@ -50,7 +49,9 @@ def statuses(answers: list[Answer]) -> dict[int, int]:
 def matches(servers: list[str], query: str) -> list[str]:
     """The references of what a search finds; the same whoever is asked."""
     bundles = [ask(base, "GET", query).json() for base in servers]
-    found = [[f"{it['resource']['resourceType']}/{it['resource']['id']}" for it in one.get("entry", [])] for one in bundles]
+    found = [
+        [f"{it['resource']['resourceType']}/{it['resource']['id']}" for it in one.get("entry", [])] for one in bundles
+    ]
     assert found[0] == found[1]
     assert [one["total"] for one in bundles] == [len(found[0])] * 2
     return found[0]
@@ -85,7 +86,9 @@ def creates(fresh: str, condition: Callable[[int], str], resource: Callable[[int
 def test_fifty_identical_conditional_creates_make_one_resource(servers: list[str], fresh: str) -> None:
     answers = at_once(servers, creates(fresh, lambda _: f"identifier={NHS_NUMBER}|{fresh}", lambda _: person(fresh)))
     assert statuses(answers) == {201: 1, 200: CROWD - 1}
-    assert [{answer.key} for answer in answers] == [{found} for found in matches(servers, f"/Patient?identifier={fresh}") * CROWD]
+    assert [{answer.key} for answer in answers] == [
+        {found} for found in matches(servers, f"/Patient?identifier={fresh}") * CROWD
+    ]
     assert len({answer.body for answer in answers}) == 1
 
 
@@ -97,12 +100,16 @@ def test_fifty_unconditional_creates_of_the_same_content_make_fifty_resources(se
 
 def test_conditional_creates_on_either_of_two_identifiers_make_one_resource(servers: list[str], fresh: str) -> None:
     both = known_by((NHS_NUMBER, fresh), (OTHER, fresh))
-    answers = at_once(servers, creates(fresh, lambda n: f"identifier={(NHS_NUMBER, OTHER)[n // 2 % 2]}|{fresh}", lambda _: both))
+    answers = at_once(
+        servers, creates(fresh, lambda n: f"identifier={(NHS_NUMBER, OTHER)[n // 2 % 2]}|{fresh}", lambda _: both)
+    )
     assert statuses(answers) == {201: 1, 200: CROWD - 1}
     assert len(matches(servers, f"/Patient?identifier={fresh}")) == 1
 
 
-def test_conditional_creates_that_say_one_identifier_in_different_ways_make_one_resource(servers: list[str], fresh: str) -> None:
+def test_conditional_creates_that_say_one_identifier_in_different_ways_make_one_resource(
+    servers: list[str], fresh: str
+) -> None:
     ways = [f"identifier={fresh}", f"identifier={NHS_NUMBER}|{fresh}", f"identifier={OTHER}|none,{NHS_NUMBER}|{fresh}"]
     answers = at_once(servers, creates(fresh, lambda n: ways[n % 3], lambda _: person(fresh)))
     assert statuses(answers) == {201: 1, 200: CROWD - 1}
@@ -149,9 +156,13 @@ def test_transactions_that_create_the_same_person_conditionally_make_one(servers
 # --- conditional update, patch and delete ---
 
 
-def test_fifty_conditional_updates_of_somebody_new_make_one_resource_with_all_versions(servers: list[str], fresh: str) -> None:
+def test_fifty_conditional_updates_of_somebody_new_make_one_resource_with_all_versions(
+    servers: list[str], fresh: str
+) -> None:
     path = f"/Patient?identifier={NHS_NUMBER}|{fresh}"
-    answers = at_once(servers, [Request("PUT", path, person(fresh, birthDate=f"19{n + 10}-01-01")) for n in range(CROWD)])
+    answers = at_once(
+        servers, [Request("PUT", path, person(fresh, birthDate=f"19{n + 10}-01-01")) for n in range(CROWD)]
+    )
     assert statuses(answers) == {201: 1, 200: CROWD - 1}
     assert sorted(answer.version for answer in answers) == list(range(1, CROWD + 1))
     assert matches(servers, path) == [answers[0].key]
@@ -160,7 +171,10 @@ def test_fifty_conditional_updates_of_somebody_new_make_one_resource_with_all_ve
 
 def test_fifty_conditional_deletes_of_one_resource_delete_it_once(servers: list[str], fresh: str) -> None:
     key = ask(servers[0], "POST", "/Patient", person(fresh)).key
-    answers = at_once(servers, [Request("DELETE", f"/Patient?identifier={fresh}", headers={"Prefer": "return=OperationOutcome"})] * CROWD)
+    answers = at_once(
+        servers,
+        [Request("DELETE", f"/Patient?identifier={fresh}", headers={"Prefer": "return=OperationOutcome"})] * CROWD,
+    )
     assert statuses(answers) == {200: CROWD}
     said = [answer.json()["issue"][0]["diagnostics"] for answer in answers]
     assert sorted(set(said)) == ["1 deleted.", "There was nothing to delete."]
@@ -215,7 +229,8 @@ def test_of_fifty_deletes_that_name_the_same_version_one_wins(servers: list[str]
 
 def test_fifty_updates_that_create_one_id_all_stand_in_its_history(servers: list[str], fresh: str) -> None:
     answers = at_once(
-        servers, [Request("PUT", f"/Patient/{fresh}", person(id=fresh, birthDate=f"19{n + 10}-01-01")) for n in range(CROWD)]
+        servers,
+        [Request("PUT", f"/Patient/{fresh}", person(id=fresh, birthDate=f"19{n + 10}-01-01")) for n in range(CROWD)],
     )
     assert statuses(answers) == {201: 1, 200: CROWD - 1}
     by_number = {answer.version: answer for answer in answers}
@@ -240,7 +255,11 @@ def test_fifty_patches_that_each_add_a_step_lose_none(servers: list[str], fresh:
     answers = at_once(
         servers,
         [
-            Request("PATCH", f"/Task/{fresh}", [{"op": "add", "path": "/identifier/-", "value": {"system": STEP, "value": str(n)}}])
+            Request(
+                "PATCH",
+                f"/Task/{fresh}",
+                [{"op": "add", "path": "/identifier/-", "value": {"system": STEP, "value": str(n)}}],
+            )
             for n in range(CROWD)
         ],
     )
@@ -269,7 +288,9 @@ def test_a_counter_that_clients_read_test_and_raise_counts_every_success(servers
 # --- transactions against each other ---
 
 
-def test_transactions_that_write_the_same_resources_in_opposite_orders_all_land_whole(servers: list[str], fresh: str) -> None:
+def test_transactions_that_write_the_same_resources_in_opposite_orders_all_land_whole(
+    servers: list[str], fresh: str
+) -> None:
     keys = [f"{fresh}-{n}" for n in range(4)]
 
     def posted(number: int) -> dict[str, Any]:

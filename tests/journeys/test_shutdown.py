@@ -67,7 +67,9 @@ def total(server: ServerProcess, query: str) -> int:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_requests_whose_bodies_are_still_coming_when_the_server_is_told_to_end_are_answered(logs: Path, workers: int) -> None:
+def test_requests_whose_bodies_are_still_coming_when_the_server_is_told_to_end_are_answered(
+    logs: Path, workers: int
+) -> None:
     with serving(logs, workers=workers, shutdown_timeout_s=LONGER_THAN_A_TEST_S) as server:
         mongod = server.mongod_pid()
         with begun(server, [Request("POST", "/Patient", person(str(n))) for n in range(CALLERS)]) as connections:
@@ -79,7 +81,9 @@ def test_requests_whose_bodies_are_still_coming_when_the_server_is_told_to_end_a
         assert server.process.wait(60) == 0
         assert not is_running(mongod)
         server.start()
-        assert [ask(server.base, "GET", f"/{answer.key}").body for answer in answers] == [answer.body for answer in answers]
+        assert [ask(server.base, "GET", f"/{answer.key}").body for answer in answers] == [
+            answer.body for answer in answers
+        ]
 
 
 @pytest.mark.parametrize(("number", "workers"), [(signal.SIGINT, 1), (signal.SIGTERM, 2)])

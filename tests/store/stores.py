@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from phb_fhir.change import Method, Version
-from phb_fhir.settings import Settings
+from phb_fhir.settings import read_settings
 from phb_fhir.store.open import open_store
 from phb_fhir.store.store import Limits, Store, Transaction, Write
 
@@ -26,7 +26,7 @@ class Commands:
     def __init__(self) -> None:
         self.count: Counter[str] = Counter()
 
-    def command(self, name: str, seconds: float, *, succeeded: bool) -> None:
+    def command(self, name: str, seconds: float, *, succeeded: bool) -> None:  # noqa: ARG002 - as `Counts` wants it
         self.count[name] += 1
 
     def connections(self, state: str, change: int) -> None:
@@ -36,7 +36,7 @@ class Commands:
 @asynccontextmanager
 async def connected(uri: str, name: str, commands: Commands | None = None, **limits: Any) -> AsyncIterator[Store]:
     """A store that was not opened: nothing was asked of the database yet."""
-    settings = Settings(mongodb_uri=uri, mongodb_database=name, open=True)
+    settings = read_settings(mongodb_uri=uri, mongodb_database=name, open=True)
     store = open_store(settings, replace(LIMITS, **limits), commands or Commands())
     try:
         yield store
@@ -56,7 +56,9 @@ def run(story: Callable[[], Coroutine[Any, Any, None]]) -> None:
     asyncio.run(asyncio.wait_for(story(), STORY_TIMEOUT_S))
 
 
-def version(id_: str, number: int = 1, text: str | None = "{}", *, at: datetime | None = None, method: Method = "PUT") -> Version:
+def version(
+    id_: str, number: int = 1, text: str | None = "{}", *, at: datetime | None = None, method: Method = "PUT"
+) -> Version:
     """A version of a Task; each number is a second after the one before."""
     moment = at or MOMENT + timedelta(seconds=number)
     return Version("Task", id_, number, moment, method, None if text is None else text.encode())

@@ -56,7 +56,9 @@ def stored(mongodb_uri: str, database_name: str) -> str:
     return database_name
 
 
-def test_what_a_killed_process_had_touched_can_be_written_at_once(mongodb_uri: str, stored: str, mongodb_admin: Admin) -> None:
+def test_what_a_killed_process_had_touched_can_be_written_at_once(
+    mongodb_uri: str, stored: str, mongodb_admin: Admin
+) -> None:
     async def story() -> None:
         async with opened(mongodb_uri, stored) as store:
             assert await raise_number(store, "a") == 2
@@ -70,7 +72,9 @@ def test_what_a_killed_process_had_touched_can_be_written_at_once(mongodb_uri: s
     assert end_abandoned(mongodb_uri) == 0
 
 
-def test_the_transaction_of_a_process_that_lives_is_left_alone(mongodb_uri: str, stored: str, mongodb_admin: Admin) -> None:
+def test_the_transaction_of_a_process_that_lives_is_left_alone(
+    mongodb_uri: str, stored: str, mongodb_admin: Admin
+) -> None:
     with touching(mongodb_uri, stored) as process:
         assert end_abandoned(mongodb_uri) == 0
         process.communicate("go on\n")
@@ -79,17 +83,24 @@ def test_the_transaction_of_a_process_that_lives_is_left_alone(mongodb_uri: str,
 
 
 @pytest.mark.parametrize("name", ["phb_fhir another-machine 999999999", "somebody else 999999999", "phb_fhir"])
-def test_a_transaction_that_is_not_of_this_machines_server_is_left_alone(mongodb_uri: str, stored: str, name: str) -> None:
+def test_a_transaction_that_is_not_of_this_machines_server_is_left_alone(
+    mongodb_uri: str, stored: str, name: str
+) -> None:
     with touching(mongodb_uri, stored, name) as process:
         assert end_abandoned(mongodb_uri) == 0
         process.communicate("go on\n")
         assert process.returncode == 0
 
 
-def test_a_process_goes_by_its_machine_and_number_towards_mongodb(mongodb_uri: str, database_name: str, mongodb_admin: Admin) -> None:
+def test_a_process_goes_by_its_machine_and_number_towards_mongodb(
+    mongodb_uri: str, database_name: str, mongodb_admin: Admin
+) -> None:
     async def story() -> None:
         async with opened(mongodb_uri, database_name):
-            names = {each.get("appName") for each in mongodb_admin.admin.aggregate([{"$currentOp": {"idleConnections": True}}])}
+            names = {
+                each.get("appName")
+                for each in mongodb_admin.admin.aggregate([{"$currentOp": {"idleConnections": True}}])
+            }
             assert process_name() in names
 
     run(story)

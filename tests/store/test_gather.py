@@ -34,7 +34,9 @@ class Recorded:
             self.under_way -= 1
 
 
-def gather(send: Callable[[list[str]], Awaitable[Answers]], batch_max: int = 100, under_way_max: int = 1) -> Gather[str, str]:
+def gather(
+    send: Callable[[list[str]], Awaitable[Answers]], batch_max: int = 100, under_way_max: int = 1
+) -> Gather[str, str]:
     return Gather(send, batch_max=batch_max, under_way_max=under_way_max)
 
 
@@ -63,7 +65,8 @@ def test_a_single_item_is_sent_at_once() -> None:
     async def story() -> None:
         sent = Recorded()
         reads = gather(sent.send)
-        assert [await reads.ask("a"), await reads.ask("b")] == ["A", "B"]
+        assert await reads.ask("a") == "A"
+        assert await reads.ask("b") == "B"
         assert sent.batches == [["a"], ["b"]]
 
     run(story)
@@ -73,7 +76,7 @@ def test_the_same_item_asked_twice_is_answered_twice() -> None:
     async def story() -> None:
         sent = Recorded()
         reads = gather(sent.send)
-        assert await asyncio.gather(reads.ask("a"), reads.ask("a")) == ["A", "A"]
+        assert await asyncio.gather(*[reads.ask("a"), reads.ask("a")]) == ["A", "A"]
 
     run(story)
 

@@ -23,7 +23,9 @@ NAMES = {f"{collection}.{model.document['name']}" for collection, models in INDE
 
 def present(admin: Admin, name: str) -> set[str]:
     database = admin[name]
-    listed = {(kind, index["name"]) for kind in database.list_collection_names() for index in database[kind].list_indexes()}
+    listed = {
+        (kind, index["name"]) for kind in database.list_collection_names() for index in database[kind].list_indexes()
+    }
     return {f"{kind}.{index}" for kind, index in listed if index != "_id_"}
 
 
@@ -40,7 +42,9 @@ def test_opening_builds_every_index_and_opening_again_changes_nothing(
     run(story)
 
 
-def test_several_workers_may_open_an_empty_database_at_once(mongodb_uri: str, database_name: str, mongodb_admin: Admin) -> None:
+def test_several_workers_may_open_an_empty_database_at_once(
+    mongodb_uri: str, database_name: str, mongodb_admin: Admin
+) -> None:
     async def story() -> None:
         async with (
             connected(mongodb_uri, database_name) as one,
@@ -115,7 +119,12 @@ def filled(mongodb_uri: str, mongodb_admin: Admin) -> Any:
         for number, at in enumerate(moments)
     )
     database["history"].insert_many(
-        {"_id": f"{kinds[number % 4]}/{number % 40}/{number}", "key": f"{kinds[number % 4]}/{number % 40}", "type": kinds[number % 4], "at": at}
+        {
+            "_id": f"{kinds[number % 4]}/{number % 40}/{number}",
+            "key": f"{kinds[number % 4]}/{number % 40}",
+            "type": kinds[number % 4],
+            "at": at,
+        }
         for number, at in enumerate(moments)
     )
     yield database

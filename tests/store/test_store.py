@@ -57,7 +57,9 @@ def test_reads_of_one_moment_share_a_call_and_inserts_share_a_write(mongodb_uri:
     run(story)
 
 
-def test_of_two_inserts_of_one_id_in_one_batch_one_is_kept_and_their_neighbours_are(mongodb_uri: str, database_name: str) -> None:
+def test_of_two_inserts_of_one_id_in_one_batch_one_is_kept_and_their_neighbours_are(
+    mongodb_uri: str, database_name: str
+) -> None:
     async def story() -> None:
         async with opened(mongodb_uri, database_name) as store:
             texts = {"a": '"first"', "b": '"b"', "c": '"c"'}
@@ -142,7 +144,9 @@ def test_each_version_is_found_by_its_number_wherever_it_is(mongodb_uri: str, da
     run(story)
 
 
-def test_a_deleted_resource_is_current_as_a_deletion_and_matches_no_search(mongodb_uri: str, database_name: str) -> None:
+def test_a_deleted_resource_is_current_as_a_deletion_and_matches_no_search(
+    mongodb_uri: str, database_name: str
+) -> None:
     async def story() -> None:
         async with opened(mongodb_uri, database_name) as store:
             await put(store, version("a"), [X_ENTRY])
@@ -158,7 +162,9 @@ def test_a_deleted_resource_is_current_as_a_deletion_and_matches_no_search(mongo
     run(story)
 
 
-def test_the_history_is_newest_first_and_pages_through_it_meet_every_version_once(mongodb_uri: str, database_name: str) -> None:
+def test_the_history_is_newest_first_and_pages_through_it_meet_every_version_once(
+    mongodb_uri: str, database_name: str
+) -> None:
     async def story() -> None:
         async with opened(mongodb_uri, database_name) as store:
             # a, b and c share their moments, so that the key must decide
@@ -201,14 +207,18 @@ def test_the_history_of_one_resource_or_type_or_time_has_no_others(mongodb_uri: 
             assert await found(type="Task", since=MOMENT + timedelta(seconds=3)) == [("aa", 3), ("a", 3)]
             second = MOMENT + timedelta(seconds=2)
             # version 1 was current until the very moment of version 2
-            assert await found(type="Task", id="a", current_in=(second, second + timedelta(milliseconds=1))) == [("a", 2)]
+            assert await found(type="Task", id="a", current_in=(second, second + timedelta(milliseconds=1))) == [
+                ("a", 2)
+            ]
             before = second - timedelta(milliseconds=1)
             assert await found(type="Task", id="a", current_in=(before, second)) == [("a", 1)]
 
     run(story)
 
 
-def test_a_history_read_while_versions_move_misses_none_and_shows_none_twice(mongodb_uri: str, database_name: str) -> None:
+def test_a_history_read_while_versions_move_misses_none_and_shows_none_twice(
+    mongodb_uri: str, database_name: str
+) -> None:
     async def story() -> None:
         async with opened(mongodb_uri, database_name) as store, opened(mongodb_uri, database_name) as writer:
             last = await raise_number(writer, "a")
@@ -240,7 +250,9 @@ def test_a_search_is_paged_by_key_and_counted(mongodb_uri: str, database_name: s
     async def story() -> None:
         async with opened(mongodb_uri, database_name) as store:
             for id_ in ("b", "a", "d", "c"):
-                await store.insert(version(id_, at=MOMENT + timedelta(seconds=ord(id_))), [X_ENTRY] if id_ != "d" else [])
+                await store.insert(
+                    version(id_, at=MOMENT + timedelta(seconds=ord(id_))), [X_ENTRY] if id_ != "d" else []
+                )
             x = Query(("Task",), X)
             assert numbers(await store.search(x, after="", count=2)) == [("a", 1), ("b", 1)]
             assert numbers(await store.search(x, after="Task/b", count=2)) == [("c", 1)]
@@ -269,15 +281,22 @@ async def make_unless_found(store: Store, id_: str, lock: str) -> bool:
     return await store.transaction(work)
 
 
-def test_a_transaction_sees_its_own_writes_and_nobody_else_does_before_the_end(mongodb_uri: str, database_name: str) -> None:
+def test_a_transaction_sees_its_own_writes_and_nobody_else_does_before_the_end(
+    mongodb_uri: str, database_name: str
+) -> None:
     async def story() -> None:
         async with opened(mongodb_uri, database_name) as store:
             await put(store, version("a"))
 
             async def work(transaction: Transaction) -> None:
-                await transaction.write([Write(version("a"), version("a", 2), [X_ENTRY]), Write(None, version("b"), [X_ENTRY])])
+                await transaction.write(
+                    [Write(version("a"), version("a", 2), [X_ENTRY]), Write(None, version("b"), [X_ENTRY])]
+                )
                 assert numbers(await transaction.search(Query(("Task",), X), after="", count=5)) == [("a", 2), ("b", 1)]
-                assert numbers(await transaction.history(HistoryQuery("Task", "a"), after=None, count=5)) == [("a", 2), ("a", 1)]
+                assert numbers(await transaction.history(HistoryQuery("Task", "a"), after=None, count=5)) == [
+                    ("a", 2),
+                    ("a", 1),
+                ]
                 assert await store.read("Task", "a") == version("a")
                 assert await store.read("Task", "b") is None
                 assert await store.count(Query(("Task",), X)) == 0
@@ -288,7 +307,9 @@ def test_a_transaction_sees_its_own_writes_and_nobody_else_does_before_the_end(m
     run(story)
 
 
-def test_a_transaction_that_is_refused_midway_leaves_nothing(mongodb_uri: str, database_name: str, mongodb_admin: Admin) -> None:
+def test_a_transaction_that_is_refused_midway_leaves_nothing(
+    mongodb_uri: str, database_name: str, mongodb_admin: Admin
+) -> None:
     async def story() -> None:
         async with opened(mongodb_uri, database_name) as store:
             await put(store, version("a"))
@@ -331,7 +352,9 @@ def test_transactions_that_lock_one_name_run_one_after_the_other(mongodb_uri: st
     run(story)
 
 
-def test_transactions_that_lock_different_names_do_not_wait_for_each_other(mongodb_uri: str, database_name: str) -> None:
+def test_transactions_that_lock_different_names_do_not_wait_for_each_other(
+    mongodb_uri: str, database_name: str
+) -> None:
     async def story() -> None:
         async with opened(mongodb_uri, database_name) as store:
             other_is_done = asyncio.Event()
@@ -401,7 +424,9 @@ def test_works_that_name_the_same_thing_take_turns_and_others_do_not_wait(mongod
     run(story)
 
 
-def test_a_turn_that_does_not_come_is_refused_in_time_with_nothing_changed(mongodb_uri: str, database_name: str) -> None:
+def test_a_turn_that_does_not_come_is_refused_in_time_with_nothing_changed(
+    mongodb_uri: str, database_name: str
+) -> None:
     async def story() -> None:
         async with opened(mongodb_uri, database_name, commit_time_max_s=0.5) as store:
             begun, go_on = asyncio.Event(), asyncio.Event()
