@@ -36,9 +36,11 @@ def _refuse_subset(resource: Resource, type_: str) -> None:
 
 
 def reject_errors(issues: Sequence[Issue]) -> None:
-    if any(issue.is_error for issue in issues):
-        structural = any(issue.is_error and issue.kind is Kind.STRUCTURE for issue in issues)
-        raise Rejected(Refusal.BAD_REQUEST if structural else Refusal.UNPROCESSABLE, *issues)
+    """Raise Rejected with the errors, if there are any; what is only advice is for $validate to give."""
+    errors = [issue for issue in issues if issue.is_error]
+    if errors:
+        structural = any(issue.kind is Kind.STRUCTURE for issue in errors)
+        raise Rejected(Refusal.BAD_REQUEST if structural else Refusal.UNPROCESSABLE, *errors)
 
 
 def relocated(rejected: Rejected, place: str) -> Rejected:
