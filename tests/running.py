@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from datetime import UTC, datetime, timedelta
+from typing import Self
 
 import uvicorn
 
@@ -56,7 +57,7 @@ class RunningServer:
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]}, daemon=True)
 
-    def __enter__(self) -> RunningServer:
+    def __enter__(self) -> Self:
         self._thread.start()
         deadline = time.monotonic() + START_TIMEOUT_S
         while not self._server.started:

@@ -134,7 +134,10 @@ def test_an_operation_that_leads_nowhere_is_refused(api: httpx.Client, jill: str
         ([{"op": "add", "path": "active", "value": True}], "JSON Pointer"),
         ([{"op": "move", "path": "/active"}], '"from"'),
         (["add"], "JSON object"),
-        ({"op": "add", "path": "/active", "value": True}, "A patch as application/json-patch+json is a list of operations"),
+        (
+            {"op": "add", "path": "/active", "value": True},
+            "A patch as application/json-patch+json is a list of operations",
+        ),
         ("add", "A patch as application/json-patch+json is a list of operations"),
     ],
     ids=["unknown", "no value", "no path", "no pointer", "no from", "no object", "no array", "text"],

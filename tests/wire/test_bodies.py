@@ -35,7 +35,7 @@ MALFORMED = {
     "trailing comma": (JILL[:-1] + b",}", "at line 1, column 53"),
     "two values": (JILL + b"{}", "Extra data at line 1, column 53"),
     "a bare word": (JILL.replace(b"true", b"yes"), "Expecting value at line 1, column 48"),
-    "a control character": (JILL.replace(b"jill", b"ji\nll"), "Invalid control character at at line 1"),
+    "a control character": (JILL.replace(b"jill", b"ji\nll"), "Invalid control character at line 1"),
     "a bad escape": (JILL.replace(b"jill", b"ji\\xll"), "Invalid \\escape"),
     "a leading zero": (JILL.replace(b"true", b"01"), "at line 1"),
     "NaN": (JILL.replace(b"true", b"NaN"), "NaN is not a JSON number"),
@@ -102,7 +102,7 @@ def test_an_object_that_names_no_type_is_no_resource(api, body):
 def test_a_resource_of_another_type_than_the_address_is_refused(api):
     found = problem(put(api, b'{"resourceType":"Practitioner","id":"jill"}'))
     assert found[:2] == (400, "invalid")
-    assert found.text == "The body is a Practitioner, and this address is for Patient."
+    assert found.text == "The body's resourceType is Practitioner, and this address is for Patient."
 
 
 # ---- wrong types at depth --------------------------------------------------------------------------------------------
