@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from difflib import get_close_matches
 from typing import Any
 
+import orjson
 import structlog
 import uuid_utils
 from fastapi import FastAPI
@@ -18,6 +19,7 @@ from phb_fhir.data import data_path
 from phb_fhir.definitions import capability, load
 from phb_fhir.definitions.capability import Capability, WrongCapability
 from phb_fhir.definitions.load import Definitions
+from phb_fhir.definitions.registry import Registry
 from phb_fhir.interactions.context import Context
 from phb_fhir.outcome import Rejected
 from phb_fhir.search.paging import Pager
@@ -48,6 +50,7 @@ def create(
     definitions = load.load()
     promised = promises(definitions)
     check_types(settings, promised)
+    known = own_profiles(definitions)
     metrics = Metrics()
     api = FhirApi(settings)
 
@@ -57,7 +60,9 @@ def create(
 
         async def begin() -> None:
             pager = Pager(await _open(store), settings.page_life_s)
-            api.context = Context(settings, definitions, promised, store, store, pager, now or _now, new_id or _new_id)
+            api.context = Context(
+                settings, definitions, known, promised, store, store, pager, now or _now, new_id or _new_id
+            )
 
         opening = asyncio.create_task(begin())
         try:
@@ -96,6 +101,12 @@ def check_types(settings: Settings, promised: Capability) -> None:
             raise WrongSetting(
                 f"The setting versioned_update names {name}, which is no resource type served here.{hint}"
             )
+
+
+def own_profiles(definitions: Definitions) -> Registry:
+    """R4's conformance resources, and those of `profiles/`."""
+    files = sorted(data_path("profiles").glob("*.json"))
+    return Registry.of(definitions, [orjson.loads(file.read_bytes()) for file in files])
 
 
 async def _open(store: Store) -> bytes:

@@ -24,7 +24,7 @@ from phb_fhir.interactions.status import status_of, status_text
 from phb_fhir.interactions.transaction import Planned, run_transaction
 from phb_fhir.interactions.update import change_of_update
 from phb_fhir.interactions.validation import reject_errors, relocated, told_of_entry
-from phb_fhir.outcome import Kind, Refusal, Rejected, outcome_of, refuse
+from phb_fhir.outcome import Issue, Kind, Refusal, Rejected, outcome_of, refuse
 from phb_fhir.validation.validate import validate
 
 AT_ONCE_MAX = 16  # entries of a batch under way together
@@ -83,8 +83,13 @@ def _entries(context: Context, body: Any) -> list[dict[str, Any]]:
         raise refuse(Refusal.TOO_LARGE, Kind.TOO_LONG, text, "Bundle.entry")
     # the entries are looked at one by one afterwards, so that each problem is told of its own
     around = {name: value for name, value in body.items() if name != "entry" or not entries or not _is_list(entries)}
-    reject_errors(validate(around, context.definitions))
+    reject_errors(_of_structure(validate(around, context.definitions)))
     return list(entries)
+
+
+def _of_structure(issues: list[Issue]) -> list[Issue]:
+    """Without the invariants of Bundle: what an entry needs for its method, `request_of` says of that entry."""
+    return [issue for issue in issues if issue.kind is not Kind.INVARIANT]
 
 
 def _is_list(value: Any) -> bool:
@@ -95,7 +100,7 @@ def _check_entry(context: Context, index: int, entry: Any) -> None:
     """Raise Rejected for an entry that is none; its resource is looked at when the request is known."""
     bare = {name: value for name, value in entry.items() if name != "resource"} if isinstance(entry, dict) else entry
     alone = {"resourceType": "Bundle", "type": "batch", "entry": [bare or entry]}
-    issues = validate(alone, context.definitions)
+    issues = _of_structure(validate(alone, context.definitions))
     reject_errors([replace(one, expression=one.expression.replace("[0]", f"[{index}]", 1)) for one in issues])
 
 

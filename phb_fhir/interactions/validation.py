@@ -22,7 +22,7 @@ def check_resource(context: Context, resource: Resource, type_: str) -> None:
         text = f"The body's resourceType is {resource.get('resourceType')}, and this address is for {type_}."
         raise refuse(Refusal.BAD_REQUEST, Kind.INVALID, text, f"{type_}.resourceType")
     _refuse_subset(resource, type_)
-    reject_errors(validate(resource, context.definitions))
+    reject_errors(validate(resource, context.definitions, known=context.known, keeps_unknown=True))
 
 
 def _refuse_subset(resource: Resource, type_: str) -> None:

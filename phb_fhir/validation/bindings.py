@@ -126,7 +126,9 @@ def _judge(strength: str, value_set: str, codes: list[_Code], at: Trail, frame: 
     wrong, unknown, words = _SAYS[strength]
     if not codes:
         if strength in ("required", "largest"):
-            issues.append(Issue(Kind.CODE_INVALID, _none_given(value_set, frame), path_of(at)))
+            # a concept in words alone leaves no value set, however large; many a clinic has nothing better to send
+            severity: Severity = "error" if strength == "required" else "warning"
+            issues.append(Issue(Kind.CODE_INVALID, _none_given(value_set, frame), path_of(at), severity))
         return
     answers = [frame.terminology.validate_code(value_set, *code) for code in codes]
     if any(answer.valid for answer in answers):

@@ -92,7 +92,7 @@ def _unknown(url: str, trail: Trail, frame: Frame, *, modifies: bool) -> Issue:
         text = (
             f"The modifier extension {short(url, 200)} is not known here{why}, and what it modifies cannot be ignored."
         )
-        return Issue(Kind.EXTENSION, text, path_of(trail))
+        return Issue(Kind.EXTENSION, text, path_of(trail), "warning" if frame.run.keeps_unknown else "error")
     text = f"The extension {short(url, 200)} is not known here{why}; it was not checked."
     severity: Severity = "error" if frame.run.closed else "information"
     return Issue(Kind.EXTENSION, text, path_of(trail), severity)

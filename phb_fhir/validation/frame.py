@@ -76,6 +76,7 @@ class Run:
     conforming: dict[tuple[int, str], bool] = field(default_factory=dict)  # (id of a value, profile url)
     today: date | None = None
     closed: bool = False  # whether an unknown extension is an error
+    keeps_unknown: bool = False  # whether an unknown modifier extension is only a warning
     comparisons: int = 0  # how many times something was held against a profile; bounded
     memory: dict[Any, Any] = field(default_factory=dict)  # for checks that remember something for one run
 

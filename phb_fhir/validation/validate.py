@@ -34,13 +34,15 @@ def validate(
     terminology: Terminology | None = None,
     today: date | None = None,
     closed: bool = False,
+    keeps_unknown: bool = False,
 ) -> list[Issue]:
     """What is wrong with `resource`, in the order of the document; empty when nothing is.
 
     `profiles` are canonical URLs it is held against beside those it claims. `known` are the conformance resources to go
     by, R4's own where none are given. `terminology` answers for codes, made from `known`
     where it is not given. `today` is what limits relative to now count from; without it they are not checked.
-    `closed` makes unknown extensions errors.
+    `closed` makes unknown extensions errors. `keeps_unknown` is for whoever only keeps the resource for others to read:
+    an unknown modifier extension is then a warning, and otherwise an error.
 
     Locations are FHIRPath with indexes (`Patient.contact[1].name.family`); a choice is named as FHIRPath names it
     (`Observation.value` for `valueQuantity`).
@@ -55,6 +57,7 @@ def validate(
         asked=tuple(profiles),
         today=today,
         closed=closed,
+        keeps_unknown=keeps_unknown,
     )
     name = resource.get("resourceType") if type(resource) is dict else ""
     try:

@@ -178,7 +178,13 @@ def test_a_parameter_that_means_nothing_is_refused_even_where_lenience_is_asked_
 
 @pytest.mark.parametrize(
     "resource",
-    [person(), budget(), purchase(), task(), bundle("collection", {"resource": person(id="1")})],
+    [
+        person(),
+        budget(),
+        purchase(),
+        task(),
+        bundle("collection", {"fullUrl": "https://example.org/Patient/1", "resource": person(id="1")}),
+    ],
     ids=lambda resource: resource["resourceType"],
 )
 def test_types_are_created_alike(api: httpx.Client, resource: dict[str, object]) -> None:

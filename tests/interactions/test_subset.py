@@ -25,7 +25,7 @@ JILL = {
     "_birthDate": {"extension": [{"url": "http://example.org/unknown", "valueCode": "asked"}]},
     "maritalStatus": {"text": "Single"},
     "contact": [{"name": {"text": "Ruth"}}],
-    "communication": [{"language": {"text": "English"}, "preferred": True}],
+    "communication": [{"language": {"coding": [{"system": "urn:ietf:bcp:47", "code": "en-GB"}]}, "preferred": True}],
     "managingOrganization": {"reference": "#o"},
     "link": [{"other": {"reference": "Patient/other"}, "type": "seealso"}],
 }

@@ -279,7 +279,7 @@ def test_an_id_in_a_posted_resource_is_not_taken(api: httpx.Client) -> None:
 
 
 def test_a_bundle_can_be_stored_by_a_transaction(api: httpx.Client) -> None:
-    kept = bundle("collection", {"resource": person(id="1")})
+    kept = bundle("collection", {"fullUrl": "https://example.org/Patient/1", "resource": person(id="1")})
     sent(api, "transaction", entry("POST", "Bundle", kept))
     assert api.get("Bundle/id-1").json()["entry"] == kept["entry"]
 

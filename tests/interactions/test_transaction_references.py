@@ -280,6 +280,10 @@ def test_a_definition_keeps_its_url_and_what_it_is_used_by(api: httpx.Client, ur
         "kind": "complex-type",
         "abstract": False,
         "type": "Extension",
+        "baseDefinition": "http://hl7.org/fhir/StructureDefinition/Extension",
+        "derivation": "constraint",
+        "context": [{"type": "element", "expression": "Element"}],
+        "differential": {"element": [{"id": "Extension", "path": "Extension"}]},
     }
     user = person(meta={"profile": [url]}, extension=[{"url": url, "valueString": "red"}])
     entries = [entry("POST", "StructureDefinition", definition, url), entry("POST", "Patient", user, OTHER)]

@@ -121,13 +121,16 @@ WRONG = {
     "an empty object": ({"name": [{}]}, "Patient.name[0]"),
     "text for a number": ({"multipleBirthInteger": "2"}, "Patient.multipleBirth"),
     "a fraction for an integer": ({"multipleBirthInteger": 2.5}, "Patient.multipleBirth"),
-    "an unknown element": ({"contact": [{"nickname": "R"}]}, "Patient.contact[0].nickname"),
+    "an unknown element": ({"contact": [{"name": {"text": "R"}, "nickname": "R"}]}, "Patient.contact[0].nickname"),
     "in an extension": (
         {"extension": [{"url": "http://example.org/x", "valueQuantity": {"value": "5"}}]},
         "Patient.extension[0].value.value",
     ),
     "in a contained resource": (
-        {"contained": [{"resourceType": "Organization", "id": "o", "active": "no"}]},
+        {
+            "contained": [{"resourceType": "Organization", "id": "o", "name": "P", "active": "no"}],
+            "managingOrganization": {"reference": "#o"},
+        },
         "Patient.contained[0].active",
     ),
 }
