@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
+import hypothesis
 import pytest
 from pymongo import MongoClient
 
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MONGODB_START_TIMEOUT_S = 60
+
+# generated cases may take what they take; where a red run stops others, the same cases come every time
+hypothesis.settings.register_profile("phb", deadline=None, derandomize="CI" in os.environ)
+hypothesis.settings.load_profile("phb")
 
 
 @pytest.fixture(scope="session")
