@@ -18,18 +18,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from itertools import pairwise, zip_longest
+from itertools import zip_longest
 from typing import Any, Protocol, TypeAlias, cast
 
-from antlr4 import CommonTokenStream, InputStream, Token  # type: ignore[import-untyped]
-from antlr4.error.ErrorListener import ErrorListener  # type: ignore[import-untyped]
-from antlr4.tree.Tree import ParseTreeWalker  # type: ignore[import-untyped]
 from fhirpathpy.engine import do_eval
 from fhirpathpy.engine.nodes import ResourceNode, TypeInfo
 from fhirpathpy.models import models
-from fhirpathpy.parser.ASTPathListener import ASTPathListener
-from fhirpathpy.parser.generated.FHIRPathLexer import FHIRPathLexer
-from fhirpathpy.parser.generated.FHIRPathParser import FHIRPathParser
+
+from phb_fhir.fhir.fhirpath_syntax import NotFhirPathError, syntax_tree
 
 _Tree: TypeAlias = dict[str, Any]  # a node of fhirpathpy's syntax tree
 _Step: TypeAlias = Callable[["_Walk", "Found", list[_Tree]], "Found"]
@@ -40,7 +36,7 @@ _PARSED_KEPT = 512  # expressions
 
 _R4 = models["r4"]
 cast("Any", TypeInfo).model = _R4  # fhirpathpy sets it at the first `is` or `as` only; `ofType` needs it before
-_evaluate, _node_of, _Listener = cast("tuple[Any, Any, Any]", (do_eval, ResourceNode.create_node, ASTPathListener))
+_evaluate, _node_of = cast("tuple[Any, Any]", (do_eval, ResourceNode.create_node))
 
 
 class ElementShape(Protocol):
@@ -217,37 +213,11 @@ _FUNCTIONS = frozenset(
 )
 
 
-class _Strict(ErrorListener):  # type: ignore[misc]
-    def syntaxError(  # noqa: N802 - antlr4 calls it so
-        self, recognizer: Any, symbol: Any, line: int, column: int, msg: str, e: Any
-    ) -> None:
-        del recognizer, symbol, line, e
-        reason = msg.partition(" expecting")[0]
-        raise BadPathError(f"the path is not FHIRPath: {reason} at character {column + 1}")
-
-
 def _parse(expression: str) -> _Tree:
-    strict, listener = _Strict(), _Listener()
-    lexer = FHIRPathLexer(InputStream(expression))
-    lexer.removeErrorListeners()
-    lexer.addErrorListener(strict)
-    tokens = CommonTokenStream(lexer)
-    tokens.fill()
-    _read_keywords_as_names(tokens)
-    parser: Any = FHIRPathParser(tokens)
-    parser.removeErrorListeners()
-    parser.addErrorListener(strict)
-    ParseTreeWalker().walk(listener, parser.entireExpression().getChild(0))
-    return cast("_Tree", listener.parentStack[0]["children"][0])
-
-
-def _read_keywords_as_names(tokens: Any) -> None:
-    # After a dot comes a name, even where it is spelled like an operator. FHIRPath wants text.`div`, and
-    # nobody writes that; the official patch cases do not either.
-    visible = [token for token in tokens.tokens if token.channel == Token.DEFAULT_CHANNEL]
-    for before, token in pairwise(visible):
-        if before.text == "." and token.text.isalpha():
-            token.type = FHIRPathLexer.IDENTIFIER
+    try:
+        return syntax_tree(expression)
+    except NotFhirPathError as error:
+        raise BadPathError(f"the path is not FHIRPath: {error}") from None
 
 
 def _check_functions(tree: _Tree) -> None:

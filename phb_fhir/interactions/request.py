@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from phb_fhir.change import Version
@@ -65,9 +65,6 @@ class FhirRequest:
     @property
     def id(self) -> str:
         return self.segments[1] if len(self.segments) > 1 else ""
-
-    def with_body(self, body: Any) -> FhirRequest:
-        return replace(self, body=body)
 
 
 @dataclass(frozen=True, slots=True)

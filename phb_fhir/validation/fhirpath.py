@@ -19,17 +19,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
-from itertools import pairwise
 from typing import Any, TypeAlias, cast
 
-from antlr4 import CommonTokenStream, InputStream, Token  # type: ignore[import-untyped]
-from antlr4.error.ErrorListener import ErrorListener  # type: ignore[import-untyped]
-from antlr4.tree.Tree import ParseTreeWalker  # type: ignore[import-untyped]
-from fhirpathpy.parser.ASTPathListener import ASTPathListener
-from fhirpathpy.parser.generated.FHIRPathLexer import FHIRPathLexer
-from fhirpathpy.parser.generated.FHIRPathParser import FHIRPathParser
-
 from phb_fhir.fhir.codec import Exact
+from phb_fhir.fhir.fhirpath_syntax import NotFhirPathError, syntax_tree
 from phb_fhir.validation.fhirpath_functions import LOOPS, OPERATORS, UNSURE, call, kind_test
 from phb_fhir.validation.fhirpath_values import (
     FALSE,
@@ -50,8 +43,6 @@ Tree: TypeAlias = dict[str, Any]  # a node of fhirpathpy's syntax tree
 
 EXPRESSION_LENGTH_MAX = 20_000  # characters
 _COMPILED_KEPT = 4_096  # expressions
-
-_Listener = cast("Any", ASTPathListener)
 
 
 def evaluate(code: Code, evaluation: Evaluation) -> Items:
@@ -77,32 +68,14 @@ def evaluate(code: Code, evaluation: Evaluation) -> Items:
 # ---- parsing ---------------------------------------------------------------------------------------
 
 
-class _Strict(ErrorListener):  # type: ignore[misc]
-    def syntaxError(  # noqa: N802 - antlr4 calls it so
-        self, recognizer: Any, symbol: Any, line: int, column: int, msg: str, e: Any
-    ) -> None:
-        del recognizer, symbol, line, e
-        raise NotEvaluableError(f"it is not FHIRPath: {msg.partition(' expecting')[0]} at character {column + 1}")
-
-
 def parse(expression: str) -> Tree:
     """The syntax tree of `expression`, checked to the last character. Raises NotEvaluableError."""
     if len(expression) > EXPRESSION_LENGTH_MAX:
         raise NotEvaluableError(f"it has {len(expression)} characters, and {EXPRESSION_LENGTH_MAX} are the most")
-    strict, listener = _Strict(), _Listener()
-    lexer = FHIRPathLexer(InputStream(expression))
-    lexer.removeErrorListeners()
-    lexer.addErrorListener(strict)
-    tokens = CommonTokenStream(lexer)
-    tokens.fill()
-    for before, token in pairwise([token for token in tokens.tokens if token.channel == Token.DEFAULT_CHANNEL]):
-        if before.text == "." and token.text.isalpha():
-            token.type = FHIRPathLexer.IDENTIFIER  # after a dot comes a name, even one spelled like an operator
-    parser: Any = FHIRPathParser(tokens)
-    parser.removeErrorListeners()
-    parser.addErrorListener(strict)
-    ParseTreeWalker().walk(listener, parser.entireExpression().getChild(0))
-    return cast("Tree", listener.parentStack[0]["children"][0])
+    try:
+        return syntax_tree(expression)
+    except NotFhirPathError as error:
+        raise NotEvaluableError(f"it is not FHIRPath: {error}") from None
 
 
 @lru_cache(maxsize=_COMPILED_KEPT)
