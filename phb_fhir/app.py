@@ -21,6 +21,7 @@ from phb_fhir.definitions.capability import Capability, WrongCapability
 from phb_fhir.definitions.load import Definitions
 from phb_fhir.definitions.registry import Registry
 from phb_fhir.interactions.context import Context
+from phb_fhir.interactions.knowledge import Knowledge
 from phb_fhir.outcome import Rejected
 from phb_fhir.search.paging import Pager
 from phb_fhir.search.parse import PARAMETERS
@@ -61,7 +62,16 @@ def create(
         async def begin() -> None:
             pager = Pager(await _open(store), settings.page_life_s)
             api.context = Context(
-                settings, definitions, known, promised, store, store, pager, now or _now, new_id or _new_id
+                settings,
+                definitions,
+                Knowledge(known),
+                promised,
+                store,
+                store,
+                pager,
+                now or _now,
+                new_id or _new_id,
+                operations={},
             )
 
         opening = asyncio.create_task(begin())
