@@ -52,14 +52,18 @@ class Slicing:
 
     def judge(self, found: list[Occurrence], at: Trail, frame: Frame, issues: list[Issue]) -> None:
         """Find the slice of each occurrence; hold it against that, and the order and number of them all."""
+        frame.run.step(2 * len(found) * len(self.slices), at)
         kinds = [self._kind(one) for one in found]
         self._check_unmatched(found, kinds, issues)
         if self.ordered:
             self._check_order(found, kinds, issues)
-        for index, slice_ in enumerate(self.slices):
+        mine: list[list[Occurrence]] = [[] for _ in self.slices]
+        for one, kind in zip(found, kinds, strict=True):
+            if kind is not None:
+                mine[kind].append(one)
+        for slice_, of_slice in zip(self.slices, mine, strict=True):
             if slice_.matchers is not None:
-                mine = [one for one, kind in zip(found, kinds, strict=True) if kind == index]
-                slice_.rule.judge(mine, at, frame, issues)
+                slice_.rule.judge(of_slice, at, frame, issues)
 
     def _kind(self, one: Occurrence) -> int | None:
         default = None
