@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from difflib import get_close_matches
@@ -41,6 +41,7 @@ from phb_fhir.wire.operators import build_operators
 T = TypeVar("T")
 
 _OPEN_AGAIN_S = 1.0
+_BEGIN_MAX_S = 30.0  # the first time, the guide is put in place, which takes a moment
 _log = structlog.get_logger("phb_fhir")
 
 
@@ -62,17 +63,18 @@ def create(
         store = open_store(settings, _limits(settings), metrics)
         knowledge = world.knowledge(store)
 
+        refused = asyncio.Event()
+
         async def begin() -> None:
-            context = world.context(store, knowledge, await _insist(lambda: _open(store)))
-            await _insist(lambda: keep_guide(context, world.guide if settings.guide else NO_GUIDE))
+            context = world.context(store, knowledge, await _insist(lambda: _open(store), refused))
+            await _insist(lambda: keep_guide(context, world.guide if settings.guide else NO_GUIDE), refused)
             await knowledge.ready.wait()
             api.context = context
 
         tasks = [asyncio.create_task(begin()), asyncio.create_task(knowledge.follow(store))]
         try:
-            with suppress(TimeoutError):
-                # usually done at once; with the database down the server starts all the same, and says so
-                await asyncio.wait_for(asyncio.shield(tasks[0]), _OPEN_AGAIN_S)
+            # nobody hears 503 of a start that goes well; with the database down the server starts all the same, and says so
+            await _either(tasks[0], refused, _BEGIN_MAX_S)
             yield
         finally:
             for task in tasks:
@@ -169,13 +171,21 @@ async def _open(store: Store) -> bytes:
     return await store.secret("page-key", secrets.token_bytes(32))
 
 
-async def _insist(work: Callable[[], Awaitable[T]]) -> T:
+async def _either(task: asyncio.Task[None], event: asyncio.Event, most_s: float) -> None:
+    """Wait for the end of the task, or for the event, or for so long."""
+    waiting = asyncio.create_task(event.wait())
+    await asyncio.wait((task, waiting), timeout=most_s, return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+
+
+async def _insist(work: Callable[[], Awaitable[T]], refused: asyncio.Event) -> T:
     """Do it, however long the database takes to come back; shutting down ends the wait."""
     while True:
         try:
             return await work()
         except Rejected as rejected:
             _log.warning("database", reason=rejected.issues[0].text)
+            refused.set()
             await asyncio.sleep(_OPEN_AGAIN_S)
 
 

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 Resource = dict[str, Any]
 T = TypeVar("T")
 
+_BASES_MAX = 50  # definitions without a snapshot, each of which stands on the next
+
 CORE = "http://hl7.org/fhir/"
 _STRUCTURE = CORE + "StructureDefinition/"
 _ARCHIVE = Path(__file__).parent / "r4_structures.zip"
@@ -153,7 +155,7 @@ class Registry:
         found = self._structures.get(canonical, _NOT_MADE)
         if found is not _NOT_MADE:
             return found
-        if canonical in self._making:
+        if canonical in self._making or len(self._making) >= _BASES_MAX:
             return None
         self._making.add(canonical)
         try:

@@ -382,6 +382,20 @@ class _Overlay:
         for code in (of_type.get("code", "") for of_type in stated.get("type", ())):
             if allowed and not any(self.narrows(code, one) for one in allowed):
                 raise SnapshotFailed(f"its type {code} is not among those of the base: {', '.join(allowed)}", path)
+        self.check_targets(base, stated, path)
+
+    def check_targets(self, base: ElementDefinition, stated: ElementDefinition, path: str) -> None:
+        allowed = {self.about(url) for of_type in base.get("type", ()) for url in of_type.get("targetProfile", ())}
+        if not allowed or "" in allowed:
+            return  # any target will do, or one is of a type that is not known
+        for url in (url for of_type in stated.get("type", ()) for url in of_type.get("targetProfile", ())):
+            target = self.about(url)
+            if target and not any(self.known.is_a(target, one) for one in allowed):
+                raise SnapshotFailed(f"its target {url} is none of {', '.join(sorted(allowed))}, as the base has it", path)
+
+    def about(self, canonical: str) -> str:
+        """The type a definition is about; empty where it is not known."""
+        return _tail((self.known.find(canonical) or {}).get("type", ""))
 
     def narrows(self, code: str, allowed: str) -> bool:
         if code == allowed or allowed.startswith(_FHIRPATH_TYPES):

@@ -244,6 +244,7 @@ class View:
     sources: Sources
     verdicts: dict[tuple[str | None, str], Any] = field(default_factory=dict)
     choices: dict[str, Any] = field(default_factory=dict)  # for sentences: how its codes are listed there
+    parts: int = 1  # includes and excludes that may be asked about one code, those of value sets on the way among them
 
     # -- judging
 
@@ -438,12 +439,13 @@ def make_view(resource: Json, sources: Sources) -> View:
         published_all=is_whole and not _is_marked(expansion, UNCLOSED),
         sources=sources,
     )
-    view.problem = view.problem or _circle(view)
+    view.problem = view.problem or _follow(view)
     return view
 
 
-def _circle(view: View) -> str:
-    """Why the value sets it takes in cannot be followed; empty when they can."""
+def _follow(view: View) -> str:
+    """Count the parts of the value sets it takes in; why those cannot be followed, empty when they can."""
+    view.parts = 1 + _parts_in(view.resource)
     seen: set[str] = set()
     waiting = [(canonical, 1) for canonical in _nested_in(view.resource)]
     while waiting:
@@ -457,7 +459,14 @@ def _circle(view: View) -> str:
         if len(seen) > NESTED_MAX or depth > DEPTH_MAX:
             return f"the value set {view.url} leads to more value sets than can be followed here"
         waiting += [(inner, depth + 1) for inner in _nested_in(nested)]
+        view.parts += _parts_in(nested)
     return ""
+
+
+def _parts_in(resource: Json) -> int:
+    compose = resource.get("compose")
+    rows = [*dicts(compose.get("include")), *dicts(compose.get("exclude"))] if isinstance(compose, dict) else []
+    return len(rows) + sum(1 for _ in _nested_in(resource))
 
 
 def _nested_in(resource: Json) -> Iterator[str]:

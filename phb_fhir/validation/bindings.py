@@ -137,6 +137,7 @@ def _judge(strength: str, value_set: str, codes: list[_Code], at: Trail, frame: 
             severity: Severity = "error" if strength == "required" else "warning"
             issues.append(Issue(Kind.CODE_INVALID, _none_given(value_set, frame), path_of(at), severity))
         return
+    frame.run.step(2 * len(codes) * frame.terminology.parts_of(value_set), at)
     answers = [frame.terminology.validate_code(value_set, *code) for code in codes]
     if any(answer.valid for answer in answers):
         if codes[0][0] is None and answers[0].severity == "warning":  # of a Coding `check_coding` says it

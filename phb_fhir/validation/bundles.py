@@ -41,6 +41,8 @@ def check_bundle(bundle: dict[str, Any], trail: Trail, frame: Frame) -> None:
         frame.issues.append(Issue(Kind.REQUIRED, text, path_of((trail, "entry", None))))
     if kind == "document":
         _check_document(frame)
+    if kind == "message":
+        _check_message(frame)
 
 
 def _check_links(bundle: dict[str, Any], trail: Trail, frame: Frame) -> None:
@@ -105,6 +107,18 @@ def _check_composition(frame: Frame) -> None:
             several = str(count) if count < MEANT_MAX else "many"
             what = "is not in the Bundle" if count == 0 else f"may mean any of {several} entries of the Bundle"
             text = f"What the Composition of a document speaks of is in the document; {shown(reference)} {what}."
+            frame.issues.append(Issue(Kind.NOT_FOUND, text, path_of(at)))
+
+
+def _check_message(frame: Frame) -> None:
+    """What a message is about travels with it: the focus of its header is in the Bundle (R4 §3.4.1)."""
+    entries = frame.index().entries
+    if not entries or entries[0].resource.get("resourceType") != "MessageHeader":
+        return  # bdl-12 says so
+    header = frame.entered(entries[0])
+    for reference, at in _references(header.resource, ["focus"], header.at):
+        if not reference.startswith("#") and not header.matches(reference):
+            text = f"What a message is about is in the message; {shown(reference)} is not in the Bundle."
             frame.issues.append(Issue(Kind.NOT_FOUND, text, path_of(at)))
 
 

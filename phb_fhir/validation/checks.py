@@ -169,7 +169,7 @@ def _is_bound(there: Binding | None, asked: Binding) -> bool:
 
 
 def _invariants(spec: Spec, elements: tuple[Element, ...], plan: Plan) -> Iterator[Check]:
-    known = _ALWAYS | {i.key for element in elements for i in _inherited(element, plan)}
+    known = _ALWAYS | {i.key for element in elements for i in _inherited(element, plan)} | _held_by_type(spec, plan)
     added = tuple(
         Invariant(row["key"], row.get("severity", "error"), row.get("human", ""), row["expression"])
         for row in spec.definition.get("constraint", ())
@@ -190,6 +190,17 @@ def _invariants(spec: Spec, elements: tuple[Element, ...], plan: Plan) -> Iterat
 
 
 _ALWAYS = frozenset(("ele-1", "ext-1", "dom-2", "dom-3"))
+
+
+def _held_by_type(spec: Spec, plan: Plan) -> set[str]:
+    """The invariants of the one profile that an element's type names: a snapshot repeats them, and the value is held
+    against that profile as well.
+    """
+    profiles = [url for row in spec.types for url in row.get("profile", ())]
+    tree = plan.plans.tree(profiles[0]) if len(profiles) == len(spec.types) == 1 else None
+    theirs = {row.get("key"): row.get("expression") for row in tree.root.definition.get("constraint", ())} if tree else {}
+    rows = spec.definition.get("constraint", ())
+    return {row["key"] for row in rows if row.get("key") in theirs and theirs[row["key"]] == row.get("expression")}
 
 
 def _inherited(element: Element, plan: Plan) -> Iterator[Invariant]:

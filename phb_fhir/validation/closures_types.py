@@ -134,11 +134,14 @@ def _per_1(node: Node, _twin: Any, _frame: Surroundings) -> bool:
         return True
     if is_not_after(start, end):
         return True
-    return compared_dates(start, end) is None  # one of them only says the year or month the other is in
+    # an end that is a date includes all of it; one to the second includes no more than it says
+    return compared_dates(start, end) is None and "T" not in str(end)
 
 
 def _per_1_says(node: Any, _: Surroundings) -> str:
     start, end = short(node["start"]), short(node["end"])
+    if compared_dates(node["start"], node["end"]) is None:
+        return f'Whether the start "{start}" is before the end "{end}" cannot be told: give the time of the start as well.'
     return f'A period starts before it ends; this one starts "{start}" and ends "{end}".'
 
 

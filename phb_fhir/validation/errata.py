@@ -42,3 +42,6 @@ CODES: frozenset[tuple[str, str]] = frozenset(
         ("http://terminology.hl7.org/CodeSystem/v3-orderableDrugForm", "Vial"),
     )
 )
+
+# Canonical URLs of R4's own examples that are no address at all.
+CANONICALS: frozenset[str] = frozenset(("library-fhir-helpers-predecessor",))

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from phb_fhir.validation.specs import Spec
 
 _LISTS = ("extension", "modifierExtension")
+_OF_INSTANCES = ("example", "fixed", "pattern", "defaultValue")  # values that stand in a definition for others elsewhere
 _FIRST_NAME = re.compile(r"[A-Z]\w*")
 # Names nobody owns (RFC 2606), and the one R4's own examples use: what stands there cannot be known anywhere.
 _FOR_EXAMPLES = re.compile(r"https?://(?:[^/?#]+\.)?(?:example\.(?:org|com|net)|acme\.com)(?:[/:?#]|$)")
@@ -193,7 +194,7 @@ def _place_of(trail: Trail, frame: Frame) -> _Place | None:
     url = ""
     for name, index in reversed(steps[1:]):
         found = _step(node, type_name, name, index, frame.definitions)
-        if found is None:
+        if found is None or (type_name == "ElementDefinition" and name in _OF_INSTANCES):
             return None
         node, type_name, key = found
         walked = [(above, f"{path}.{name}") for above, path in walked]

@@ -41,7 +41,9 @@ class Surroundings(Protocol):
 
     @property
     def terminology(self) -> Any:
-        """`.validate_code(value_set, system, code, display)` gives something with `.valid`: True, False, None."""
+        """`.validate_code(value_set, system, code, display)` gives something with `.valid`: True, False, None;
+        `.parts_of(value_set)` says how much work that is.
+        """
 
     @property
     def run(self) -> Run: ...

@@ -49,7 +49,7 @@ def check_identifier(value: Any, at: Trail, issues: list[Issue], severity: Sever
         return
     if ":" not in system and system and not system.isspace():
         problem = f"The system of an identifier is an absolute URI; {shown(system)} is relative."
-        issues.append(Issue(Kind.VALUE, problem, path_of((at, "system", None)), severity))
+        issues.append(Issue(Kind.VALUE, problem, path_of((at, "system", None))))
     problem_of, text = PROBLEMS.get(system), value.get("value")
     if problem_of is None or type(text) is not str:
         return

@@ -30,11 +30,37 @@ _TXT_1_ATTRIBUTES = """
     cite class colspan compact coords dir frame headers height href hreflang hspace id lang longdesc name nowrap rel
     rev rowspan rules scope shape span src start style summary tabindex title type valign value vspace width
 """
-_ELEMENTS = frozenset(_TXT_1_ELEMENTS.split())
-_ATTRIBUTES = frozenset(_TXT_1_ATTRIBUTES.split()) | {"xmlns", "xml:lang", "xml:space", "xml:id"}
+# Of the same chapters of HTML 4.0, which the text of R4 allows and the package's list forgets; maps are part of images.
+_FORGOTTEN = frozenset(("address", "bdo", "kbd", "map", "area"))
+_ELEMENTS = frozenset(_TXT_1_ELEMENTS.split()) | _FORGOTTEN
+_ATTRIBUTES = frozenset(_TXT_1_ATTRIBUTES.split()) | {"xmlns", "xml:lang", "xml:space", "xml:id", "usemap"}
+# How these elements nest in HTML 4.0: what each stands in, and what else may not stand in a line of text.
+_TABLE, _ROWS = frozenset(("table",)), frozenset(("table", "thead", "tbody", "tfoot"))
+_STANDS_IN = {
+    "li": frozenset(("ul", "ol")),
+    **dict.fromkeys(("dt", "dd"), frozenset(("dl",))),
+    **dict.fromkeys(("td", "th"), frozenset(("tr",))),
+    "tr": _ROWS,
+    **dict.fromkeys(("thead", "tbody", "tfoot", "caption", "colgroup"), _TABLE),
+    "col": frozenset(("table", "colgroup")),
+}
+_HOLDS = {
+    "table": frozenset(("caption", "col", "colgroup", "thead", "tbody", "tfoot", "tr")),
+    **dict.fromkeys(("thead", "tbody", "tfoot"), frozenset(("tr",))),
+    "tr": frozenset(("td", "th")),
+    **dict.fromkeys(("ul", "ol"), frozenset(("li",))),
+    "dl": frozenset(("dt", "dd")),
+}
+_BLOCKS = frozenset(("div", "ul", "ol", "table", "pre"))
+_LINES = frozenset("b big cite code dfn em i kbd q samp small span strong sub sup tt u var".split())
+_NOT_IN = {"p": _BLOCKS | {"p", "blockquote"}, **dict.fromkeys(_LINES, _BLOCKS)}
+_STRAY_TEXT = re.compile(
+    r"(?:<(?:table|thead|tbody|tfoot|tr|ul|ol|dl)\b[^>]*>|</(?:thead|tbody|tfoot|tr|td|th|caption|li|dt|dd)>)\s*[^<\s]"
+)
 _CONTENT = re.compile(r">\s*[^\s<]|<img\s")
 _SCHEME = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.-]*):")
 _SCHEMES = frozenset(("http", "https", "mailto", "tel", "sms", "ftp", "cid", "data"))
+_BLANK = re.compile(r"\s")
 _LINKS_MAX = 100  # complaints about the links of one narrative
 _SCRIPT_LINK = re.compile(r"\s*(?:javascript|vbscript|data:text/html)", re.IGNORECASE)
 
@@ -55,6 +81,9 @@ def judged(div: str, frame: Frame) -> Iterator[tuple[Severity, str]]:
     if wrong is not None:
         yield "error", wrong
         return
+    if reader.misplaced:
+        # whoever keeps a text for others to read can leave the layout to their browsers
+        yield "warning" if frame.run.keeps_unknown else "error", reader.misplaced
     for number, link in enumerate(reader.links):
         told = _link_complaint(link, reader.anchors, frame) if number < _LINKS_MAX else None
         if told is not None:
@@ -72,12 +101,14 @@ class _Reader:
     def __init__(self) -> None:
         self.links: list[str] = []
         self.anchors: set[str] = set()
-        self._is_inside = False
+        self.misplaced = ""
+        self._around: list[str] = []
 
     def read(self, div: str) -> str | None:
         """What is wrong with the XHTML itself; None when it is right."""
         parser = expat.ParserCreate()
         parser.StartElementHandler = self._element
+        parser.EndElementHandler = self._end
         parser.StartDoctypeDeclHandler = _doctype
         try:
             parser.Parse(div, True)
@@ -88,13 +119,18 @@ class _Reader:
             return f"The narrative is not well-formed XHTML: {what} at line {error.lineno}, column {error.offset}."
         except ValueError:
             return "The narrative holds half a character (an unpaired surrogate)."
+        if not self.misplaced and _STRAY_TEXT.search(div):
+            self.misplaced = "In a table or a list, text stands inside a cell or an item of it."
         return None if _CONTENT.search(div) else "The narrative is empty; it must have some content (txt-2)."
 
     def _element(self, name: str, attributes: dict[str, str]) -> None:
-        if not self._is_inside:
+        around = self._around
+        if not around:
             if name != "div" or attributes.get("xmlns") != _XHTML:
                 raise _NotAllowed(f'A narrative is one <div xmlns="{_XHTML}"> element with the text inside.')
-            self._is_inside = True
+        elif not self.misplaced:
+            self.misplaced = _misplaced(name, around[-1])
+        around.append(name)
         if name not in _ELEMENTS:
             raise _NotAllowed(f"<{name[:30]}> may not stand in a narrative (txt-1): only plain text elements may.")
         if attributes:
@@ -102,9 +138,28 @@ class _Reader:
             self.anchors.update(attributes[key] for key in ("id", "name", "xml:id") if key in attributes)
             if name == "a" and "href" in attributes:
                 self.links.append(attributes["href"])
+            elif name == "img" and attributes.get("src", "").startswith("#"):
+                self.links.append(attributes["src"])
+
+    def _end(self, _: str) -> None:
+        self._around.pop()
+
+
+def _misplaced(name: str, around: str) -> str:
+    """What is wrong with an element standing in another, in a sentence; empty when nothing is."""
+    stands_in, holds = _STANDS_IN.get(name), _HOLDS.get(around)
+    if stands_in is not None and around not in stands_in:
+        return f"<{name}> stands in {' or '.join(f'<{each}>' for each in sorted(stands_in))}, not in <{around}>."
+    if holds is not None and name not in holds:
+        return f"<{around}> holds {', '.join(f'<{each}>' for each in sorted(holds))}, not <{name}>."
+    if name in _NOT_IN.get(around, ()):
+        return f"<{name}> is a block and does not stand in <{around}>, which is a line of text."
+    return ""
 
 
 def _check_attributes(name: str, attributes: dict[str, str]) -> None:
+    if attributes.get("xmlns", _XHTML) != _XHTML:
+        raise _NotAllowed(f'All of a narrative is XHTML; the namespace of <{name}> is "{attributes["xmlns"][:60]}".')
     if not attributes.keys() <= _ATTRIBUTES:
         odd = min(attributes.keys() - _ATTRIBUTES)
         raise _NotAllowed(f'The attribute "{odd[:30]}" may not stand on <{name}> in a narrative (txt-1).')
@@ -121,6 +176,8 @@ def _doctype(*_: object) -> None:
 
 
 def _link_complaint(link: str, anchors: set[str], frame: Frame) -> tuple[Severity, str] | None:
+    if not link or _BLANK.search(link):
+        return "error", f'The link "{link[:60]}" cannot be followed: a URL is not empty and has no blanks.'
     scheme = _SCHEME.match(link)
     if scheme is not None and scheme[1].lower() not in _SCHEMES:
         severity: Severity = _severity_of_urn(frame) if scheme[1].lower() == "urn" else "error"

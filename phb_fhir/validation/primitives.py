@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from phb_fhir.fhir.codec import Exact
 from phb_fhir.outcome import Kind, Severity
+from phb_fhir.validation.errata import CANONICALS
 from phb_fhir.validation.wording import json_kind, shown
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ STRING_CHARACTERS_MAX = 1024 * 1024  # "strings SHALL NOT exceed 1MB"
 _DAYS_ALWAYS = "28"  # every month has these
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")  # "strings SHOULD not contain Unicode character points below 32"
 _BLANK = re.compile(r"[^\S ]")  # any but the space
+_RELATIVE = re.compile(r"[A-Z][A-Za-z]+/[^/#]+(?:[#|].*)?")
 _CLAIMED = re.compile(r"(?:urn:)?(?:uuid|oid):", re.IGNORECASE)
 _CLAIMING = frozenset(("urn:", "URN:", "oid:", "uuid"))  # how such a URI starts
 _UUID_OR_OID = re.compile(r"urn:uuid:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|urn:oid:[0-2](?:\.(?:0|[1-9][0-9]*))+")
@@ -141,8 +143,10 @@ def _canonical(matches: Match) -> Test:
 
 
 def _remark_on_canonical(matches: Match, value: str) -> str:
-    """R4's own examples have relative ones, so they are only remarked upon."""
-    return f"A canonical URL is absolute; {shown(value)} is relative." if _is_address(matches, value) else ""
+    """R4's own examples have some that are the address of a definition, `Library/example`; those are only remarked upon."""
+    if (_RELATIVE.fullmatch(value) is None and value not in CANONICALS) or not _is_address(matches, value):
+        return ""
+    return f"A canonical URL is absolute; {shown(value)} is relative."
 
 
 def _address(matches: Match) -> Test:
@@ -209,7 +213,7 @@ PRIMITIVES: dict[str, tuple[type, Callable[[Match], Test], str]] = {
     "id": (str, _published, "an id: 1 to 64 letters, digits, hyphens and dots"),
     "uri": (str, _address, "a URI: no spaces in it, and a UUID or OID where it starts like one"),
     "url": (str, _address, "a URL: no spaces in it, and a UUID or OID where it starts like one"),
-    "canonical": (str, _canonical, "a canonical URL: no spaces in it, and a UUID or OID where it starts like one"),
+    "canonical": (str, _canonical, "a canonical URL: absolute, no spaces in it, and a UUID or OID where it starts like one"),
     "oid": (str, _published, "an OID such as urn:oid:1.2.3.4"),
     "uuid": (str, _published, "a UUID in lower case such as urn:uuid:c757873d-ec9a-4326-a141-556f43239520"),
     "date": (str, _calendar_date, "a calendar date: 2024, 2024-02 or 2024-02-29"),

@@ -47,9 +47,8 @@ def check_reference(node: dict[str, Any], targets: frozenset[str], trail: Trail,
             f"{shown(reference)} is not the address of a resource: that is Type/id (such as Patient/1), an absolute URL, "
             "a UUID as urn:uuid:…, or #id of a contained resource."
         )
-        severity: Severity = (
-            "error" if _BLANK.search(reference) else "warning"
-        )  # with a blank in it, it is no URI at all
+        is_impossible = _BLANK.search(reference) is not None or "?" in reference  # no URI at all, or none of this Bundle
+        severity: Severity = "error" if is_impossible else "warning"
         frame.issues.append(Issue(Kind.VALUE, text, path_of((trail, "reference", None)), severity))
     if type_name and type(stated) is str and stated != type_name and stated in frame.definitions.resource_types:
         text = f"The reference says that it points to {stated}, and it points to {type_name}."
@@ -66,9 +65,15 @@ def _leads_somewhere(reference: str, type_name: str, frame: Frame) -> bool:
         return is_urn(reference) and _BLANK.search(reference) is None
     return (
         reference.startswith("#")
-        or "?" in reference
+        or ("?" in reference and _is_to_be_resolved(frame))
         or address_of(reference, frame.definitions.resource_types) is not None
     )
+
+
+def _is_to_be_resolved(frame: Frame) -> bool:
+    """Whether `Patient?identifier=x` may stand here: in a transaction, or in what may be on its way into one."""
+    bundle = frame.container.bundle
+    return bundle is None or bundle.resource.get("type") in ("transaction", "batch")
 
 
 def _type_of(reference: str, target: Frame | None, node: dict[str, Any], frame: Frame) -> str:

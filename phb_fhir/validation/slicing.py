@@ -43,12 +43,16 @@ class Slice:
 
 @dataclass(slots=True, eq=False)
 class Slicing:
-    """How an element is split. `rules` is open, closed or openAtEnd."""
+    """How an element is split. `rules` is open, closed or openAtEnd.
+
+    `by_url` finds the slice of an extension at once, where the url alone tells them apart.
+    """
 
     sliced: Rule
     slices: tuple[Slice, ...]
     rules: str
     ordered: bool
+    by_url: dict[str, int] | None = None
 
     def judge(self, found: list[Occurrence], at: Trail, frame: Frame, issues: list[Issue]) -> None:
         """Find the slice of each occurrence; hold it against that, and the order and number of them all."""
@@ -66,6 +70,9 @@ class Slicing:
                 slice_.rule.judge(of_slice, at, frame, issues)
 
     def _kind(self, one: Occurrence) -> int | None:
+        if self.by_url is not None and type(one.value) is dict:
+            url = one.value.get("url")
+            return self.by_url.get(url) if type(url) is str else None
         default = None
         for index, slice_ in enumerate(self.slices):
             if slice_.name == "@default":
@@ -111,7 +118,20 @@ def slicing_of(spec: Spec, slices: list[tuple[Spec, Rule]], rule: Rule, plans: P
     made = tuple(
         Slice(of.slice_name.rpartition("/")[2], held, _matchers(of, discriminators, plans)) for of, held in slices
     )
-    return Slicing(rule, made, row.get("rules", "open"), bool(row.get("ordered")))
+    by_url = _urls([of for of, _ in slices], plans) if discriminators == _BY_URL else None
+    return Slicing(rule, made, row.get("rules", "open"), bool(row.get("ordered")), by_url)
+
+
+def _urls(slices: list[Spec], plans: Plans) -> dict[str, int] | None:
+    """The slice by the url that is fixed in it; None where one of them fixes none."""
+    found: dict[str, int] = {}
+    for number, of in enumerate(slices):
+        fixed = [spec.value_of("fixed") for spec in _located([of], [("child", "url")], plans) if spec.max != 0]
+        url = next((value for value in fixed if value is not None), None)
+        if type(url) is not str:
+            return None
+        found.setdefault(url, number)
+    return found
 
 
 def _implied(spec: Spec, rule: Rule) -> list[dict[str, Any]]:
@@ -255,7 +275,9 @@ def _member_matcher(value_set: str) -> Matcher:
     def matches(one: Occurrence) -> bool:
         value = one.value
         codings = value.get("coding", [value]) if type(value) is dict else [{"code": value}]
+        parts = one.frame.terminology.parts_of(value_set)
         for coding in codings if type(codings) is list else ():
+            one.frame.run.step(2 * parts, one.at)
             code, system = (coding.get("code"), coding.get("system")) if type(coding) is dict else (None, None)
             if type(code) is str and one.frame.terminology.validate_code(value_set, system, code, None).valid:
                 return True

@@ -22,6 +22,7 @@ class Spec:
     children: dict[str, Spec] = field(default_factory=dict)
     slices: list[Spec] = field(default_factory=list)
     slice_name: str = ""
+    sliced: dict[str, Spec] = field(default_factory=dict)  # the slices by name
 
     @property
     def types(self) -> list[Resource]:
@@ -106,9 +107,9 @@ def _hang(spec: Spec, above: Spec) -> None:
 
 def _hang_slice(spec: Spec, sliced: Spec) -> None:
     """A slice below what it slices: `a/b` reslices the slice `a`."""
-    parent = sliced
-    if "/" in spec.slice_name:
-        for outer in sliced.slices:
-            if spec.slice_name.startswith(f"{outer.slice_name}/"):
-                parent = outer
+    parent, outer = sliced, spec.slice_name
+    while parent is sliced and "/" in outer:
+        outer = outer.rpartition("/")[0]
+        parent = sliced.sliced.get(outer, sliced)
     parent.slices.append(spec)
+    parent.sliced.setdefault(spec.slice_name, spec)

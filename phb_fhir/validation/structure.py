@@ -25,6 +25,12 @@ from phb_fhir.validation import narrative
 from phb_fhir.validation.bindings import binding_check, check_coding, plain_codes
 from phb_fhir.validation.bundles import check_bundle
 from phb_fhir.validation.contained import check_contained
+from phb_fhir.validation.definition_rules import (
+    check_code_system,
+    check_search_parameter,
+    check_structure_rules,
+    check_value_set_rules,
+)
 from phb_fhir.validation.definitions import check_definition, check_value_set
 from phb_fhir.validation.errata import TARGETS
 from phb_fhir.validation.extensions import check_extension
@@ -36,6 +42,7 @@ from phb_fhir.validation.invariants import hold, rules_of
 from phb_fhir.validation.places import Occurrence
 from phb_fhir.validation.primitives import Primitive, full_url, primitives
 from phb_fhir.validation.profile import plans_of
+from phb_fhir.validation.questionnaires import check_questionnaire, check_response
 from phb_fhir.validation.references import check_reference
 from phb_fhir.validation.selection import check_profiles
 from phb_fhir.validation.wording import guess, json_kind, listed, short, shown
@@ -617,6 +624,10 @@ _RULES: dict[str, tuple[Rule, ...]] = {
     "Coding": (check_coding,),
     "Reference": (_check_points,),
     "Bundle": (check_bundle,),
-    "StructureDefinition": (check_definition,),
-    "ValueSet": (check_value_set,),
+    "StructureDefinition": (check_definition, check_structure_rules),
+    "ValueSet": (check_value_set, check_value_set_rules),
+    "CodeSystem": (check_code_system,),
+    "SearchParameter": (check_search_parameter,),
+    "Questionnaire": (check_questionnaire,),
+    "QuestionnaireResponse": (check_response,),
 }

@@ -153,6 +153,12 @@ def is_text(value: Any) -> bool:
     return isinstance(value, str)
 
 
+def is_relative(issue: Issue, value: Any, _: Resource) -> bool:
+    """Where we ask for an absolute URI, one without a scheme."""
+    asked = "absolute" in issue.text or "names no scheme" in issue.text
+    return asked and isinstance(value, str) and not re.match(r"[A-Za-z][A-Za-z0-9+.\-]*:", value)
+
+
 def has_blanks(value: Any) -> bool:
     return isinstance(value, str) and (value == "" or any(character.isspace() for character in value))
 
@@ -270,7 +276,10 @@ def is_no_narrative(issue: Issue, value: Any, _: Resource) -> bool:
 def breaks_a_bundle(issue: Issue, _: Any, resource: Resource) -> bool:
     is_bundle = any(isinstance(node, dict) and node.get("resourceType") == "Bundle" for node in below(resource))
     return is_bundle and bool(
-        re.match(r"Each entry of a Bundle of type \S+ has a fullUrl|(A|The) fullUrl |The link ", issue.text)
+        re.match(
+            r"Each entry of a Bundle of type \S+ has a fullUrl|(A|The) fullUrl |The link |What (a message|the Composition) ",
+            issue.text,
+        )
     )
 
 
@@ -383,10 +392,10 @@ ROWS: dict[str, Row] = {
         says('".*" is not a (URI|URL|canonical)', Kind.VALUE, is_no_uuid_or_oid),
         patient(implicitRules="urn:uuid:X"),
     ),
-    "a relative extension": Row(
+    "a relative URI": Row(
         BOTH,
-        "R4 §2.5.0.2: the url of an extension is absolute, but for those inside another",
-        says("The url of an extension is absolute", Kind.EXTENSION, lambda url: is_text(url) and ":" not in url[:20]),
+        "R4 §2.5.0.2, §2.24.0.7 and others: the url of an extension, the system of an identifier, a canonical are absolute",
+        is_relative,
         patient(extension=[{"url": "hair", "valueString": "brown"}]),
     ),
     "an id": Row(

@@ -380,12 +380,14 @@ def test_every_counter_example_has_its_reason_and_every_reason_its_counter_examp
 def fails_by(issue: Issue, why: Resource) -> bool:
     """Whether the issue makes a resource fail: a warning does so only where the reason is one.
 
-    A code that nobody defined is told a second time, at its coding, by its code system.
+    A code that nobody defined is told a second time, at its coding, by its code system; a question without an answer, by
+    its questionnaire.
     """
     if issue.severity == "warning" and "severity" not in why:
         return False
     told_again = issue.kind.value == why["code"] == "code-invalid" and issue.expression != why["expression"]
-    return not (told_again and issue.expression.startswith(f"{why['expression']}."))
+    is_unanswered = issue.kind.value == "required" and issue.expression == "QuestionnaireResponse.item"
+    return not is_unanswered and not (told_again and issue.expression.startswith(f"{why['expression']}."))
 
 
 @counter_example

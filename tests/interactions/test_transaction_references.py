@@ -255,7 +255,7 @@ def test_a_urn_that_is_the_fullurl_of_no_entry_is_refused_and_nothing_is_kept(ap
         task(extension=[{"url": "https://example.org/about", "valueCode": UUID}]),
         task(extension=[{"url": "https://example.org/about", "valueMarkdown": f"[Jill]({UUID})"}]),
         task(extension=[{"url": UUID, "valueBoolean": True}]),
-        task(extension=[{"url": "https://example.org/about", "valueUri": f"{UUID}a"}]),
+        task(extension=[{"url": "https://example.org/about", "valueUri": f"https://example.org/of/{UUID}"}]),
         task(focus={"identifier": {"system": "urn:ietf:rfc:3986", "value": UUID}, "display": UUID}),
         task(text={"status": "generated", "div": XHTML.format(UUID)}),
     ],

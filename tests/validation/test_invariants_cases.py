@@ -101,6 +101,11 @@ CASES = [
     case("Period", "per-1", {"start": "2026-04-02", "end": "2026-04-01"}, {"start": "2026-04-01", "end": "2026-04-01"}),
     case("Period", "per-1", {"start": "2026-04-02", "end": "2026-03"}, {"start": "2026-04-02", "end": "2026-04"}),
     case("Period", "per-1", {"start": "2027", "end": "2026-04-01"}, {"start": "2026", "end": "2026-04-01"}),
+    case(
+        "Period", "per-1",
+        {"start": "2026-04-01", "end": "2026-04-01T08:00:00Z"}, {"start": "2026-04-01T08:00:00Z", "end": "2026-04-01"},
+    ),
+    case("Period", "per-1", {"start": "2026-04-01T08:00:00Z", "end": "2025"}, {"start": "2026-04-01T08:00:00Z", "end": "2026"}),
     case("Range", "rng-2", {"low": {"value": 2, "unit": "mg"}, "high": {"value": 1, "unit": "mg"}},
          {"low": {"value": 2, "unit": "mg"}, "high": {"value": 10, "unit": "mg"}}),
     case("Ratio", "rat-1", {"numerator": {"value": 1}}, {"numerator": {"value": 1}, "denominator": {"value": 2}}),

@@ -560,7 +560,7 @@ CASES = {
         narrative("&#160;a"), narrative("&nbsp;a"), [(Kind.INVARIANT, "Patient.text.div", "undefined entity")]
     ),
     "a narrative says something": Case(
-        narrative('<img src="#a" alt="A"/>'),
+        narrative('<img src="a.png" alt="A"/>'),
         narrative("<p> \n </p>"),
         [(Kind.INVARIANT, "Patient.text.div", "txt-2")],
     ),

@@ -62,8 +62,9 @@ def test_every_entry_of_the_synthetic_records_validates_but_for_one_code_that_is
     entries = [e["resource"] for b in _lines("synthea/transactions.ndjson.gz") for e in b["entry"]]
     assert len(entries) == 6_862
     told = [issue for entry in entries for issue in _told(validate(entry, R4))]
-    assert [text.partition(":")[0] for text in told] == ["Observation.category[0].coding[0]"]
-    assert '"vital-sign" is not a code of Observation Category Codes' in told[0]
+    assert len(told) == 2
+    for text in told:
+        assert text.startswith('Observation.category[0].coding[0]: "vital-sign" is not a code of Observation Category')
 
 
 def test_the_synthetic_records_may_be_kept_as_whole_bundles_too():

@@ -64,12 +64,6 @@ CASES = {
         "Patient.name[0].id",
         "without spaces",
     ),
-    "the system of an identifier is absolute": Case(
-        patient(identifier=[{"system": "https://example.org/hospital", "value": "1"}]),
-        patient(identifier=[{"system": "hospital", "value": "1"}]),
-        "Patient.identifier[0].system",
-        "absolute URI",
-    ),
     "a canonical URL is absolute": Case(
         answers("http://example.org/Questionnaire/q|1"),
         answers("Questionnaire/q"),

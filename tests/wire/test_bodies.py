@@ -119,12 +119,12 @@ WRONG = {
     "null for an object": ({"maritalStatus": None}, "Patient.maritalStatus"),
     "an empty list": ({"name": []}, "Patient.name"),
     "an empty object": ({"name": [{}]}, "Patient.name[0]"),
-    "text for a number": ({"multipleBirthInteger": "2"}, "Patient.multipleBirth"),
-    "a fraction for an integer": ({"multipleBirthInteger": 2.5}, "Patient.multipleBirth"),
+    "text for a number": ({"multipleBirthInteger": "2"}, "Patient.multipleBirth.ofType(integer)"),
+    "a fraction for an integer": ({"multipleBirthInteger": 2.5}, "Patient.multipleBirth.ofType(integer)"),
     "an unknown element": ({"contact": [{"name": {"text": "R"}, "nickname": "R"}]}, "Patient.contact[0].nickname"),
     "in an extension": (
         {"extension": [{"url": "http://example.org/x", "valueQuantity": {"value": "5"}}]},
-        "Patient.extension[0].value.value",
+        "Patient.extension[0].value.ofType(Quantity).value",
     ),
     "in a contained resource": (
         {

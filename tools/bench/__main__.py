@@ -22,6 +22,7 @@ from tools.bench.load import BenchFailed, answers_per_second, one_answer
 from tools.bench.processes import DATABASE, Memory, Running, bare_server, memory_of, our_server
 from tools.bench.rounds import Comparison, measure_in_turn
 from tools.bench.samples import TRANSACTION_ENTRIES, TYPE, creates, documents, purchase, request, transactions
+from tools.bench.validation import compare_validation
 
 READ_CONNECTIONS = 64
 CREATE_CONNECTIONS = 16
@@ -56,7 +57,7 @@ def main(
     *,
     rounds: Annotated[int, typer.Option(help="How many times each thing is measured.", min=1)] = 7,
     seconds: Annotated[float, typer.Option(help="How long each measurement takes.", min=0.1)] = 2.0,
-    only: Annotated[str, typer.Option(help="Compare only this.", metavar="reads|creates|transactions")] = "",
+    only: Annotated[str, typer.Option(help="Compare only this.", metavar="validation|reads|creates|transactions")] = "",
 ) -> None:
     """Measure this server on this machine, beside what it is made of."""
     try:
@@ -71,6 +72,16 @@ def main(
 def measure(folder: Path, rounds: int, seconds: float, only: str) -> Findings:
     """Everything, in one run. Raises BenchFailed, CannotStart."""
     found = Findings()
+    if only in VALIDATION:
+        with _terminal.status(VALIDATION):
+            found.comparisons.extend(compare_validation(rounds, seconds))
+    if any(only in what for what in COMPARISONS):
+        measure_server(found, folder, rounds, seconds, only)
+    return found
+
+
+def measure_server(found: Findings, folder: Path, rounds: int, seconds: float, only: str) -> None:
+    """What needs a server and its MongoDB."""
     data, log = folder / "data", folder / "server.log"
     with PrivateMongo(data) as mongo, our_server(log, "--mongodb-uri", mongo.uri) as server:
         found.memory["just started"] = memory_of(server.pid)
@@ -84,7 +95,6 @@ def measure(folder: Path, rounds: int, seconds: float, only: str) -> Findings:
         for _ in range(STARTS):
             with our_server(log, "--data", str(data), first=f"/{bench.first}") as started:
                 found.starts_s.append(started.start_s)
-    return found
 
 
 def _create_one(port: int) -> str:
@@ -146,6 +156,7 @@ def _documents(bench: Bench) -> Iterator[dict[str, Any]]:
     return documents(uvloop.run(mongo_only.stored_document(bench.mongodb_uri, DATABASE, bench.first)))
 
 
+VALIDATION = "validation"
 COMPARISONS: dict[str, Callable[[Bench], Comparison]] = {
     "reads": compare_reads,
     "creates": compare_creates,
@@ -187,7 +198,8 @@ def show(found: Findings) -> None:
     out.print(
         "The ratio is the median of the rounds' ratios, measured in turn. Rounds far apart mean a busy machine.\n"
     )
-    out.print(worker)
+    if worker.row_count:
+        out.print(worker)
 
 
 def _table(title: str, *headings: str) -> Table:
