@@ -154,5 +154,6 @@ def _takes_gzip(header: bytes) -> bool:
 
 
 async def _send(send: Send, response: Response, more: list[tuple[bytes, bytes]], *, head: bool) -> None:
-    await send({"type": "http.response.start", "status": response.status, "headers": [*response.headers, *more]})
+    response.headers.extend(more)
+    await send({"type": "http.response.start", "status": response.status, "headers": response.headers})
     await send({"type": "http.response.body", "body": b"" if head else response.body})

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections import Counter as Counts
+from collections.abc import Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from phb_fhir.wire.exchange import Exchange
+from phb_fhir.wire.exchange import Ended
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
@@ -50,25 +52,16 @@ class Metrics:
             registry=self._registry,
             multiprocess_mode="livesum",
         )
-        self._cells: dict[tuple[str, str, int], Counter] = {}
-        self._clocks: dict[str, Histogram] = {}
 
-    def begun(self) -> None:
-        self._under_way.inc()
-
-    def ended(self, exchange: Exchange, seconds: float) -> None:
-        self._under_way.dec()
-        cell = (exchange.interaction, exchange.type, exchange.status)
-        counter = self._cells.get(cell)
-        if counter is None:
-            counter = self._cells[cell] = self._requests.labels(
-                exchange.interaction, exchange.type, str(exchange.status)
-            )
-        counter.inc()
-        clock = self._clocks.get(exchange.interaction)
-        if clock is None:
-            clock = self._clocks[exchange.interaction] = self._seconds.labels(exchange.interaction)
-        clock.observe(seconds)
+    def told(self, ended: Sequence[Ended], under_way: int) -> None:
+        """What was answered since the last time, and how many requests are under way now."""
+        self._under_way.set(under_way)
+        cells = Counts((exchange.interaction, exchange.type, exchange.status) for exchange, _, _ in ended)
+        for (interaction, type_, status), count in cells.items():
+            self._requests.labels(interaction, type_, str(status)).inc(count)
+        clocks = {exchange.interaction: self._seconds.labels(exchange.interaction) for exchange, _, _ in ended}
+        for exchange, _, seconds in ended:
+            clocks[exchange.interaction].observe(seconds)
 
     def command(self, name: str, seconds: float, *, succeeded: bool) -> None:
         self._commands.labels(name, "ok" if succeeded else "failed").observe(seconds)
