@@ -43,12 +43,16 @@ class Slice:
 
 @dataclass(slots=True, eq=False)
 class Slicing:
-    """How an element is split. `rules` is open, closed or openAtEnd."""
+    """How an element is split. `rules` is open, closed or openAtEnd.
+
+    `by_text` is there where one text decides, as the url of an extension does: the property, and the slice of each text.
+    """
 
     sliced: Rule
     slices: tuple[Slice, ...]
     rules: str
     ordered: bool
+    by_text: tuple[str, dict[str, int]] | None = None
 
     def judge(self, found: list[Occurrence], at: Trail, frame: Frame, issues: list[Issue]) -> None:
         """Find the slice of each occurrence; hold it against that, and the order and number of them all."""
@@ -57,11 +61,20 @@ class Slicing:
         if self.ordered:
             self._check_order(found, kinds, issues)
         for index, slice_ in enumerate(self.slices):
-            if slice_.matchers is not None:
+            if slice_.matchers is None:
+                continue
+            if index in kinds:
                 mine = [one for one, kind in zip(found, kinds, strict=True) if kind == index]
                 slice_.rule.judge(mine, at, frame, issues)
+            elif slice_.rule.min:
+                slice_.rule.judge([], at, frame, issues)
 
     def _kind(self, one: Occurrence) -> int | None:
+        if self.by_text is not None:
+            name, kinds = self.by_text
+            text = one.children.get(name)
+            if type(text) is str:
+                return kinds.get(text)
         default = None
         for index, slice_ in enumerate(self.slices):
             if slice_.name == "@default":
@@ -107,7 +120,35 @@ def slicing_of(spec: Spec, slices: list[tuple[Spec, Rule]], rule: Rule, plans: P
     made = tuple(
         Slice(of.slice_name.rpartition("/")[2], held, _matchers(of, discriminators, plans)) for of, held in slices
     )
-    return Slicing(rule, made, row.get("rules", "open"), bool(row.get("ordered")))
+    by_text = _by_text([of for of, _ in slices], discriminators, plans)
+    return Slicing(rule, made, row.get("rules", "open"), bool(row.get("ordered")), by_text)
+
+
+def _by_text(
+    slices: list[Spec], discriminators: list[dict[str, Any]], plans: Plans
+) -> tuple[str, dict[str, int]] | None:
+    """The property whose text decides, and the slice that each text means; None where it takes more to decide."""
+    if len(discriminators) != 1 or discriminators[0]["type"] not in ("value", "pattern"):
+        return None
+    steps = steps_of(discriminators[0]["path"])
+    if steps is None or len(steps) != 1 or steps[0][0] != "child":
+        return None
+    kinds: dict[str, int] = {}
+    for index, of in enumerate(slices):
+        text = _text_of(of, steps, plans)
+        if text is None or kinds.setdefault(text, index) != index:
+            return None
+    return steps[0][1], kinds
+
+
+def _text_of(of: Spec, steps: list[Step], plans: Plans) -> str | None:
+    """The one text that a slice wants at its discriminator; None where it wants something else, or not only one."""
+    for spec in _located([of], steps, plans):
+        wanted = spec.value_of("fixed") if spec.max != 0 else None
+        return wanted if type(wanted) is str else None
+    urls = [url.partition("|")[0] for row in of.types for url in row.get("profile", ())]
+    is_extension = steps == [("child", "url")] and of.name in ("extension", "modifierExtension")
+    return urls[0] if is_extension and len(urls) == 1 else None
 
 
 def _implied(spec: Spec, rule: Rule) -> list[dict[str, Any]]:
