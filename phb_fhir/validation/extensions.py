@@ -9,6 +9,7 @@ nobody can process the element safely without understanding it (§2.5.0.4).
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from phb_fhir.definitions.load import Invariant
@@ -208,12 +209,22 @@ def _step(
     return None
 
 
-def _with_bases(type_name: str, definitions: Definitions) -> list[str]:
-    found: list[str] = []
+def _with_bases(type_name: str, definitions: Definitions) -> tuple[str, ...]:
+    """A type and what it is built on, by name."""
+    known = definitions.derived(_every_base)
+    if type_name not in known:
+        known[type_name] = tuple(_bases(type_name, definitions))
+    return known[type_name]
+
+
+def _every_base(_: Definitions) -> dict[str, tuple[str, ...]]:
+    return {}
+
+
+def _bases(type_name: str, definitions: Definitions) -> Iterator[str]:
     while type_name and ("." in type_name or definitions.has_type(type_name)):
-        found.append(type_name)
+        yield type_name
         type_def = definitions.type(type_name)
         if type_def.kind == "resource" and type_def.elements.keys() >= _CANONICAL:
-            found += ["CanonicalResource", "MetadataResource"]
+            yield from ("CanonicalResource", "MetadataResource")
         type_name = type_def.base
-    return found
