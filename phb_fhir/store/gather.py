@@ -44,7 +44,9 @@ class Gather(Generic[Item, Answer]):
         return await future
 
     def _may_start(self) -> bool:
-        return len(self._under_way) < self._under_way_max and len(self._waiting) >= max(self._under_way.values(), default=0)
+        return len(self._under_way) < self._under_way_max and len(self._waiting) >= max(
+            self._under_way.values(), default=0
+        )
 
     def _start(self) -> None:
         self._woken = False

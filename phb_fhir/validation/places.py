@@ -61,9 +61,7 @@ def occurrences(
     return found
 
 
-def _listed(
-    holder: Any, name: str, value: Any, twin: Any, type_name: str, at: Trail, frame: Frame
-) -> list[Occurrence]:
+def _listed(holder: Any, name: str, value: Any, twin: Any, type_name: str, at: Trail, frame: Frame) -> list[Occurrence]:
     if type(value) is not list and type(twin) is not list:
         return [_one(holder, value, twin, type_name, (at, name, None), frame)]
     values = value if type(value) is list else []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections import Counter as Counts
-from collections.abc import Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -18,6 +17,8 @@ class Metrics:
     """One set a process. With several workers (PROMETHEUS_MULTIPROC_DIR is set) what is shown is the sum of all."""
 
     def __init__(self) -> None:
+        self._now = 0
+        self._waiting: list[Ended] = []
         self._registry = CollectorRegistry()
         self._requests = Counter(
             "phb_fhir_requests",
@@ -53,9 +54,17 @@ class Metrics:
             multiprocess_mode="livesum",
         )
 
-    def told(self, ended: Sequence[Ended], under_way: int) -> None:
-        """What was answered since the last time, and how many requests are under way now."""
-        self._under_way.set(under_way)
+    def begun(self) -> None:
+        self._now += 1
+
+    def ended(self, one: Ended) -> None:
+        self._now -= 1
+        self._waiting.append(one)
+
+    def settle(self) -> None:
+        """Count what has begun and ended since the last time: once for many is cheaper than once for each."""
+        ended, self._waiting = self._waiting, []
+        self._under_way.set(self._now)
         cells = Counts((exchange.interaction, exchange.type, exchange.status) for exchange, _, _ in ended)
         for (interaction, type_, status), count in cells.items():
             self._requests.labels(interaction, type_, str(status)).inc(count)
@@ -71,6 +80,7 @@ class Metrics:
 
     def text(self) -> bytes:
         """The exposition of this process, or of all of them."""
+        self.settle()
         if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
             return generate_latest(self._registry)
         together = CollectorRegistry()

@@ -66,6 +66,7 @@ class Edge:
 
         begun = time.perf_counter()
         self._under_way += 1
+        self._metrics.begun()
         self._tell_soon()
         try:
             if self._under_way > self._under_way_max and scope["path"].startswith(API_PATH):
@@ -84,7 +85,9 @@ class Edge:
             await _send_fault(answer, interrupted())
         finally:
             self._under_way -= 1
-            self._ended.append((exchange, scope["method"], time.perf_counter() - begun))
+            ended = (exchange, scope["method"], time.perf_counter() - begun)
+            self._metrics.ended(ended)
+            self._ended.append(ended)
             self._tell_soon()
 
     def _tell_soon(self) -> None:
@@ -96,7 +99,7 @@ class Edge:
     def _tell(self) -> None:
         self._telling = False
         ended, self._ended = self._ended, []
-        self._metrics.told(ended, self._under_way)
+        self._metrics.settle()
         self._log.write(ended)
 
 
