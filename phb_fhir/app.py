@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, TypeVar
 
-import orjson
 import structlog
 import uuid_utils
 from fastapi import FastAPI
@@ -18,14 +18,17 @@ from fastapi import FastAPI
 from phb_fhir.data import data_path
 from phb_fhir.definitions import capability, load
 from phb_fhir.definitions.capability import Capability, WrongCapability
+from phb_fhir.definitions.guide import NO_GUIDE, Guide, read_guide
 from phb_fhir.definitions.load import Definitions
 from phb_fhir.definitions.registry import Registry
 from phb_fhir.interactions.context import Context
+from phb_fhir.interactions.guide import keep_guide
 from phb_fhir.interactions.knowledge import Knowledge
+from phb_fhir.operations.registry import OPERATIONS, check_promises
 from phb_fhir.outcome import Rejected
 from phb_fhir.search.paging import Pager
 from phb_fhir.search.parse import PARAMETERS
-from phb_fhir.settings import API_PATH, Settings, WrongSetting, read_settings
+from phb_fhir.settings import API_PATH, Settings, WrongSetting, modes_of, read_settings
 from phb_fhir.store.open import open_store
 from phb_fhir.store.store import Limits, Store
 from phb_fhir.wire import log
@@ -34,6 +37,8 @@ from phb_fhir.wire.cors import Cors
 from phb_fhir.wire.metrics import Metrics
 from phb_fhir.wire.middleware import App, Edge
 from phb_fhir.wire.operators import build_operators
+
+T = TypeVar("T")
 
 _OPEN_AGAIN_S = 1.0
 _log = structlog.get_logger("phb_fhir")
@@ -48,48 +53,92 @@ def create(
     """
     settings = settings or read_settings()
     log.configure(settings.log_format)
-    definitions = load.load()
-    promised = promises(definitions)
-    check_types(settings, promised)
-    known = own_profiles(definitions)
+    world = _World.of(settings, now or _now, new_id or _new_id)
     metrics = Metrics()
     api = FhirApi(settings)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         store = open_store(settings, _limits(settings), metrics)
+        knowledge = world.knowledge(store)
 
         async def begin() -> None:
-            pager = Pager(await _open(store), settings.page_life_s)
-            api.context = Context(
-                settings,
-                definitions,
-                Knowledge(known),
-                promised,
-                store,
-                store,
-                pager,
-                now or _now,
-                new_id or _new_id,
-                operations={},
-            )
+            context = world.context(store, knowledge, await _insist(lambda: _open(store)))
+            await _insist(lambda: keep_guide(context, world.guide if settings.guide else NO_GUIDE))
+            await knowledge.ready.wait()
+            api.context = context
 
-        opening = asyncio.create_task(begin())
+        tasks = [asyncio.create_task(begin()), asyncio.create_task(knowledge.follow(store))]
         try:
             with suppress(TimeoutError):
                 # usually done at once; with the database down the server starts all the same, and says so
-                await asyncio.wait_for(asyncio.shield(opening), _OPEN_AGAIN_S)
+                await asyncio.wait_for(asyncio.shield(tasks[0]), _OPEN_AGAIN_S)
             yield
         finally:
-            opening.cancel()
-            with suppress(asyncio.CancelledError):
-                await opening
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             await store.close()
 
     operators = build_operators(lifespan, lambda: api.context.store if api.context else None, metrics)
     return Edge(
         Cors(_split(api, operators), settings), metrics, log.RequestLog(settings.log_format), settings.requests_max
     )
+
+
+@asynccontextmanager
+async def at_work(settings: Settings) -> AsyncIterator[Context]:
+    """What a command works with that changes the record beside a server, or without one. Raises Rejected."""
+    world = _World.of(settings, _now, _new_id)
+    store = open_store(settings, _limits(settings), Metrics())
+    try:
+        knowledge = world.knowledge(store)
+        context = world.context(store, knowledge, await _open(store))
+        await knowledge.load(store)
+        yield context
+    finally:
+        await store.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _World:
+    """All that is read and decided before there is a database."""
+
+    settings: Settings
+    definitions: Definitions
+    promised: Capability
+    guide: Guide
+    known: Registry
+    now: Callable[[], datetime]
+    new_id: Callable[[], str]
+
+    @staticmethod
+    def of(settings: Settings, now: Callable[[], datetime], new_id: Callable[[], str]) -> _World:
+        definitions = load.load()
+        promised = promises(definitions)
+        check_types(settings, promised)
+        guide = read_guide(data_path("profiles"))
+        return _World(settings, definitions, promised, guide, Registry.of(definitions, guide.resources), now, new_id)
+
+    def knowledge(self, store: Store) -> Knowledge:
+        """What is known, which learns of what this process writes as it does."""
+        knowledge = Knowledge(self.known, self.guide.urls)
+        store.on_written = knowledge.learn
+        return knowledge
+
+    def context(self, store: Store, knowledge: Knowledge, page_key: bytes) -> Context:
+        return Context(
+            self.settings,
+            self.definitions,
+            knowledge,
+            self.promised,
+            store,
+            store,
+            Pager(page_key, self.settings.page_life_s),
+            self.now,
+            self.new_id,
+            operations=OPERATIONS,
+        )
 
 
 def promises(definitions: Definitions) -> Capability:
@@ -99,32 +148,32 @@ def promises(definitions: Definitions) -> Capability:
         raise WrongCapability(
             f"capability_statement.json promises to search by {', '.join(unknown)}, which is not built."
         )
+    check_promises(promised)
     return promised
 
 
 def check_types(settings: Settings, promised: Capability) -> None:
-    """Raise WrongSetting when `versioned_update` names what is no type here: its protection would silently be off."""
-    for name in settings.versioned_update:
+    """Raise WrongSetting when a setting names what is no type here: its protection would silently be off."""
+    named = [("versioned_update", name) for name in settings.versioned_update]
+    named += [("validation_modes", name) for name in modes_of(settings.validation_modes) if name != "*"]
+    for setting, name in named:
         if name not in promised.types:
             near = get_close_matches(name, promised.types, n=1)
             hint = f" Did you mean {near[0]}?" if near else ""
-            raise WrongSetting(
-                f"The setting versioned_update names {name}, which is no resource type served here.{hint}"
-            )
-
-
-def own_profiles(definitions: Definitions) -> Registry:
-    """R4's conformance resources, and those of `profiles/`."""
-    files = sorted(data_path("profiles").glob("*.json"))
-    return Registry.of(definitions, [orjson.loads(file.read_bytes()) for file in files])
+            raise WrongSetting(f"The setting {setting} names {name}, which is no resource type served here.{hint}")
 
 
 async def _open(store: Store) -> bytes:
-    """Open the store, however long the database takes to come back; shutting down ends the wait. Gives the page key."""
+    """Open the store; gives the key that page links are signed with. Raises Rejected."""
+    await store.open()
+    return await store.secret("page-key", secrets.token_bytes(32))
+
+
+async def _insist(work: Callable[[], Awaitable[T]]) -> T:
+    """Do it, however long the database takes to come back; shutting down ends the wait."""
     while True:
         try:
-            await store.open()
-            return await store.secret("page-key", secrets.token_bytes(32))
+            return await work()
         except Rejected as rejected:
             _log.warning("database", reason=rejected.issues[0].text)
             await asyncio.sleep(_OPEN_AGAIN_S)

@@ -13,6 +13,7 @@ from enum import Enum
 from typing import Literal, NamedTuple
 
 from phb_fhir.fhir.codec import Resource
+from phb_fhir.outcome import Issue
 from phb_fhir.query import Query
 
 Method = Literal["POST", "PUT", "PATCH", "DELETE"]
@@ -62,12 +63,16 @@ class Criteria:
 
 @dataclass(frozen=True, slots=True)
 class Create:
-    """POST: a new resource under a new id, unless `unless` matches one that is there (If-None-Exist, R4 §3.1.0.8.1)."""
+    """POST: a new resource under a new id, unless `unless` matches one that is there (If-None-Exist, R4 §3.1.0.8.1).
+
+    `advice` is what its writer is told beside, should it be done.
+    """
 
     type: str
     id: str
     resource: Resource
     unless: Criteria | None = None
+    advice: tuple[Issue, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +89,7 @@ class Put:
     if_none_match: Condition | None = None
     where: Criteria | None = None
     fresh_id: str = ""
+    advice: tuple[Issue, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +128,12 @@ class Effect(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """What became of one change: its effect and the version that now stands (None where nothing does)."""
+    """What became of one change: its effect and the version that now stands (None where nothing does).
+
+    `advice` is what its writer is told beside: warnings of what was written.
+    """
 
     effect: Effect
     version: Version | None
     count: int = 1
+    advice: tuple[Issue, ...] = ()

@@ -17,6 +17,15 @@ class Token:
 
 
 @dataclass(frozen=True, slots=True)
+class Uri:
+    """A uri parameter's value (R4 §3.1.1.4.14): the whole of it, of this version when one is named."""
+
+    parameter: str
+    uri: str
+    version: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Id:
     """Resources whose logical id is one of these."""
 
@@ -42,7 +51,7 @@ class AnyOf:
     parts: tuple[Node, ...]
 
 
-Node = Token | Id | Updated | AllOf | AnyOf
+Node = Token | Uri | Id | Updated | AllOf | AnyOf
 
 EVERYTHING = AllOf(())
 

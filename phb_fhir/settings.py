@@ -14,6 +14,8 @@ import difflib
 import ipaddress
 import os
 import re
+from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -23,6 +25,9 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 PREFIX = "PHB_"
 API_PATH = "/fhir"
+
+Mode = Literal["error", "warn", "off"]  # what becomes of a resource that breaks a rule of a profile
+MODES: dict[str, Mode] = {"error": "error", "warn": "warn", "off": "off"}
 
 Words = Annotated[tuple[str, ...], NoDecode]  # a list in the environment is written with commas
 
@@ -125,6 +130,22 @@ class Settings(BaseSettings):
         64, ge=1, le=1_000, description="The most concurrent writes that are given to MongoDB as one."
     )
 
+    # --- what it takes ---
+    validation_modes: Words = Field(
+        (),
+        description="What becomes of a resource that breaks a rule of a profile, by type, with commas: "
+        "`Observation=warn,Binary=off,*=error`; `error` refuses it, `warn` keeps it and says so, `off` does not look, "
+        "and `*` stands for all types not named, which is `error` unless said.",
+    )
+    only_phb_resources: bool = Field(
+        default=False,
+        description="Refuse those Accounts, ChargeItems, CarePlans and Tasks that are not PHB resources.",
+    )
+
+    guide: bool = Field(
+        default=True, description="Keep the implementation guide of `profiles/` readable, as resources of its own."
+    )
+
     # --- how it answers ---
     versioned_update: Words = Field(
         (),
@@ -140,7 +161,7 @@ class Settings(BaseSettings):
         "json", description="How the log is written: `json`, one object a line, or `console`, for a person."
     )
 
-    @field_validator("cors_origins", "versioned_update", mode="before")
+    @field_validator("cors_origins", "versioned_update", "validation_modes", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         if isinstance(value, str):
@@ -173,6 +194,21 @@ class Settings(BaseSettings):
                 raise ValueError(f'"{name}" is not a resource type')
         return value
 
+    @field_validator("validation_modes")
+    @classmethod
+    def _are_modes(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        named: set[str] = set()
+        for word in value:
+            type_, mark, mode = (part.strip() for part in word.partition("="))
+            if not mark or not re.fullmatch(r"\*|[A-Z][A-Za-z]{1,63}", type_):
+                raise ValueError(f'"{word}" is not a resource type (or *), "=", and error, warn or off')
+            if mode not in MODES:
+                raise ValueError(f'"{mode}" is not a mode for {type_}: it is error, warn or off')
+            if type_ in named:
+                raise ValueError(f"{type_} is given a mode twice")
+            named.add(type_)
+        return value
+
     @field_validator("data")
     @classmethod
     def _is_absolute(cls, value: Path) -> Path:
@@ -190,9 +226,21 @@ class Settings(BaseSettings):
         host = f"[{self.host}]" if _is_ipv6(self.host) else self.host
         return self.base_url or f"http://{host}:{self.port}{API_PATH}"
 
+    def validation_mode(self, type_: str) -> Mode:
+        """What becomes of a resource of this type that breaks a rule of a profile; "*" for the types not named."""
+        modes = modes_of(self.validation_modes)
+        return modes.get(type_) or modes.get("*", "error")
+
     def to_environment(self) -> dict[str, str]:
         """The environment variables that make these settings again, for the processes that do the work."""
         return {PREFIX + name.upper(): _written(getattr(self, name)) for name in type(self).model_fields}
+
+
+@lru_cache(maxsize=16)  # it is asked for at every write
+def modes_of(words: tuple[str, ...]) -> Mapping[str, Mode]:
+    """`validation_modes`, read: the mode of each type it names, and of `*`."""
+    pairs = (word.partition("=") for word in words)
+    return {type_.strip(): MODES[mode.strip()] for type_, _, mode in pairs}
 
 
 def read_settings(**given: Any) -> Settings:

@@ -47,7 +47,7 @@ class RunningServer:
             mongodb_database=database,
             port=port,
             open=True,
-            **settings,  # type: ignore[arg-type]
+            **{"guide": False, **settings},  # type: ignore[arg-type]
         )
         self.foretold = Foretold()
         self.root = f"http://127.0.0.1:{port}"

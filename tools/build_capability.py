@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 
 from phb_fhir.definitions.load import load
+from phb_fhir.search.index import has_url
 
 FILE = Path(__file__).resolve().parents[1] / "capability_statement.json"
 
@@ -34,6 +35,12 @@ DATE = {
     "type": "date",
 }
 ID = {"name": "_id", "definition": "http://hl7.org/fhir/SearchParameter/Resource-id", "type": "token"}
+
+OPERATIONS = {
+    "CodeSystem": ("lookup", "subsumes", "validate-code"),
+    "StructureDefinition": ("snapshot",),
+    "ValueSet": ("expand", "validate-code"),
+}  # beside $validate, which every type has
 
 HEAD = {
     "resourceType": "CapabilityStatement",
@@ -64,6 +71,9 @@ def main() -> None:
         parameters = [ID, DATE]
         if found := definitions.search_parameters(type_).get("identifier"):
             parameters.append({"name": "identifier", "definition": found.url, "type": "token"})
+        if has_url(type_, definitions):
+            found = definitions.search_parameters(type_)["url"]
+            parameters.append({"name": "url", "definition": found.url, "type": "uri"})
         resources.append(
             {
                 "type": type_,
@@ -71,6 +81,10 @@ def main() -> None:
                 "interaction": [{"code": code} for code in TYPE_INTERACTIONS],
                 **COMMON,
                 "searchParam": parameters,
+                "operation": [
+                    *(_operation(type_, name) for name in OPERATIONS.get(type_, ())),
+                    _operation("Resource", "validate"),
+                ],
             }
         )
     rest = {
@@ -82,6 +96,10 @@ def main() -> None:
         "searchParam": [ID, DATE],
     }
     FILE.write_text(json.dumps({**HEAD, "rest": [rest]}, indent=2, ensure_ascii=False) + "\n")
+
+
+def _operation(type_: str, name: str) -> dict[str, str]:
+    return {"name": name, "definition": f"http://hl7.org/fhir/OperationDefinition/{type_}-{name}"}
 
 
 if __name__ == "__main__":

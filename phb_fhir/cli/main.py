@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from phb_fhir import __version__
+from phb_fhir.definitions.package import WrongPackage
 from phb_fhir.settings import WrongSetting, read_settings
 from phb_fhir.store.embedded import CannotStart
 
@@ -32,7 +33,7 @@ def main() -> None:
     """The program. Ends with code 0 when all went well, 2 when it would not start, 1 when it broke."""
     try:
         app()
-    except (CannotStart, WrongSetting) as refusal:
+    except (CannotStart, WrongSetting, WrongPackage) as refusal:
         typer.echo(f"phb-fhir: {refusal.sentence}", err=True)
         sys.exit(EXIT_REFUSED)
 
@@ -93,6 +94,94 @@ def serve(
     from phb_fhir.cli import serve as command  # noqa: PLC0415 - the server's imports are slow, `--help` need not wait
 
     command.serve(settings, demo=demo)
+
+
+@app.command()
+def validate(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(help="Files, folders, or `-` for standard input.", metavar="PATHS…", show_default=False),
+    ],
+    *,
+    profile: Annotated[
+        list[str] | None,
+        typer.Option(help="A profile every resource is held against, beside those it claims.", metavar="URL"),
+    ] = None,
+    package: Annotated[
+        list[Path] | None,
+        typer.Option(help="A FHIR package whose profiles, value sets and codes are known.", metavar="FILE.tgz"),
+    ] = None,
+    format_: Annotated[
+        Literal["text", "json"], typer.Option("--format", help="For a person, or for a program.")
+    ] = "text",
+) -> None:
+    """Say what is wrong with resources in files; no server is needed, and no database.
+
+    A file is one resource as JSON, or NDJSON with one on each line (`.ndjson`, `.ndjson.gz`). Of a folder everything
+    so named is read, and everything below it. Each resource is held against FHIR R4, the profiles it claims and those
+    of personal health budgets, as the server does with what it is sent.
+
+    Ends with 0 when there are no errors, 1 when there are, and 2 when it could not be done: a path that is not there,
+    a package that cannot be read, a profile that is not known.
+    """
+    settings = read_settings()
+    from phb_fhir.cli import validate as command  # noqa: PLC0415 - its imports are slow, `--help` need not wait
+
+    raise typer.Exit(command.validate(paths, profile or (), package or (), settings, as_json=format_ == "json"))
+
+
+packages = typer.Typer(
+    name="packages",
+    help="Packages of profiles, value sets and code systems: install them, list them, build our own.",
+    no_args_is_help=True,
+)
+app.add_typer(packages)
+
+Data = Annotated[
+    Path | None,
+    typer.Option(help="The folder of the private MongoDB.", show_default="~/.local/share/phb-fhir", metavar="DIR"),
+]
+MongodbUri = Annotated[
+    str | None, typer.Option(help="The replica set of the server, when it is no private MongoDB.", metavar="URI")
+]
+
+
+@packages.command()
+def install(
+    files: Annotated[list[Path], typer.Argument(help="FHIR packages.", metavar="FILE.tgz…", show_default=False)],
+    *,
+    data: Data = None,
+    mongodb_uri: MongodbUri = None,
+) -> None:
+    """Put the definitions of packages into the record, all of them or none.
+
+    A server that is running goes by them at once. None needs to run. A package for another version of FHIR than R4, or
+    with a definition that cannot be used, is refused with the reason, and nothing is changed.
+    """
+    settings = read_settings(data=data, mongodb_uri=mongodb_uri)
+    from phb_fhir.cli import packages as command  # noqa: PLC0415 - its imports are slow, `--help` need not wait
+
+    command.install(settings, files)
+
+
+@packages.command(name="list")
+def list_(*, data: Data = None, mongodb_uri: MongodbUri = None) -> None:
+    """List the packages that are installed, and how many definitions each has brought."""
+    settings = read_settings(data=data, mongodb_uri=mongodb_uri)
+    from phb_fhir.cli import packages as command  # noqa: PLC0415 - its imports are slow, `--help` need not wait
+
+    command.list_installed(settings)
+
+
+@packages.command()
+def build(
+    *,
+    out: Annotated[Path, typer.Option(help="The folder to write it to.", metavar="DIR")] = Path(),
+) -> None:
+    """Make a package of the implementation guide in profiles/: every definition with its snapshot, and the examples."""
+    from phb_fhir.cli import packages as command  # noqa: PLC0415 - its imports are slow, `--help` need not wait
+
+    command.build(out)
 
 
 if __name__ == "__main__":

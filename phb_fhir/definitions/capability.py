@@ -1,7 +1,8 @@
 """The capability statement as the source: what is served is what `capability_statement.json` promises.
 
-Routes, allowed parameters and `/metadata` all come from here; an interaction that is not in the file does not exist. The file
-may be edited (to serve less), so it is checked when it is read: against `capability.schema.json`, and against what is built.
+Routes, operations, allowed parameters and `/metadata` all come from here; an interaction or operation that is not in the file
+does not exist. The file may be edited (to serve less), so it is checked when it is read: against `capability.schema.json`, and
+against what is built.
 """
 
 from __future__ import annotations
@@ -27,11 +28,15 @@ class WrongCapability(Exception):  # noqa: N818 - it is a sentence for the opera
 
 @dataclass(frozen=True, slots=True)
 class Capability:
-    """What the statement promises. `interactions` by type, "" for the whole system; `parameters` likewise."""
+    """What the statement promises. `interactions` by type, "" for the whole system; `parameters` likewise.
+
+    `operations` too: by name, without its `$`, the URL of the OperationDefinition that says what is meant.
+    """
 
     statement: dict[str, Any]
     interactions: Mapping[str, frozenset[str]]
     parameters: Mapping[str, frozenset[str]]
+    operations: Mapping[str, Mapping[str, str]]
     types: frozenset[str]
 
     def promises(self, type_: str, interaction: str) -> bool:
@@ -55,5 +60,9 @@ def load(path: Path, resource_types: frozenset[str]) -> Capability:
         statement,
         {type_: frozenset(entry["code"] for entry in row.get("interaction", [])) for type_, row in rows.items()},
         {type_: frozenset(entry["name"] for entry in row.get("searchParam", [])) for type_, row in rows.items()},
+        {
+            type_: {entry["name"]: entry["definition"] for entry in row.get("operation", [])}
+            for type_, row in rows.items()
+        },
         frozenset(rows) - {""},
     )

@@ -2,8 +2,8 @@
 
 `core(definitions)` knows what R4 itself publishes: every type, extension and profile (`r4_structures.zip`, one entry
 read when first asked for). `Registry.of` puts more on top, such as the resources of packages and those written at run
-time. A registry never changes; adding a resource means building the next one, which costs little because snapshots and
-plans are only made when somebody asks.
+time. A registry never changes; adding a resource means building the next one (`changed`), which costs little: resources are
+kept as text until somebody asks (`kept.py`), and snapshots and plans are only made then.
 
 A canonical may carry a version, `url|1.2`. A core URL is answered whatever its version says (its value sets are bound
 as `…|4.0.1`); for any other the version must be there. Without a version the newest is meant.
@@ -11,14 +11,16 @@ as `…|4.0.1`); for any other the version must be there. Without a version the 
 
 from __future__ import annotations
 
-import re
+import threading
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from phb_fhir.definitions.kept import DEPTH_MAX, Kept
 from phb_fhir.definitions.snapshot import SnapshotFailed, generate_snapshot
+from phb_fhir.definitions.terminology_tables import tables
 from phb_fhir.fhir import codec
 
 if TYPE_CHECKING:
@@ -30,40 +32,73 @@ T = TypeVar("T")
 CORE = "http://hl7.org/fhir/"
 _STRUCTURE = CORE + "StructureDefinition/"
 _ARCHIVE = Path(__file__).parent / "r4_structures.zip"
-_DEPTH_MAX = 200
-_KEPT = frozenset(("StructureDefinition", "ValueSet", "CodeSystem", "ImplementationGuide", "Questionnaire"))
-_DIGITS = re.compile(r"(\d+)")
+_NOT_MADE: Resource = {}
+TYPES = frozenset(("StructureDefinition", "ValueSet", "CodeSystem", "ImplementationGuide", "Questionnaire"))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Registry:
     """What is known beside the types: `resources` by type and url, each with its versions, newest last."""
 
     definitions: Definitions
-    resources: Mapping[str, Mapping[str, tuple[Resource, ...]]]
+    resources: Mapping[str, Mapping[str, tuple[Kept, ...]]]
     _structures: dict[str, Resource | None] = field(default_factory=dict, repr=False)
     _derived: dict[Callable[[Registry], Any], Any] = field(default_factory=dict, repr=False)
+    _making: set[str] = field(default_factory=set, repr=False)
+    _lock: threading.RLock = field(default_factory=threading.RLock, repr=False)  # large resources are judged in threads
 
     @staticmethod
-    def of(definitions: Definitions, resources: Iterable[Resource]) -> Registry:
+    def of(definitions: Definitions, resources: Iterable[Resource | Kept]) -> Registry:
         """R4 and these conformance resources; resources of other types are passed over."""
-        found: dict[str, dict[str, list[Resource]]] = {}
-        for resource in resources:
-            kind, url = resource.get("resourceType"), resource.get("url")
-            if kind in _KEPT and isinstance(url, str):
-                found.setdefault(str(kind), {}).setdefault(url, []).append(resource)
-        return Registry(
-            definitions,
-            {kind: {u: tuple(sorted(rs, key=_newness)) for u, rs in urls.items()} for kind, urls in found.items()},
-        )
+        come = (each if isinstance(each, Kept) else Kept.of(each) for each in resources)
+        return Registry(definitions, {}).changed((), come)
+
+    def changed(self, gone: Iterable[Kept], come: Iterable[Kept]) -> Registry:
+        """The registry that follows this one: without these, and with those."""
+        made: dict[str, dict[str, tuple[Kept, ...]]] = {}
+        touched: dict[tuple[str, str], list[Kept]] = {}
+        left = set(gone)
+        added = [kept for kept in come if kept.type in TYPES and kept.url]
+        for kept in (*left, *added):
+            there = self.resources.get(kept.type, {}).get(kept.url, ())
+            touched.setdefault((kept.type, kept.url), [row for row in there if row not in left])
+        for kept in added:
+            touched[kept.type, kept.url].append(kept)
+        for (type_, url), rows in touched.items():
+            urls = made.setdefault(type_, dict(self.resources.get(type_, {})))
+            urls[url] = tuple(sorted(rows, key=lambda row: row.newness))
+            if not rows:
+                del urls[url]
+        return Registry(self.definitions, {**self.resources, **made})
+
+    def forget(self) -> None:
+        """Let go of what was worked out: for a registry that has been replaced, whose plans know it as it knows them."""
+        self._structures.clear()
+        self._derived.clear()
 
     def structure(self, canonical: str) -> Resource | None:
         """The StructureDefinition of this URL, with a snapshot; None when there is none, or its snapshot cannot be
         made (`structure_problem` says why).
         """
-        if canonical not in self._structures:
-            self._structures[canonical] = self._structure(canonical)
-        return self._structures[canonical]
+        found = self._structures.get(canonical, _NOT_MADE)
+        if found is _NOT_MADE:
+            with self._lock:
+                found = self._structures[canonical] = self._structure(canonical)
+        return found
+
+    def tolerated(self, canonical: str) -> Resource | None:
+        """A StructureDefinition that asks for more than its base allows, as far as it can be held against anything.
+
+        HL7's own validator uses such profiles too; the fault is the definition's, and is told of where that is looked at.
+        """
+        found = self._published(canonical)
+        if found is None:
+            return None
+        try:
+            made = generate_snapshot(found, self._published, is_strict=False)
+        except SnapshotFailed:
+            return None
+        return {**found, "snapshot": {"element": made}}
 
     def structure_problem(self, canonical: str) -> str:
         """Why a definition that is here cannot be used, in a sentence; empty when it can, or is not here."""
@@ -71,7 +106,8 @@ class Registry:
         if found is None:
             return ""
         try:
-            with_snapshot(found, self._base)
+            with self._lock:
+                with_snapshot(found, self._base)
         except SnapshotFailed as reason:
             return f"The definition {canonical} has no snapshot and none can be made: {reason}"
         return ""
@@ -89,8 +125,8 @@ class Registry:
         url, _, version = canonical.partition("|")
         versions = self.resources.get(kind, {}).get(url, ())
         if not version or url.startswith(CORE):
-            return versions[-1] if versions else None
-        return next((r for r in reversed(versions) if _is_version(r.get("version"), version)), None)
+            return versions[-1].read() if versions else None
+        return next((kept.read() for kept in reversed(versions) if _is_version(kept.version, version)), None)
 
     def global_profiles(self, resource_type: str) -> tuple[str, ...]:
         """The profiles that an implementation guide here puts on every resource of a type."""
@@ -98,9 +134,10 @@ class Registry:
 
     def derived(self, build: Callable[[Registry], T]) -> T:
         """`build(self)`, built once and kept as long as this registry."""
-        if build not in self._derived:
-            self._derived[build] = build(self)
-        return cast("T", self._derived[build])
+        found = self._derived.get(build)
+        if found is None:
+            found = self._derived[build] = build(self)
+        return cast("T", found)
 
     def _structure(self, canonical: str) -> Resource | None:
         found = self._published(canonical)
@@ -113,18 +150,28 @@ class Registry:
 
     def _base(self, canonical: str) -> Resource | None:
         """What a snapshot is made from; one that derives from itself has none."""
-        if canonical in self._structures:
-            return self._structures[canonical]
-        self._structures[canonical] = None  # until it is made
-        made = self._structure(canonical)
-        if made is None:
-            del self._structures[canonical]
-        else:
+        found = self._structures.get(canonical, _NOT_MADE)
+        if found is not _NOT_MADE:
+            return found
+        if canonical in self._making:
+            return None
+        self._making.add(canonical)
+        try:
+            made = self._structure(canonical)
+        finally:
+            self._making.remove(canonical)
+        if made is not None:
             self._structures[canonical] = made
         return made
 
     def _published(self, canonical: str) -> Resource | None:
         return self.find("StructureDefinition", canonical) or self.definitions.derived(_core)(canonical)
+
+
+def is_core(definitions: Definitions, type_: str, url: str) -> bool:
+    """Whether R4 itself publishes a definition of this type under this url of FHIR's own."""
+    find = _CORE_FINDS.get(type_)
+    return find is not None and url.startswith(CORE) and find(definitions, url) is not None
 
 
 def core(definitions: Definitions) -> Registry:
@@ -147,28 +194,30 @@ def _core(_: Definitions) -> Callable[[str], Resource | None]:
         if not url.startswith(_STRUCTURE) or name not in names:
             return None
         if name not in read:
-            read[name] = codec.loads(archive.read(name), depth_max=_DEPTH_MAX)
+            read[name] = codec.loads(archive.read(name), depth_max=DEPTH_MAX)
         return read[name]
 
     return structure
 
 
+_CORE_FINDS: dict[str, Callable[[Definitions, str], Resource | None]] = {
+    "StructureDefinition": lambda definitions, url: definitions.derived(_core)(url),
+    "ValueSet": lambda definitions, url: tables(definitions.folder).value_set(url),
+    "CodeSystem": lambda definitions, url: tables(definitions.folder).code_system_resource(url),
+}
+
+
 def _globals(registry: Registry) -> dict[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {}
     for versions in registry.resources.get("ImplementationGuide", {}).values():
-        for row in versions[-1].get("global", ()):
+        for row in versions[-1].read().get("global", ()):
             found[row["type"]] = (*found.get(row["type"], ()), row["profile"])
     return found
 
 
-def _is_version(there: Any, asked: str) -> bool:
+def _is_version(there: str, asked: str) -> bool:
     """`1.2.3` answers to 1.2.3, and to 1.2 and 1 as well."""
-    return isinstance(there, str) and (there == asked or there.startswith(asked + "."))
-
-
-def _newness(resource: Resource) -> tuple[Any, ...]:
-    parts = _DIGITS.split(str(resource.get("version", "")))
-    return tuple((1, int(part), "") if part.isdigit() else (0, 0, part) for part in parts if part)
+    return there == asked or there.startswith(asked + ".")
 
 
 # ---- snapshots -----------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ the same manner, and a circle of such definitions is refused.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from phb_fhir.definitions.snapshot_merge import (
@@ -31,6 +31,7 @@ from phb_fhir.definitions.snapshot_merge import (
     take_over,
 )
 from phb_fhir.definitions.snapshot_tree import (
+    NODES_MAX,
     ElementDefinition,
     Node,
     SnapshotFailed,
@@ -59,7 +60,9 @@ _BY_URL = {
 _BY_TYPE = {"discriminator": [{"type": "type", "path": "$this"}], "ordered": False, "rules": "open"}
 
 
-def generate_snapshot(profile: StructureDefinition, resolve: Resolve) -> list[ElementDefinition]:
+def generate_snapshot(
+    profile: StructureDefinition, resolve: Resolve, *, is_strict: bool = True
+) -> list[ElementDefinition]:
     """The elements of the snapshot of `profile`, made from its differential and its base.
 
     `resolve(url)` answers the StructureDefinition of this canonical URL (a resource, a data type, an extension, another
@@ -70,8 +73,11 @@ def generate_snapshot(profile: StructureDefinition, resolve: Resolve) -> list[El
     choice of types, a required binding or a closed slicing made wider; isModifier changed; slices that nothing tells apart;
     definitions that stand on each other in a circle. A profile of a type that is not known is no failure: it stays named in
     the element's type, where a validator meets it.
+
+    Without `is_strict` a profile that asks for more than its base allows is made as far as it goes: of two cardinalities
+    the narrower holds, of all else what the profile says. What cannot be made even so still raises.
     """
-    return write(_tree_of(profile, _Known(resolve)))
+    return write(_tree_of(profile, _Known(resolve, is_strict=is_strict)))
 
 
 def _tree_of(profile: StructureDefinition, known: _Known) -> Node:
@@ -80,7 +86,7 @@ def _tree_of(profile: StructureDefinition, known: _Known) -> Node:
         raise SnapshotFailed("a StructureDefinition names the type it is about", url)
     if len(known.making) >= _BASES_MAX:
         raise SnapshotFailed(f"more than {_BASES_MAX} definitions without a snapshot stand on each other", url)
-    known = _Known(known.resolve, (*known.making, url), known.trees)
+    known = replace(known, making=(*known.making, url))
     derivation = profile.get("derivation") or ("constraint" if "baseDefinition" in profile else "specialization")
     is_new_type = derivation == "specialization"
     root = _base_of(profile, type_, known, is_new_type=is_new_type)
@@ -114,6 +120,8 @@ class _Known:
     resolve: Resolve
     making: tuple[str, ...] = ()
     trees: dict[str, Node] = field(default_factory=dict)
+    copies: list[int] = field(default_factory=lambda: [0])  # one number: how many elements were copied
+    is_strict: bool = True
 
     def find(self, canonical: str) -> StructureDefinition | None:
         found = self.resolve(canonical)
@@ -133,7 +141,14 @@ class _Known:
             tree = self._read(definition, url, path)
             take_over(tree, _type_url(definition.get("type", "")), tree.name)
             self.trees[url] = tree
-        return tree.copy()
+        return self.copied(tree, path)
+
+    def copied(self, node: Node, path: str) -> Node:
+        """A copy to build on. A few rows may ask for many, one inside the other, so there is a bound."""
+        self.copies[0] += node.size()
+        if self.copies[0] > NODES_MAX:
+            raise SnapshotFailed(f"the snapshot would have more than {NODES_MAX} elements", path)
+        return node.copy()
 
     def _read(self, definition: StructureDefinition, url: str, path: str) -> Node:
         if "snapshot" in definition:
@@ -184,11 +199,12 @@ class _Overlay:
         """Lay `wanted` over `node` and all below it."""
         before = dict(node.element)
         self.profile_of_type(node, wanted, path)
-        if not self.is_new_type:
+        if self.known.is_strict and not self.is_new_type:
             check(before, wanted.element, path)
             self.check_types(before, wanted.element, path)
         node.element = constrain(node.element, wanted.element, self.source)
-        check_cardinality(node.element, path)
+        if self.known.is_strict:
+            check_cardinality(node.element, path)
         self.below(node, wanted, path)
 
     def below(self, node: Node, wanted: Node, path: str) -> None:
@@ -214,7 +230,7 @@ class _Overlay:
         if found is None:
             known = ", ".join(child.name for child in parent.children)
             raise SnapshotFailed(f"the base has no such element there; it has {known}", here)
-        before = found.copy() if wanted.slices else found
+        before = self.known.copied(found, here) if wanted.slices else found
         if wanted.stated or wanted.children:
             self.element(found, wanted, here)
         for piece in wanted.slices:
@@ -266,7 +282,7 @@ class _Overlay:
         definition = self.known.find(url) if url else None
         if url and definition is None:
             raise SnapshotFailed(f"its contentReference {reference} is in a definition that is not known", path)
-        target = (self.known.tree(definition, path) if definition else self.root.copy()).at(id_)
+        target = (self.known.tree(definition, path) if definition else self.known.copied(self.root, path)).at(id_)
         if target is None:
             raise SnapshotFailed(f"its contentReference {reference} points at no element", path)
         return target
@@ -299,7 +315,7 @@ class _Overlay:
         origin = wanted.slice_name.rpartition("/")[0]
         sliced = entry.slice(origin) if origin else None
         self.check_slicing(sliced or entry, before, path)
-        piece = (sliced or before).copy()
+        piece = self.known.copied(sliced or before, path)
         piece.slice_name, piece.slices = wanted.slice_name, []
         piece.element.pop("slicing", None)
         piece.element["min"] = 0  # that something of its element must be there does not mean that this must
@@ -317,10 +333,10 @@ class _Overlay:
             sliced.element.setdefault("slicing", _BY_URL)
         elif sliced.is_choice:
             sliced.element.setdefault("slicing", _BY_TYPE)
-        elif "slicing" not in sliced.element:
+        elif "slicing" not in sliced.element and self.known.is_strict:
             raise SnapshotFailed("nothing says how its slices are told apart; the sliced element needs a slicing", path)
         rules = before.element.get("slicing", {}).get("rules")
-        if rules == "closed" and not sliced.slice_name and not sliced.is_choice:
+        if rules == "closed" and not sliced.slice_name and not sliced.is_choice and self.known.is_strict:
             raise SnapshotFailed("the base's slicing is closed; a profile can narrow its slices, not add one", path)
 
     # ---- types ----

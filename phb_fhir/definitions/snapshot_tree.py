@@ -15,6 +15,11 @@ from typing import Any
 ElementDefinition = dict[str, Any]
 
 _NESTED_MAX = 48  # levels of elements in one definition
+ROWS_MAX = 10_000  # elements that one list of them may have; the largest that are published have some thousands
+SLICES_MAX = 1_000  # of one element
+NODES_MAX = 30_000  # elements that are copied for one snapshot: a row of a differential may ask for a hundred
+_ROW_VALUES_MAX = 5_000  # texts, numbers and the like in one row
+_WRITTEN_VALUES_MAX = 3_000_000  # the same in one snapshot
 _PLACED = ("id", "path", "sliceName")  # said by the place in the tree
 # The order in which R4 elementdefinition.html lists the properties; a choice such as fixed[x] stands for all its spellings.
 _ORDER = (
@@ -76,8 +81,18 @@ class Node:
 
     def add_slice(self, piece: Node, *, after: str) -> None:
         """Put a slice last, or where it is a slice of the slice `after`, last among those."""
-        places = [i for i, other in enumerate(self.slices) if f"{other.slice_name}/".startswith(f"{after}/")]
+        if len(self.slices) >= SLICES_MAX:
+            raise SnapshotFailed(f"it has more than {SLICES_MAX} slices", self.name)
+        places = (
+            [i for i, other in enumerate(self.slices) if f"{other.slice_name}/".startswith(f"{after}/")]
+            if after
+            else []
+        )
         self.slices.insert(places[-1] + 1 if after else len(self.slices), piece)
+
+    def size(self) -> int:
+        """How many elements it is, with everything below it."""
+        return 1 + sum(child.size() for child in self.children) + sum(piece.size() for piece in self.slices)
 
     @property
     def is_choice(self) -> bool:
@@ -106,6 +121,7 @@ def parse_snapshot(rows: list[ElementDefinition]) -> Node:
     """The tree of a snapshot: every element has a row, and a slice has its sliceName."""
     if not rows:
         raise SnapshotFailed("the snapshot has no elements", "")
+    _check_number(rows)
     root = Node(rows[0]["path"], _definition(rows[0]))
     above = [root]
     for row in rows[1:]:
@@ -135,6 +151,8 @@ def parse_differential(rows: list[ElementDefinition], type_: str) -> Node:
     """
     root = Node(type_, stated=False)
     before: list[tuple[str, str]] = []
+    places: _Places = {}
+    _check_number(rows)
     for row in rows:
         path = row.get("path") or ""
         names = path.split(".")
@@ -145,26 +163,34 @@ def parse_differential(rows: list[ElementDefinition], type_: str) -> Node:
         _check_depth(path)
         _check_cardinality(row)
         before = _steps(row, names, before)
-        _state(root, before, row)
+        _state(root, before, row, places)
     return root
 
 
-def _state(root: Node, steps: list[tuple[str, str]], row: ElementDefinition) -> None:
+_Places = dict[tuple[int, str, str], Node]  # a child by its parent's id(), name, and slice
+
+
+def _state(root: Node, steps: list[tuple[str, str]], row: ElementDefinition, places: _Places) -> None:
     node = root
     for name, slice_name in steps[1:]:
-        child = node.child(name)
+        child = places.get((id(node), name, ""))
         if child is None:
-            child = Node(name, stated=False)
+            child = places[id(node), name, ""] = Node(name, stated=False)
             node.children.append(child)
-        piece = child.slice(slice_name) if slice_name else child
+        piece = places.get((id(node), name, slice_name))
         if piece is None:
-            piece = Node(name, slice_name=slice_name, stated=False)
-            child.slices.append(piece)
+            piece = places[id(node), name, slice_name] = Node(name, slice_name=slice_name, stated=False)
+            child.add_slice(piece, after="")
         node = piece
     if node.stated:
         ids = ".".join(f"{name}:{piece}" if piece else name for name, piece in steps)
         raise SnapshotFailed("the differential has a second row for it; a slice is told apart by its sliceName", ids)
     node.stated, node.element = True, _definition(row)
+
+
+def _check_number(rows: list[ElementDefinition]) -> None:
+    if len(rows) > ROWS_MAX:
+        raise SnapshotFailed(f"it has {len(rows)} elements, and {ROWS_MAX} are the most", rows[0].get("path", ""))
 
 
 def _check_depth(path: str) -> None:
@@ -200,6 +226,8 @@ def _same_name(in_id: str, in_path: str) -> bool:
 
 
 def _definition(row: ElementDefinition) -> ElementDefinition:
+    if _values_in(row) > _ROW_VALUES_MAX:
+        raise SnapshotFailed(f"it says more than {_ROW_VALUES_MAX} things of one element", row.get("path", ""))
     return {key: value for key, value in row.items() if key not in _PLACED}
 
 
@@ -208,6 +236,15 @@ def _definition(row: ElementDefinition) -> ElementDefinition:
 
 def write(root: Node) -> list[ElementDefinition]:
     """The elements of the tree in order, sharing nothing with it."""
+    known: dict[int, int] = {}  # most values are shared by many elements
+    written = 0
+    for node, id_, _ in _walk(root, root.name, root.name):
+        for value in node.element.values():
+            if id(value) not in known:
+                known[id(value)] = _values_in(value)
+            written += known[id(value)]
+        if written > _WRITTEN_VALUES_MAX:
+            raise SnapshotFailed(f"the snapshot would say more than {_WRITTEN_VALUES_MAX} things", id_)
     return [_row(node, id_, path) for node, id_, path in _walk(root, root.name, root.name)]
 
 
@@ -231,6 +268,12 @@ def _rank(key: str) -> tuple[int, bool]:
         return _RANK[name], key.startswith("_")
     choice = next((stem for stem in _CHOICES if name.startswith(stem)), "")
     return _RANK.get(f"{choice}[x]", len(_RANK)), key.startswith("_")
+
+
+def _values_in(value: Any) -> int:
+    if type(value) is dict:
+        return 1 + sum(map(_values_in, value.values()))
+    return 1 + sum(map(_values_in, value)) if type(value) is list else 1
 
 
 def _copied(value: Any) -> Any:

@@ -1,7 +1,7 @@
 """Terminology from what is loaded: is this code in that value set, what is it called, what is it a kind of.
 
 `core(definitions)` knows what R4 itself publishes; `Terminology.of` puts CodeSystems and ValueSets on top, from packages or
-written at run time. A terminology never changes: adding a resource means building the next one, which costs little, as
+written at run time, and `terminology_of` those of a registry. A terminology never changes: adding a resource means building the next one, which costs little, as
 everything is read and worked out when somebody asks (R4 §4.8, §4.9, §4.10).
 
 An answer is a `Verdict`, and its `valid` has three values. `None` means that it cannot be known here, because a code system
@@ -15,9 +15,10 @@ names one (`url|version`). A code system known only by its name hides none that 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from phb_fhir.definitions.kept import Kept
 from phb_fhir.definitions.terminology_expand import Asked, expand
 from phb_fhir.definitions.terminology_loaded import Loaded, loaded
 from phb_fhir.definitions.terminology_lookup import answer
@@ -38,21 +39,25 @@ from phb_fhir.outcome import Kind, Refusal, Rejected, refuse
 
 if TYPE_CHECKING:
     from phb_fhir.definitions.load import Definitions
+    from phb_fhir.definitions.registry import Registry
 
 Json = dict[str, Any]
 
 _REMEMBERED_MAX = 4096  # codes of one value set whose verdicts are kept
+_CODINGS_MAX = 16_384  # codings whose verdicts are kept
+_CODING_CHARACTERS_MAX = 200  # of code and display together; longer ones are not kept
 _NO_TIME = "1970-01-01T00:00:00Z"  # there is no clock here; whoever has one says when
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Terminology:
-    """What is known of codes: the questions, over what is loaded."""
+    """What is known of codes: the questions, over what is loaded. `_said` is what was said of codings, and only a memory."""
 
     loaded: Loaded
+    _said: dict[tuple[str, str, str | None, str | None], Verdict] = field(default_factory=dict, repr=False)
 
     @staticmethod
-    def of(definitions: Definitions, resources: Iterable[Json] = ()) -> Terminology:
+    def of(definitions: Definitions, resources: Iterable[Json | Kept] = ()) -> Terminology:
         """R4 and these CodeSystems and ValueSets; resources of other types are passed over."""
         return Terminology(loaded(tables(definitions.folder), resources))
 
@@ -107,6 +112,16 @@ class Terminology:
     ) -> Verdict:
         """Whether a code system has this code."""
         return in_system(self.loaded.held(system, version or ""), code, display, abstract=abstract)
+
+    def judge_coding(self, system: str, code: str, display: str | None, version: str | None) -> Verdict:
+        """The same of a Coding as it stands in a resource. The same few come again and again, so what was said is kept."""
+        key = (system, code, display, version)
+        verdict = self._said.get(key)
+        if verdict is None:
+            verdict = self.validate_code_in_system(system, code, display, version=version)
+            if len(self._said) < _CODINGS_MAX and len(code) + len(display or "") <= _CODING_CHARACTERS_MAX:
+                self._said[key] = verdict
+        return verdict
 
     def expand(
         self,
@@ -204,6 +219,16 @@ class Terminology:
 def core(definitions: Definitions) -> Terminology:
     """What R4 itself publishes, always the same terminology."""
     return definitions.derived(_core)
+
+
+def terminology_of(known: Registry) -> Terminology:
+    """The codes of what is known, always the same terminology for the same registry."""
+    return known.derived(_of_known)
+
+
+def _of_known(known: Registry) -> Terminology:
+    added = (r for kind in ("CodeSystem", "ValueSet") for rs in known.resources.get(kind, {}).values() for r in rs)
+    return Terminology.of(known.definitions, added)
 
 
 def _core(definitions: Definitions) -> Terminology:

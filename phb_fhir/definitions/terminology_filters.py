@@ -129,16 +129,21 @@ def _exists(system: CodeSystem, name: str, value: str) -> Iterator[str]:
 
 
 def _regex(system: CodeSystem, name: str, value: str) -> Iterator[str]:
+    pattern = pattern_of(value)
+    return (code for code in system.concepts if any(pattern.fullmatch(text) for text in system.values(code, name)))
+
+
+def pattern_of(value: str) -> Any:
+    """The regular expression of a filter, ready to match. Raises UnansweredError."""
     if len(value) > _PATTERN_CHARACTERS_MAX:
         raise UnansweredError(f"a regular expression may have {_PATTERN_CHARACTERS_MAX} characters")
     options = re2.Options()
     options.log_errors = False
     options.max_mem = _PATTERN_BYTES_MAX
     try:
-        pattern = re2.compile(value, options)
+        return re2.compile(value, options)
     except re2.error as problem:
         raise UnansweredError(f"the regular expression {value} cannot be used: {_reason(problem)}") from None
-    return (code for code in system.concepts if any(pattern.fullmatch(text) for text in system.values(code, name)))
 
 
 def _reason(problem: Exception) -> str:

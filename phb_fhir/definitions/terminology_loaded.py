@@ -11,11 +11,11 @@ define by the form of their urls.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from phb_fhir.definitions.kept import Kept
 from phb_fhir.definitions.terminology_grammars import GRAMMARS, LOINC, MEDIA_TYPES, NAMES, SNOMED, UCUM
 from phb_fhir.definitions.terminology_systems import CodeSystem, read_code_system
 from phb_fhir.definitions.terminology_tables import Tables
@@ -31,14 +31,14 @@ class Loaded:
     """The resources, by url. Frozen: what fills up inside is only a memory of what was made ready."""
 
     base: Tables
-    systems: Mapping[str, tuple[Json, ...]]  # added CodeSystems, the newest last
-    supplements: Mapping[str, tuple[Json, ...]]  # by the url of what they supplement
-    value_sets: Mapping[str, tuple[Json, ...]]
+    systems: Mapping[str, tuple[Kept, ...]]  # added CodeSystems, the newest last
+    supplements: Mapping[str, tuple[Kept, ...]]  # by the url of what they supplement
+    value_sets: Mapping[str, tuple[Kept, ...]]
     whole_systems: Mapping[str, str]  # CodeSystem.valueSet: the system all of whose codes it means
     views: dict[str, View] = field(default_factory=dict, repr=False)
     _made: dict[tuple[str, str], CodeSystem] = field(default_factory=dict, repr=False)
 
-    def resources(self) -> list[Json]:
+    def resources(self) -> list[Kept]:
         """All that were put on top."""
         kept = (self.systems, self.supplements, self.value_sets)
         return [resource for table in kept for rows in table.values() for resource in rows]
@@ -48,7 +48,7 @@ class Loaded:
         url, _, version = canonical.partition("|")
         added = _of_version(self.value_sets.get(url, ()), version)
         if added is not None:
-            return added
+            return added.read()
         published = self.base.value_set(url)
         return published if published is not None and _is_in_r4(published, version) else self._implied(canonical)
 
@@ -66,9 +66,9 @@ class Loaded:
         url, _, version = canonical.partition("|")
         added = _of_version(self.systems.get(url, ()), version)
         if added is not None:
-            return added
-        supplements = [r for rows in self.supplements.values() for r in rows if r.get("url") == url]
-        published = _of_version(supplements, version) or self.base.code_system_resource(url)
+            return added.read()
+        supplement = _of_version([r for rows in self.supplements.values() for r in rows if r.url == url], version)
+        published = supplement.read() if supplement is not None else self.base.code_system_resource(url)
         return published if published is not None and _is_in_r4(published, version) else None
 
     def held(self, url: str, version: str = "") -> Held:
@@ -108,7 +108,7 @@ class Loaded:
         chosen = self._chosen(url, version)
         if not chosen:
             return None
-        supplements = self.supplements.get(url, ())
+        supplements = [kept.read() for kept in self.supplements.get(url, ())]
         plain = not supplements and len(chosen) == 1 and chosen[0] is self.base.code_system_resource(url)
         made = self.base.code_system(url) if plain else read_code_system(chosen, supplements)
         if made is not None:
@@ -122,18 +122,20 @@ class Loaded:
         """
         published = self.base.code_system_resource(url)
         added = self.systems.get(url, ())
-        candidates = [published] if published is not None and _is_in_r4(published, version) else []
-        candidates += [r for r in added if _is_version(r.get("version"), version)]
+        candidates = [Kept.of(published)] if published is not None and _is_in_r4(published, version) else []
+        candidates += [kept for kept in added if _is_version(kept.version, version)]
         for content in ("complete", "fragment", "example"):
-            found = [r for r in candidates if r.get("content") == content]
+            found = [kept for kept in candidates if kept.content == content]
             if found:
-                return found[-1:] if content == "complete" else found
+                return [kept.read() for kept in (found[-1:] if content == "complete" else found)]
         supplements = () if version else self.supplements.get(url, ())
-        shown_by = [{**r, "url": url, "content": "fragment", "title": NAMES.get(url, url)} for r in supplements]
-        return shown_by or candidates
+        shown_by = [
+            {**kept.read(), "url": url, "content": "fragment", "title": NAMES.get(url, url)} for kept in supplements
+        ]
+        return shown_by or [kept.read() for kept in candidates]
 
     def _is_supplement(self, url: str) -> bool:
-        return any(r.get("url") == url for rows in self.supplements.values() for r in rows)
+        return any(kept.url == url for rows in self.supplements.values() for kept in rows)
 
     def _implied(self, canonical: str) -> Json | None:
         """The value set a code system implies: all its codes, or what SNOMED CT, LOINC and UCUM define."""
@@ -150,53 +152,42 @@ class Loaded:
         return None
 
 
-def loaded(base: Tables, resources: Iterable[Json]) -> Loaded:
+def loaded(base: Tables, resources: Iterable[Json | Kept]) -> Loaded:
     """R4's own and these; resources of other types are passed over."""
-    systems: dict[str, list[Json]] = {}
-    supplements: dict[str, list[Json]] = {}
-    value_sets: dict[str, list[Json]] = {}
+    systems: dict[str, list[Kept]] = {}
+    supplements: dict[str, list[Kept]] = {}
+    value_sets: dict[str, list[Kept]] = {}
     for resource in [*base.supplements(), *resources]:
-        url, kind = resource.get("url"), resource.get("resourceType")
-        if not isinstance(url, str):
+        kept = resource if isinstance(resource, Kept) else Kept.of(resource)
+        if not kept.url:
             continue
-        if kind == "ValueSet":
-            _put(value_sets, url, resource)
-        elif kind == "CodeSystem" and resource.get("content") == "supplement":
-            _put(supplements, str(resource.get("supplements", "")).partition("|")[0], resource)
-        elif kind == "CodeSystem":
-            _put(systems, url, resource)
+        if kept.type == "ValueSet":
+            _put(value_sets, kept.url, kept)
+        elif kept.type == "CodeSystem" and kept.content == "supplement":
+            _put(supplements, kept.supplements.partition("|")[0], kept)
+        elif kept.type == "CodeSystem":
+            _put(systems, kept.url, kept)
     return Loaded(base, _sorted(systems), _sorted(supplements), _sorted(value_sets), _whole_systems(systems))
 
 
-_DIGITS = re.compile(r"(\d+)")
-
-
-def _put(table: dict[str, list[Json]], url: str, resource: Json) -> None:
+def _put(table: dict[str, list[Kept]], url: str, kept: Kept) -> None:
     """The resource instead of an earlier one of the same url and version."""
     rows = table.setdefault(url, [])
-    rows[:] = [row for row in rows if _identity(row) != _identity(resource)]
-    rows.append(resource)
+    rows[:] = [row for row in rows if _identity(row) != _identity(kept)]
+    rows.append(kept)
 
 
-def _identity(resource: Json) -> tuple[Any, ...]:
+def _identity(kept: Kept) -> tuple[str, str, str]:
     """A code system may come in several fragments, each a resource of its own."""
-    fragment = resource.get("id") if resource.get("content") == "fragment" else None
-    return resource.get("url"), resource.get("version"), fragment
+    return kept.url, kept.version, kept.id if kept.content == "fragment" else ""
 
 
-def _sorted(table: Mapping[str, list[Json]]) -> dict[str, tuple[Json, ...]]:
-    return {url: tuple(sorted(rows, key=_newness)) for url, rows in table.items()}
+def _sorted(table: Mapping[str, list[Kept]]) -> dict[str, tuple[Kept, ...]]:
+    return {url: tuple(sorted(rows, key=lambda kept: kept.newness)) for url, rows in table.items()}
 
 
-def _newness(resource: Json) -> tuple[tuple[bool, int, str], ...]:
-    parts = [part for part in _DIGITS.split(str(resource.get("version", ""))) if part]
-    return tuple(
-        (part.isdigit(), int(part[:18]) if part.isdigit() else 0, "" if part.isdigit() else part) for part in parts
-    )
-
-
-def _of_version(resources: Iterable[Json], version: str) -> Json | None:
-    found = [r for r in resources if _is_version(r.get("version"), version)]
+def _of_version(resources: Iterable[Kept], version: str) -> Kept | None:
+    found = [kept for kept in resources if _is_version(kept.version, version)]
     return found[-1] if found else None
 
 
@@ -210,8 +201,8 @@ def _is_in_r4(published: Json, asked: str) -> bool:
     return _is_version(published.get("version"), asked) or _is_version(_R4_VERSION, asked)
 
 
-def _whole_systems(systems: Mapping[str, list[Json]]) -> dict[str, str]:
-    return {str(r["valueSet"]).partition("|")[0]: url for url, rows in systems.items() for r in rows if "valueSet" in r}
+def _whole_systems(systems: Mapping[str, list[Kept]]) -> dict[str, str]:
+    return {kept.valueSet.partition("|")[0]: url for url, rows in systems.items() for kept in rows if kept.valueSet}
 
 
 def _value_set(canonical: str, include: Json) -> Json:

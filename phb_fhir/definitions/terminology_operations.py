@@ -18,9 +18,10 @@ but refuses with the reason (422): a false would be as wrong as a true.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from phb_fhir.definitions.operation_inputs import Inputs, bad_input, read_inputs
 from phb_fhir.definitions.terminology import Terminology
 from phb_fhir.definitions.terminology_expand import Asked
 from phb_fhir.definitions.terminology_systems import dicts
@@ -30,8 +31,6 @@ from phb_fhir.outcome import Kind, Refusal, refuse
 Json = dict[str, Any]
 
 CODINGS_MAX = 100  # codings of one CodeableConcept
-_COUNT_MAX = 2_147_483_647  # FHIR's integer
-_BOOLEANS = {"true": True, "false": False, True: True, False: False}
 
 
 def expand(terminology: Terminology, parameters: Json, *, now: str, resource: Json | None = None) -> Json:
@@ -72,9 +71,9 @@ def validate_code_in_value_set(terminology: Terminology, parameters: Json, *, re
 def validate_code_in_code_system(terminology: Terminology, parameters: Json, *, resource: Json | None = None) -> Json:
     """CodeSystem/$validate-code: the same, for a code system."""
     inputs = _inputs("CodeSystem/$validate-code", parameters)
-    given = resource if resource is not None else inputs.resource("codeSystem")
+    given = resource if resource is not None else inputs.resource("codeSystem", "CodeSystem")
     if given is not None and not isinstance(given.get("url"), str):
-        raise _bad("The code system has no url, by which its codes could name it.")
+        raise bad_input("The code system has no url, by which its codes could name it.")
     known = terminology if given is None else terminology.adding(given)
     url = inputs.text("url") or (given["url"] if given is not None else "")
     given_version = (given or {}).get("version")
@@ -86,7 +85,7 @@ def validate_code_in_code_system(terminology: Terminology, parameters: Json, *, 
             text = f'The code "{coding.code}" is of the code system {system}, not of {url}.'
             return Verdict(False, text, severity="error")
         if not system:
-            raise _bad("The code system must be named, by url or as the system of the coding.")
+            raise bad_input("The code system must be named, by url or as the system of the coding.")
         version = coding.version or inputs.text("version") or given_version
         return known.validate_code_in_system(system, coding.code, coding.display, version=version, abstract=abstract)
 
@@ -109,7 +108,7 @@ def subsumes(terminology: Terminology, parameters: Json, *, resource: Json | Non
     url = str((resource or {}).get("url", ""))
     a, b = _one_coding(inputs, "codeA", "codingA", url), _one_coding(inputs, "codeB", "codingB", url)
     if a.system != b.system:
-        raise _bad(f"The two codes must be of one code system; they are of {a.system} and {b.system}.")
+        raise bad_input(f"The two codes must be of one code system; they are of {a.system} and {b.system}.")
     outcome = known.subsumes(a.system or "", a.code, b.code, a.version)
     return _parameters(("outcome", "valueCode", outcome))
 
@@ -147,90 +146,22 @@ _TAKES: dict[str, dict[str, bool]] = {
 _MANY = ("property", "designation", "exclude-system")  # the others may stand once
 
 
-class _Inputs(NamedTuple):
-    """The parameters of one call, each with its values in the order they came."""
-
-    values: Mapping[str, list[Any]]
-
-    def texts(self, name: str) -> tuple[str, ...]:
-        found = self.values.get(name, [])
-        for value in found:
-            if not isinstance(value, str) or not value:
-                raise _bad(f'The parameter "{name}" must be a text.')
-        return tuple(found)
-
-    def text(self, name: str) -> str:
-        return next(iter(self.texts(name)), "")
-
-    def flag(self, name: str) -> bool | None:
-        for value in self.values.get(name, []):
-            if not isinstance(value, (str, bool)) or value not in _BOOLEANS:
-                raise _bad(f'The parameter "{name}" must be true or false.')
-            return _BOOLEANS[value]
-        return None
-
-    def number(self, name: str) -> int | None:
-        for value in self.values.get(name, []):
-            text = str(value)
-            if isinstance(value, bool) or not text.isdecimal() or len(text) > 10 or int(text) > _COUNT_MAX:
-                raise _bad(f'The parameter "{name}" must be a whole number, not below 0.')
-            return int(text)
-        return None
-
-    def object(self, name: str) -> Json | None:
-        for value in self.values.get(name, []):
-            if not isinstance(value, dict):
-                raise _bad(f'The parameter "{name}" must be an element of its type, not a text.')
-            return value
-        return None
-
-    def resource(self, name: str) -> Json | None:
-        found = self.object(name)
-        wanted = name[0].upper() + name[1:]
-        if found is not None and found.get("resourceType") != wanted:
-            raise _bad(f'The parameter "{name}" must hold a {wanted} resource.')
-        return found
-
-
-def _inputs(operation: str, parameters: Json) -> _Inputs:
+def _inputs(operation: str, parameters: Json) -> Inputs:
     """The parameters of a Parameters resource. Raises Rejected (400) for one the operation does not take."""
-    takes = _TAKES[operation]
-    values: dict[str, list[Any]] = {}
-    for row in dicts(parameters.get("parameter")):
-        name = str(row.get("name"))
-        if name not in takes:
-            raise _bad(f'{operation} has no parameter "{name}"; it takes {", ".join(takes)}.')
-        if not takes[name]:
-            text = f'The parameter "{name}" of {operation} is not supported here; nothing was answered without it.'
-            raise refuse(Refusal.BAD_REQUEST, Kind.NOT_SUPPORTED, text)
-        values.setdefault(name, []).append(_value(row))
-        if len(values[name]) > 1 and name not in _MANY:
-            raise _bad(f'The parameter "{name}" may stand once.')
-    return _Inputs(values)
-
-
-def _value(row: Json) -> Any:
-    for key, value in row.items():
-        if key.startswith("value") or key == "resource":
-            return value
-    raise _bad(f'The parameter "{row.get("name")}" has no value.')
-
-
-def _bad(text: str) -> Exception:
-    return refuse(Refusal.BAD_REQUEST, Kind.INVALID, text)
+    return read_inputs(operation, parameters, _TAKES[operation], _MANY)
 
 
 # ---- which value set, which codes -----------------------------------------------------------------
 
 
-def _value_set(inputs: _Inputs, resource: Json | None) -> str | Json:
+def _value_set(inputs: Inputs, resource: Json | None) -> str | Json:
     """The instance, the one sent along, or the canonical."""
-    given = resource if resource is not None else inputs.resource("valueSet")
+    given = resource if resource is not None else inputs.resource("valueSet", "ValueSet")
     if given is not None:
         return given
     url, version = inputs.text("url"), inputs.text("valueSetVersion")
     if not url:
-        raise _bad("Which value set is meant must be said: by url, by valueSet, or by asking the instance.")
+        raise bad_input("Which value set is meant must be said: by url, by valueSet, or by asking the instance.")
     return f"{url}|{version}" if version and "|" not in url else url
 
 
@@ -241,15 +172,15 @@ class _Coding(NamedTuple):
     version: str | None
 
 
-def _codings(inputs: _Inputs, *, needs_system: bool) -> list[_Coding]:
+def _codings(inputs: Inputs, *, needs_system: bool) -> list[_Coding]:
     """The codes to be validated, given in one of three ways (R4 §4.9.18)."""
     given = [name for name in ("code", "coding", "codeableConcept") if name in inputs.values]
     if len(given) != 1:
-        raise _bad("One of code, coding and codeableConcept must be given, and only one.")
+        raise bad_input("One of code, coding and codeableConcept must be given, and only one.")
     if given == ["code"]:
         system = inputs.text("system") if needs_system else ""
         if needs_system and not system:
-            raise _bad("With a code its system must be given.")
+            raise bad_input("With a code its system must be given.")
         display, version = (
             inputs.text("display") or None,
             inputs.text("systemVersion" if needs_system else "version") or None,
@@ -258,29 +189,29 @@ def _codings(inputs: _Inputs, *, needs_system: bool) -> list[_Coding]:
     whole = inputs.object(given[0]) or {}
     rows = [whole] if given == ["coding"] else dicts(whole.get("coding"))
     if not rows or len(rows) > CODINGS_MAX:
-        raise _bad(f"A CodeableConcept to be validated has between 1 and {CODINGS_MAX} codings.")
+        raise bad_input(f"A CodeableConcept to be validated has between 1 and {CODINGS_MAX} codings.")
     return [_coding(row) for row in rows]
 
 
 def _coding(row: Json) -> _Coding:
     if not isinstance(row.get("code"), str):
-        raise _bad("A coding to be validated has a code.")
+        raise bad_input("A coding to be validated has a code.")
     system, display, version = (
         row[name] if isinstance(row.get(name), str) else None for name in ("system", "display", "version")
     )
     return _Coding(system, row["code"], display, version)
 
 
-def _one_coding(inputs: _Inputs, code: str, coding: str, url: str) -> _Coding:
+def _one_coding(inputs: Inputs, code: str, coding: str, url: str) -> _Coding:
     """A code of a system, given as two parameters or as a Coding."""
     if (code in inputs.values) == (coding in inputs.values):
-        raise _bad(f"Either {code} or {coding} must be given.")
+        raise bad_input(f"Either {code} or {coding} must be given.")
     if coding in inputs.values:
         found = _coding(inputs.object(coding) or {})
     else:
         found = _Coding(inputs.text("system") or None, inputs.text(code), None, inputs.text("version") or None)
     if not (found.system or url):
-        raise _bad(f"The code system of {code if code in inputs.values else coding} must be given.")
+        raise bad_input(f"The code system of {code if code in inputs.values else coding} must be given.")
     return found._replace(system=found.system or url)
 
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import structlog
+
 from phb_fhir.change import Committed, Effect, Version
 from phb_fhir.interactions.context import Context
 from phb_fhir.interactions.request import Answer, FhirRequest
 from phb_fhir.interactions.subset import subset_json
 from phb_fhir.outcome import Issue, Kind, Refusal, Rejected, outcome_of, refuse
 from phb_fhir.search.parse import PRESENTATION
+
+PLACES_LOGGED_MAX = 5  # of one resource that was kept in spite of warnings
+_log = structlog.get_logger("phb_fhir.validation")
 
 
 def check_parameters(request: FhirRequest) -> None:
@@ -48,13 +53,24 @@ def written(context: Context, request: FhirRequest, committed: Committed) -> Ans
     if version is None:
         raise ValueError("a write that leaves something behind has a version")
     status, said = _WRITTEN[committed.effect]
+    if committed.advice and context.settings.validation_mode(version.type) == "warn":
+        _log_kept(request, version, committed.advice)
     if request.returned == "minimal":
         return Answer(status, None, version, located=True)
     if request.returned == "OperationOutcome":
-        outcome = outcome_of([Issue(Kind.INFORMATIONAL, f"{version.key} was {said}.", severity="information")])
+        done = Issue(Kind.INFORMATIONAL, f"{version.key} was {said}.", severity="information")
+        outcome = outcome_of([done, *committed.advice])
         return Answer(status, None, version, located=True, outcome=outcome)
     json = None if version.json is None else subset_json(version.json, request.subset, context.definitions)
     return Answer(status, json, version, located=True)
+
+
+def _log_kept(request: FhirRequest, version: Version, advice: tuple[Issue, ...]) -> None:
+    """What would be refused in the mode "error", for whoever watches: where and of what kind, and nothing of the person."""
+    found = [issue for issue in advice if issue.severity == "warning"]
+    places = [f"{issue.kind.value} {issue.expression}" for issue in found[:PLACES_LOGGED_MAX]]
+    if found:
+        _log.warning("kept", request_id=request.request_id, key=version.key, warnings=len(found), places=places)
 
 
 def deleted(request: FhirRequest, committed: Committed) -> Answer:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from phb_fhir.change import Change, Create, Patch, Put
 from phb_fhir.definitions.walk import references
@@ -27,13 +27,16 @@ from phb_fhir.interactions.validation import reject_errors, relocated, told_of_e
 from phb_fhir.outcome import Issue, Kind, Refusal, Rejected, outcome_of, refuse
 from phb_fhir.validation.validate import validate
 
+if TYPE_CHECKING:
+    from phb_fhir.interactions.routes import Route
+
 AT_ONCE_MAX = 16  # entries of a batch under way together
 
 
 class Routes(Protocol):
     """The table of interactions, handed in because it also holds this one."""
 
-    def code_of(self, context: Context, request: FhirRequest) -> str: ...
+    def route_of(self, context: Context, request: FhirRequest) -> Route: ...
 
     def run(self, context: Context, request: FhirRequest) -> Awaitable[Answer]: ...
 
@@ -105,12 +108,19 @@ def _check_entry(context: Context, index: int, entry: Any) -> None:
 
 
 async def _plan(context: Context, request: FhirRequest, index: int, entry: dict[str, Any], routes: Routes) -> Planned:
-    """An entry of a transaction as the change or the read it means. Raises Rejected, told of this entry."""
+    """An entry of a transaction as the change or the read it means; its content is looked at when all are known.
+
+    Raises Rejected, told of this entry.
+    """
     if index % 16 == 15:
         await asyncio.sleep(0)  # a long Bundle lets others speak
     asked = _read(context, request, index, entry)
     try:
-        make = CHANGES.get(routes.code_of(context, asked))
+        route = routes.route_of(context, asked)
+        if route.affects_state:
+            text = f"{route.name} changes more than a transaction can take back; ask for it by itself, or in a batch."
+            raise refuse(Refusal.BAD_REQUEST, Kind.NOT_SUPPORTED, text)
+        make = CHANGES.get(route.code)
         change = make(context, asked) if make else None
     except Rejected as rejected:
         raise told_of_entry(rejected, f"Bundle.entry[{index}]", entry) from None

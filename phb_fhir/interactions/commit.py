@@ -4,6 +4,10 @@
 decides each change over a view of the writes still pending, and stores the lot in one transaction. Deciding is pure, so
 MongoDB may ask for the whole thing to be done again. A conditional change first locks the names it could be confused
 under: two of them that might match each other's outcome run one after the other, whichever processes they are in.
+
+What is created or put was looked at before it comes here (`validation.checked`), because that needs no transaction. What a patch
+makes is only known here, and is looked at here; and so is everything's standing under the profiles that govern it by what it
+refers to, and by what it was (`validation.govern`).
 """
 
 from __future__ import annotations
@@ -18,8 +22,8 @@ from phb_fhir.fhir.codec import Resource, canonical, dumps, loads
 from phb_fhir.fhir.dates import instant_text, to_millisecond
 from phb_fhir.interactions.context import Context
 from phb_fhir.interactions.subset import STORED_DEPTH_MAX
-from phb_fhir.interactions.validation import check_resource
-from phb_fhir.outcome import Kind, Refusal, Rejected, refuse
+from phb_fhir.interactions.validation import Content, check_resource, govern
+from phb_fhir.outcome import Issue, Kind, Refusal, Rejected, refuse
 from phb_fhir.search.index import token_entries
 from phb_fhir.search.match import names_tokens, tokens_asked
 from phb_fhir.store.store import Transaction, Write
@@ -145,17 +149,16 @@ async def write_all(
     keys = {f"{change.type}/{change.id}" for change in changes if not isinstance(change, Create)}
     view = await transaction.read_all(keys) if keys else {}
     now = to_millisecond(context.now())
-    writes: list[Write] = []
-    answers: list[Committed] = []
+    decided: list[list[_Decided]] = []
     for index, one in enumerate(settled):
         wanted = [change for change in (one.change, *one.more) if change is not None]
         try:
-            decided = [_decide(context, change, view, now, writes) for change in wanted]
+            decided.append([_decide(context, change, view, now) for change in wanted])
         except Rejected as rejected:
             raise told(index, rejected) from None
-        answers.append(_answer(one, decided))
-    await transaction.write(writes)
-    return answers
+    await _govern(context, transaction, decided, told)
+    await transaction.write([one.write for each in decided for one in each if one.write is not None])
+    return [_answer(one, [each.committed for each in done]) for one, done in zip(settled, decided, strict=True)]
 
 
 def _answer(one: Settled, decided: list[Committed]) -> Committed:
@@ -167,24 +170,56 @@ def _answer(one: Settled, decided: list[Committed]) -> Committed:
     return replace(decided[0], count=gone) if one.more else decided[0]
 
 
-def _decide(
-    context: Context, change: Change, view: dict[str, Version], now: datetime, writes: list[Write]
-) -> Committed:
+@dataclass(slots=True)
+class _Decided:
+    """What becomes of one change: what is written (nothing, where nothing changes), and what content that would be."""
+
+    committed: Committed
+    write: Write | None = None
+    content: Content | None = None
+
+
+async def _govern(
+    context: Context,
+    transaction: Transaction,
+    decided: Sequence[Sequence[_Decided]],
+    told: Callable[[int, Rejected], Rejected],
+) -> None:
+    """Hold what is about to be written, all of it decided, against the rules that only reading can tell of."""
+    written = [
+        (index, one, one.content) for index, each in enumerate(decided) for one in each if one.content is not None
+    ]
+    pending = {
+        one.write.after.key: None if one.content is None else one.content.resource
+        for each in decided
+        for one in each
+        if one.write is not None
+    }
+    contents = [content for _, _, content in written]
+    advice = await govern(context, transaction, contents, pending, lambda n, rejected: told(written[n][0], rejected))
+    for (_, one, _), said in zip(written, advice, strict=True):
+        one.committed = replace(one.committed, advice=said)
+
+
+def _decide(context: Context, change: Change, view: dict[str, Version], now: datetime) -> _Decided:
     key = f"{change.type}/{change.id}"
     current = view.get(key)
     check_preconditions(change, current, context.settings.versioned_update)
-    content = _next_content(context, change, current)
+    if current is not None:
+        context.knowledge.check_guide(current)
+    content, advice = _next_content(context, change, current)
     if content is None:
         if current is None or current.is_deleted:
-            return Committed(Effect.ABSENT, current, 0)
-    elif current is not None and current.json is not None and _same(current, content):
-        return Committed(Effect.UNCHANGED, current)
+            return _Decided(Committed(Effect.ABSENT, current, 0))
+    elif current is not None and current.json is not None and is_same(current, content):
+        return _Decided(Committed(Effect.UNCHANGED, current, advice=advice))
     after = next_version(change, current, content, now)
-    writes.append(Write(current, after, token_entries(content, context.definitions) if content else ()))
+    write = Write(current, after, token_entries(content, context.definitions) if content else ())
     view[key] = after
     if content is None:
-        return Committed(Effect.DELETED, after)
-    return Committed(Effect.CREATED if current is None or current.is_deleted else Effect.UPDATED, after)
+        return _Decided(Committed(Effect.DELETED, after), write)
+    effect = Effect.CREATED if current is None or current.is_deleted else Effect.UPDATED
+    return _Decided(Committed(effect, after), write, Content(change.type, change.id, content, current, advice))
 
 
 def check_preconditions(change: Change, current: Version | None, versioned: Sequence[str]) -> None:
@@ -214,27 +249,29 @@ def check_preconditions(change: Change, current: Version | None, versioned: Sequ
         raise refuse(Refusal.BAD_REQUEST, Kind.REQUIRED, text)
 
 
-def _next_content(context: Context, change: Change, current: Version | None) -> Resource | None:
+def _next_content(
+    context: Context, change: Change, current: Version | None
+) -> tuple[Resource | None, tuple[Issue, ...]]:
+    """The content that a change leaves, None for a deletion, and the advice on it."""
     match change:
         case Create() | Put():
-            return change.resource
+            return change.resource, change.advice
         case Delete():
-            return None
+            return None, ()
         case Patch():
             return _patched(context, change, current)
 
 
-def _patched(context: Context, change: Patch, current: Version | None) -> Resource:
+def _patched(context: Context, change: Patch, current: Version | None) -> tuple[Resource, tuple[Issue, ...]]:
     if current is None:
         raise refuse(Refusal.NOT_FOUND, Kind.NOT_FOUND, f"There is no {change.type}/{change.id}.")
     if current.json is None:
         raise refuse(Refusal.GONE, Kind.DELETED, f"{current.key} was deleted; a PUT brings it back.")
     patched = change.apply(loads(current.json, depth_max=STORED_DEPTH_MAX))
-    check_resource(context, patched, change.type)
-    return patched
+    return patched, check_resource(context, patched, change.type)
 
 
-def _same(current: Version, content: Resource) -> bool:
+def is_same(current: Version, content: Resource) -> bool:
     """Whether `content` is what stands already, but for the version and time that only the server sets."""
     if current.json is None:
         return False
@@ -271,19 +308,29 @@ def _with_room(resource: Resource) -> Resource:
 
 
 async def _insert(context: Context, change: Create) -> Committed:
-    now = to_millisecond(context.now())
-    version = next_version(change, None, change.resource, now)
-    if not await context.store.insert(version, token_entries(change.resource, context.definitions)):
+    committed = await _insert_alone(context, change)
+    if committed is None:
         raise refuse(Refusal.CONFLICT, Kind.DUPLICATE, f"The id {change.id} is taken.")
-    return Committed(Effect.CREATED, version)
+    return committed
 
 
 async def _insert_at(context: Context, change: Put) -> Committed | None:
     """Store an update that creates, when nobody else does so first."""
     check_preconditions(change, None, context.settings.versioned_update)
+    return await _insert_alone(context, change)
+
+
+async def _insert_alone(context: Context, change: Create | Put) -> Committed | None:
+    """Store what is new by itself, without a transaction; None where its id is taken.
+
+    What it refers to is read first. Nothing that is learnt there can be wrong by the time it is written, in a way that
+    counts: what is governed stays so, and what is governed later is governed later.
+    """
+    content = Content(change.type, change.id, change.resource, None, change.advice)
+    (advice,) = await govern(context, context.store, [content])
     version = next_version(change, None, change.resource, to_millisecond(context.now()))
     stored = await context.store.insert(version, token_entries(change.resource, context.definitions))
-    return Committed(Effect.CREATED, version) if stored else None
+    return Committed(Effect.CREATED, version, advice=advice) if stored else None
 
 
 def _too_many(type_: str, criteria: Criteria, most: int) -> Exception:

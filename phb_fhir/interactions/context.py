@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """`reader` is where questions go: the store, or inside a transaction Bundle, that transaction. `operations` by code."""
+    """`reader` is where questions go: the store, or inside a transaction Bundle, that transaction.
+
+    `operations` are by the URLs of their definitions, as the capability statement names them.
+    """
 
     settings: Settings
     definitions: Definitions

@@ -12,19 +12,23 @@ from phb_fhir.interactions.commit import commit
 from phb_fhir.interactions.context import Context
 from phb_fhir.interactions.preconditions import criteria_in, criteria_of
 from phb_fhir.interactions.request import Answer, FhirRequest
-from phb_fhir.interactions.validation import check_resource
+from phb_fhir.interactions.validation import check_type, checked
 from phb_fhir.outcome import Kind, Refusal, refuse
 from phb_fhir.search.parse import PRESENTATION
 
 
 async def create(context: Context, request: FhirRequest) -> Answer:
     """Raises Rejected: 400 or 422 for the content, 412 if If-None-Exist matches several."""
-    return written(context, request, await commit(context, change_of_create(context, request)))
+    change = checked(context, change_of_create(context, request))
+    return written(context, request, await commit(context, change))
 
 
 def change_of_create(context: Context, request: FhirRequest) -> Create:
-    """The change that a create asks for; the id in the body, if any, is not the client's to choose (R4 §3.1.0.8)."""
-    check_resource(context, request.body, request.type)
+    """The change that a create asks for; the id in the body, if any, is not the client's to choose (R4 §3.1.0.8).
+
+    Its content is yet to be `checked`.
+    """
+    check_type(request.body, request.type)
     return Create(request.type, context.new_id(), request.body, _unless(context, request))
 
 

@@ -50,12 +50,13 @@ def request_of(context: Context, entry: dict[str, Any], parent: FhirRequest) -> 
             if_modified_since=_modified_since(asked),
             if_none_exist=_text(asked, "ifNoneExist"),
         ),
-        _body(context, method, entry.get("resource")),
+        _body(context, method, segments, entry.get("resource")),
         parent.base,
         parent.handling,
         parent.returned or "minimal",
         parse_subset(parameters),
         parent.request_id,
+        parent.size,
     )
 
 
@@ -93,7 +94,9 @@ def _text(asked: dict[str, Any], name: str) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _body(context: Context, method: str, resource: Any) -> Any:
+def _body(context: Context, method: str, segments: tuple[str, ...], resource: Any) -> Any:
+    if resource is None and segments and segments[-1].startswith("$"):
+        return None  # an operation may have all it needs in its address
     if method in ("POST", "PUT", "PATCH") and not isinstance(resource, dict):
         raise refuse(Refusal.BAD_REQUEST, Kind.REQUIRED, f"A {method} entry needs a resource.", "Entry.resource")
     if method == "PATCH" and resource.get("resourceType") == "Binary":

@@ -42,7 +42,7 @@ class FhirRequest(NamedTuple):
     """One interaction asked for. `segments` is the path below the base; `parameters` the decoded query, in order.
 
     `body` is a resource, or for a JSON Patch the list of its operations. `base` is the server's own address, as the
-    client knows it, without a slash at the end.
+    client knows it, without a slash at the end. `size` is how many bytes the body had, that of the Bundle for its entries.
     """
 
     method: str
@@ -55,6 +55,7 @@ class FhirRequest(NamedTuple):
     returned: Returned = ""
     subset: Subset = WHOLE
     request_id: str = ""
+    size: int = 0
 
     @property
     def type(self) -> str:

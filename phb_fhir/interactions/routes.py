@@ -1,6 +1,7 @@
 """Which interaction a method and a path ask for (R4 §3.1.0): the whole REST surface, as one table.
 
-A row exists because FHIR defines it; it answers because the capability statement promises it for that type.
+A row exists because FHIR defines it; it answers because the capability statement promises it for that type. Operations (R4
+§3.2.0) have no row: the statement names those there are, and `Context.operations` holds what runs them.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from phb_fhir.interactions.context import Context
 from phb_fhir.interactions.create import create
 from phb_fhir.interactions.delete import delete
 from phb_fhir.interactions.history import history
+from phb_fhir.interactions.operation import operation_at, why_no_operation
 from phb_fhir.interactions.patch import patch
 from phb_fhir.interactions.read import read
 from phb_fhir.interactions.request import Answer, FhirRequest
@@ -28,11 +30,15 @@ Interaction = Callable[[Context, FhirRequest], Awaitable[Answer]]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """`code` is the interaction's name in a CapabilityStatement, "" for what is always there; `name` is for logs."""
+    """`code` is the interaction's name in a CapabilityStatement, "" for what has none; `name` is then for logs.
+
+    `affects_state`: an operation that changes something, in its own way, and so takes no part in a transaction.
+    """
 
     code: str
     run: Interaction
     name: str = ""
+    affects_state: bool = False
 
 
 ROUTES: dict[tuple[str, str], Route] = {
@@ -80,8 +86,11 @@ def shape_of(segments: tuple[str, ...]) -> str:
 def route_of(context: Context, method: str, segments: tuple[str, ...]) -> Route:
     """The interaction to run. Raises Rejected: 404 for an address that is none of ours, 405 for what it cannot do."""
     shape = shape_of(segments)
-    is_operation = bool(segments) and segments[-1].startswith("$")
-    if not is_operation and _is_served(context, method, shape, segments):
+    if _names_operation(segments):
+        operation = operation_at(context, segments)
+        if operation is not None and method in operation.methods:
+            return Route("", operation.run, f"${operation.code}", operation.affects_state)
+    elif _is_served(context, method, shape, segments):
         return ROUTES[method, shape]
     check_address(context, segments)
     can = ", ".join(methods_at(context, segments))
@@ -91,11 +100,19 @@ def route_of(context: Context, method: str, segments: tuple[str, ...]) -> Route:
 
 def check_address(context: Context, segments: tuple[str, ...]) -> None:
     """Raise Rejected (404) for an address that is none of ours, whatever the method."""
-    shape = shape_of(segments)
-    if shape == "?" or any(segment.startswith("$") for segment in segments):
+    is_operation = _names_operation(segments)
+    above = segments[:-1] if is_operation else segments
+    shape = shape_of(above)
+    if shape == "?" or any(segment.startswith("$") for segment in above):
         raise refuse(Refusal.NOT_FOUND, Kind.NOT_SUPPORTED, f"Nothing is served at /{'/'.join(segments)}.")
     if shape.startswith("type") and segments[0] not in context.capability.types:
         raise refuse(Refusal.NOT_FOUND, Kind.NOT_SUPPORTED, _no_type(segments[0], context.capability.types))
+    if is_operation and operation_at(context, segments) is None:
+        raise refuse(Refusal.NOT_FOUND, Kind.NOT_SUPPORTED, why_no_operation(context, segments))
+
+
+def _names_operation(segments: tuple[str, ...]) -> bool:
+    return bool(segments) and segments[-1].startswith("$")
 
 
 def _is_served(context: Context, method: str, shape: str, segments: tuple[str, ...]) -> bool:
@@ -112,23 +129,26 @@ async def run(context: Context, request: FhirRequest) -> Answer:
 class _Routes:
     """The table, as the Bundle interaction needs it: without the Bundle itself, which does not nest."""
 
-    def code_of(self, context: Context, request: FhirRequest) -> str:
+    def route_of(self, context: Context, request: FhirRequest) -> Route:
         if not request.segments and request.method == "POST":
             raise refuse(Refusal.BAD_REQUEST, Kind.INVALID, "A batch or transaction does not stand inside another.")
         if request.method == "POST" and request.segments[-1] == "_search":
             # its criteria would be in a form, which is no resource and so has no place in an entry
             raise refuse(Refusal.BAD_REQUEST, Kind.NOT_SUPPORTED, "A search in a Bundle is an entry with GET.")
-        return route_of(context, request.method, request.segments).code
+        return route_of(context, request.method, request.segments)
 
     async def run(self, context: Context, request: FhirRequest) -> Answer:
-        self.code_of(context, request)
-        return await run(context, request)
+        return await self.route_of(context, request).run(context, request)
 
 
 def methods_at(context: Context, segments: tuple[str, ...]) -> tuple[str, ...]:
     """The methods an address answers, for Allow; HEAD goes where GET goes."""
     shape = shape_of(segments)
-    methods = tuple(method for method in _METHODS.get(shape, ()) if _is_served(context, method, shape, segments))
+    if _names_operation(segments):
+        operation = operation_at(context, segments)
+        methods = operation.methods if operation is not None else ()
+    else:
+        methods = tuple(method for method in _METHODS.get(shape, ()) if _is_served(context, method, shape, segments))
     return (*methods, "HEAD", "OPTIONS") if "GET" in methods else (*methods, "OPTIONS")
 
 

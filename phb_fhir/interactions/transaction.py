@@ -2,7 +2,12 @@
 
 The order of work: read each entry into a request and a change; inside the transaction find the targets of conditional
 entries and give every entry its identity; refuse two that name the same resource; rewrite the references between them,
-and conditional references, wherever they stand; validate; write all; then answer the reads over what was written.
+and conditional references, wherever they stand; write all, which looks at what only reading can tell; then answer the reads
+over what was written.
+
+Resources are validated before the transaction begins, because that takes the longest and may not have to be done again. They
+are validated as they will be stored: a reference to another entry, or by criteria, is first made one to a resource of the
+type that will stand there. Which id it will have may not be known yet, but no rule depends on that.
 """
 
 from __future__ import annotations
@@ -23,9 +28,10 @@ from phb_fhir.interactions.context import Context
 from phb_fhir.interactions.pending import Pending
 from phb_fhir.interactions.preconditions import criteria_in
 from phb_fhir.interactions.request import Answer, FhirRequest
-from phb_fhir.interactions.validation import relocated, told_of_entry
+from phb_fhir.interactions.validation import checked, relocated, told_of_entry
 from phb_fhir.outcome import Issue, Kind, Refusal, Rejected, refuse
 from phb_fhir.store.store import Transaction
+from phb_fhir.validation.validate import ISSUES_MAX
 
 Dispatch = Callable[[Context, FhirRequest], Awaitable[Answer]]
 
@@ -58,8 +64,9 @@ class Planned:
 
 async def run_transaction(context: Context, entries: list[Planned], dispatch: Dispatch) -> list[Answer]:
     """The answers to the entries, in their own order. Raises Rejected, naming the entry at fault; then nothing was kept."""
-    changes = [entry.change for entry in entries if entry.change is not None]
     conditional = _conditional_references(context, entries)
+    entries = await _checked(context, entries, conditional)
+    changes = [entry.change for entry in entries if entry.change is not None]
     locks = lock_names(context, changes)
 
     async def work(transaction: Transaction) -> list[Answer]:
@@ -73,6 +80,46 @@ async def run_transaction(context: Context, entries: list[Planned], dispatch: Di
         return await _write_and_read(context, transaction, entries, final, dispatch)
 
     return await context.store.transaction(work, contended=contended_names(context, changes))
+
+
+async def _checked(context: Context, entries: list[Planned], conditional: dict[str, Criteria]) -> list[Planned]:
+    """The entries, what they would write looked at. Raises Rejected for all that is wrong with them, entry by entry."""
+    standing = _provisional(entries, conditional)
+    done: list[Planned] = []
+    refused: list[Rejected] = []
+    for number, entry in enumerate(entries):
+        if number % 16 == 15:
+            await asyncio.sleep(0)  # a long Bundle lets others speak
+        # a uuid that will be an address is judged as the uuid that was sent
+        standing_for = partial(_new_value, standing, _root(entry.full_url))
+        rewrite_at((at for at in entry.pointers if at.kind == "Reference"), standing_for)
+        try:
+            done.append(replace(entry, change=entry.change and checked(context, entry.change)))
+        except Rejected as rejected:
+            refused.append(entry.told(rejected))
+            if sum(len(one.issues) for one in refused) >= ISSUES_MAX:
+                break
+    if refused:
+        structural = any(one.refusal is Refusal.BAD_REQUEST for one in refused)
+        raise Rejected(
+            Refusal.BAD_REQUEST if structural else refused[0].refusal,
+            *(issue for one in refused for issue in one.issues),
+        )
+    return done
+
+
+def _provisional(entries: list[Planned], conditional: dict[str, Criteria]) -> dict[str, str]:
+    """What references will point to, so far as it is known before anything is read: the right type, if not yet the id."""
+    found = {
+        text: f"{criteria.query.types[0]}/matched-{number}"
+        for number, (text, criteria) in enumerate(conditional.items())
+    }
+    for entry in entries:
+        change = entry.change
+        if entry.full_url and change is not None:
+            id_ = change.id or (change.fresh_id if isinstance(change, Put) else "") or f"entry-{entry.index}"
+            found[entry.full_url] = f"{change.type}/{id_}"
+    return found
 
 
 async def _settle_each(transaction: Transaction, entries: list[Planned]) -> dict[int, Settled]:

@@ -9,7 +9,7 @@ from phb_fhir.interactions.commit import commit
 from phb_fhir.interactions.context import Context
 from phb_fhir.interactions.preconditions import criteria_of, parse_condition
 from phb_fhir.interactions.request import Answer, FhirRequest
-from phb_fhir.interactions.validation import check_resource
+from phb_fhir.interactions.validation import check_type, checked
 from phb_fhir.outcome import Kind, Refusal, refuse
 
 
@@ -17,24 +17,25 @@ async def update(context: Context, request: FhirRequest) -> Answer:
     """Raises Rejected: 400 or 422 for the content or its id, 409 or 412 for what stands there."""
     if request.id:
         check_parameters(request)
-    return written(context, request, await commit(context, change_of_update(context, request)))
+    change = checked(context, change_of_update(context, request))
+    return written(context, request, await commit(context, change))
 
 
 def change_of_update(context: Context, request: FhirRequest) -> Put:
-    """The change that `PUT Type/id` or `PUT Type?criteria` asks for."""
-    check_resource(context, request.body, request.type)
+    """The change that `PUT Type/id` or `PUT Type?criteria` asks for; its content is yet to be `checked`."""
+    check_type(request.body, request.type)
     headers = request.headers
     if_match = parse_condition(headers.if_match, "If-Match")
     if_none_match = parse_condition(headers.if_none_match, "If-None-Match")
     given = request.body.get("id", "")
     if request.id:
-        _check_id(request, given)
+        check_id(request, given)
         return Put(request.type, request.id, request.body, if_match, if_none_match)
     where = criteria_of(context, request)
     return Put(request.type, given, request.body, if_match, if_none_match, where, fresh_id=context.new_id())
 
 
-def _check_id(request: FhirRequest, given: str) -> None:
+def check_id(request: FhirRequest, given: str) -> None:
     if not is_id(request.id):
         text = f"'{request.id}' is no id: 1 to 64 letters, digits, '-' and '.'."
         raise refuse(Refusal.BAD_REQUEST, Kind.VALUE, text, f"{request.type}.id")

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime
 
-from phb_fhir.query import AllOf, AnyOf, Id, Node, Query, Token, Updated
+from phb_fhir.query import AllOf, AnyOf, Id, Node, Query, Token, Updated, Uri
 from phb_fhir.search.kinds.token import entry_wanted
+from phb_fhir.search.kinds.uri import entry_wanted as uri_entry
 
 
 def match_query(query: Query, type_: str, id_: str, at: datetime, tokens: Collection[str]) -> bool:
@@ -29,6 +30,8 @@ def _match(node: Node, id_: str, at: datetime, tokens: Collection[str]) -> bool:
             return id_ in ids
         case Updated(low, high, inside):
             return ((low is None or at >= low) and (high is None or at < high)) is inside
+        case Uri():
+            return uri_entry(node) in tokens
         case Token():
             low_entry, high_entry = entry_wanted(node)
             return (
@@ -45,6 +48,8 @@ def names_tokens(node: Node) -> bool:
             return all(names_tokens(part) for part in parts)
         case Token():
             return node.code is not None
+        case Uri():
+            return True
     return False
 
 
@@ -55,4 +60,6 @@ def tokens_asked(node: Node) -> set[str]:
             return {entry for part in parts for entry in tokens_asked(part)}
         case Token():
             return {entry_wanted(node)[0]}
+        case Uri():
+            return {uri_entry(node)}
     return set()

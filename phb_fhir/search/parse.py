@@ -15,7 +15,7 @@ from typing import Literal, cast
 from phb_fhir.outcome import Issue, Kind, Refusal, Rejected, refuse
 from phb_fhir.query import AllOf, AnyOf, Id, Node, Query, Total
 from phb_fhir.search.escapes import split_escaped, unescape
-from phb_fhir.search.kinds import date, token
+from phb_fhir.search.kinds import date, token, uri
 
 Parameters = Iterable[tuple[str, str]]
 
@@ -149,6 +149,7 @@ _PARSERS: dict[str, Callable[[str, str], Node]] = {
     "_id": _id_node,
     "_lastUpdated": date.parse_updated,
     "identifier": token.parse,
+    "url": uri.parse,
 }
 PARAMETERS = frozenset(_PARSERS)
 

@@ -99,6 +99,19 @@ class CannotStart(Exception):  # noqa: N818 - it is a sentence for the operator,
         self.port_taken = port_taken
 
 
+class FolderInUse(CannotStart):
+    """A server runs on this data folder, and its MongoDB with it (`uri_in`)."""
+
+
+def uri_in(data: Path) -> str:
+    """The address of the MongoDB that a running server keeps in this folder. Raises CannotStart when there is none yet."""
+    try:
+        port = int((data / "mongod.port").read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        raise CannotStart(f"The server on the data folder {data} has no database yet: try again in a moment.") from None
+    return f"mongodb://127.0.0.1:{port}/?replicaSet={REPLICA_SET}"
+
+
 def find_mongod() -> Path:
     """The mongod to run: the one in the wheel, else the one on the PATH. Raises CannotStart."""
     with contextlib.suppress(importlib.metadata.PackageNotFoundError):
@@ -213,7 +226,7 @@ class PrivateMongo:
             lock.seek(0)
             owner = lock.read().strip() or "unknown"
             lock.close()
-            raise CannotStart(
+            raise FolderInUse(
                 f"The data folder {self.data} is in use by another running server (process {owner}): "
                 "stop that one, or give this one a folder of its own with --data."
             ) from None

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from phb_fhir.query import AllOf, AnyOf, HistoryQuery, Id, Node, Query, Token, Updated
+from phb_fhir.query import AllOf, AnyOf, HistoryQuery, Id, Node, Query, Token, Updated, Uri
 from phb_fhir.search.kinds.token import entry_wanted
+from phb_fhir.search.kinds.uri import entry_wanted as uri_entry
 
 Filter = dict[str, Any]
 
@@ -35,6 +36,8 @@ def _node(node: Node, types: tuple[str, ...]) -> Filter:
             )
         case Updated():
             return _updated(node)
+        case Uri():
+            return {"ix.token": uri_entry(node)}
         case Token():
             low, high = entry_wanted(node)
             return {"ix.token": low if high is None else {"$elemMatch": {"$gte": low, "$lt": high}}}

@@ -6,6 +6,8 @@ from typing import Protocol
 
 from pymongo import monitoring
 
+from phb_fhir.store.watch import AWAIT_MAX_MS
+
 
 class Counts(Protocol):
     def command(self, name: str, seconds: float, *, succeeded: bool) -> None: ...
@@ -14,17 +16,29 @@ class Counts(Protocol):
 
 
 class CommandTimes(monitoring.CommandListener):
+    """Waiting for news (`store/watch.py`) is not counted: it takes as long as there are none."""
+
     def __init__(self, counts: Counts) -> None:
         self._counts = counts
+        self._waits: set[int] = set()
 
     def started(self, event: monitoring.CommandStartedEvent) -> None:
-        pass
+        if event.command_name == "getMore" and event.command.get("maxTimeMS") == AWAIT_MAX_MS:
+            self._waits.add(event.request_id)
 
     def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
-        self._counts.command(event.command_name, event.duration_micros / 1e6, succeeded=True)
+        self._count(event, succeeded=True)
 
     def failed(self, event: monitoring.CommandFailedEvent) -> None:
-        self._counts.command(event.command_name, event.duration_micros / 1e6, succeeded=False)
+        self._count(event, succeeded=False)
+
+    def _count(
+        self, event: monitoring.CommandSucceededEvent | monitoring.CommandFailedEvent, *, succeeded: bool
+    ) -> None:
+        if event.request_id in self._waits:
+            self._waits.discard(event.request_id)
+        else:
+            self._counts.command(event.command_name, event.duration_micros / 1e6, succeeded=succeeded)
 
 
 # the listener interface names every argument `event`, used or not

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -43,6 +43,7 @@ from phb_fhir.store.documents import (
 from phb_fhir.store.faults import rejection_of, translated
 from phb_fhir.store.filters import current_filter, filter_of, superseded_filter
 from phb_fhir.store.gather import Gather
+from phb_fhir.store.watch import AWAIT_MAX_MS, Watch, pipeline
 
 T = TypeVar("T")
 
@@ -139,6 +140,17 @@ class Reader:
             current = await self._count(self._resources, current_filter(query))
             return current + await self._count(self._history, superseded_filter(query))
 
+    async def note_of(self, name: str) -> Document | None:
+        """The note kept under this name (`Transaction.note`); None where there is none."""
+        with self._answering("reading a note"):
+            return await self._database[META].find_one({"_id": name}, session=self._session)
+
+    async def notes(self, start: str, *, count: int) -> list[Document]:
+        """Up to `count` notes whose names begin like this, by name."""
+        with self._answering("reading notes"):
+            wanted = {"_id": {"$gte": start, "$lt": start + "\uffff"}}
+            return await self._database[META].find(wanted, session=self._session).sort("_id", 1).limit(count).to_list()
+
     async def _newest(
         self,
         collection: AsyncCollection[Document],
@@ -178,6 +190,10 @@ class Transaction(Reader):
         if updates := [UpdateOne({"_id": key}, touch, upsert=True) for key in sorted(keys)]:
             await self._database[LOCKS].bulk_write(updates, ordered=True, session=self._session)
 
+    def __init__(self, database: AsyncDatabase[Document], limits: Limits, session: AsyncClientSession) -> None:
+        super().__init__(database, limits, session)
+        self.written: list[Version] = []
+
     async def write(self, writes: Sequence[Write]) -> None:
         """Store the versions and move the ones they supersede into the history. Contended documents go last."""
         moved = [superseded(write.before, write.after.at) for write in writes if write.before is not None]
@@ -186,6 +202,11 @@ class Transaction(Reader):
             await self._history.insert_many(moved, ordered=False, session=self._session)
         if current:
             await self._resources.bulk_write(current, ordered=False, session=self._session)
+        self.written += [write.after for write in writes]
+
+    async def note(self, name: str, note: Document) -> None:
+        """Keep a note of our own under this name, in place of the one that was there (`Reader.note_of`)."""
+        await self._database[META].replace_one({"_id": name}, {**note, "_id": name}, upsert=True, session=self._session)
 
 
 def _current(write: Write) -> InsertOne[Document] | ReplaceOne[Document]:
@@ -196,7 +217,7 @@ def _current(write: Write) -> InsertOne[Document] | ReplaceOne[Document]:
 
 
 class Store(Reader):
-    """The store of a running server."""
+    """The store of a running server. `on_written` is told of what this process wrote, before whoever wrote it is."""
 
     def __init__(self, client: AsyncMongoClient[Document], name: str, limits: Limits) -> None:
         database = client.get_database(
@@ -207,6 +228,7 @@ class Store(Reader):
         self._reads = Gather(self._read_batch, batch_max=limits.read_batch_max, under_way_max=2)
         self._inserts = Gather(self._insert_batch, batch_max=limits.commit_batch_max, under_way_max=2)
         self._queues: dict[str, tuple[asyncio.Lock, int]] = {}
+        self.on_written: Callable[[Sequence[Version]], None] | None = None
 
     async def open(self) -> None:
         """Make the collections and indexes that are missing."""
@@ -237,7 +259,10 @@ class Store(Reader):
 
     async def insert(self, version: Version, tokens: Sequence[str]) -> bool:
         """Store a first version by itself, sharing the journal's wait with its neighbours. False: the id is taken."""
-        return await self._inserts.ask(document_of(version, tokens))
+        is_new = await self._inserts.ask(document_of(version, tokens))
+        if is_new:
+            self._tell([version])
+        return is_new
 
     async def transaction(self, work: Callable[[Transaction], Awaitable[T]], contended: Iterable[str] = ()) -> T:
         """Run `work` in one MongoDB transaction and commit it; run it again when another got in its way.
@@ -277,11 +302,33 @@ class Store(Reader):
         raise _too_many_others()
 
     async def _attempt(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
+        written: list[Version] = []
+
         async def inside(session: AsyncClientSession) -> T:
-            return await work(Transaction(self._database, self._limits, session))
+            nonlocal written
+            transaction = Transaction(self._database, self._limits, session)
+            answer = await work(transaction)
+            written = transaction.written
+            return answer
 
         async with self._client.start_session() as session:
-            return await session.with_transaction(inside, read_concern=SNAPSHOT, write_concern=MAJORITY)
+            answer = await session.with_transaction(inside, read_concern=SNAPSHOT, write_concern=MAJORITY)
+        self._tell(written)
+        return answer
+
+    def _tell(self, written: Sequence[Version]) -> None:
+        if self.on_written is not None and written:
+            self.on_written(written)
+
+    @asynccontextmanager
+    async def watch(self, types: Collection[str]) -> AsyncIterator[Watch]:
+        """Follow what is written to these types, by whichever process (`store/watch.py`). Raises Rejected when that ends."""
+        with translated("following the definitions"):
+            async with (
+                self._client.start_session(causal_consistency=True) as session,
+                await self._resources.watch(pipeline(types), max_await_time_ms=AWAIT_MAX_MS, session=session) as stream,
+            ):
+                yield Watch(self._resources, types, session, stream)
 
     @asynccontextmanager
     async def _turn(self, names: Iterable[str], deadline: float) -> AsyncIterator[None]:

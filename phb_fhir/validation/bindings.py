@@ -15,18 +15,16 @@ bound or not, should have a code that its system has; whether that refuses is fo
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from phb_fhir.definitions.terminology import Terminology
-from phb_fhir.definitions.terminology_verdicts import Verdict
+from phb_fhir.definitions.terminology_grammars import GRAMMARS
 from phb_fhir.definitions.trail import Trail, path_of
 from phb_fhir.outcome import Issue, Kind, Severity
-from phb_fhir.validation.errata import LOOSE
+from phb_fhir.validation.errata import CODES, LOOSE
 from phb_fhir.validation.wording import listed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from phb_fhir.definitions.load import Binding, Definitions, Element
     from phb_fhir.validation.frame import Frame
@@ -38,9 +36,16 @@ BOUND_TYPES = frozenset(("code", "uri", "string", "Coding", "CodeableConcept", "
 _STRENGTHS = ("required", "extensible", "preferred")
 
 
+# Codes of R4's required bindings that only group others, so there is something to say of them though they are in the
+# value set. A test asks the terminology about every code of every required binding.
+ABSTRACT: dict[str, frozenset[str]] = {"http://hl7.org/fhir/ValueSet/item-type": frozenset(("question",))}
+
+
 def plain_codes(element: Element, definitions: Definitions) -> frozenset[str] | None:
-    """The codes an element of type code may be; None where that is not bound, or cannot be listed."""
+    """The codes an element of type code may be; None where that is not bound, cannot be listed, or more is to be said."""
     if element.binding is None or element.binding.strength != "required":
+        return None
+    if element.binding.value_set.partition("|")[0] in ABSTRACT:
         return None
     codes = definitions.codes(element.binding.value_set)
     return None if codes is None else frozenset().union(*codes.values())
@@ -61,7 +66,7 @@ def binding_check(binding: Binding, type_name: str, definitions: Definitions) ->
         if codes is None:
             return
         for strength, value_set, table in tables:
-            if table is not None and _is_listed(codes, table):
+            if table is not None and _is_listed(codes, table, ABSTRACT.get(value_set.partition("|")[0], ())):
                 continue
             _judge(strength, value_set, codes, at, frame, issues)
 
@@ -104,9 +109,11 @@ _CODES_OF: dict[str, Callable[[Any], list[_Code] | None]] = {
 }
 
 
-def _is_listed(codes: list[_Code], table: Any) -> bool:
+def _is_listed(codes: list[_Code], table: Any, abstract: Collection[str]) -> bool:
     return any(
-        code in table.get(system, ()) if system is not None else any(code in every for every in table.values())
+        code in table.get(system, ())
+        if system is not None
+        else code not in abstract and any(code in every for every in table.values())
         for system, code, _ in codes
     )
 
@@ -132,6 +139,8 @@ def _judge(strength: str, value_set: str, codes: list[_Code], at: Trail, frame: 
         return
     answers = [frame.terminology.validate_code(value_set, *code) for code in codes]
     if any(answer.valid for answer in answers):
+        if codes[0][0] is None and answers[0].severity == "warning":  # of a Coding `check_coding` says it
+            issues.append(Issue(Kind.CODE_INVALID, answers[0].sentence, path_of(at), "warning"))
         return
     open_ = next((answer for answer in answers if answer.valid is None), None)
     if open_ is None:
@@ -157,20 +166,17 @@ def _among(value_set: str, frame: Frame, near: str) -> str:
 
 # ---- codings -----------------------------------------------------------------------------------------
 
-_VERDICTS_KEPT = 16_384
-
 
 def check_coding(node: dict[str, Any], trail: Trail, frame: Frame) -> None:
     """A Coding of a system that is here has one of its codes, and calls it what the system calls it."""
-    system, code, display = node.get("system"), node.get("code"), node.get("display")
+    system, code, display, version = node.get("system"), node.get("code"), node.get("display"), node.get("version")
     if type(system) is not str or type(code) is not str:
         return
-    verdict = _verdict(frame.terminology, system, code, display if type(display) is str else None)
+    verdict = frame.terminology.judge_coding(
+        system, code, display if type(display) is str else None, version if type(version) is str else None
+    )
     if verdict.severity != "information":
         kind = Kind.NOT_SUPPORTED if verdict.valid is None else Kind.CODE_INVALID
-        frame.issues.append(Issue(kind, verdict.sentence, path_of(trail), "warning"))
-
-
-@lru_cache(maxsize=_VERDICTS_KEPT)
-def _verdict(terminology: Terminology, system: str, code: str, display: str | None) -> Verdict:
-    return terminology.validate_code_in_system(system, code, display)
+        is_listed = system not in GRAMMARS and (system, code) not in CODES
+        is_wrong = verdict.valid is False and is_listed and not frame.run.keeps_unknown
+        frame.issues.append(Issue(kind, verdict.sentence, path_of(trail), "error" if is_wrong else "warning"))

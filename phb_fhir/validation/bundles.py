@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from phb_fhir.definitions.trail import Trail, path_of
 from phb_fhir.definitions.walk import references
 from phb_fhir.outcome import Issue, Kind, Severity
-from phb_fhir.validation.frame import Address, Frame, address_of
+from phb_fhir.validation.frame import MEANT_MAX, Address, Frame, address_of
 from phb_fhir.validation.wording import short, shown
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def check_bundle(bundle: dict[str, Any], trail: Trail, frame: Frame) -> None:
     """Everything about a Bundle that its elements one by one do not show."""
     if frame.resource is not bundle:
         return  # a Bundle is a resource; something else called so is complained of already
-    kind = bundle.get("type")
+    kind = bundle["type"] if type(bundle.get("type")) is str else ""
     _check_links(bundle, trail, frame)
     for entry in frame.index().entries:
         _check_identity(entry, kind, frame)
@@ -56,12 +56,12 @@ def _check_links(bundle: dict[str, Any], trail: Trail, frame: Frame) -> None:
             frame.issues.append(Issue(Kind.INVALID, text, path_of((trail, "link", index))))
 
 
-def _check_identity(entry: Entry, kind: Any, frame: Frame) -> None:
+def _check_identity(entry: Entry, kind: str, frame: Frame) -> None:
     """The fullUrl is there, absolute, and where it is a RESTful address, that of this very resource."""
     here = (frame.at, "entry", entry.number)
     if not entry.full_url:
         if kind not in _MAY_BE_NAMELESS and not entry.is_outcome:
-            text = f"Each entry of a Bundle of type {short(str(kind))} has a fullUrl: the identity of its resource."
+            text = f"Each entry of a Bundle of type {short(kind)} has a fullUrl: the identity of its resource."
             frame.issues.append(Issue(Kind.REQUIRED, text, path_of((here, "fullUrl", None))))
         return
     wrong = _identity_complaint(entry, address_of(entry.full_url, frame.definitions.resource_types))
@@ -102,7 +102,8 @@ def _check_composition(frame: Frame) -> None:
             continue
         count = len(frame.matches(reference))
         if count != 1:
-            what = "is not in the Bundle" if count == 0 else f"may mean any of {count} entries of the Bundle"
+            several = str(count) if count < MEANT_MAX else "many"
+            what = "is not in the Bundle" if count == 0 else f"may mean any of {several} entries of the Bundle"
             text = f"What the Composition of a document speaks of is in the document; {shown(reference)} {what}."
             frame.issues.append(Issue(Kind.NOT_FOUND, text, path_of(at)))
 
@@ -157,7 +158,7 @@ def _check_reachable(frame: Frame) -> None:
         open_.extend(fresh)
     for entry in entries:
         if entry.number not in reached:
-            text = "Nothing links this entry with the document's Composition, so it does not belong into the document."
+            text = "Nothing links this entry with the document's Composition, so it does not belong in the document."
             frame.issues.append(Issue(Kind.INVALID, text, path_of((frame.at, "entry", entry.number))))
 
 

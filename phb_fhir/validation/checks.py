@@ -83,7 +83,13 @@ def _limit(spec: Spec, plan: Plan, bound: Any, sign: int, words: str) -> Check:
         limit = bound
         if type(bound) is dict and type(one.value) is str:
             limit = _from_today(bound, one.frame.run.today, sign)
-        if limit is not None and compared(one.value, limit) == sign:
+        if limit is None or one.value is None:
+            return
+        order = compared(one.value, limit)
+        if order is None and type(limit) is dict:
+            text = f'{plan.named} wants "{spec.label}" to be {words} {_quoted(limit)}; that and {_quoted(one.value)} cannot be compared here.'
+            issues.append(Issue(Kind.NOT_SUPPORTED, text, path_of(one.at), "warning"))
+        if order == sign:
             text = f'{plan.named} wants "{spec.label}" to be {words} {_quoted(limit)}; this is {_quoted(one.value)}.'
             issues.append(Issue(Kind.VALUE, text, path_of(one.at)))
 

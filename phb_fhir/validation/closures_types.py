@@ -120,22 +120,25 @@ def _contained_ids(frame: Surroundings) -> frozenset[str]:
 
 
 def _ref_1_says(node: Any, frame: Surroundings) -> str:
-    known = ", ".join(f'"#{short(str(id_))}"' for id_ in sorted(map(str, _contained_ids(frame)))[:12])
-    there = f"it contains {known}" if known else "nothing is contained in it"
-    return f'"{short(node["reference"])}" points to no resource contained in this one: {there}.'
+    key = (_ref_1_says, id(frame.root))  # worked out once: as many references may be wrong as there are ids to list
+    memory = frame.run.memory
+    if key not in memory:
+        known = ", ".join(f'"#{short(id_)}"' for id_ in sorted(map(str, _contained_ids(frame)))[:12])
+        memory[key] = f"it contains {known}" if known else "nothing is contained in it"
+    return f'"{short(node["reference"])}" points to no resource contained in this one: {memory[key]}.'
 
 
 def _per_1(node: Node, _twin: Any, _frame: Surroundings) -> bool:
     start, end = node.get("start"), node.get("end")
     if not start or not end:
         return True
-    return is_not_after(start, end)
+    if is_not_after(start, end):
+        return True
+    return compared_dates(start, end) is None  # one of them only says the year or month the other is in
 
 
 def _per_1_says(node: Any, _: Surroundings) -> str:
     start, end = short(node["start"]), short(node["end"])
-    if compared_dates(node["start"], node["end"]) is None:
-        return f'Whether the start "{start}" is before the end "{end}" cannot be told: give both to the same precision.'
     return f'A period starts before it ends; this one starts "{start}" and ends "{end}".'
 
 

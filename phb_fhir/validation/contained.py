@@ -23,6 +23,7 @@ def check_contained(node: dict[str, Any], trail: Trail, frame: Frame) -> None:
     inside = node.get("contained")
     if type(inside) is not list:
         return
+    _check_ids(inside, trail, frame)
     pointed = set(_targets({key: value for key, value in node.items() if key != "contained"}))
     points = {index: set(_targets(resource)) for index, resource in enumerate(inside) if type(resource) is dict}
     linked = _linked(inside, points, pointed)
@@ -31,6 +32,19 @@ def check_contained(node: dict[str, Any], trail: Trail, frame: Frame) -> None:
         which = f'"{short(id_)}"' if type(id_) is str else "one without an id"
         text = f"A contained resource is part of what refers to it, and nothing refers to {which}: refer to it, or leave it out (dom-3)."
         frame.issues.append(Issue(Kind.INVARIANT, text, path_of((trail, "contained", index))))
+
+
+def _check_ids(inside: list[Any], trail: Trail, frame: Frame) -> None:
+    """`#a` means one resource."""
+    seen: set[str] = set()
+    for index, resource in enumerate(inside):
+        id_ = resource.get("id") if type(resource) is dict else None
+        if type(id_) is not str:
+            continue
+        if id_ in seen:
+            text = f'Another contained resource has the id "{short(id_)}" as well, so "#{short(id_)}" names neither.'
+            frame.issues.append(Issue(Kind.INVALID, text, path_of(((trail, "contained", index), "id", None))))
+        seen.add(id_)
 
 
 def _linked(inside: list[Any], points: dict[int, set[str]], pointed: set[str]) -> set[int]:

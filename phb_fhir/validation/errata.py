@@ -22,4 +22,23 @@ LOOSE: frozenset[str] = frozenset(
 CONTEXTS: dict[str, tuple[str, ...]] = {
     # its context is ElementDefinition.type.code; every R4 snapshot has it on ElementDefinition.type
     "http://hl7.org/fhir/StructureDefinition/structuredefinition-fhir-type": ("ElementDefinition.type",),
+    # its context is StructureDefinition; R4's snapshots, and those made from them, have it on elements as well
+    "http://hl7.org/fhir/StructureDefinition/structuredefinition-normative-version": ("ElementDefinition",),
+    # its context is ElementDefinition; every R4 snapshot of a primitive has it on ElementDefinition.type
+    "http://hl7.org/fhir/StructureDefinition/regex": ("ElementDefinition.type",),
 }
+
+# Parts of a complex extension that its definition does not have, by its url.
+PARTS: frozenset[tuple[str, str]] = frozenset(
+    # the definition has "url" and "text"; Bundle/hla-1 has "uri"
+    (("http://hl7.org/fhir/StructureDefinition/hla-genotyping-results-glstring", "uri"),)
+)
+
+# Codes, by their system, that R4's own examples use and their system does not have.
+CODES: frozenset[tuple[str, str]] = frozenset(
+    (
+        ("http://terminology.hl7.org/CodeSystem/v3-orderableDrugForm", "Tab"),  # the system writes TAB, VIAL
+        ("http://terminology.hl7.org/CodeSystem/v3-orderableDrugForm", "tab"),
+        ("http://terminology.hl7.org/CodeSystem/v3-orderableDrugForm", "Vial"),
+    )
+)

@@ -14,7 +14,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from phb_fhir.definitions.load import Definitions
     from phb_fhir.definitions.registry import Registry
@@ -25,6 +25,11 @@ if TYPE_CHECKING:
     Conforms: TypeAlias = Callable[["Frame", str, Any], bool | None]
 
 FrameKind = Literal["root", "contained", "inner"]
+Mode = Literal["error", "warn", "off"]
+
+STEPS_MAX = 2_000_000  # about a microsecond each
+ERRORS_MAX = 10_000  # found in one run; it ends there
+MEANT_MAX = 10  # entries of one name that are told apart; more are as wrong, and must not cost more
 
 # A literal reference or fullUrl that is a RESTful address: [base/]Type/id[/_history/version] (R4 §2.3.0.1)
 _RESTFUL = re.compile(
@@ -63,6 +68,39 @@ class Entry(NamedTuple):
     is_outcome: bool = False
 
 
+class TooManyErrors(Exception):  # noqa: N818 - it ends a run that has said enough
+    """A run has found ERRORS_MAX errors: the resource is refused, and a longer list is of use to nobody."""
+
+
+class TooCostly(Exception):  # noqa: N818 - likewise
+    """Holding a resource against its profiles takes too many steps; `at` is where they ran out."""
+
+    def __init__(self, at: Trail) -> None:
+        super().__init__(at)
+        self.at = at
+
+
+class Findings(list["Issue"]):
+    """What a run has found. Warnings may be any number: what they stand beside could still be an error."""
+
+    __slots__ = ("errors",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.errors = 0
+
+    def append(self, issue: Issue) -> None:
+        super().append(issue)
+        if issue.is_error:
+            self.errors += 1
+            if self.errors >= ERRORS_MAX:
+                raise TooManyErrors
+
+    def extend(self, issues: Iterable[Issue]) -> None:
+        for issue in issues:
+            self.append(issue)
+
+
 @dataclass(slots=True)
 class Run:
     """One call of `validate`: what all its frames share, and what has been found out on the way."""
@@ -74,11 +112,27 @@ class Run:
     conforms: Conforms
     asked: tuple[str, ...] = ()  # profiles the caller wants the outermost resource held against
     conforming: dict[tuple[int, str], bool] = field(default_factory=dict)  # (id of a value, profile url)
-    today: date | None = None
+    day: Callable[[], date] | date | None = None  # today, or how to find out
     closed: bool = False  # whether an unknown extension is an error
     keeps_unknown: bool = False  # whether an unknown modifier extension is only a warning
+    mode: Mode = "error"  # what becomes of problems against profiles that nobody asked for by name
+    governed: tuple[str, ...] = ()  # profiles that govern the outermost resource, as the caller found out
     comparisons: int = 0  # how many times something was held against a profile; bounded
+    steps: int = 0  # how many rules of profiles were put to how many elements
     memory: dict[Any, Any] = field(default_factory=dict)  # for checks that remember something for one run
+
+    def step(self, count: int, at: Trail) -> None:
+        """Count work ahead that a small profile can make of a small resource. Raises TooCostly past STEPS_MAX."""
+        self.steps += count
+        if self.steps > STEPS_MAX:
+            raise TooCostly(at)
+
+    @property
+    def today(self) -> date | None:
+        """Asked for only where a rule counts from it; one day for the whole run."""
+        if callable(self.day):
+            self.day = self.day()
+        return self.day
 
 
 @dataclass(slots=True)
@@ -161,17 +215,18 @@ class Frame:
         """
         if reference.startswith("#"):
             return self._contained_as(reference[1:])
-        found = self.matches(reference)
-        return found[0] if found else None
+        bundle, entries = self._meant(reference)
+        return bundle.entered(entries[0]) if bundle is not None else None
 
     def _contained_as(self, id_: str) -> Frame | None:
         container = self.container
         if not id_:
             return container
-        places: dict[str, int] = self.memory.get(("contained", id(container.resource)), {})
+        places: dict[str, int] | None = self.memory.get(("contained", id(container.resource)))
         inside = container.resource.get("contained")
-        if not places and type(inside) is list:
-            rows = ((row.get("id"), index) for index, row in enumerate(inside) if type(row) is dict)
+        if places is None:
+            listed = inside if type(inside) is list else []
+            rows = ((row.get("id"), index) for index, row in enumerate(listed) if type(row) is dict)
             places = {row: index for row, index in rows if type(row) is str}
             self.memory["contained", id(container.resource)] = places
         index = places.get(id_)
@@ -180,14 +235,19 @@ class Frame:
         return container.inner(inside[index], (container.at, "contained", index), {}, "contained")
 
     def matches(self, reference: str) -> list[Frame]:
-        """Every entry of the Bundles around that a literal reference may mean (R4 §3.1.4.0.1)."""
+        """The entries of the Bundles around that a literal reference may mean (R4 §3.1.4.0.1), MEANT_MAX of them at most."""
+        bundle, entries = self._meant(reference)
+        return [bundle.entered(entry) for entry in entries] if bundle is not None else []
+
+    def _meant(self, reference: str) -> tuple[Frame | None, list[Entry]]:
+        """The nearest Bundle around that has what a reference means, and its entries."""
         inner = self.container
         while (bundle := inner.bundle) is not None:
             found = bundle.index().matching(reference, inner.full_url)
             if found:
-                return [bundle.entered(entry) for entry in found]
+                return bundle, found
             inner = bundle
-        return []
+        return None, []
 
     def index(self) -> EntryIndex:
         """The entries of this frame's own Bundle."""
@@ -205,23 +265,24 @@ class EntryIndex:
         self._types = types
         self.entries = list(_entries(bundle))
         self._by_url: dict[str, list[Entry]] = {}
-        self._by_address: dict[str, list[Entry]] = {}
-        self._by_name: dict[tuple[str, str], list[Entry]] = {}
+        self._by_address: dict[tuple[str, str], list[Entry]] = {}  # and by version, "" for any
+        self._by_name: dict[tuple[str, str, str], list[Entry]] = {}  # likewise
         for entry in self.entries:
             self._add(entry)
 
     def _add(self, entry: Entry) -> None:
-        self._by_url.setdefault(entry.full_url, []).append(entry)
+        _keep(self._by_url, entry.full_url, entry)
         address = address_of(entry.full_url, self._types) if entry.full_url else None
+        name = (str(entry.resource.get("resourceType")), str(entry.resource.get("id", "")))
         if address is not None:
-            self._by_address.setdefault(address.unversioned, []).append(entry)
             name = (address.type, address.id)
-        else:
-            name = (str(entry.resource.get("resourceType")), str(entry.resource.get("id", "")))
-        self._by_name.setdefault(name, []).append(entry)
+        for version in {"", _version(entry)}:
+            if address is not None:
+                _keep(self._by_address, (address.unversioned, version), entry)
+            _keep(self._by_name, (*name, version), entry)
 
     def matching(self, reference: str, source: str) -> list[Entry]:
-        """The entries that a reference may mean which stands in the entry whose fullUrl is `source`.
+        """The entries that a reference may mean which stands in the entry whose fullUrl is `source`; MEANT_MAX at most.
 
         A relative one is relative to the server `source` names; where it names none, type and id decide.
         """
@@ -234,10 +295,14 @@ class EntryIndex:
             there = address_of(source, self._types)
             base = there.base if there is not None else ""
         if base:
-            found = self._by_address.get(f"{base}{to.type}/{to.id}", [])
-        else:
-            found = self._by_name.get((to.type, to.id), [])
-        return [entry for entry in found if to.version in ("", _version(entry))]
+            return self._by_address.get((f"{base}{to.type}/{to.id}", to.version), [])
+        return self._by_name.get((to.type, to.id, to.version), [])
+
+
+def _keep(rows: dict[Any, list[Entry]], key: Any, entry: Entry) -> None:
+    found = rows.setdefault(key, [])
+    if len(found) < MEANT_MAX:
+        found.append(entry)
 
 
 def _entries(bundle: dict[str, Any]) -> list[Entry]:
@@ -252,6 +317,7 @@ def _entries(bundle: dict[str, Any]) -> list[Entry]:
     return found
 
 
-def _version(entry: Entry) -> Any:
+def _version(entry: Entry) -> str:
     meta = entry.resource.get("meta")
-    return meta.get("versionId") if type(meta) is dict else None
+    version = meta.get("versionId") if type(meta) is dict else None
+    return version if type(version) is str else ""

@@ -8,9 +8,12 @@ and whatever the profile:
 | NHS number | ten digits, no blanks; the last agrees with the others by Modulus 11 | NHS Data Dictionary, NHS NUMBER |
 | ODS organisation, ODS site | 3 to 12 capital letters and digits | NHS Data Dictionary, ORGANISATION IDENTIFIER |
 | UCUM, in a Quantity | the grammar over the table of units | http://unitsofmeasure.org |
+| `urn:ietf:rfc:3986`: the value is a URI | it starts with a scheme; otherwise an error | R4 §2.24.0.13 |
+| any other system of an Identifier | it is absolute | R4 §2.24.0.13 |
+| the `size` of an Attachment that brings its `data` | it is what the data come to; otherwise an error | R4 §2.24.0.6 |
 
-They are warnings unless the caller says otherwise: the base definitions of R4 ask none of this, and published examples
-(UK Core's own baby, 9912003890) get it wrong. Where a wrong one does harm, a profile or a rule makes it an error.
+They are warnings unless the caller or the table says otherwise: the base definitions of R4 ask none of this, and published
+examples (UK Core's own baby, 9912003890) get it wrong. Where a wrong one does harm, a profile or a rule makes it an error.
 """
 
 from __future__ import annotations
@@ -29,24 +32,31 @@ from phb_fhir.validation.wording import shown
 
 NHS_NUMBER = "https://fhir.nhs.uk/Id/nhs-number"
 ODS_ORGANISATION = "https://fhir.nhs.uk/Id/ods-organization-code"
+URI = "urn:ietf:rfc:3986"
 ODS_SITE = "https://fhir.nhs.uk/Id/ods-site-code"
 
 _TEN_DIGITS = re.compile(r"[0-9]{10}")
 _ODS_CODE = re.compile(r"[A-Z0-9]{3,12}")
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:\S")
+_DATA_MAX = 64 * 1024 * 1024  # characters
 _BETWEEN_DIGITS = re.compile(r"[\s-]")
 
 
 def check_identifier(value: Any, at: Trail, issues: list[Issue], severity: Severity = "warning") -> None:
     """What is wrong with an Identifier whose system says how its values are made."""
-    if type(value) is not dict:
+    system = value.get("system") if type(value) is dict else None
+    if type(system) is not str:
         return
-    problem_of = PROBLEMS.get(value.get("system", "")) if type(value.get("system")) is str else None
-    text = value.get("value")
+    if ":" not in system and system and not system.isspace():
+        problem = f"The system of an identifier is an absolute URI; {shown(system)} is relative."
+        issues.append(Issue(Kind.VALUE, problem, path_of((at, "system", None)), severity))
+    problem_of, text = PROBLEMS.get(system), value.get("value")
     if problem_of is None or type(text) is not str:
         return
     problem = problem_of(text)
     if problem:
-        issues.append(Issue(Kind.VALUE, problem, path_of((at, "value", None)), severity))
+        grave: Severity = "error" if system == URI else severity
+        issues.append(Issue(Kind.VALUE, problem, path_of((at, "value", None)), grave))
 
 
 def check_quantity(value: Any, at: Trail, issues: list[Issue], severity: Severity = "warning") -> None:
@@ -57,6 +67,20 @@ def check_quantity(value: Any, at: Trail, issues: list[Issue], severity: Severit
     if problem:
         text = f"{shown(value['code'])} is not written as UCUM has it: {problem}."
         issues.append(Issue(Kind.CODE_INVALID, text, path_of((at, "code", None)), severity))
+
+
+def check_attachment(value: Any, at: Trail, issues: list[Issue]) -> None:
+    """Whether the stated size of an Attachment is that of the data it brings."""
+    size, data = (value.get("size"), value.get("data")) if type(value) is dict else (None, None)
+    if type(size) is not int or type(data) is not str:
+        return
+    bare = "".join(data.split()) if len(data) < _DATA_MAX else ""
+    actual = len(bare) // 4 * 3 - bare.count("=", len(bare) - 2)
+    if bare and actual != size:
+        problem = (
+            f'The data are {actual} bytes before base64, and "size" says {size}; write {actual}, or leave "size" out.'
+        )
+        issues.append(Issue(Kind.VALUE, problem, path_of((at, "size", None))))
 
 
 # ---- by system ------------------------------------------------------------------------------------
@@ -76,6 +100,13 @@ def problem_of_nhs_number(text: str) -> str:
     return f"{shown(text)} is no NHS number: that is ten digits, the last of which proves the others."
 
 
+def problem_of_uri(text: str) -> str:
+    """Why `text` is no URI that says of itself what it is; empty when it is one."""
+    if _SCHEME.match(text):
+        return ""
+    return f"A value of the system {URI} is a whole URI, such as urn:uuid:…; {shown(text)} names no scheme."
+
+
 def problem_of_ods_code(text: str) -> str:
     """Why `text` does not have the shape of an ODS code; empty when it has."""
     if _ODS_CODE.fullmatch(text):
@@ -89,4 +120,5 @@ PROBLEMS: dict[str, Callable[[str], str]] = {
     NHS_NUMBER: problem_of_nhs_number,
     ODS_ORGANISATION: problem_of_ods_code,
     ODS_SITE: problem_of_ods_code,
+    URI: problem_of_uri,
 }

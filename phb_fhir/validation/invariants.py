@@ -163,6 +163,7 @@ def _too_costly(at: Trail, frame: Surroundings) -> Iterator[Issue]:
 
 # ---- published expressions that do not say what they mean ------------------------------------------
 
+_PER_1 = "start.hasValue().not() or end.hasValue().not() or (start <= end)"
 _NAME = "name.matches('[A-Z]([A-Za-z0-9_]){0,254}')"
 _REF_1 = "reference.startsWith('#').not() or (reference.substring(1).trace('url') in %rootResource.contained.id.trace('ids'))"
 _ELD_19 = r"""path.matches('[^\\s\\.,:;\\\'"\\/|?!@#$%&*()\\[\\]{}]{1,64}(\\.[^\\s\\.,:;\\\'"\\/|?!@#$%&*()\\[\\]{}]{1,64}(\\[x\\])?(\\:[^\\s\\.]+)?)*')"""
@@ -188,6 +189,8 @@ AS_MEANT: dict[tuple[str, str], str] = {
     ("ras-2", "probability is decimal implies (probability as decimal) <= 100"): (
         "(probability.exists() and (probability is decimal)) implies ((probability as decimal) <= 100)"
     ),
+    # a period that ends in "1990-06" may have begun in "1990": R5 asks for the low and the high boundary, and so is this
+    ("per-1", _PER_1): f"{_PER_1} or (start <= end).empty()",
     ("txt-2", "htmlChecks()"): "htmlChecks2()",
     ("dom-6", "text.`div`.exists()"): "(%rootResource != $this) or text.`div`.exists()",
     ("eld-19", _ELD_19): _whole(_ELD_19),

@@ -11,6 +11,7 @@ resource: `Rule.hold` finds the element's occurrences, counts them, and puts eve
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -75,6 +76,8 @@ class Rule:
             issues.append(Issue(Kind.REQUIRED, self._too_few(len(found)), path_of((at, self.name, None))))
         if self.max is not None and len(found) > self.max:
             issues.append(Issue(Kind.INVALID, self._too_many(len(found)), path_of((at, self.name, None))))
+        if self.children and found:
+            frame.run.step(len(found) * len(self.children), at)
         for one in found:
             if self.types is not None and one.type and one.type not in self.types:
                 issues.append(Issue(Kind.INVALID, self._wrong_type(one.type), path_of(one.at)))
@@ -158,24 +161,42 @@ class Plans:
         self.known = known
         self.definitions: Definitions = known.definitions
         self._plans: dict[str, Plan | None] = {}
+        self._making: dict[str, Plan | None] = {}
+        self._lock = threading.RLock()  # large resources are judged in threads
         self._trees: dict[str, Tree | None] = {}
 
     def tree(self, canonical: str) -> Tree | None:
         """The snapshot of a profile; None where it is not known."""
         if canonical not in self._trees:
-            structure = self.known.structure(canonical)
+            structure = self.known.structure(canonical) or self.known.tolerated(canonical)
             self._trees[canonical] = None if structure is None else tree_of(structure)
         return self._trees[canonical]
 
     def plan(self, canonical: str) -> Plan | None:
         """The plan of a profile; None where it is not known."""
         if canonical not in self._plans:
-            tree = self.tree(canonical)
-            plan = None if tree is None else Plan(self, tree)
-            self._plans[canonical] = plan  # before it is filled: a profile may name itself
+            with self._lock:
+                return self._made(canonical)
+        return self._plans[canonical]
+
+    def _made(self, canonical: str) -> Plan | None:
+        """The plan, made by one thread at a time. Others see it once all that it leads to is made as well."""
+        for plans in (self._plans, self._making):
+            if canonical in plans:
+                return plans[canonical]
+        is_first = not self._making
+        tree = self.tree(canonical)
+        plan = None if tree is None else Plan(self, tree)
+        self._making[canonical] = plan  # before it is filled: a profile may name itself
+        try:
             if plan is not None:
                 plan.root = _Compiler(plan).root()
-        return self._plans[canonical]
+            if is_first:
+                self._plans.update(self._making)
+        finally:
+            if is_first:
+                self._making.clear()
+        return plan
 
     def is_a(self, type_name: str, wanted: str) -> bool:
         """Whether a type is another or built on it: Patient is a DomainResource."""

@@ -7,19 +7,23 @@ a check fetches nothing, so a reference that leads elsewhere is taken at its wor
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from phb_fhir.definitions.trail import Trail, path_of
-from phb_fhir.outcome import Issue, Kind
+from phb_fhir.outcome import Issue, Kind, Severity
 from phb_fhir.validation.frame import Frame, address_of
 from phb_fhir.validation.places import Occurrence
+from phb_fhir.validation.primitives import is_urn
 from phb_fhir.validation.wording import listed, shown
 
 if TYPE_CHECKING:
     from phb_fhir.validation.profile import Plan
 
     Check: TypeAlias = Callable[[Occurrence, list[Issue]], None]
+
+_BLANK = re.compile(r"\s")
 
 
 def check_reference(node: dict[str, Any], targets: frozenset[str], trail: Trail, frame: Frame) -> None:
@@ -38,11 +42,33 @@ def check_reference(node: dict[str, Any], targets: frozenset[str], trail: Trail,
     target = frame.find(reference)
     type_name = _type_of(reference, target, node, frame)
     stated = node.get("type")
+    if target is None and not _leads_somewhere(reference, type_name, frame):
+        text = (
+            f"{shown(reference)} is not the address of a resource: that is Type/id (such as Patient/1), an absolute URL, "
+            "a UUID as urn:uuid:…, or #id of a contained resource."
+        )
+        severity: Severity = (
+            "error" if _BLANK.search(reference) else "warning"
+        )  # with a blank in it, it is no URI at all
+        frame.issues.append(Issue(Kind.VALUE, text, path_of((trail, "reference", None)), severity))
     if type_name and type(stated) is str and stated != type_name and stated in frame.definitions.resource_types:
         text = f"The reference says that it points to {stated}, and it points to {type_name}."
         frame.issues.append(Issue(Kind.INVALID, text, path_of((trail, "type", None))))
     if type_name and targets and type_name not in targets:
         frame.issues.append(_wrong_target(type_name, targets, trail))
+
+
+def _leads_somewhere(reference: str, type_name: str, frame: Frame) -> bool:
+    """Whether a literal reference has a form that R4 knows (§2.3.0.1); `Patient?identifier=x` is one of a transaction."""
+    if type_name and reference.startswith(f"{type_name}/"):
+        return True
+    if ":" in reference:
+        return is_urn(reference) and _BLANK.search(reference) is None
+    return (
+        reference.startswith("#")
+        or "?" in reference
+        or address_of(reference, frame.definitions.resource_types) is not None
+    )
 
 
 def _type_of(reference: str, target: Frame | None, node: dict[str, Any], frame: Frame) -> str:
@@ -110,7 +136,7 @@ def aggregation_check(modes: frozenset[str], label: str, plan: Plan) -> Check:
             return
         if reference.startswith("#"):
             found = "contained"
-        elif one.frame.container.bundle is None:
+        elif one.frame.container.bundle is None and "bundled" in modes:
             return  # the resource alone does not tell what it was bundled with
         else:
             found = "bundled" if one.frame.find(reference) is not None else "referenced"

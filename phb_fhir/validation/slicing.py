@@ -56,18 +56,18 @@ class Slicing:
 
     def judge(self, found: list[Occurrence], at: Trail, frame: Frame, issues: list[Issue]) -> None:
         """Find the slice of each occurrence; hold it against that, and the order and number of them all."""
+        frame.run.step(2 * len(found) * len(self.slices), at)
         kinds = [self._kind(one) for one in found]
         self._check_unmatched(found, kinds, issues)
         if self.ordered:
             self._check_order(found, kinds, issues)
-        for index, slice_ in enumerate(self.slices):
-            if slice_.matchers is None:
-                continue
-            if index in kinds:
-                mine = [one for one, kind in zip(found, kinds, strict=True) if kind == index]
-                slice_.rule.judge(mine, at, frame, issues)
-            elif slice_.rule.min:
-                slice_.rule.judge([], at, frame, issues)
+        mine: list[list[Occurrence]] = [[] for _ in self.slices]
+        for one, kind in zip(found, kinds, strict=True):
+            if kind is not None:
+                mine[kind].append(one)
+        for slice_, of_slice in zip(self.slices, mine, strict=True):
+            if slice_.matchers is not None and (of_slice or slice_.rule.min):
+                slice_.rule.judge(of_slice, at, frame, issues)
 
     def _kind(self, one: Occurrence) -> int | None:
         if self.by_text is not None:

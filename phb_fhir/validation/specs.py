@@ -107,7 +107,8 @@ def _hang(spec: Spec, above: Spec) -> None:
 def _hang_slice(spec: Spec, sliced: Spec) -> None:
     """A slice below what it slices: `a/b` reslices the slice `a`."""
     parent = sliced
-    for outer in sliced.slices:
-        if spec.slice_name.startswith(f"{outer.slice_name}/"):
-            parent = outer
+    if "/" in spec.slice_name:
+        for outer in sliced.slices:
+            if spec.slice_name.startswith(f"{outer.slice_name}/"):
+                parent = outer
     parent.slices.append(spec)

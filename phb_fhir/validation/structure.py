@@ -15,24 +15,26 @@ Sources: R4 §2.6 (JSON), §2.24 (datatypes), §2.26 (resource), §4.1.5 (bindin
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
+from phb_fhir.definitions.terminology_grammars import UCUM
 from phb_fhir.definitions.trail import Trail, path_of
 from phb_fhir.outcome import Issue, Kind
 from phb_fhir.validation import narrative
 from phb_fhir.validation.bindings import binding_check, check_coding, plain_codes
 from phb_fhir.validation.bundles import check_bundle
 from phb_fhir.validation.contained import check_contained
-from phb_fhir.validation.definitions import check_definition
+from phb_fhir.validation.definitions import check_definition, check_value_set
 from phb_fhir.validation.errata import TARGETS
 from phb_fhir.validation.extensions import check_extension
 from phb_fhir.validation.frame import Frame, FrameKind
-from phb_fhir.validation.identifiers import check_identifier, check_quantity
+from phb_fhir.validation.governed import is_governed
+from phb_fhir.validation.identifiers import check_attachment, check_identifier, check_quantity
 from phb_fhir.validation.invariants import Rule as InvariantRule
 from phb_fhir.validation.invariants import hold, rules_of
 from phb_fhir.validation.places import Occurrence
-from phb_fhir.validation.primitives import Primitive, primitives
+from phb_fhir.validation.primitives import Primitive, full_url, primitives
 from phb_fhir.validation.profile import plans_of
 from phb_fhir.validation.references import check_reference
 from phb_fhir.validation.selection import check_profiles
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from phb_fhir.definitions.load import Definitions, Element, Invariant, TypeDef
+    from phb_fhir.validation.primitives import Complaint
 
     Node: TypeAlias = dict[str, Any]
     # the value, the object it stands in, where that object is, and the resource around it
@@ -122,7 +125,9 @@ def _rows(type_def: TypeDef, plans: _Plans) -> Iterator[tuple[str, _Row]]:
         yield "resourceType", _Row(str, None, _ignore, "", "")
     for element in type_def.elements.values():
         primitive = plans.primitives.get(element.type)
-        if primitive is None:
+        if element.name == "id" and type_def.kind != "resource" and primitive is not None:
+            yield "id", _Row(None, None, _element_id_check(primitive), "", "id")
+        elif primitive is None:
             check_of = _resource_check if element.type == "Resource" else _complex_check
             yield element.name, _Row(None, None, check_of(element, type_def, plans), element.choice, element.name)
         else:
@@ -222,6 +227,10 @@ def _says_nothing(node: Node, trail: Trail, frame: Frame) -> bool:
 
 
 def _unknown(key: str, plan: _Plan, trail: Trail, frame: Frame) -> Issue:
+    name = key.removeprefix("_")
+    if name != key and name in plan.rows:
+        text = f'"{key}" stands beside a single value; "{name}" is an object, so its id and extensions go inside it.'
+        return Issue(Kind.STRUCTURE, text, path_of((trail, name, None)))
     where = path_of((trail, key, None) if _IDENTIFIER.fullmatch(key) else trail)
     spellings = plan.choices.get(f"{key}[x]")
     choice = f"; the type is part of the name: {listed(spellings)}." if spellings else ""
@@ -367,14 +376,16 @@ def _called(type_name: str) -> str:
 def _primitive_row(element: Element, primitive: Primitive, plans: _Plans) -> _Row:
     if primitive.name == "xhtml":
         return _Row(None, None, _narrative_check(element, primitive), "", element.name)
+    if element.name == "fullUrl":
+        primitive = full_url(primitive)
     codes = plain_codes(element, plans.definitions)
     test = primitive.test if codes is None else codes.__contains__
 
-    def complaint(value: Any) -> tuple[Kind, str] | None:
+    def complaint(value: Any) -> Complaint | None:
         wrong = primitive.complaint(value)
         if wrong is None and codes is not None and value not in codes:
             allowed = listed(sorted(codes), value)
-            return Kind.CODE_INVALID, f"{shown(value)} is not one of the codes allowed here: {allowed}."
+            return Kind.CODE_INVALID, f"{shown(value)} is not one of the codes allowed here: {allowed}.", "error"
         return wrong
 
     beyond = _beyond(element, plans.definitions, is_listed=codes is not None)
@@ -392,10 +403,14 @@ def _beyond(
     binding = None if is_listed or element.binding is None else element.binding
     bound = binding and binding_check(binding, element.type, definitions)
     invariants = _of_element(element)
-    if not bound and not invariants:
+    is_canonical = element.type == "canonical"
+    if not bound and not invariants and not is_canonical:
         return None
 
     def check(value: Any, trail: Trail, frame: Frame) -> None:
+        if is_canonical and type(value) is str and value[0] == "#" and frame.find(value) is None:
+            text = f"{shown(value)} points to no resource contained in this one."
+            frame.issues.append(Issue(Kind.INVALID, text, path_of(trail), "warning"))  # R4's own examples do
         if bound:
             bound(value, trail, frame, frame.issues)
         if invariants:
@@ -406,14 +421,16 @@ def _beyond(
 
 def _one_check(
     element: Element,
-    complaint: Callable[[Any], tuple[Kind, str] | None],
+    complaint: Callable[[Any], Complaint | None],
     beyond: Callable[[Any, Trail, Frame], None] | None,
 ) -> Check:
     def one(value: Any, _: Node, trail: Trail, frame: Frame) -> None:
         wrong = complaint(value)
         if wrong is not None:
-            frame.issues.append(Issue(*wrong, path_of((trail, element.path_name, None))))
-        elif beyond is not None:
+            frame.issues.append(_issue(wrong, (trail, element.path_name, None)))
+            if wrong[2] == "error":
+                return
+        if beyond is not None:
             beyond(value, (trail, element.path_name, None), frame)
 
     return one
@@ -423,7 +440,7 @@ def _list_check(
     element: Element,
     python: type,
     test: Callable[[Any], object],
-    complaint: Callable[[Any], tuple[Kind, str] | None],
+    complaint: Callable[[Any], Complaint | None],
     beyond: Callable[[Any, Trail, Frame], None] | None,
 ) -> Check:
     twin = f"_{element.name}"
@@ -438,12 +455,18 @@ def _list_check(
             if not (type(item) is python and test(item)):
                 wrong = None if item is None and _twin_speaks(node.get(twin), index) else complaint(item)
                 if wrong is not None:
-                    frame.issues.append(Issue(*wrong, path_of((trail, element.path_name, index))))
-                    continue
+                    frame.issues.append(_issue(wrong, (trail, element.path_name, index)))
+                    if wrong[2] == "error":
+                        continue
             if beyond is not None:
                 beyond(item, (trail, element.path_name, index), frame)
 
     return many
+
+
+def _issue(wrong: Complaint, where: Trail) -> Issue:
+    kind, text, severity = wrong
+    return Issue(kind, text, path_of(where), severity)
 
 
 def _twin_speaks(twins: Any, index: int) -> bool:
@@ -475,9 +498,7 @@ def _twin_check(element: Element, plans: _Plans) -> Check:
             return
         values = node.get(element.name)
         if type(values) is list and len(values) != len(value):
-            both = f'"{element.name}" has {len(values)} entries and "{twin}" {len(value)}'
-            text = f"{both}; they line up, so the shorter is filled with null."
-            frame.issues.append(Issue(Kind.STRUCTURE, text, path_of((trail, name, None))))
+            frame.issues.append(_uneven(element, values, value, trail))
         for index, item in enumerate(value):
             has_value = type(values) is list and index < len(values) and values[index] is not None
             if item is not None:
@@ -489,8 +510,49 @@ def _twin_check(element: Element, plans: _Plans) -> Check:
     return many if element.is_list else one
 
 
+def _uneven(element: Element, values: list[Any], twins: list[Any], trail: Trail) -> Issue:
+    """Nulls fill out both lists (R4 §2.6.2.3). Nulls past the last value stand for nothing, and do no harm."""
+    text = f'"{element.name}" and "_{element.name}" line up, and have {len(values)} and {len(twins)} entries: '
+    where = path_of((trail, element.path_name, None))
+    if len(twins) > len(values) and all(twin is None for twin in twins[len(values) :]):
+        return Issue(Kind.STRUCTURE, f"{text}leave out the nulls past the last value.", where, "warning")
+    return Issue(Kind.STRUCTURE, f"{text}fill the shorter with null.", where)
+
+
 def _twin_shape(element: Element) -> str:
     return "a list of objects and nulls" if element.is_list else "an object"
+
+
+def _element_id_check(primitive: Primitive) -> Check:
+    """The id of an element: unique in its resource, and any text without spaces (R4 §2.24.0.3, Element.id)."""
+
+    def one(value: Any, _: Node, trail: Trail, frame: Frame) -> None:
+        here = (trail, "id", None)
+        wrong = primitive.complaint(value)
+        if wrong is not None:
+            frame.issues.append(_issue(wrong, here))
+            return
+        if " " in value:
+            text = f"The id of an element is a text without spaces; {shown(value)} has some."
+            frame.issues.append(Issue(Kind.VALUE, text, path_of(here), "warning"))
+        seen: set[tuple[str, str]] = frame.memory.setdefault(("element ids", id(frame.resource)), set())
+        key = (_part(trail, frame), value)
+        if key in seen:
+            text = f"Another element of this resource has the id {shown(value)} as well; an id is given once."
+            frame.issues.append(Issue(Kind.INVALID, text, path_of(here)))
+        seen.add(key)
+
+    return one
+
+
+def _part(trail: Trail, frame: Frame) -> str:
+    """Where ids are unique: in the resource; of a StructureDefinition, in its snapshot, and in its differential."""
+    if frame.resource.get("resourceType") != "StructureDefinition":
+        return ""
+    name = ""
+    while type(trail) is tuple and trail != frame.at:
+        trail, name, _ = trail
+    return name
 
 
 def _narrative_check(element: Element, primitive: Primitive) -> Check:
@@ -498,7 +560,7 @@ def _narrative_check(element: Element, primitive: Primitive) -> Check:
         here = (trail, element.path_name, None)
         wrong = primitive.complaint(value)
         if wrong is not None:
-            frame.issues.append(Issue(*wrong, path_of(here)))
+            frame.issues.append(_issue(wrong, here))
             return
         for severity, text in narrative.judged(value, frame):
             frame.issues.append(Issue(Kind.INVARIANT, text, path_of(here), severity))
@@ -520,19 +582,41 @@ def _check_points(node: Node, trail: Trail, frame: Frame) -> None:
 
 
 def _check_identifier(node: Node, trail: Trail, frame: Frame) -> None:
-    check_identifier(node, trail, frame.issues)
+    found: list[Issue] = []
+    check_identifier(node, trail, found)
+    if found:
+        frame.issues.extend(_graver(found, frame))
 
 
 def _check_unit(node: Node, trail: Trail, frame: Frame) -> None:
-    check_quantity(node, trail, frame.issues)
+    if "system" in node and node["system"] != UCUM:
+        check_coding(node, trail, frame)
+        return
+    found: list[Issue] = []
+    check_quantity(node, trail, found)
+    if found:
+        frame.issues.extend(_graver(found, frame))
+
+
+def _check_attachment(node: Node, trail: Trail, frame: Frame) -> None:
+    check_attachment(node, trail, frame.issues)
+
+
+def _graver(warnings: list[Issue], frame: Frame) -> list[Issue]:
+    """What R4 leaves open is an error where a guide here governs the resource: money and care hang on these."""
+    if frame.run.mode != "error" or not is_governed(frame):
+        return warnings
+    return [replace(issue, severity="error") for issue in warnings]
 
 
 _RULES: dict[str, tuple[Rule, ...]] = {
     "Identifier": (_check_identifier,),
+    "Attachment": (_check_attachment,),
     **dict.fromkeys(("Quantity", "Age", "Count", "Distance", "Duration"), (_check_unit,)),
     "Extension": (check_extension,),
     "Coding": (check_coding,),
     "Reference": (_check_points,),
     "Bundle": (check_bundle,),
     "StructureDefinition": (check_definition,),
+    "ValueSet": (check_value_set,),
 }

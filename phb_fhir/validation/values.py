@@ -9,6 +9,13 @@ import re
 from decimal import Decimal
 from typing import Any
 
+from phb_fhir.validation.fhirpath_values import (
+    NotEvaluableError,
+    compared_dates,
+    compared_quantities,
+    compared_times,
+)
+
 _NUMBERS = (int, float, Decimal)
 _DATE = re.compile(r"\d{4}(-\d\d(-\d\d(T.*)?)?)?")
 
@@ -44,18 +51,17 @@ def _is_equal(one: Any, other: Any) -> bool:
 def compared(value: Any, bound: Any) -> int | None:
     """-1, 0 or 1 as `value` is less than, the same as or more than `bound`; None where that cannot be said.
 
-    Quantities are compared when they are in the same unit; dates and times as far as both are precise.
+    Quantities are compared when their units are the same or convert; dates and times as far as both are precise.
     """
     if _is_number(value) and _is_number(bound):
         return (_number(value) > _number(bound)) - (_number(value) < _number(bound))
     if type(value) is dict and type(bound) is dict:
-        same_unit = all(value.get(key) == bound.get(key) for key in ("system", "code")) and (
-            "code" in bound or value.get("unit") == bound.get("unit")
-        )
-        return compared(value.get("value"), bound.get("value")) if same_unit else None
+        try:
+            return compared_quantities(value, bound)
+        except NotEvaluableError:
+            return None
     if type(value) is str and type(bound) is str:
-        size = min(len(value), len(bound)) if _DATE.fullmatch(value) else None
-        return (value[:size] > bound[:size]) - (value[:size] < bound[:size])
+        return compared_dates(value, bound) if _DATE.fullmatch(value) else compared_times(value, bound)
     return None
 
 

@@ -10,6 +10,7 @@ from typing import Any, Literal, cast
 from urllib.parse import parse_qsl
 
 from phb_fhir.fhir.codec import as_resource, loads
+from phb_fhir.interactions.apart import apart
 from phb_fhir.interactions.request import NO_HEADERS, FhirRequest, Handling, Headers, Returned
 from phb_fhir.interactions.subset import parse_subset
 from phb_fhir.outcome import Kind, Refusal, Rejected, refuse
@@ -30,7 +31,6 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 RawHeaders = dict[bytes, bytes]
 
-LARGE_BYTES = 256_000  # from here on JSON is read in a thread, so that others are answered meanwhile
 DRAIN_FACTOR = 8  # how many times the largest body is read and thrown away, so that the client hears why
 PARAMETERS_MAX = 1_000
 GZIP_MEMBERS_MAX = 64  # each costs a copy of what follows it
@@ -79,11 +79,13 @@ async def read_request(
     method: str = "GET" if scope["method"] == "HEAD" else scope["method"]
     parameters = parameters_of(scope["query_string"])
     body: Any = None
+    size = 0
     if method in ("POST", "PUT", "PATCH"):
         raw = await read_body(settings, headers, receive)
+        size = len(raw)
         if segments and segments[-1] == "_search":
             parameters += _form(headers, raw)
-        else:
+        elif raw or not _is_operation(segments):  # an operation may have all it needs in its address
             body = await _parsed(settings, method, segments, headers, raw)
     handling, returned = _prefer(headers.get(b"prefer"))
     return FhirRequest(
@@ -97,6 +99,7 @@ async def read_request(
         returned,
         parse_subset(parameters),
         request_id,
+        size,
     )
 
 
@@ -201,7 +204,8 @@ def _too_large(most: int) -> Rejected:
 
 async def _parsed(settings: Settings, method: str, segments: tuple[str, ...], headers: RawHeaders, raw: bytes) -> Any:
     declared = headers.get(b"content-type", b"").decode("latin-1")
-    if segments[:1] == ("Binary",) and method in ("POST", "PUT") and _is_native(declared):
+    is_native = segments[:1] == ("Binary",) and method in ("POST", "PUT") and _is_native(declared)
+    if is_native and not _is_operation(segments):
         return _binary(declared, raw, headers, segments[1] if len(segments) > 1 else "")
     media_type = content_type(declared)
     if method == "PATCH" and media_type in _PATCHES:
@@ -232,9 +236,11 @@ _PATCHES: dict[str, tuple[type | tuple[type, ...], str]] = {
 
 
 async def _loads(settings: Settings, raw: bytes) -> Any:
-    if len(raw) < LARGE_BYTES:
-        return loads(raw, depth_max=settings.depth_max)
-    return await asyncio.to_thread(loads, raw, depth_max=settings.depth_max)
+    return await apart(len(raw), loads, raw, depth_max=settings.depth_max)
+
+
+def _is_operation(segments: tuple[str, ...]) -> bool:
+    return bool(segments) and segments[-1].startswith("$")
 
 
 def _is_native(declared: str) -> bool:

@@ -120,6 +120,20 @@ def test_a_public_address_is_the_base_url_without_its_last_slash() -> None:
     assert read_settings(base_url="https://phb.example.nhs.uk/r4/").api_url == "https://phb.example.nhs.uk/r4"
 
 
+@pytest.mark.parametrize(
+    ("written", "account", "task"),
+    [
+        ("", "error", "error"),
+        ("Task=off", "error", "off"),
+        ("*=warn, Task = error", "warn", "error"),
+        ("Account=warn,*=off", "warn", "off"),
+    ],
+)
+def test_a_type_has_its_own_mode_of_validation_or_that_of_all_others(written: str, account: str, task: str) -> None:
+    settings = read_settings(validation_modes=written)
+    assert (settings.validation_mode("Account"), settings.validation_mode("Task")) == (account, task)
+
+
 def test_settings_do_not_change_once_read() -> None:
     with pytest.raises(ValueError, match="frozen"):
         read_settings().port = 1
@@ -168,6 +182,30 @@ def test_settings_do_not_change_once_read() -> None:
             (
                 'The setting versioned_update (PHB_VERSIONED_UPDATE) is not right: "Account Task" is not a '
                 'resource type. It was "Account Task".'
+            ),
+        ),
+        (
+            "PHB_VALIDATION_MODES",
+            "Account=warn,Task=maybe",
+            (
+                'The setting validation_modes (PHB_VALIDATION_MODES) is not right: "maybe" is not a mode for Task: '
+                'it is error, warn or off. It was "Account=warn,Task=maybe".'
+            ),
+        ),
+        (
+            "PHB_VALIDATION_MODES",
+            "warn",
+            (
+                'The setting validation_modes (PHB_VALIDATION_MODES) is not right: "warn" is not a resource type '
+                '(or *), "=", and error, warn or off. It was "warn".'
+            ),
+        ),
+        (
+            "PHB_VALIDATION_MODES",
+            "Task=warn,Task=off",
+            (
+                "The setting validation_modes (PHB_VALIDATION_MODES) is not right: Task is given a mode twice. "
+                'It was "Task=warn,Task=off".'
             ),
         ),
         (

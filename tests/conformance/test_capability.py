@@ -58,6 +58,8 @@ def test_the_statement_is_the_one_that_was_written_with_this_software_and_this_a
     expected = copy.deepcopy(WRITTEN)
     expected["software"]["version"] = __version__
     expected["implementation"]["url"] = server.base
+    mode = "https://fhir.phb.nhs.example/StructureDefinition/phb-validation-mode"
+    expected["rest"][0]["extension"] = [{"url": mode, "valueCode": "error"}]
     assert promised == expected
 
 
@@ -82,10 +84,10 @@ def test_there_is_nothing_in_the_statement_that_is_not_looked_at_here(promised, 
     said |= {"description", "kind", "software", "implementation", "fhirVersion", "format", "patchFormat", "rest"}
     assert set(promised) == said
     (rest,) = promised["rest"]
-    assert set(rest) == {"mode", "documentation", "resource", "interaction", "searchParam"}
+    assert set(rest) == {"extension", "mode", "documentation", "resource", "interaction", "searchParam"}
     assert rest["mode"] == "server"
     for row in rows.values():
-        assert set(row) == {"type", "profile", "interaction", "searchParam", *FLAGS}
+        assert set(row) == {"type", "profile", "interaction", "searchParam", "operation", *FLAGS}
 
 
 def test_what_is_not_a_mode_of_the_statement_is_refused(api):
@@ -307,7 +309,25 @@ def find_by_identifier(api, address, type_):
         assert matches(api.get(f"{address}?identifier=|{number}")) == []
 
 
-PARAMETERS = {"_id": find_by_id, "_lastUpdated": find_by_time, "identifier": find_by_identifier}
+def find_by_url(api, address, type_):
+    """By the url, and by the url with its version where the type has versions; both letter for letter."""
+    url = f"https://example.org/{type_}/found"
+    element = R4.type(type_).elements.get("version")
+    version = {"version": "1.0"} if element is not None and not element.is_list else {}
+    given = {**minimal(type_), "id": "found", "url": url, **version}
+    assert api.put(f"/{type_}/found", json=given).status_code == 201
+    assert matches(api.get(address, params={"url": url})) == ["found"]
+    assert matches(api.get(address, params={"url": url.upper()})) == []
+    assert matches(api.get(address, params={"url": f"{url}|1.0"})) == (["found"] if version else [])
+    assert matches(api.get(address, params={"url": f"{url}|1"})) == []
+
+
+PARAMETERS = {
+    "_id": find_by_id,
+    "_lastUpdated": find_by_time,
+    "identifier": find_by_identifier,
+    "url": find_by_url,
+}
 
 
 @of_each_type
@@ -322,6 +342,91 @@ def test_every_search_parameter_that_is_promised_finds_and_every_other_is_refuse
     refused = api.get(f"/{type_}", params=dict.fromkeys(others, "2026"))
     assert refused.status_code == 400
     assert [issue["code"] for issue in refused.json()["issue"]] == ["not-supported"] * len(others)
+
+
+# ---- operations ------------------------------------------------------------------------------------------------------
+
+GENDER = "http://hl7.org/fhir/administrative-gender"
+GENDERS = "http://hl7.org/fhir/ValueSet/administrative-gender"
+ROLES = "http://terminology.hl7.org/CodeSystem/v3-RoleCode"
+
+
+def said(answer):
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def validate(api, type_):
+    least = minimal(type_)
+    body = {"resourceType": "Parameters", "parameter": [{"name": "resource", "resource": least}]}
+    assert api.put(f"/{type_}/one", json=one_of(type_)).status_code == 201
+    for answer in (
+        api.post(f"/{type_}/$validate", json=body),
+        api.post(f"/{type_}/$validate", json=body if type_ == "Parameters" else least),
+        api.get(f"/{type_}/one/$validate"),
+        api.post(f"/{type_}/one/$validate?mode=delete"),
+    ):
+        outcome = said(answer)
+        assert outcome["resourceType"] == "OperationOutcome"
+        assert "error" not in {issue["severity"] for issue in outcome["issue"]}
+
+
+def expand(api, _type):
+    found = said(api.get(f"/ValueSet/$expand?url={GENDERS}"))
+    assert [row["code"] for row in found["expansion"]["contains"]] == ["male", "female", "other", "unknown"]
+
+
+def validate_code_in_value_set(api, _type):
+    for code, result in (("male", True), ("plum", False)):
+        found = said(api.get(f"/ValueSet/$validate-code?url={GENDERS}&system={GENDER}&code={code}"))
+        assert found["parameter"][0] == {"name": "result", "valueBoolean": result}
+
+
+def validate_code_in_code_system(api, _type):
+    for code, result in (("male", True), ("plum", False)):
+        found = said(api.get(f"/CodeSystem/$validate-code?url={GENDER}&code={code}"))
+        assert found["parameter"][0] == {"name": "result", "valueBoolean": result}
+
+
+def lookup(api, _type):
+    found = said(api.get(f"/CodeSystem/$lookup?system={GENDER}&code=male"))
+    assert {"name": "display", "valueString": "Male"} in found["parameter"]
+
+
+def subsumes(api, _type):
+    found = said(api.get(f"/CodeSystem/$subsumes?system={ROLES}&codeA=FAMMEMB&codeB=AUNT"))
+    assert found["parameter"] == [{"name": "outcome", "valueCode": "subsumes"}]
+
+
+def snapshot(api, _type):
+    found = said(api.get(f"/StructureDefinition/$snapshot?url={R4_DEFINED}StructureDefinition/bp"))
+    assert found["snapshot"]["element"][0]["path"] == "Observation"
+
+
+R4_DEFINED = "http://hl7.org/fhir/"
+OPERATIONS = {
+    f"{R4_DEFINED}OperationDefinition/{name}": exercise
+    for name, exercise in {
+        "Resource-validate": validate,
+        "ValueSet-expand": expand,
+        "ValueSet-validate-code": validate_code_in_value_set,
+        "CodeSystem-validate-code": validate_code_in_code_system,
+        "CodeSystem-lookup": lookup,
+        "CodeSystem-subsumes": subsumes,
+        "StructureDefinition-snapshot": snapshot,
+    }.items()
+}
+
+
+@of_each_type
+def test_every_operation_that_is_promised_is_there_under_its_name_and_another_is_not(api, rows, type_):
+    listed = rows[type_]["operation"]
+    assert {"name": "validate", "definition": f"{R4_DEFINED}OperationDefinition/Resource-validate"} in listed
+    for operation in listed:
+        assert operation["definition"].endswith(f"-{operation['name']}")
+        OPERATIONS[operation["definition"]](api, type_)
+    for name in ("meta", "everything"):
+        assert api.get(f"/{type_}/${name}").status_code == 404
 
 
 # ---- versioned-update, by setting -------------------------------------------------------------------------------------

@@ -111,3 +111,6 @@ def test_compiling_the_official_package_again_gives_the_committed_archive():
     with zipfile.ZipFile(ARCHIVE) as committed:
         assert sorted(made) == committed.namelist()
         assert [name for name in made if made[name].encode() != committed.read(name)] == []
+    with zipfile.ZipFile(ARCHIVE.with_name("r4_prose.zip")) as committed:
+        made = compiler.prose(compiler.read_package(compiler.fetch_wheel()))
+        assert {name: committed.read(name).decode() for name in committed.namelist()} == made

@@ -171,10 +171,15 @@ def test_a_reference_to_a_conditional_create_or_update_follows_to_what_was_found
         "transaction",
         entry("POST", "Patient", person(), UUID, ifNoneExist=nhs(JILL)),
         entry("PUT", f"Patient?{nhs(JACK)}", person(JACK, active=True), OTHER),
-        entry("PUT", "Account/b", budget(UUID, id="b", owner={"reference": OTHER})),
+        entry("PUT", "ChargeItem/b", bought(UUID, OTHER)),
     )
-    found = api.get("Account/b").json()
-    assert (found["subject"], found["owner"]) == ([{"reference": "Patient/jill"}], {"reference": "Patient/jack"})
+    found = api.get("ChargeItem/b").json()
+    assert (found["subject"], found["enterer"]) == ({"reference": "Patient/jill"}, {"reference": "Patient/jack"})
+
+
+def bought(by: str, entered_by: str, **more: Any) -> dict[str, Any]:
+    """A purchase that points to two people."""
+    return purchase(id="b", subject={"reference": by}, enterer={"reference": entered_by, **more})
 
 
 def fhirpath_patch(reference: str) -> dict[str, Any]:
@@ -315,23 +320,22 @@ def test_a_conditional_reference_becomes_the_stored_resource_it_finds(api: httpx
     made(api.put("Patient/jill", json=person(id="jill")))
     made(api.put("Patient/jack", json=person(JACK, id="jack")))
     encoded = f"Patient?identifier=https%3A%2F%2Ffhir.nhs.uk%2FId%2Fnhs-number%7C{JACK}"
-    body = budget(by_nhs_number(JILL), id="b", owner={"reference": encoded, "display": "Jack"})
-    sent(api, "transaction", entry("PUT", "Account/b", body))
-    found = api.get("Account/b").json()
-    assert found["subject"] == [{"reference": "Patient/jill"}]
-    assert found["owner"] == {"reference": "Patient/jack", "display": "Jack"}
+    sent(api, "transaction", entry("PUT", "ChargeItem/b", bought(by_nhs_number(JILL), encoded, display="Jack")))
+    found = api.get("ChargeItem/b").json()
+    assert found["subject"] == {"reference": "Patient/jill"}
+    assert found["enterer"] == {"reference": "Patient/jack", "display": "Jack"}
 
 
 def test_a_conditional_reference_finds_what_the_same_transaction_creates(api: httpx.Client) -> None:
     sent(
         api,
         "transaction",
-        entry("PUT", "Account/b", budget(by_nhs_number(JILL), id="b", owner={"reference": by_nhs_number(JACK)})),
+        entry("PUT", "ChargeItem/b", bought(by_nhs_number(JILL), by_nhs_number(JACK))),
         entry("POST", "Patient", person(JILL)),
         entry("PUT", "Patient/jack", person(JACK, id="jack")),
     )
-    found = api.get("Account/b").json()
-    assert (found["subject"], found["owner"]) == ([{"reference": "Patient/id-1"}], {"reference": "Patient/jack"})
+    found = api.get("ChargeItem/b").json()
+    assert (found["subject"], found["enterer"]) == ({"reference": "Patient/id-1"}, {"reference": "Patient/jack"})
 
 
 def test_a_conditional_reference_does_not_find_what_the_same_transaction_deletes(api: httpx.Client) -> None:

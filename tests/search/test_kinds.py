@@ -1,4 +1,4 @@
-"""The kinds of search parameter that are built: dates against an instant, and tokens (R4 §3.1.1.4.7, §3.1.1.4.10)."""
+"""The kinds of search parameter that are built: dates against an instant, tokens, uris (R4 §3.1.1.4.7, §3.1.1.4.10, §3.1.1.4.14)."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from phb_fhir.definitions.load import load
 from phb_fhir.outcome import Kind, Rejected
-from phb_fhir.query import Token, Updated
+from phb_fhir.query import Token, Updated, Uri
 from phb_fhir.search.index import token_entries
-from phb_fhir.search.kinds import date, token
+from phb_fhir.search.kinds import date, token, uri
 from tests.builders import person
 
 R4 = load()
@@ -164,3 +164,45 @@ def test_an_entry_is_found_exactly_when_system_and_code_agree(system, code, want
     entries = list(token.entries("identifier", {"system": system, "value": code} if system else {"value": code}))
     found = low in entries if high is None else any(low <= entry < high for entry in entries)
     assert found is (wanted_system in (None, system) and wanted_code in (None, code))
+
+
+# ---- uris ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("text", ["", "|", "a|", "|1", "a|1|2", "a||1"])
+def test_a_uri_that_says_nothing_or_too_much_is_refused(text):
+    with pytest.raises(Rejected) as caught:
+        uri.parse("url", text)
+    assert [issue.kind for issue in caught.value.issues] == [Kind.INVALID]
+
+
+@pytest.mark.parametrize(
+    ("resource", "entries"),
+    [
+        ({"resourceType": "ValueSet", "url": "urn:a", "version": "1"}, ["url=urn:a", "url=urn:a|1"]),
+        ({"resourceType": "ValueSet", "url": "urn:a"}, ["url=urn:a"]),
+        ({"resourceType": "ValueSet", "version": "1"}, []),
+        # it has a parameter of this name that means another element
+        ({"resourceType": "Subscription", "url": "urn:a"}, []),
+        ({"resourceType": "Patient", "url": "urn:a"}, []),
+    ],
+)
+def test_a_definition_is_entered_under_its_url_and_under_its_url_with_its_version(resource, entries):
+    assert token_entries(resource, R4) == entries
+
+
+uris = st.text("ab|\\é", min_size=1, max_size=4)
+
+
+@given(uris, st.one_of(st.none(), uris), uris, st.one_of(st.none(), uris))
+def test_a_definition_is_found_exactly_when_its_url_and_the_version_asked_for_agree(
+    url, version, wanted, wanted_version
+):
+    found = uri.entry_wanted(Uri("url", wanted, wanted_version)) in list(uri.entries("url", url, version))
+    assert found is (url == wanted and wanted_version in (None, version))
+
+
+@given(uris, st.one_of(st.none(), uris))
+def test_what_is_escaped_is_asked_for_as_it_stands(url, version):
+    written = "|".join(part.replace("\\", "\\\\").replace("|", "\\|") for part in (url, version) if part is not None)
+    assert uri.parse("url", written) == Uri("url", url, version)

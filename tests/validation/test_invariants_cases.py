@@ -99,6 +99,8 @@ CASES = [
     case("Reference", "ref-1", {"reference": "#b"}, {"reference": "#a"},
          lambda node: of_type("Patient", contained=[of_type("Organization", id="a")], managingOrganization=node)),
     case("Period", "per-1", {"start": "2026-04-02", "end": "2026-04-01"}, {"start": "2026-04-01", "end": "2026-04-01"}),
+    case("Period", "per-1", {"start": "2026-04-02", "end": "2026-03"}, {"start": "2026-04-02", "end": "2026-04"}),
+    case("Period", "per-1", {"start": "2027", "end": "2026-04-01"}, {"start": "2026", "end": "2026-04-01"}),
     case("Range", "rng-2", {"low": {"value": 2, "unit": "mg"}, "high": {"value": 1, "unit": "mg"}},
          {"low": {"value": 2, "unit": "mg"}, "high": {"value": 10, "unit": "mg"}}),
     case("Ratio", "rat-1", {"numerator": {"value": 1}}, {"numerator": {"value": 1}, "denominator": {"value": 2}}),

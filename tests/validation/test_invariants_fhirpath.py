@@ -189,7 +189,7 @@ ANSWERS = {
 
 def _evaluation():
     conforms = lambda _frame, url, _node: True if url == "http://x/known" else None  # noqa: E731
-    frame = frame_of(PATIENT, conforms=conforms, today=date(2026, 4, 5))
+    frame = frame_of(PATIENT, conforms=conforms, day=date(2026, 4, 5))
     return Evaluation(frame, item_of(PATIENT, ""))
 
 

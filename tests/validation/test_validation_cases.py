@@ -14,6 +14,7 @@ from phb_fhir.validation.validate import ISSUES_MAX, validate
 R4 = load()
 DIV = '<div xmlns="http://www.w3.org/1999/xhtml">'
 EXT = "https://example.org/e"
+NATIONALITY = "http://hl7.org/fhir/StructureDefinition/patient-nationality"
 
 
 class Case(NamedTuple):
@@ -40,7 +41,9 @@ def of_type(spelling, value):
 
 
 def primitive(spelling, good, bad, says, kind=Kind.VALUE):
-    where = "Patient.extension[0].value"
+    name = spelling.removeprefix("value")
+    type_ = name if name == "Quantity" else name[0].lower() + name[1:]
+    where = f"Patient.extension[0].value.ofType({type_})"
     return Case(of_type(spelling, good), of_type(spelling, bad), [(kind, where, says)])
 
 
@@ -138,7 +141,7 @@ CASES = {
         patient(active="true", multipleBirthInteger=True),
         [
             (Kind.STRUCTURE, "Patient.active", "A text stands where true or false"),
-            (Kind.STRUCTURE, "Patient.multipleBirth", "where a whole number"),
+            (Kind.STRUCTURE, "Patient.multipleBirth.ofType(integer)", "where a whole number"),
         ],
     ),
     "an empty object is left out": Case(
@@ -234,11 +237,10 @@ CASES = {
     "positiveInt starts at 1": primitive("valuePositiveInt", 1, 0, "from 1"),
     "decimal with a fraction": primitive("valueDecimal", 1.5, "1.5", "a number", Kind.STRUCTURE),
     "decimal without a fraction": primitive("valueDecimal", 10, True, "a number", Kind.STRUCTURE),
-    "string is not empty": primitive("valueString", " a\tb\r\nc ", "", "not blank"),
-    "string is not blank": primitive("valueString", "a", " \n\t", "not blank"),
+    "string is not empty": primitive("valueString", " a\tb\r\nc ", "", "1 to 1048576 characters"),
     "string is at most 1 MB": primitive("valueString", "a" * 2**20, "a" * (2**20 + 1), "1048576"),
     "string has no vertical tab": primitive("valueString", "a\u00a0b", "a\x0bb", "a text"),
-    "markdown is not blank": primitive("valueMarkdown", "*a*\n", "", "not blank"),
+    "markdown is not empty": primitive("valueMarkdown", "*a*\n", "", "1 to 1048576 characters"),
     "code has no leading space": primitive("valueCode", "a b", " a", "a code"),
     "code has single spaces": primitive("valueCode", "a b c", "a  b", "a code"),
     "id has no underscore": primitive("valueId", "A-z.9", "a_b", "an id"),
@@ -300,12 +302,12 @@ CASES = {
     "the extension in a twin is checked": Case(
         patient(_birthDate={"extension": [{"url": EXT, "valueCode": "a"}]}),
         patient(_birthDate={"extension": [{"url": EXT, "valueCode": "a "}]}),
-        [(Kind.VALUE, "Patient.birthDate.extension[0].value", "a code")],
+        [(Kind.VALUE, "Patient.birthDate.extension[0].value.ofType(code)", "a code")],
     ),
     "only primitives have twins": Case(
         patient(name=[{"text": "A"}]),
         patient(name=[{"text": "A"}], _name=[{"id": "n"}]),
-        [(Kind.STRUCTURE, "Patient._name", "no property")],
+        [(Kind.STRUCTURE, "Patient.name", "its id and extensions go inside it")],
     ),
     "a null in a list stands where its twin speaks": Case(
         patient(name=[{"given": ["A", None], "_given": [None, {"extension": [{"url": EXT, "valueCode": "a"}]}]}]),
@@ -320,7 +322,13 @@ CASES = {
     "a list and its twin line up": Case(
         patient(name=[{"given": ["A", "B"], "_given": [None, {"id": "g"}]}]),
         patient(name=[{"given": ["A", "B"], "_given": [{"id": "g"}]}]),
-        [(Kind.STRUCTURE, "Patient.name[0].given", '"given" has 2 entries and "_given" 1')],
+        [
+            (
+                Kind.STRUCTURE,
+                "Patient.name[0].given",
+                '"_given" line up, and have 2 and 1 entries: fill the shorter with null',
+            )
+        ],
     ),
     "the twin of a list is a list": Case(
         patient(name=[{"given": ["A"], "_given": [{"id": "g"}]}]),
@@ -362,7 +370,7 @@ CASES = {
             "code": {"text": "x"},
             "extension": [{"url": EXT, "valueDataRequirement": {"type": "Pateint"}}],
         },
-        [(Kind.CODE_INVALID, "Basic.extension[0].value.type", "Patient, ")],
+        [(Kind.CODE_INVALID, "Basic.extension[0].value.ofType(DataRequirement).type", "Patient, ")],
     ),
     "a concept has a coding of its required value set": Case(
         {
@@ -559,6 +567,80 @@ CASES = {
     "a narrative has whole characters": Case(
         narrative("\U0001f600"), narrative("\ud83d"), [(Kind.INVARIANT, "Patient.text.div", "half a character")]
     ),
+    # ---- what R4 says in words beside its patterns
+    "a code has no white space but single spaces": primitive("valueCode", "a b", "a\tb", "single spaces"),
+    "base64 comes in groups of four": primitive("valueBase64Binary", "QUJD", "QUJD=", "base64"),
+    "a URI that says it is a UUID is one": primitive(
+        "valueUri", "urn:uuid:c757873d-ec9a-4326-a141-556f43239520", "urn:uuid:c757873d", "a UUID or OID"
+    ),
+    "a UUID is in lower case": primitive(
+        "valueUri",
+        "urn:uuid:c757873d-ec9a-4326-a141-556f43239520",
+        "urn:uuid:C757873D-EC9A-4326-A141-556F43239520",
+        "a UUID or OID",
+    ),
+    "a URI that says it is an OID is one": primitive("valueUrl", "urn:oid:2.16.840.1", "urn:oid:2.x", "a UUID or OID"),
+    "an OID is a URN": primitive("valueUri", "urn:oid:1.2.3", "oid:1.2.3", "a UUID or OID"),
+    "a canonical that says it is a UUID is one, its version and fragment aside": primitive(
+        "valueCanonical", "urn:uuid:c757873d-ec9a-4326-a141-556f43239520|1#a", "urn:uuid:1|1#a", "a UUID or OID"
+    ),
+    "an element's id is given once": Case(
+        patient(name=[{"id": "a", "family": "A"}, {"id": "b", "family": "B"}]),
+        patient(name=[{"id": "a", "family": "A"}], _birthDate={"id": "a"}, birthDate="2000"),
+        [(Kind.INVALID, "Patient.birthDate.id", 'has the id "a" as well')],
+    ),
+    "an element's id may be that of an element of a contained resource": Case(
+        patient(
+            contained=[{"resourceType": "Organization", "id": "o", "_name": {"id": "a"}, "name": "O"}],
+            managingOrganization={"id": "a", "reference": "#o"},
+        ),
+        patient(
+            contained=[
+                {
+                    "resourceType": "Organization",
+                    "id": "o",
+                    "name": "O",
+                    "alias": ["A"],
+                    "_alias": [{"id": "a"}],
+                    "_name": {"id": "a"},
+                }
+            ],
+            managingOrganization={"reference": "#o"},
+        ),
+        [(Kind.INVALID, "Patient.contained[0].name.id", 'has the id "a" as well')],
+    ),
+    "a contained resource has an id of its own": Case(
+        patient(
+            contained=[{"resourceType": "Organization", "id": f"o{n}", "name": "O"} for n in (1, 2)],
+            managingOrganization={"reference": "#o1"},
+            generalPractitioner=[{"reference": "#o2"}],
+        ),
+        patient(
+            contained=[{"resourceType": "Organization", "id": "o1", "name": "O"} for _ in (1, 2)],
+            managingOrganization={"reference": "#o1"},
+        ),
+        [(Kind.INVALID, "Patient.contained[1].id", '"#o1" names neither')],
+    ),
+    "a complex extension has the parts of its definition": Case(
+        patient(extension=[{"url": NATIONALITY, "extension": [{"url": "period", "valuePeriod": {"start": "2020"}}]}]),
+        patient(extension=[{"url": NATIONALITY, "extension": [{"url": "perod", "valuePeriod": {"start": "2020"}}]}]),
+        [(Kind.EXTENSION, "Patient.extension[0].extension[0]", 'no part "perod": it has code, period')],
+    ),
+    "the value of an identifier that is a URI is one": Case(
+        patient(identifier=[{"system": "urn:ietf:rfc:3986", "value": "urn:oid:1.2.3"}]),
+        patient(identifier=[{"system": "urn:ietf:rfc:3986", "value": "1.2.3"}]),
+        [(Kind.VALUE, "Patient.identifier[0].value", "a whole URI")],
+    ),
+    "the size of an attachment is that of its data": Case(
+        patient(photo=[{"contentType": "image/png", "data": "QU\nI=", "size": 2}]),
+        patient(photo=[{"contentType": "image/png", "data": "QUI=", "size": 4}]),
+        [(Kind.VALUE, "Patient.photo[0].size", 'are 2 bytes before base64, and "size" says 4')],
+    ),
+    "a period may end in the year, or the month, that it starts in": Case(
+        observation(effectivePeriod={"start": "2026-11-22", "end": "2026"}),
+        observation(effectivePeriod={"start": "2026-11-22", "end": "2026-10"}),
+        [(Kind.INVARIANT, "Observation.effective.ofType(Period)", "starts before it ends")],
+    ),
 }
 
 
@@ -628,7 +710,9 @@ def test_what_is_no_object_is_an_issue_and_no_crash(value):
 
 def test_numbers_too_long_for_python_to_spell_are_an_issue_and_no_crash():
     found = errors(patient(multipleBirthInteger=10**6_000))
-    assert [(issue.kind, issue.expression) for issue in found] == [(Kind.VALUE, "Patient.multipleBirth")]
+    assert [(issue.kind, issue.expression) for issue in found] == [
+        (Kind.VALUE, "Patient.multipleBirth.ofType(integer)")
+    ]
 
 
 def test_long_names_and_values_are_quoted_short():

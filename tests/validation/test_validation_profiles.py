@@ -181,19 +181,25 @@ CASES = {
         [element("Observation.value[x]", type=[{"code": "Quantity"}], fixedQuantity=quantity(1.0))],
         observation(valueQuantity=quantity(1.00)),
         observation(valueQuantity=quantity(1.5)),
-        [(Kind.VALUE, "Observation.value", "fixes")],
+        [(Kind.VALUE, "Observation.value.ofType(Quantity)", "fixes")],
     ),
     "a smallest value": Case(
         [element("Patient.multipleBirth[x]", type=[{"code": "integer"}], minValueInteger=2)],
         patient(multipleBirthInteger=2),
         patient(multipleBirthInteger=1),
-        [(Kind.VALUE, "Patient.multipleBirth", "at least 2")],
+        [(Kind.VALUE, "Patient.multipleBirth.ofType(integer)", "at least 2")],
     ),
     "a largest quantity, in its unit": Case(
         [element("Observation.value[x]", type=[{"code": "Quantity"}], maxValueQuantity=quantity(5))],
-        observation(valueQuantity=quantity(9000, "g")),
+        observation(valueQuantity=quantity(5)),
         observation(valueQuantity=quantity(5.5)),
-        [(Kind.VALUE, "Observation.value", "at most")],
+        [(Kind.VALUE, "Observation.value.ofType(Quantity)", "at most")],
+    ),
+    "a largest quantity, in another unit of the same kind": Case(
+        [element("Observation.value[x]", type=[{"code": "Quantity"}], maxValueQuantity=quantity(5))],
+        observation(valueQuantity=quantity(5000, "g")),
+        observation(valueQuantity=quantity(5001, "g")),
+        [(Kind.VALUE, "Observation.value.ofType(Quantity)", "at most")],
     ),
     "a largest date": Case(
         [element("Patient.birthDate", maxValueDate="2020-06-15")],
@@ -225,7 +231,7 @@ CASES = {
             )
         ],
         patient(maritalStatus={"coding": [{"system": "http://hl7.org/fhir/administrative-gender", "code": "other"}]}),
-        patient(maritalStatus={"coding": [{"system": "http://hl7.org/fhir/administrative-gender", "code": "M"}]}),
+        patient(maritalStatus={"coding": [{"system": "http://hl7.org/fhir/name-use", "code": "usual"}]}),
         [(Kind.CODE_INVALID, "Patient.maritalStatus", "is not in the value set")],
     ),
     "an invariant": Case(
@@ -246,7 +252,7 @@ CASES = {
         [element("Observation.value[x]", type=[{"code": "Quantity"}, {"code": "string"}])],
         observation(valueString="a"),
         observation(valueInteger=1),
-        [(Kind.INVALID, "Observation.value", "as Quantity, string, not as integer")],
+        [(Kind.INVALID, "Observation.value.ofType(integer)", "as Quantity, string, not as integer")],
     ),
     "rules for one type of a choice": Case(
         [
@@ -256,7 +262,7 @@ CASES = {
         ],
         observation(valueString="a"),
         observation(valueQuantity={"value": 1}),
-        [(Kind.REQUIRED, "Observation.value.code", "value[x]:valueQuantity.code")],
+        [(Kind.REQUIRED, "Observation.value.ofType(Quantity).code", "value[x]:valueQuantity.code")],
     ),
     # ---- slicing
     "a slice that must be there": Case(
@@ -454,7 +460,7 @@ def test_a_resource_is_held_against_what_it_claims_to_be():
 
 def test_a_claim_that_nobody_here_knows_is_a_warning():
     [issue] = remarks(patient(meta={"profile": ["https://example.org/unknown"]}))
-    assert (issue.severity, issue.expression) == ("warning", "Patient.meta.profile")
+    assert (issue.severity, issue.expression) == ("warning", "Patient.meta.profile[0]")
     assert "https://example.org/unknown is not known here" in issue.text
 
 
@@ -536,7 +542,7 @@ def coloured(**value):
 def test_a_known_extension_has_the_value_its_definition_asks_for():
     assert errors(patient(extension=coloured(valueCode="red")), COLOUR, profiles=[]) == []
     [issue] = errors(patient(extension=coloured(valueString="red")), COLOUR, profiles=[])
-    assert (issue.kind, issue.expression) == (Kind.INVALID, "Patient.extension[0].value")
+    assert (issue.kind, issue.expression) == (Kind.INVALID, "Patient.extension[0].value.ofType(string)")
 
 
 def test_a_known_extension_stands_only_where_its_definition_says():
@@ -609,7 +615,7 @@ def test_the_parts_of_a_complex_extension_are_held_against_its_definition():
     found = errors(whole({"url": "colour", "valueCode": "red"}), parts, profiles=[])
     assert {i.expression for i in found} == {"Patient.extension[0].extension", "Patient.extension[0].extension[0]"}
     [issue] = errors(whole({"url": "size", "valueString": "1"}), parts, profiles=[])
-    assert issue.expression == "Patient.extension[0].extension[0].value"
+    assert issue.expression == "Patient.extension[0].extension[0].value.ofType(string)"
 
 
 def test_an_extension_that_modifies_stands_where_modifying_extensions_stand():
@@ -753,7 +759,7 @@ def test_a_definition_that_no_snapshot_can_be_made_from_is_refused():
 def test_a_definition_without_a_usable_snapshot_says_so_where_it_is_claimed():
     broken = profile("Patient", element("Patient.nome", min=1), name="Broken")
     [issue] = remarks(patient(meta={"profile": [broken["url"]]}), broken)
-    assert (issue.severity, issue.expression) == ("warning", "Patient.meta.profile")
+    assert (issue.severity, issue.expression) == ("warning", "Patient.meta.profile[0]")
     assert "nome" in issue.text
 
 
@@ -885,4 +891,29 @@ def test_numbers_and_units_that_prove_themselves_are_looked_at_wherever_they_sta
     assert [i.expression for i in remarks(wrong)] == ["Patient.identifier[0].value"]
     right = patient(identifier=[{"system": "https://fhir.nhs.uk/Id/nhs-number", "value": "9434765919"}])
     assert remarks(right) == []
-    assert "Observation.value.code" in {i.expression for i in remarks(observation(valueQuantity=quantity(1, "kilo")))}
+    assert "Observation.value.ofType(Quantity).code" in {
+        i.expression for i in remarks(observation(valueQuantity=quantity(1, "kilo")))
+    }
+
+
+def test_a_limit_in_a_unit_that_cannot_be_compared_is_told_and_not_passed_over():
+    mine = profile(
+        "Observation", element("Observation.value[x]", type=[{"code": "Quantity"}], maxValueQuantity=quantity(5))
+    )
+    asked = observation(meta={"profile": [mine["url"]]}, valueQuantity=quantity(1, "m"))
+    [issue] = [i for i in remarks(asked, mine) if "value" in i.expression]
+    assert (issue.severity, issue.kind) == ("warning", Kind.NOT_SUPPORTED)
+    assert "cannot be compared" in issue.text
+
+
+def test_a_target_that_is_to_be_contained_is_contained_also_where_the_resource_stands_alone():
+    organisation = {"resourceType": "Organization", "id": "o", "name": "O"}
+    target = {
+        "code": "Reference",
+        "targetProfile": ["http://hl7.org/fhir/StructureDefinition/Organization"],
+        "aggregation": ["contained"],
+    }
+    mine = profile("Patient", element("Patient.managingOrganization", type=[target]))
+    assert errors(patient(contained=[organisation], managingOrganization={"reference": "#o"}), mine) == []
+    [issue] = errors(patient(managingOrganization={"reference": "Organization/o"}), mine)
+    assert (issue.kind, issue.expression) == (Kind.INVALID, "Patient.managingOrganization")

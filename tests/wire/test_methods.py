@@ -204,9 +204,8 @@ def test_what_is_abstract_or_of_another_version_is_no_type(api, name):
     [
         "/Patient/jill/name",
         "/Patient/jill/_history/1/name",
-        "/Patient/jill/$everything",
-        "/Patient/$match",
-        "/$meta",
+        "/Patient/$validate/jill",
+        "/Patient/jill/name/$validate",
         "/Patient//jill",
         "/Patient/_history/1/2",
     ],

@@ -1,0 +1,145 @@
+"""`phb-fhir packages`: install FHIR packages, list those that are installed, build our own.
+
+The record may be in use meanwhile. A command works on the same database as the servers, in a transaction of its own, and
+they follow what it changes. On a data folder without a running server it runs the private MongoDB for as long as it takes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+import typer
+from rich.console import Console
+
+from phb_fhir.app import at_work
+from phb_fhir.change import Effect
+from phb_fhir.data import data_path
+from phb_fhir.definitions.guide import read_guide
+from phb_fhir.definitions.load import load
+from phb_fhir.definitions.package import Package, WrongPackage, build_package, read_package
+from phb_fhir.definitions.registry import Registry
+from phb_fhir.interactions import packages
+from phb_fhir.outcome import Rejected
+from phb_fhir.store.embedded import CannotStart, FolderInUse, PrivateMongo, check_replica_set, uri_in
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from phb_fhir.interactions.packages import Installed, Problem
+    from phb_fhir.settings import Settings
+
+PROBLEMS_SHOWN_MAX = 20
+_REACH_TIMEOUT_S = 10
+_WORDS = {Effect.CREATED: "new", Effect.UPDATED: "updated", Effect.UNCHANGED: "unchanged"}
+
+
+def install(settings: Settings, files: Sequence[Path]) -> None:
+    """Installs them, all or none, and says what came of it. Raises WrongPackage or CannotStart."""
+    definitions = load()
+    found = [read_package(file, definitions) for file in files]
+    with _database(settings) as reached:
+        for one in asyncio.run(_install(reached, found)):
+            _say_installed(one)
+
+
+def list_installed(settings: Settings) -> None:
+    """Prints the packages that are installed. Raises CannotStart."""
+    with _database(settings) as reached:
+        found = asyncio.run(_installed(reached))
+    if not found:
+        typer.echo("No package is installed.")
+        return
+    for note in found:
+        count = len(note["resources"])
+        definitions = "one definition" if count == 1 else f"{count} definitions"
+        typer.echo(f"{note['name']} {note['version']}: {definitions}, installed {note['at']}")
+
+
+def build(folder: Path) -> None:
+    """Writes the guide's package into `folder`. Raises WrongPackage."""
+    guide = read_guide(data_path("profiles"))
+    name, body = build_package(guide, Registry.of(load(), guide.resources))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(body)
+    except OSError as error:
+        raise WrongPackage(f"{folder / name} cannot be written: {error.strerror}.") from None
+    typer.echo(folder / name)
+
+
+# --- the database ---
+
+
+@contextlib.contextmanager
+def _database(settings: Settings) -> Iterator[Settings]:
+    """The settings with the address of the database: the one named, that of the server on the folder, or one run here."""
+    with contextlib.ExitStack() as undo:
+        if settings.mongodb_uri is None:
+            settings = settings.model_copy(update={"mongodb_uri": _private(settings, undo)})
+        check_replica_set(str(settings.mongodb_uri), timeout_s=_REACH_TIMEOUT_S)
+        yield settings
+
+
+def _private(settings: Settings, undo: contextlib.ExitStack) -> str:
+    try:
+        mongo = PrivateMongo(
+            settings.data,
+            cache_mb=settings.mongodb_cache_mb,
+            start_timeout_s=settings.mongodb_start_timeout_s,
+            transaction_time_max_s=settings.commit_time_max_s,
+        )
+        return undo.enter_context(mongo).uri
+    except FolderInUse:
+        return uri_in(settings.data)
+
+
+async def _install(settings: Settings, found: Sequence[Package]) -> list[Installed]:
+    try:
+        async with at_work(settings) as context:
+            problems = [problem for problem in packages.problems_in(context, found) if problem.issue.is_error]
+            if problems:
+                raise _not_installed(problems)
+            return await packages.install(context, found)
+    except Rejected as rejected:
+        raise CannotStart(f"Nothing was installed. {rejected.issues[0].text}") from None
+
+
+async def _installed(settings: Settings) -> list[dict[str, Any]]:
+    try:
+        async with at_work(settings) as context:
+            return await packages.installed(context)
+    except Rejected as rejected:
+        raise CannotStart(rejected.issues[0].text) from None
+
+
+# --- what is said ---
+
+
+def _not_installed(problems: Sequence[Problem]) -> WrongPackage:
+    """Shows the problems; the sentence that sums them up."""
+    out = Console(stderr=True, highlight=False)
+    for problem in problems[:PROBLEMS_SHOWN_MAX]:
+        text = f"{problem.package}, {problem.file}: {problem.issue.expression}: {problem.issue.text}"
+        out.print(text, markup=False, soft_wrap=True)
+    count = "one problem" if len(problems) == 1 else f"{len(problems)} problems"
+    shown = f", of which {PROBLEMS_SHOWN_MAX} are shown" if len(problems) > PROBLEMS_SHOWN_MAX else ""
+    return WrongPackage(f"Nothing was installed: the definitions have {count}{shown}.")
+
+
+def _say_installed(one: Installed) -> None:
+    counts = ", ".join(f"{one.effects[effect]} {word}" for effect, word in _WORDS.items() if one.effects.get(effect))
+    typer.echo(f"{one.package.label}: {counts or 'nothing to do'}.")
+    if one.package.others:
+        typer.echo(f"  {one.package.others} resources define nothing, and were left in it.")
+    if one.left_out:
+        typer.echo(f"  {len(one.left_out)} are R4's own or this server's, which stand: {_some(one.left_out)}.")
+    if one.missing:
+        typer.echo(f"  It builds on packages that are not installed: {_some(one.missing)}.")
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:5])
+    return shown if len(names) <= 5 else f"{shown} and {len(names) - 5} more"

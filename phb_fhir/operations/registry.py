@@ -1,0 +1,53 @@
+"""OPERATIONS: everything this server can do beside FHIR's own interactions, by the URL of its definition.
+
+Whether it does is the capability statement's to say; `check_promises` holds the two together when the server starts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from phb_fhir.definitions.capability import Capability, WrongCapability
+from phb_fhir.interactions.operation import Operation
+from phb_fhir.operations.snapshot import snapshot
+from phb_fhir.operations.terminology import (
+    expand,
+    lookup,
+    subsumes,
+    validate_code_in_code_system,
+    validate_code_in_value_set,
+)
+from phb_fhir.operations.validate import validate
+
+_R4 = "http://hl7.org/fhir/OperationDefinition"
+_CODE_SYSTEM, _VALUE_SET, _STRUCTURE = (frozenset({name}) for name in ("CodeSystem", "ValueSet", "StructureDefinition"))
+
+OPERATIONS: Mapping[str, Operation] = {
+    operation.url: operation
+    for operation in (
+        Operation("validate", f"{_R4}/Resource-validate", validate),
+        Operation("expand", f"{_R4}/ValueSet-expand", expand, _VALUE_SET),
+        Operation("validate-code", f"{_R4}/ValueSet-validate-code", validate_code_in_value_set, _VALUE_SET),
+        Operation("validate-code", f"{_R4}/CodeSystem-validate-code", validate_code_in_code_system, _CODE_SYSTEM),
+        Operation("lookup", f"{_R4}/CodeSystem-lookup", lookup, _CODE_SYSTEM, on_instance=False),
+        Operation("subsumes", f"{_R4}/CodeSystem-subsumes", subsumes, _CODE_SYSTEM),
+        Operation("snapshot", f"{_R4}/StructureDefinition-snapshot", snapshot, _STRUCTURE),
+    )
+}
+
+
+def check_promises(promised: Capability, operations: Mapping[str, Operation] = OPERATIONS) -> None:
+    """Raise WrongCapability when the capability statement promises an operation that is not built, or not there."""
+    for type_, names in promised.operations.items():
+        for name, url in names.items():
+            if why := _why_not(type_, name, operations.get(url)):
+                where = f"of {type_}" if type_ else "of the whole system"
+                raise WrongCapability(f"capability_statement.json promises ${name} {where}, defined by {url}, {why}.")
+
+
+def _why_not(type_: str, name: str, operation: Operation | None) -> str:
+    if operation is None:
+        return "which is not built"
+    if operation.code != name:
+        return f"but that defines ${operation.code}"
+    return "" if operation.may_be_of(type_) else "which is not defined there"
