@@ -53,7 +53,9 @@ def evaluate(code: Code, evaluation: Evaluation) -> Items:
     this = [evaluation.context]
     try:
         try:
-            evaluation.steps.take(1)  # nothing is begun when nothing is left: a first step may lead to very many elements
+            evaluation.steps.take(
+                1
+            )  # nothing is begun when nothing is left: a first step may lead to very many elements
             return code(this, this, evaluation)
         except TooCostlyError:
             if not evaluation.is_granted_more():

@@ -416,13 +416,12 @@ def _get_value(focus: Items, evaluation: Evaluation) -> Items:
 def _extension(focus: Items, urls: Items, evaluation: Evaluation) -> Items:
     url = text_of(urls, "extension()")
     found: Items = []
-    for value, _, twin in focus:
+    for value, _, twin in focus if url is not None else ():
         content = value if type(value) is dict else twin
-        listed = content.get("extension") if type(content) is dict else None
-        for one_ in listed if type(listed) is list and url is not None else ():
-            evaluation.steps.take(1)
-            if type(one_) is dict and one_.get("url") == url:
-                found.append((one_, "Extension", None))
+        there = content.get("extension") if type(content) is dict else None
+        if type(there) is list:
+            evaluation.steps.take(len(there))
+            found += [(one, "Extension", None) for one in there if type(one) is dict and one.get("url") == url]
     return found
 
 

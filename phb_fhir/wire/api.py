@@ -127,7 +127,9 @@ def _presentation(headers: RawHeaders, segments: tuple[str, ...], base: str, ask
         headers.get(b"accept-encoding", b""),
         asked.get("_format", ""),
         pretty == "true",
-        segments[:1] == ("Binary",) and not segments[-1].startswith("$") and not asked.keys() & {"_summary", "_elements"},
+        segments[:1] == ("Binary",)
+        and not segments[-1].startswith("$")
+        and not asked.keys() & {"_summary", "_elements"},
         base,
     )
 
