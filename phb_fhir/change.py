@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from phb_fhir.fhir.codec import Resource
 from phb_fhir.outcome import Issue
@@ -19,8 +19,7 @@ from phb_fhir.query import Query
 Method = Literal["POST", "PUT", "PATCH", "DELETE"]
 
 
-@dataclass(frozen=True, slots=True)
-class Version:
+class Version(NamedTuple):
     """One version of one resource as it is stored. `json` is its exact text in UTF-8; None means it was deleted here."""
 
     type: str

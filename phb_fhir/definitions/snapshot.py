@@ -391,7 +391,9 @@ class _Overlay:
         for url in (url for of_type in stated.get("type", ()) for url in of_type.get("targetProfile", ())):
             target = self.about(url)
             if target and not any(self.known.is_a(target, one) for one in allowed):
-                raise SnapshotFailed(f"its target {url} is none of {', '.join(sorted(allowed))}, as the base has it", path)
+                raise SnapshotFailed(
+                    f"its target {url} is none of {', '.join(sorted(allowed))}, as the base has it", path
+                )
 
     def about(self, canonical: str) -> str:
         """The type a definition is about; empty where it is not known."""

@@ -187,7 +187,7 @@ def _refused(rejected: Rejected) -> Entry:
 def response_entry(base: str, entry: dict[str, Any], answer: Answer) -> Entry:
     """The answer to `entry` as the entry of a response Bundle; that to a HEAD has no content."""
     if entry["request"]["method"] == "HEAD":
-        answer = replace(answer, resource=None, bundle=None)
+        answer = answer._replace(resource=None, bundle=None)
     response: dict[str, Any] = {"status": status_text(answer.status)}
     version = answer.version
     if version is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from phb_fhir import __version__
@@ -82,4 +81,4 @@ def _mode(mode: Mode) -> dict[str, Any]:
 
 
 def _without_mode(request: FhirRequest) -> FhirRequest:
-    return replace(request, parameters=tuple(pair for pair in request.parameters if pair[0] != "mode"))
+    return request._replace(parameters=tuple(pair for pair in request.parameters if pair[0] != "mode"))

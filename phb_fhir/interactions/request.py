@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from phb_fhir.change import Version
 from phb_fhir.fhir.codec import Resource
@@ -26,8 +26,7 @@ class Subset:
 WHOLE = Subset()
 
 
-@dataclass(frozen=True, slots=True)
-class Headers:
+class Headers(NamedTuple):
     """The conditional headers, as sent; a Bundle entry's request has the same ones under other names."""
 
     if_match: str = ""
@@ -39,8 +38,7 @@ class Headers:
 NO_HEADERS = Headers()
 
 
-@dataclass(frozen=True, slots=True)
-class FhirRequest:
+class FhirRequest(NamedTuple):
     """One interaction asked for. `segments` is the path below the base; `parameters` the decoded query, in order.
 
     `body` is a resource, or for a JSON Patch the list of its operations. `base` is the server's own address, as the
@@ -87,8 +85,7 @@ class BundleAnswer:
     links: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What to say. `resource` is JSON text; `version` gives ETag, Last-Modified and (with `located`) Location."""
 
     status: int

@@ -29,7 +29,7 @@ class Gather(Generic[Item, Answer]):
         self._batch_max = batch_max
         self._under_way_max = under_way_max
         self._waiting: list[tuple[Item, asyncio.Future[Answer]]] = []
-        self._under_way: set[asyncio.Task[None]] = set()
+        self._under_way: dict[asyncio.Task[None], int] = {}
         self._woken = False
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -38,21 +38,26 @@ class Gather(Generic[Item, Answer]):
         loop = self._loop = self._loop or asyncio.get_running_loop()
         future: asyncio.Future[Answer] = loop.create_future()
         self._waiting.append((item, future))
-        if not self._woken and len(self._under_way) < self._under_way_max:
+        if not self._woken and self._may_start():
             self._woken = True
             loop.call_soon(self._start)  # after everything else that is ready this turn has asked, too
         return await future
 
+    def _may_start(self) -> bool:
+        return len(self._under_way) < self._under_way_max and len(self._waiting) >= max(
+            self._under_way.values(), default=0
+        )
+
     def _start(self) -> None:
         self._woken = False
-        while self._waiting and len(self._under_way) < self._under_way_max:
+        while self._waiting and self._may_start():
             batch, self._waiting = self._waiting[: self._batch_max], self._waiting[self._batch_max :]
             task = asyncio.get_running_loop().create_task(self._run(batch))
-            self._under_way.add(task)
+            self._under_way[task] = len(batch)
             task.add_done_callback(self._done)
 
     def _done(self, task: asyncio.Task[None]) -> None:
-        self._under_way.discard(task)
+        del self._under_way[task]
         if self._waiting:
             self._start()
 

@@ -198,7 +198,9 @@ def _held_by_type(spec: Spec, plan: Plan) -> set[str]:
     """
     profiles = [url for row in spec.types for url in row.get("profile", ())]
     tree = plan.plans.tree(profiles[0]) if len(profiles) == len(spec.types) == 1 else None
-    theirs = {row.get("key"): row.get("expression") for row in tree.root.definition.get("constraint", ())} if tree else {}
+    theirs = (
+        {row.get("key"): row.get("expression") for row in tree.root.definition.get("constraint", ())} if tree else {}
+    )
     rows = spec.definition.get("constraint", ())
     return {row["key"] for row in rows if row.get("key") in theirs and theirs[row["key"]] == row.get("expression")}
 

@@ -141,7 +141,9 @@ def _per_1(node: Node, _twin: Any, _frame: Surroundings) -> bool:
 def _per_1_says(node: Any, _: Surroundings) -> str:
     start, end = short(node["start"]), short(node["end"])
     if compared_dates(node["start"], node["end"]) is None:
-        return f'Whether the start "{start}" is before the end "{end}" cannot be told: give the time of the start as well.'
+        return (
+            f'Whether the start "{start}" is before the end "{end}" cannot be told: give the time of the start as well.'
+        )
     return f'A period starts before it ends; this one starts "{start}" and ends "{end}".'
 
 

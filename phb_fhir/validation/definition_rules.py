@@ -47,13 +47,19 @@ def _about(node: Node, base: Node | None) -> Iterator[tuple[str, str]]:
     if derivation == "constraint" and kind != base["kind"]:
         yield "kind", f'The kind of a profile is that of its base, "{base["kind"]}", not {shown(kind)}.'
     if derivation == "specialization" and type_ == base["type"]:
-        yield "type", f"{short(type_)} is the type of the base; a specialization is a type of its own, or it is a constraint."
+        yield (
+            "type",
+            f"{short(type_)} is the type of the base; a specialization is a type of its own, or it is a constraint.",
+        )
 
 
 def _about_extension(node: Node) -> Iterator[tuple[str, str]]:
     if node.get("type") != "Extension":
         if node.get("context"):
-            yield "context", f"Only an extension has a context of use, and this is about {short(str(node.get('type')))}."
+            yield (
+                "context",
+                f"Only an extension has a context of use, and this is about {short(str(node.get('type')))}.",
+            )
         return
     url = node.get("url")
     for _, element in _elements(node):

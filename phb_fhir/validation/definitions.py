@@ -59,7 +59,10 @@ def _bases(base: str, known: Registry) -> Iterator[str]:
 def _problem(node: dict[str, Any], trail: Trail, frame: Frame) -> Issue | None:
     """Why a definition cannot be used; None when it can."""
     try:
-        whole = {**with_snapshot(node, frame.known.structure), "url": _TRIED}  # not to be taken for another version of it
+        whole = {
+            **with_snapshot(node, frame.known.structure),
+            "url": _TRIED,
+        }  # not to be taken for another version of it
         plans_of(frame.known.changed((), [Kept.of(whole)])).plan(_TRIED)
     except SnapshotFailed as reason:
         text = f"No snapshot can be made from this differential. {reason}"

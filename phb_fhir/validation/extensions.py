@@ -9,6 +9,7 @@ nobody can process the element safely without understanding it (§2.5.0.4).
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from phb_fhir.definitions.load import Invariant
@@ -28,7 +29,13 @@ if TYPE_CHECKING:
     from phb_fhir.validation.specs import Spec
 
 _LISTS = ("extension", "modifierExtension")
-_OF_INSTANCES = ("example", "fixed", "pattern", "defaultValue")  # values that stand in a definition for others elsewhere
+_OF_INSTANCES = (
+    "example",
+    "fixed",
+    "pattern",
+    "defaultValue",
+)  # values that stand in a definition for others elsewhere
+_NAMES_KEPT_MAX = 10_000  # of places where extensions stand; a resource has a few dozen
 _FIRST_NAME = re.compile(r"[A-Z]\w*")
 # Names nobody owns (RFC 2606), and the one R4's own examples use: what stands there cannot be known anywhere.
 _FOR_EXAMPLES = re.compile(r"https?://(?:[^/?#]+\.)?(?:example\.(?:org|com|net)|acme\.com)(?:[/:?#]|$)")
@@ -189,24 +196,47 @@ def _place_of(trail: Trail, frame: Frame) -> _Place | None:
         trail = trail[0]
     node: Any = frame.resource
     type_name = str(frame.resource.get("resourceType"))
-    walked = [(type_name, "")]  # each type met, with the path from there to the element
-    names = set(_with_bases(type_name, frame.definitions))
+    walked: list[tuple[str, str, bool]] = [("", type_name, False)]
     url = ""
     for name, index in reversed(steps[1:]):
         found = _step(node, type_name, name, index, frame.definitions)
         if found is None or (type_name == "ElementDefinition" and name in _OF_INSTANCES):
             return None
         node, type_name, key = found
-        walked = [(above, f"{path}.{name}") for above, path in walked]
-        names = {base + path for above, path in walked for base in _with_bases(above, frame.definitions)}
-        names |= {f"{base}{path}.ofType({type_name})" for base, path in walked if key != name}
-        names |= set(_with_bases(type_name, frame.definitions))
-        walked.append((type_name, ""))
+        walked.append((name, type_name, key != name))
         if type_name == "Extension" and isinstance(node, dict):
             url = str(node.get("url", ""))
         elif name != "value":
             url = ""
-    return _Place(node, type_name, frozenset(names), url)
+    return _Place(node, type_name, _names_of(tuple(walked), frame.definitions), url)
+
+
+def _names_of(walked: tuple[tuple[str, str, bool], ...], definitions: Definitions) -> frozenset[str]:
+    """Every name of an element, by the steps to it: each one's name, its type, and whether it is one type of a choice."""
+    known = definitions.derived(_every_name)
+    names = known.get(walked)
+    if names is None:
+        names = frozenset(_names(walked, definitions))
+        if len(known) < _NAMES_KEPT_MAX:
+            known[walked] = names
+    return names
+
+
+def _every_name(_: Definitions) -> dict[tuple[tuple[str, str, bool], ...], frozenset[str]]:
+    return {}
+
+
+def _names(walked: tuple[tuple[str, str, bool], ...], definitions: Definitions) -> set[str]:
+    paths: list[tuple[str, str]] = []  # each type met, with the path from there to the element
+    names: set[str] = set()
+    for name, type_name, is_choice in walked:
+        paths = [(above, f"{path}.{name}") for above, path in paths]
+        names = {base + path for above, path in paths for base in _with_bases(above, definitions)}
+        if is_choice:
+            names |= {f"{base}{path}.ofType({type_name})" for base, path in paths}
+        names |= set(_with_bases(type_name, definitions))
+        paths.append((type_name, ""))
+    return names
 
 
 def _step(
@@ -216,7 +246,7 @@ def _step(
     if type(node) is not dict or not ("." in type_name or definitions.has_type(type_name)):
         return None
     elements = definitions.type(type_name).elements
-    for key in node:
+    for key in (name,) if name in node and name in elements else node:
         plain = key.removeprefix("_")
         element = elements.get(plain)
         if element is None or element.path_name != name:
@@ -232,12 +262,22 @@ def _step(
     return None
 
 
-def _with_bases(type_name: str, definitions: Definitions) -> list[str]:
-    found: list[str] = []
+def _with_bases(type_name: str, definitions: Definitions) -> tuple[str, ...]:
+    """A type and what it is built on, by name."""
+    known = definitions.derived(_every_base)
+    if type_name not in known:
+        known[type_name] = tuple(_bases(type_name, definitions))
+    return known[type_name]
+
+
+def _every_base(_: Definitions) -> dict[str, tuple[str, ...]]:
+    return {}
+
+
+def _bases(type_name: str, definitions: Definitions) -> Iterator[str]:
     while type_name and ("." in type_name or definitions.has_type(type_name)):
-        found.append(type_name)
+        yield type_name
         type_def = definitions.type(type_name)
         if type_def.kind == "resource" and type_def.elements.keys() >= _CANONICAL:
-            found += ["CanonicalResource", "MetadataResource"]
+            yield from ("CanonicalResource", "MetadataResource")
         type_name = type_def.base
-    return found

@@ -53,7 +53,9 @@ def evaluate(code: Code, evaluation: Evaluation) -> Items:
     this = [evaluation.context]
     try:
         try:
-            evaluation.steps.take(1)  # nothing is begun when nothing is left: a first step may lead to very many elements
+            evaluation.steps.take(
+                1
+            )  # nothing is begun when nothing is left: a first step may lead to very many elements
             return code(this, this, evaluation)
         except TooCostlyError:
             if not evaluation.is_granted_more():
@@ -97,6 +99,8 @@ def build(tree: Tree) -> Code:
     if maker is None:
         raise NotEvaluableError(f"{tree['type']} is not known here")
     code = maker(tree)
+    if tree["type"] == "UnionExpression" and all(node["type"] in _OF_LITERALS for node in nodes_of(tree)):
+        return _worked_out(code)
     return _remembered(code, tree) if _is_fixed(tree) and _is_worth_remembering(tree) else code
 
 
@@ -384,6 +388,22 @@ def nodes_of(tree: Tree) -> Iterator[Tree]:
     yield tree
     for child in tree.get("children", ()):
         yield from nodes_of(child)
+
+
+# ('draft' | 'active') is the same wherever it is asked
+_OF_LITERALS = frozenset(("UnionExpression", "TermExpression", "LiteralTerm", "StringLiteral", "NumberLiteral"))
+
+
+def _worked_out(code: Code) -> Code:
+    """The code of what is made of literals alone: worked out when first asked for."""
+    found: list[Items] = []
+
+    def once(focus: Items, this: Items, evaluation: Evaluation) -> Items:
+        if not found:
+            found.append(code(focus, this, evaluation))
+        return found[0]
+
+    return once
 
 
 def _remembered(code: Code, tree: Tree) -> Code:

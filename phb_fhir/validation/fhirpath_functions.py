@@ -45,7 +45,7 @@ from phb_fhir.validation.fhirpath_values import (
     text_of,
     truth,
 )
-from phb_fhir.validation.fhirpath_walk import Code, Evaluation, children_of, item_of, member
+from phb_fhir.validation.fhirpath_walk import Code, Evaluation, children_of, item_of
 
 Arguments: TypeAlias = "list[Code]"
 Maker: TypeAlias = "Callable[[Arguments, list[str]], Code]"
@@ -413,16 +413,16 @@ def _get_value(focus: Items, evaluation: Evaluation) -> Items:
     return focus if _has_value(focus, evaluation) is TRUE else NOTHING
 
 
-_extensions = member("extension")
-
-
 def _extension(focus: Items, urls: Items, evaluation: Evaluation) -> Items:
     url = text_of(urls, "extension()")
-    return [
-        item
-        for item in _extensions(focus, focus, evaluation)
-        if type(item[0]) is dict and item[0].get("url") == url is not None
-    ]
+    found: Items = []
+    for value, _, twin in focus if url is not None else ():
+        content = value if type(value) is dict else twin
+        there = content.get("extension") if type(content) is dict else None
+        if type(there) is list:
+            evaluation.steps.take(len(there))
+            found += [(one, "Extension", None) for one in there if type(one) is dict and one.get("url") == url]
+    return found
 
 
 def _resolve(focus: Items, evaluation: Evaluation) -> Items:
@@ -584,6 +584,9 @@ def _equals(left: Items, right: Items, evaluation: Evaluation) -> Items:
     if len(left) != len(right):
         return FALSE
     evaluation.steps.take(len(left))
+    if len(left) == 1:
+        answer = is_equal(left[0], right[0], evaluation.steps)
+        return NOTHING if answer is None else TRUE if answer else FALSE
     answers = [is_equal(a, b, evaluation.steps) for a, b in zip(left, right, strict=True)]
     return FALSE if False in answers else NOTHING if None in answers else TRUE
 

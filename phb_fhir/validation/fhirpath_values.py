@@ -112,6 +112,8 @@ def truth(items: Items) -> bool | None:
 def is_equal(left: Item, right: Item, steps: Steps) -> bool | None:
     """Whether two items are equal; None where that cannot be said: dates of different precision (N1 §6.1.1)."""
     a, b = left[0], right[0]
+    if type(a) is str and type(b) is str and left[1] not in DATES and right[1] not in DATES:
+        return a == b
     if type(a) is dict and type(b) is dict and (a is b or len(a) != len(b)):
         return a is b
     if left[1] in DATES and right[1] in DATES and type(a) is str and type(b) is str:

@@ -9,7 +9,8 @@ where it is, the object it stands in and the frame of its resource. `occurrences
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from phb_fhir.definitions.trail import Trail
@@ -50,7 +51,7 @@ def occurrences(
     if len(spellings) == 1:
         ((key, type_name),) = spellings.items()
         value, twin = holder.get(key), holder.get(f"_{key}")
-        return [] if value is None and twin is None else list(_listed(holder, name, value, twin, type_name, at, frame))
+        return [] if value is None and twin is None else _listed(holder, name, value, twin, type_name, at, frame)
     found: list[Occurrence] = []
     for key in holder:
         plain = key.removeprefix("_")
@@ -60,19 +61,23 @@ def occurrences(
     return found
 
 
-def _listed(
-    holder: Any, name: str, value: Any, twin: Any, type_name: str, at: Trail, frame: Frame
-) -> Iterator[Occurrence]:
+def _listed(holder: Any, name: str, value: Any, twin: Any, type_name: str, at: Trail, frame: Frame) -> list[Occurrence]:
     if type(value) is not list and type(twin) is not list:
-        yield _one(holder, value, twin, type_name, (at, name, None), frame)
-        return
+        return [_one(holder, value, twin, type_name, (at, name, None), frame)]
     values = value if type(value) is list else []
+    if twin is None:
+        return [
+            _one(holder, item, None, type_name, (at, name, index), frame)
+            for index, item in enumerate(values)
+            if item is not None
+        ]
     twins = twin if type(twin) is list else []
-    for index in range(max(len(values), len(twins))):
-        item = values[index] if index < len(values) else None
-        beside = twins[index] if index < len(twins) else None
-        if item is not None or beside is not None:
-            yield _one(holder, item, beside, type_name, (at, name, index), frame)
+    pairs = enumerate(zip_longest(values, twins))
+    return [
+        _one(holder, item, beside, type_name, (at, name, index), frame)
+        for index, (item, beside) in pairs
+        if item is not None or beside is not None
+    ]
 
 
 def _one(holder: Any, value: Any, twin: Any, type_name: str, at: Trail, frame: Frame) -> Occurrence:

@@ -213,7 +213,11 @@ PRIMITIVES: dict[str, tuple[type, Callable[[Match], Test], str]] = {
     "id": (str, _published, "an id: 1 to 64 letters, digits, hyphens and dots"),
     "uri": (str, _address, "a URI: no spaces in it, and a UUID or OID where it starts like one"),
     "url": (str, _address, "a URL: no spaces in it, and a UUID or OID where it starts like one"),
-    "canonical": (str, _canonical, "a canonical URL: absolute, no spaces in it, and a UUID or OID where it starts like one"),
+    "canonical": (
+        str,
+        _canonical,
+        "a canonical URL: absolute, no spaces in it, and a UUID or OID where it starts like one",
+    ),
     "oid": (str, _published, "an OID such as urn:oid:1.2.3.4"),
     "uuid": (str, _published, "a UUID in lower case such as urn:uuid:c757873d-ec9a-4326-a141-556f43239520"),
     "date": (str, _calendar_date, "a calendar date: 2024, 2024-02 or 2024-02-29"),

@@ -62,6 +62,12 @@ class Rule:
 
     def hold(self, holder: dict[str, Any], at: Trail, frame: Frame, issues: list[Issue]) -> None:
         """Hold the element's occurrences in `holder` against this rule."""
+        if self.min is None and self.slicing is None:
+            for key in self.spellings:
+                if key in holder or f"_{key}" in holder:
+                    break
+            else:
+                return  # most elements are not there, and most need not be
         self.judge(occurrences(holder, self.name, self.spellings, at, frame), at, frame, issues)
 
     def judge(self, found: list[Occurrence], at: Trail, frame: Frame, issues: list[Issue]) -> None:

@@ -104,7 +104,9 @@ class _Response:
         was_open = self.spent < QUESTIONS_MAX
         self.spent += questions
         if was_open and self.spent >= QUESTIONS_MAX:
-            text = f"Questions and answers are compared more than {QUESTIONS_MAX} times here; the rest are not looked at."
+            text = (
+                f"Questions and answers are compared more than {QUESTIONS_MAX} times here; the rest are not looked at."
+            )
             self.complain(Kind.TOO_COSTLY, text, at)
         return self.spent < QUESTIONS_MAX
 

@@ -47,7 +47,9 @@ def check_reference(node: dict[str, Any], targets: frozenset[str], trail: Trail,
             f"{shown(reference)} is not the address of a resource: that is Type/id (such as Patient/1), an absolute URL, "
             "a UUID as urn:uuid:…, or #id of a contained resource."
         )
-        is_impossible = _BLANK.search(reference) is not None or "?" in reference  # no URI at all, or none of this Bundle
+        is_impossible = (
+            _BLANK.search(reference) is not None or "?" in reference
+        )  # no URI at all, or none of this Bundle
         severity: Severity = "error" if is_impossible else "warning"
         frame.issues.append(Issue(Kind.VALUE, text, path_of((trail, "reference", None)), severity))
     if type_name and type(stated) is str and stated != type_name and stated in frame.definitions.resource_types:

@@ -45,14 +45,14 @@ class Slice:
 class Slicing:
     """How an element is split. `rules` is open, closed or openAtEnd.
 
-    `by_url` finds the slice of an extension at once, where the url alone tells them apart.
+    `by_text` is there where one text decides, as the url of an extension does: the property, and the slice of each text.
     """
 
     sliced: Rule
     slices: tuple[Slice, ...]
     rules: str
     ordered: bool
-    by_url: dict[str, int] | None = None
+    by_text: tuple[str, dict[str, int]] | None = None
 
     def judge(self, found: list[Occurrence], at: Trail, frame: Frame, issues: list[Issue]) -> None:
         """Find the slice of each occurrence; hold it against that, and the order and number of them all."""
@@ -66,13 +66,15 @@ class Slicing:
             if kind is not None:
                 mine[kind].append(one)
         for slice_, of_slice in zip(self.slices, mine, strict=True):
-            if slice_.matchers is not None:
+            if slice_.matchers is not None and (of_slice or slice_.rule.min):
                 slice_.rule.judge(of_slice, at, frame, issues)
 
     def _kind(self, one: Occurrence) -> int | None:
-        if self.by_url is not None and type(one.value) is dict:
-            url = one.value.get("url")
-            return self.by_url.get(url) if type(url) is str else None
+        if self.by_text is not None:
+            name, kinds = self.by_text
+            text = one.children.get(name)
+            if type(text) is str:
+                return kinds.get(text)
         default = None
         for index, slice_ in enumerate(self.slices):
             if slice_.name == "@default":
@@ -118,20 +120,34 @@ def slicing_of(spec: Spec, slices: list[tuple[Spec, Rule]], rule: Rule, plans: P
     made = tuple(
         Slice(of.slice_name.rpartition("/")[2], held, _matchers(of, discriminators, plans)) for of, held in slices
     )
-    by_url = _urls([of for of, _ in slices], plans) if discriminators == _BY_URL else None
-    return Slicing(rule, made, row.get("rules", "open"), bool(row.get("ordered")), by_url)
+    by_text = _by_text([of for of, _ in slices], discriminators, plans)
+    return Slicing(rule, made, row.get("rules", "open"), bool(row.get("ordered")), by_text)
 
 
-def _urls(slices: list[Spec], plans: Plans) -> dict[str, int] | None:
-    """The slice by the url that is fixed in it; None where one of them fixes none."""
-    found: dict[str, int] = {}
-    for number, of in enumerate(slices):
-        fixed = [spec.value_of("fixed") for spec in _located([of], [("child", "url")], plans) if spec.max != 0]
-        url = next((value for value in fixed if value is not None), None)
-        if type(url) is not str:
+def _by_text(
+    slices: list[Spec], discriminators: list[dict[str, Any]], plans: Plans
+) -> tuple[str, dict[str, int]] | None:
+    """The property whose text decides, and the slice that each text means; None where it takes more to decide."""
+    if len(discriminators) != 1 or discriminators[0]["type"] not in ("value", "pattern"):
+        return None
+    steps = steps_of(discriminators[0]["path"])
+    if steps is None or len(steps) != 1 or steps[0][0] != "child":
+        return None
+    kinds: dict[str, int] = {}
+    for index, of in enumerate(slices):
+        text = _text_of(of, steps, plans)
+        if text is None or kinds.setdefault(text, index) != index:
             return None
-        found.setdefault(url, number)
-    return found
+    return steps[0][1], kinds
+
+
+def _text_of(of: Spec, steps: list[Step], plans: Plans) -> str | None:
+    """The one text that is fixed at a slice's discriminator; None where it wants anything else."""
+    specs = _located([of], steps, plans)
+    if any(spec.max == 0 or spec.value_of("pattern") is not None for spec in specs):
+        return None
+    wanted = next((fixed for spec in specs if (fixed := spec.value_of("fixed")) is not None), None)
+    return wanted if type(wanted) is str else None
 
 
 def _implied(spec: Spec, rule: Rule) -> list[dict[str, Any]]:

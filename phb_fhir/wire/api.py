@@ -127,7 +127,9 @@ def _presentation(headers: RawHeaders, segments: tuple[str, ...], base: str, ask
         headers.get(b"accept-encoding", b""),
         asked.get("_format", ""),
         pretty == "true",
-        segments[:1] == ("Binary",) and not segments[-1].startswith("$") and not asked.keys() & {"_summary", "_elements"},
+        segments[:1] == ("Binary",)
+        and not segments[-1].startswith("$")
+        and not asked.keys() & {"_summary", "_elements"},
         base,
     )
 
@@ -154,5 +156,6 @@ def _takes_gzip(header: bytes) -> bool:
 
 
 async def _send(send: Send, response: Response, more: list[tuple[bytes, bytes]], *, head: bool) -> None:
-    await send({"type": "http.response.start", "status": response.status, "headers": [*response.headers, *more]})
+    response.headers.extend(more)
+    await send({"type": "http.response.start", "status": response.status, "headers": response.headers})
     await send({"type": "http.response.body", "body": b"" if head else response.body})

@@ -6,18 +6,19 @@ number must not leave that number in a log file.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 import orjson
 import structlog
 
-from phb_fhir.wire.exchange import Exchange
+from phb_fhir.wire.exchange import Ended, Exchange
 
 _LINES_AT_ONCE = 12  # that is under 4096 bytes, which go into a pipe whole, whatever other workers write there
+_LINE = orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z
 
 
 def configure(log_format: Literal["json", "console"]) -> None:
@@ -55,30 +56,28 @@ class RequestLog:
         self._log = structlog.get_logger("phb_fhir.request")
         self._as_json = log_format == "json"
         self._out = sys.stderr.buffer
-        self._lines: list[bytes] = []
 
-    def write(self, exchange: Exchange, method: str, seconds: float) -> None:
-        line = {
-            "request_id": exchange.request_id,
-            "method": method,
-            "interaction": exchange.interaction,
-            "type": exchange.type,
-            "status": exchange.status,
-            "ms": round(seconds * 1000, 2),
-        }
+    def write(self, ended: Sequence[Ended]) -> None:
         if not self._as_json:
-            self._log.info("request", **line)
+            for one in ended:
+                self._log.info("request", **_line(*one))
             return
-        if not self._lines:
-            asyncio.get_running_loop().call_soon(self._flush)
-        stamped = {**line, "event": "request", "level": "info", "timestamp": datetime.now(UTC)}
-        self._lines.append(orjson.dumps(stamped, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z))
-
-    def _flush(self) -> None:
-        lines, self._lines = self._lines, []
+        stamp = {"event": "request", "level": "info", "timestamp": datetime.now(UTC)}
+        lines = [orjson.dumps(_line(*one) | stamp, option=_LINE) for one in ended]
         for start in range(0, len(lines), _LINES_AT_ONCE):
             self._out.write(b"".join(lines[start : start + _LINES_AT_ONCE]))
             self._out.flush()
+
+
+def _line(exchange: Exchange, method: str, seconds: float) -> dict[str, Any]:
+    return {
+        "request_id": exchange.request_id,
+        "method": method,
+        "interaction": exchange.interaction,
+        "type": exchange.type,
+        "status": exchange.status,
+        "ms": round(seconds * 1000, 2),
+    }
 
 
 def _json(_logger: Any, _method: str, event: dict[str, Any]) -> bytes:

@@ -20,7 +20,7 @@ from phb_fhir.interactions.status import status_of
 from phb_fhir.outcome import Rejected, outcome_of
 from phb_fhir.settings import API_PATH
 from phb_fhir.wire.errors import extra_headers, interrupted, overloaded
-from phb_fhir.wire.exchange import Exchange
+from phb_fhir.wire.exchange import Ended, Exchange
 from phb_fhir.wire.log import RequestLog
 from phb_fhir.wire.metrics import Metrics
 
@@ -44,6 +44,8 @@ class Edge:
         self._under_way_max = under_way_max
         self._log = request_log
         self._metrics = metrics
+        self._ended: list[Ended] = []
+        self._telling = False
 
     async def __call__(self, scope: Message, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
@@ -59,12 +61,13 @@ class Edge:
             if message["type"] == "http.response.start":
                 started = True
                 exchange.status = message["status"]
-                message["headers"] = [*message["headers"], (b"x-request-id", request_id)]
+                message["headers"].append((b"x-request-id", request_id))
             await send(message)
 
         begun = time.perf_counter()
-        self._metrics.begun()
         self._under_way += 1
+        self._metrics.begun()
+        self._tell_soon()
         try:
             if self._under_way > self._under_way_max and scope["path"].startswith(API_PATH):
                 await _send_fault(answer, overloaded(self._under_way_max))
@@ -82,9 +85,22 @@ class Edge:
             await _send_fault(answer, interrupted())
         finally:
             self._under_way -= 1
-            seconds = time.perf_counter() - begun
-            self._metrics.ended(exchange, seconds)
-            self._log.write(exchange, scope["method"], seconds)
+            ended = (exchange, scope["method"], time.perf_counter() - begun)
+            self._metrics.ended(ended)
+            self._ended.append(ended)
+            self._tell_soon()
+
+    def _tell_soon(self) -> None:
+        """What a turn of the event loop brought is counted and logged together at its end."""
+        if not self._telling:
+            self._telling = True
+            asyncio.get_running_loop().call_soon(self._tell)
+
+    def _tell(self) -> None:
+        self._telling = False
+        ended, self._ended = self._ended, []
+        self._metrics.settle()
+        self._log.write(ended)
 
 
 def _request_id(headers: list[tuple[bytes, bytes]]) -> bytes:

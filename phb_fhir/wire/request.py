@@ -104,7 +104,7 @@ async def read_request(
 
 
 def _conditions(headers: RawHeaders) -> Headers:
-    if not (headers.keys() & _CONDITIONAL):
+    if _CONDITIONAL.isdisjoint(headers):
         return NO_HEADERS
     return Headers(*(headers.get(name, b"").decode("latin-1") for name in _CONDITIONAL_ORDER))
 

@@ -7,7 +7,7 @@ import base64
 import gzip
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from phb_fhir.fhir.codec import dumps, dumps_pretty, loads
 from phb_fhir.fhir.dates import http_date
@@ -37,8 +37,7 @@ class Presentation:
     base: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(NamedTuple):
     status: int
     headers: list[RawHeader]
     body: bytes

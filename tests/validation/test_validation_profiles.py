@@ -628,7 +628,9 @@ def test_an_extension_that_modifies_stands_where_modifying_extensions_stand():
 
 
 def test_an_extension_that_nobody_knows_is_named_and_refused_only_where_that_is_wished():
-    unknown = patient(extension=[{"url": "https://fhir.nhs.uk/StructureDefinition/Extension-Unknown", "valueCode": "a"}])
+    unknown = patient(
+        extension=[{"url": "https://fhir.nhs.uk/StructureDefinition/Extension-Unknown", "valueCode": "a"}]
+    )
     for closed, severity in ((False, "information"), (True, "error")):
         [issue] = remarks(unknown, closed=closed)
         assert (issue.severity, issue.expression) == (severity, "Patient.extension[0]")
