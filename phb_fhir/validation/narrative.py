@@ -52,7 +52,28 @@ _HOLDS = {
     "dl": frozenset(("dt", "dd")),
 }
 _BLOCKS = frozenset(("div", "ul", "ol", "table", "pre"))
-_LINES = frozenset("b big cite code dfn em i kbd q samp small span strong sub sup tt u var".split())
+_LINES = frozenset(
+    [
+        "b",
+        "big",
+        "cite",
+        "code",
+        "dfn",
+        "em",
+        "i",
+        "kbd",
+        "q",
+        "samp",
+        "small",
+        "span",
+        "strong",
+        "sub",
+        "sup",
+        "tt",
+        "u",
+        "var",
+    ]
+)
 _NOT_IN = {"p": _BLOCKS | {"p", "blockquote"}, **dict.fromkeys(_LINES, _BLOCKS)}
 _STRAY_TEXT = re.compile(
     r"(?:<(?:table|thead|tbody|tfoot|tr|ul|ol|dl)\b[^>]*>|</(?:thead|tbody|tfoot|tr|td|th|caption|li|dt|dd)>)\s*[^<\s]"

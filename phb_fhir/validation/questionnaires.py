@@ -291,7 +291,6 @@ def _check_member(response: _Response, canonical: str, coding: Any, at: Trail) -
         value_set = next((resource for _, resource in inside if resource.get("id") == canonical[1:]), None)
         if value_set is None:
             return
-        response.frame.run.step(_codes_in(value_set), at)  # it is made ready anew for every answer
     system = coding["system"] if type(coding.get("system")) is str else ""
     key = (canonical, system, code)
     if key not in response.members:
