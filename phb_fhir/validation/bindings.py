@@ -21,7 +21,7 @@ from phb_fhir.definitions.terminology_grammars import GRAMMARS
 from phb_fhir.definitions.trail import Trail, path_of
 from phb_fhir.outcome import Issue, Kind, Severity
 from phb_fhir.validation.errata import CODES, LOOSE
-from phb_fhir.validation.wording import listed
+from phb_fhir.validation.wording import listed, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -172,6 +172,13 @@ def check_coding(node: dict[str, Any], trail: Trail, frame: Frame) -> None:
     """A Coding of a system that is here has one of its codes, and calls it what the system calls it."""
     system, code, display, version = node.get("system"), node.get("code"), node.get("display"), node.get("version")
     if type(system) is not str or type(code) is not str:
+        return
+    if ":" not in system and system:
+        text = f"The system of a code is an absolute URI; {shown(system)} is relative."
+        # a concept may still say it in words or in another coding; a Coding by itself has nothing else to say it with
+        is_of_concept = type(trail) is tuple and trail[1] == "coding"
+        severity: Severity = "warning" if is_of_concept else "error"
+        frame.issues.append(Issue(Kind.VALUE, text, path_of((trail, "system", None)), severity))
         return
     verdict = frame.terminology.judge_coding(
         system, code, display if type(display) is str else None, version if type(version) is str else None

@@ -165,7 +165,8 @@ def _check_reachable(frame: Frame) -> None:
                 other = _entry_number(target)
                 links[entry.number].add(other)
                 links[other].add(entry.number)
-    reached, open_ = {0}, [0]
+    open_ = [0, *_stylesheets(frame)]
+    reached = set(open_)
     while open_:
         fresh = links[open_.pop()] - reached
         reached |= fresh
@@ -174,6 +175,21 @@ def _check_reachable(frame: Frame) -> None:
         if entry.number not in reached:
             text = "Nothing links this entry with the document's Composition, so it does not belong in the document."
             frame.issues.append(Issue(Kind.INVALID, text, path_of((frame.at, "entry", entry.number))))
+
+
+def _stylesheets(frame: Frame) -> Iterator[int]:
+    """The entries that a document's stylesheet links lead to; a relative link that leads to none is told of (R4 §3.3.3)."""
+    index = frame.index()
+    links = frame.resource.get("link")
+    for number, link in enumerate(links if type(links) is list else ()):
+        url = link.get("url") if type(link) is dict and link.get("relation") == "stylesheet" else None
+        if type(url) is not str:
+            continue
+        found = index.matching(url, index.entries[0].full_url)
+        yield from (entry.number for entry in found)
+        if not found and ":" not in url:
+            text = f"The stylesheet {shown(url)} is not in the Bundle."
+            frame.issues.append(Issue(Kind.NOT_FOUND, text, path_of(((frame.at, "link", number), "url", None))))
 
 
 def _entry_number(frame: Frame) -> int:

@@ -45,3 +45,6 @@ CODES: frozenset[tuple[str, str]] = frozenset(
 
 # Canonical URLs of R4's own examples that are no address at all.
 CANONICALS: frozenset[str] = frozenset(("library-fhir-helpers-predecessor",))
+
+# Resources whose canonicals may point to what is not contained: PlanDefinition/example-cardiology-os forgot two.
+FRAGMENTS: frozenset[str] = frozenset(("PlanDefinition",))

@@ -19,7 +19,9 @@ examples (UK Core's own baby, 9912003890) get it wrong. Where a wrong one does h
 from __future__ import annotations
 
 import re
+from base64 import b64decode
 from collections.abc import Callable
+from hashlib import sha1
 from typing import Any
 
 from nhs_number.validate import is_valid
@@ -38,6 +40,7 @@ ODS_SITE = "https://fhir.nhs.uk/Id/ods-site-code"
 _TEN_DIGITS = re.compile(r"[0-9]{10}")
 _ODS_CODE = re.compile(r"[A-Z0-9]{3,12}")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:\S")
+_SHA_1_BYTES = 20
 _DATA_MAX = 64 * 1024 * 1024  # characters
 _BETWEEN_DIGITS = re.compile(r"[\s-]")
 
@@ -70,17 +73,30 @@ def check_quantity(value: Any, at: Trail, issues: list[Issue], severity: Severit
 
 
 def check_attachment(value: Any, at: Trail, issues: list[Issue]) -> None:
-    """Whether the stated size of an Attachment is that of the data it brings."""
-    size, data = (value.get("size"), value.get("data")) if type(value) is dict else (None, None)
-    if type(size) is not int or type(data) is not str:
+    """Whether the stated size and hash of an Attachment are those of the data it brings."""
+    data = value.get("data") if type(value) is dict else None
+    size, hash_ = (value.get("size"), value.get("hash")) if type(data) is str else (None, None)
+    if type(data) is not str or len(data) >= _DATA_MAX or (type(size) is not int and type(hash_) is not str):
         return
-    bare = "".join(data.split()) if len(data) < _DATA_MAX else ""
+    bare = "".join(data.split())
     actual = len(bare) // 4 * 3 - bare.count("=", len(bare) - 2)
-    if bare and actual != size:
+    if type(size) is int and bare and actual != size:
         problem = (
             f'The data are {actual} bytes before base64, and "size" says {size}; write {actual}, or leave "size" out.'
         )
         issues.append(Issue(Kind.VALUE, problem, path_of((at, "size", None))))
+    if type(hash_) is str and _is_other(hash_, bare):
+        problem = 'The hash is that of other data: it is the SHA-1 of what "data" says, before base64.'
+        issues.append(Issue(Kind.VALUE, problem, path_of((at, "hash", None))))
+
+
+def _is_other(hash_: str, data: str) -> bool:
+    """Whether a hash is a SHA-1, and not that of the data; R4's own example has one in another spelling."""
+    try:
+        stated, content = b64decode(hash_), b64decode(data, validate=True)
+    except ValueError:
+        return False  # complained of already
+    return len(stated) == _SHA_1_BYTES and stated != sha1(content, usedforsecurity=False).digest()
 
 
 # ---- by system ------------------------------------------------------------------------------------

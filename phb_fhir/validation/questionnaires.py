@@ -42,7 +42,6 @@ _ANSWERS: dict[str, tuple[str, ...]] = {
 }
 _UNFINISHED = ("in-progress", "stopped", "entered-in-error")  # what is missing may yet come, or never will
 _ANSWERS_MAX = 100  # answers to one question that a condition looks at
-QUESTIONS_MAX = 200_000  # how often, in one response, a question is compared with what answers it
 
 
 # ---- the questions -------------------------------------------------------------------------------
@@ -87,7 +86,7 @@ class _Response:
     """One response being checked against its questionnaire.
 
     `given` has the answers to each question, by its linkId and each object around them (by its identity); `offered` what
-    the options of a question are, by its identity.
+    the options of a question are, by its identity; `members` what is wrong with a code that a value set is asked for.
     """
 
     frame: Frame
@@ -97,18 +96,6 @@ class _Response:
     given: dict[tuple[str, int], list[Any]] = field(default_factory=dict)
     offered: dict[int, dict[str, set[Any]]] = field(default_factory=dict)
     members: dict[tuple[str, str, str], str] = field(default_factory=dict)
-    spent: int = 0
-
-    def may_ask(self, at: Trail, questions: int = 1) -> bool:
-        """Whether so many more questions are looked at; told once where they are not."""
-        was_open = self.spent < QUESTIONS_MAX
-        self.spent += questions
-        if was_open and self.spent >= QUESTIONS_MAX:
-            text = (
-                f"Questions and answers are compared more than {QUESTIONS_MAX} times here; the rest are not looked at."
-            )
-            self.complain(Kind.TOO_COSTLY, text, at)
-        return self.spent < QUESTIONS_MAX
 
     def complain(self, kind: Kind, text: str, at: Trail) -> None:
         self.frame.issues.append(Issue(kind, text, path_of(at)))
@@ -152,7 +139,7 @@ def _gather(node: Node, around: tuple[int, ...], given: dict[tuple[str, int], li
 def _check_items(response: _Response, asked: Node, holder: Node, trail: Trail, around: tuple[int, ...]) -> None:
     """The items in `holder`, a response, group or answer, against the questions below `asked`."""
     rows = _dicts(asked.get("item"))
-    if (not rows and not holder.get("item")) or not response.may_ask(trail, len(rows)):
+    if not rows and not holder.get("item"):
         return
     questions = {item["linkId"]: item for _, item in rows if type(item.get("linkId")) is str}
     places = {link: place for place, link in enumerate(questions)}
@@ -294,8 +281,7 @@ def _check_member(response: _Response, canonical: str, coding: Any, at: Trail) -
     system = coding["system"] if type(coding.get("system")) is str else ""
     key = (canonical, system, code)
     if key not in response.members:
-        if not response.may_ask(at, _size(value_set)):
-            return
+        response.frame.run.step(_size(value_set), at)  # it is made ready anew for every answer
         verdict = response.frame.terminology.validate_code(value_set, system, code)
         response.members[key] = verdict.sentence if verdict.valid is False else ""
     if response.members[key]:

@@ -73,7 +73,8 @@ def check_profiles(frame: Frame) -> None:
     for canonical in set(_vital_signs(resource)) - seen:
         signs: list[Issue] = []
         _hold(canonical, here, seen, signs, is_claim=True)
-        frame.issues.extend(_as_warnings(signs))
+        is_told_only = frame.run.keeps_unknown or resource.get("status") == "entered-in-error"
+        frame.issues.extend(_as_warnings(signs) if is_told_only else signs)
 
 
 def _hold(canonical: str, here: Occurrence, seen: set[str], issues: list[Issue], *, is_claim: bool) -> None:

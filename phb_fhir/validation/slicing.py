@@ -36,6 +36,7 @@ class Slice:
     name: str
     rule: Rule
     matchers: tuple[Matcher, ...] | None
+    is_certain: bool = True  # whether it says something at every discriminator
 
     def matches(self, one: Occurrence) -> bool:
         return self.matchers is not None and all(matches(one) for matches in self.matchers)
@@ -59,6 +60,8 @@ class Slicing:
         frame.run.step(2 * len(found) * len(self.slices), at)
         kinds = [self._kind(one) for one in found]
         self._check_unmatched(found, kinds, issues)
+        if self.by_text is None and len(self.slices) > 1:
+            self._check_distinct(found, kinds, issues)
         if self.ordered:
             self._check_order(found, kinds, issues)
         mine: list[list[Occurrence]] = [[] for _ in self.slices]
@@ -99,6 +102,17 @@ class Slicing:
                 text = f'{named} wants further "{label}" after those of its slices: {names}.'
                 issues.append(Issue(Kind.INVALID, text, path_of(one.at)))
 
+    def _check_distinct(self, found: list[Occurrence], kinds: list[int | None], issues: list[Issue]) -> None:
+        """What is of one slice is of no other (R4 §5.1.0.10: discriminators tell slices apart)."""
+        for one, kind in zip(found, kinds, strict=True):
+            if kind is None or not self.slices[kind].is_certain:
+                continue
+            other = next((each for each in self.slices[kind + 1 :] if each.is_certain and each.matches(one)), None)
+            if other is not None:
+                both = f"{self.slices[kind].name} and {other.name}"
+                text = f'{self.sliced.plan.named} does not tell the slices {both} of "{self.sliced.label}" apart: this is of both.'
+                issues.append(Issue(Kind.INVALID, text, path_of(one.at)))
+
     def _check_order(self, found: list[Occurrence], kinds: list[int | None], issues: list[Issue]) -> None:
         highest = -1
         for one, kind in zip(found, kinds, strict=True):
@@ -117,9 +131,7 @@ def slicing_of(spec: Spec, slices: list[tuple[Spec, Rule]], rule: Rule, plans: P
         return None
     row = spec.definition.get("slicing", {})
     discriminators = row.get("discriminator") or _implied(spec, rule)
-    made = tuple(
-        Slice(of.slice_name.rpartition("/")[2], held, _matchers(of, discriminators, plans)) for of, held in slices
-    )
+    made = tuple(_slice(of, held, discriminators, plans) for of, held in slices)
     by_text = _by_text([of for of, _ in slices], discriminators, plans)
     return Slicing(rule, made, row.get("rules", "open"), bool(row.get("ordered")), by_text)
 
@@ -158,6 +170,11 @@ def _implied(spec: Spec, rule: Rule) -> list[dict[str, Any]]:
 
 
 # ---- matchers ------------------------------------------------------------------------------------
+
+
+def _slice(of: Spec, held: Rule, discriminators: list[dict[str, Any]], plans: Plans) -> Slice:
+    matchers = _matchers(of, discriminators, plans)
+    return Slice(of.slice_name.rpartition("/")[2], held, matchers, len(matchers or ()) == len(discriminators))
 
 
 def _matchers(of: Spec, discriminators: list[dict[str, Any]], plans: Plans) -> tuple[Matcher, ...] | None:

@@ -32,7 +32,7 @@ from phb_fhir.validation.definition_rules import (
     check_value_set_rules,
 )
 from phb_fhir.validation.definitions import check_definition, check_value_set
-from phb_fhir.validation.errata import TARGETS
+from phb_fhir.validation.errata import FRAGMENTS, TARGETS
 from phb_fhir.validation.extensions import check_extension
 from phb_fhir.validation.frame import Frame, FrameKind
 from phb_fhir.validation.governed import is_governed
@@ -417,7 +417,8 @@ def _beyond(
     def check(value: Any, trail: Trail, frame: Frame) -> None:
         if is_canonical and type(value) is str and value[0] == "#" and frame.find(value) is None:
             text = f"{shown(value)} points to no resource contained in this one."
-            frame.issues.append(Issue(Kind.INVALID, text, path_of(trail), "warning"))  # R4's own examples do
+            is_let_pass = frame.kind == "contained" or frame.resource.get("resourceType") in FRAGMENTS
+            frame.issues.append(Issue(Kind.INVALID, text, path_of(trail), "warning" if is_let_pass else "error"))
         if bound:
             bound(value, trail, frame, frame.issues)
         if invariants:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+import hashlib
 import json
 import re
 import uuid
@@ -251,7 +252,37 @@ def is_no_address(value: Any) -> bool:
 def breaks_a_claimed_profile(issue: Issue, _: Any, resource: Resource) -> bool:
     inside = (node for node in below(resource) if isinstance(node, dict) and isinstance(node.get("meta"), dict))
     claims = [node["meta"].get("profile") for node in inside]
-    return issue.text.startswith("The profile ") and any(isinstance(claim, list) and claim for claim in claims)
+    is_claimed = any(isinstance(claim, list) and claim for claim in claims)
+    return issue.text.startswith("The profile ") and (is_claimed or is_vital_sign(resource))
+
+
+def is_vital_sign(resource: Resource) -> bool:
+    """An Observation with a LOINC code: R4 asks some of these to meet the profile of vital signs (§10.1.5)."""
+    observations = (n for n in below(resource) if isinstance(n, dict) and n.get("resourceType") == "Observation")
+    return any('"http://loinc.org"' in codec.dumps(node.get("code")).decode() for node in observations)
+
+
+def is_in_nothing_contained(issue: Issue, value: Any, resource: Resource) -> bool:
+    """`#id`, and there is no such contained resource."""
+    inside = [node.get("contained") for node in below(resource) if isinstance(node, dict)]
+    ids = [one.get("id") for listed in inside if isinstance(listed, list) for one in listed if isinstance(one, dict)]
+    said = issue.text.endswith("points to no resource contained in this one.")
+    return said and isinstance(value, str) and value.startswith("#") and value[1:] not in ids
+
+
+def tells_of_other_data(issue: Issue, _: Any, resource: Resource) -> bool:
+    """An attachment whose size or hash is not that of its data."""
+    attached = [node for node in below(resource) if isinstance(node, dict) and isinstance(node.get("data"), str)]
+    return issue.text.startswith(("The data are ", "The hash is ")) and any(map(is_of_other_data, attached))
+
+
+def is_of_other_data(attachment: dict[str, Any]) -> bool:
+    try:
+        data = base64.b64decode("".join(attachment["data"].split()), validate=True)
+    except ValueError:
+        return False
+    digest = base64.b64encode(hashlib.sha1(data).digest()).decode()
+    return attachment.get("size", len(data)) != len(data) or attachment.get("hash", digest) != digest
 
 
 def breaks_an_extension(issue: Issue, _: Any, resource: Resource) -> bool:
@@ -277,7 +308,7 @@ def breaks_a_bundle(issue: Issue, _: Any, resource: Resource) -> bool:
     is_bundle = any(isinstance(node, dict) and node.get("resourceType") == "Bundle" for node in below(resource))
     return is_bundle and bool(
         re.match(
-            r"Each entry of a Bundle of type \S+ has a fullUrl|(A|The) fullUrl |The link |What (a message|the Composition) ",
+            r"Each entry of a Bundle of type \S+ has a fullUrl|(A|The) fullUrl |The link |What (a message|the Composition) |A (document|message) starts ",
             issue.text,
         )
     )
@@ -287,6 +318,12 @@ def stands_twice(issue: Issue, value: Any, resource: Resource) -> bool:
     """An id that two elements have."""
     same = [node for node in below(resource) if isinstance(node, dict) and node.get("id") == value]
     return issue.text.startswith("Another ") and isinstance(value, str) and len(same) > 1
+
+
+def asks_about_nothing(issue: Issue, value: Any, resource: Resource) -> bool:
+    """A condition about an item that is not there."""
+    links = [node.get("linkId") for node in below(resource) if isinstance(node, dict)]
+    return issue.text.startswith("The condition is about the item ") and isinstance(value, str) and value not in links
 
 
 def is_misled(issue: Issue, value: Any, _: Resource) -> bool:
@@ -346,8 +383,8 @@ ROWS: dict[str, Row] = {
     ),
     "an empty resource": Row(
         (FHIR_RESOURCES,),
-        "R4 §2.6.2: a resource names its type; an empty object is taken for the absence of one",
-        says("A resource names its type", Kind.STRUCTURE, lambda value: value == {}),
+        "R4 §2.6.2: a resource names its type; the models do without where they are inside another",
+        says("A resource names its type", Kind.STRUCTURE, lambda value: "resourceType" not in (value or ())),
         patient(contained=[{}]),
     ),
     "an empty list": Row(
@@ -373,6 +410,12 @@ ROWS: dict[str, Row] = {
         "R4 §2.6.2: a property that has no value is not there; pydantic takes null for its absence",
         says("A resource is a JSON object", Kind.STRUCTURE, lambda value: value is None),
         {"resourceType": "Bundle", "type": "collection", "entry": [{"fullUrl": "urn:uuid:a", "resource": None}]},
+    ),
+    "an empty text": Row(
+        (FHIR_RESOURCES,),
+        "R4 §2.24.0.1: a string is not empty; the models let some be",
+        says('"" is not a text', Kind.VALUE, lambda value: value == ""),
+        {"resourceType": "PlanDefinition", "status": "draft", "description": ""},
     ),
     "a URI with blanks": Row(
         (FHIR_RESOURCES,),
@@ -458,6 +501,18 @@ ROWS: dict[str, Row] = {
         breaks_a_claimed_profile,
         observation(meta={"profile": [f"{STRUCTURE}vitalsigns"]}, effectiveDateTime="2026"),
     ),
+    "a canonical of nothing contained": Row(
+        BOTH,
+        "R4 §2.3.0.2: #id is a contained resource; a canonical is a text to both",
+        is_in_nothing_contained,
+        {"resourceType": "QuestionnaireResponse", "status": "completed", "questionnaire": "#q"},
+    ),
+    "an attachment of other data": Row(
+        BOTH,
+        "R4 §2.24.0.9: size and hash are those of the data before base64; neither looks at the data",
+        tells_of_other_data,
+        patient(photo=[{"contentType": "text/plain", "data": "QUJD", "size": 7}]),
+    ),
     "a known extension": Row(
         BOTH,
         "neither holds an extension against its definition",
@@ -485,6 +540,22 @@ ROWS: dict[str, Row] = {
         "R4 §2.24.0.2: an element's id is unique within the resource, and a contained resource's within its container",
         stands_twice,
         patient(name=[{"id": "a", "family": "Mistry"}, {"id": "a", "family": "Patel"}]),
+    ),
+    "a condition of a question": Row(
+        BOTH,
+        "R4 §9.7.4, enableWhen.question: the linkId of an item of this questionnaire",
+        asks_about_nothing,
+        {
+            "resourceType": "Questionnaire",
+            "status": "draft",
+            "item": [
+                {
+                    "linkId": "1",
+                    "type": "string",
+                    "enableWhen": [{"question": "2", "operator": "exists", "answerBoolean": True}],
+                }
+            ],
+        },
     ),
     "a reference that misleads": Row(
         BOTH,

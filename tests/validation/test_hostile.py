@@ -27,7 +27,7 @@ from tests.validation.hostile import BOUNDED, GROWING, TOO_LARGE, Hostile, Input
 
 ROOT = Path(__file__).parents[2]
 R4 = load()
-SMALL = 120
+SMALL = 80
 LARGE_TIMEOUT_S = 300.0  # for all of the large ones; they take some seconds each
 DEPTH_MAX = 64
 
