@@ -89,7 +89,12 @@ def verdicts(folder: Path = FOLDER) -> Iterator[Verdict]:
             if outcome is not None:
                 wrong = bool(outcome["errors"] or outcome["fatal"])
                 issues = issues_of(case, folder, with_profile=with_profile)
-                places = [place for issue in outcome["issues"] if _is_error(issue) for place in (issue["expression"] or ())[:1]]
+                places = [
+                    place
+                    for issue in outcome["issues"]
+                    if _is_error(issue)
+                    for place in (issue["expression"] or ())[:1]
+                ]
                 yield Verdict(case["name"], case["module"], with_profile, wrong, issues, places)
 
 

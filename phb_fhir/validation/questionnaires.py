@@ -207,7 +207,7 @@ def _check_answers(response: _Response, question: Node, item: Node, at: Trail, a
     if kind == "display" and answers:
         response.complain(Kind.INVALID, "A text that is only displayed has no answer.", (at, "answer", None))
         return
-    if item.get("item"):
+    if item.get("item") and not answers:  # qrs-1 says it of an item with both
         text = "What is asked below a question stands inside its answer (answer.item), not beside it."
         response.complain(Kind.STRUCTURE, text, (at, "item", None))
     if len(answers) > 1 and question.get("repeats") is not True:
@@ -272,12 +272,9 @@ def _check_member(response: _Response, canonical: str, coding: Any, at: Trail) -
     code = coding.get("code") if type(coding) is dict else None
     if type(code) is not str:
         return
-    value_set: Any = canonical
-    if canonical.startswith("#"):
-        inside = _dicts(response.questionnaire.get("contained"))
-        value_set = next((resource for _, resource in inside if resource.get("id") == canonical[1:]), None)
-        if value_set is None:
-            return
+    value_set = _contained_set(response, canonical) if canonical.startswith("#") else canonical
+    if value_set is None:
+        return
     system = coding["system"] if type(coding.get("system")) is str else ""
     key = (canonical, system, code)
     if key not in response.members:
@@ -286,6 +283,14 @@ def _check_member(response: _Response, canonical: str, coding: Any, at: Trail) -
         response.members[key] = verdict.sentence if verdict.valid is False else ""
     if response.members[key]:
         response.complain(Kind.CODE_INVALID, response.members[key], at)
+
+
+def _contained_set(response: _Response, canonical: str) -> Node | None:
+    """A value set contained beside the questions: in the questionnaire, or with it in the response."""
+    inside = _dicts(response.questionnaire.get("contained"))
+    found = next((resource for _, resource in inside if resource.get("id") == canonical[1:]), None)
+    beside = response.frame.find(canonical) if found is None else None
+    return beside.resource if beside is not None else found
 
 
 def _size(value_set: Any) -> int:

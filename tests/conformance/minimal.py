@@ -70,6 +70,7 @@ MORE: dict[str, dict[str, Any]] = {
         ]
     },
     "Organization": {"name": "text"},  # org-1
+    "SearchParameter": {"type": "special"},  # a composite has components
     "StructureDefinition": {  # sdf-6, sdf-8a, sdf-14
         "type": "Patient",
         "differential": {"element": [{"id": "Patient", "path": "Patient"}]},

@@ -271,7 +271,7 @@ def is_in_nothing_contained(issue: Issue, value: Any, resource: Resource) -> boo
 
 
 def tells_of_other_data(issue: Issue, _: Any, resource: Resource) -> bool:
-    """An attachment whose size or hash is not that of its data."""
+    """An attachment whose size or hash is not that of its data, or whose data are none."""
     attached = [node for node in below(resource) if isinstance(node, dict) and isinstance(node.get("data"), str)]
     return issue.text.startswith(("The data are ", "The hash is ")) and any(map(is_of_other_data, attached))
 
@@ -280,7 +280,7 @@ def is_of_other_data(attachment: dict[str, Any]) -> bool:
     try:
         data = base64.b64decode("".join(attachment["data"].split()), validate=True)
     except ValueError:
-        return False
+        return True
     digest = base64.b64encode(hashlib.sha1(data).digest()).decode()
     return attachment.get("size", len(data)) != len(data) or attachment.get("hash", digest) != digest
 
@@ -402,7 +402,7 @@ ROWS: dict[str, Row] = {
     "null": Row(
         (FHIR_RESOURCES,),
         "R4 §2.6.2: a property that has no value is not there; pydantic takes null for its absence",
-        says('null is not allowed here|"_.*" holds the id', Kind.STRUCTURE, lambda value: value is None),
+        says('null is not allowed here|"_.*" (holds the id|lines up)', Kind.STRUCTURE, lambda value: value is None),
         patient(maritalStatus=None),
     ),
     "a null resource": Row(
@@ -556,6 +556,12 @@ ROWS: dict[str, Row] = {
                 }
             ],
         },
+    ),
+    "a reference that says nothing": Row(
+        BOTH,
+        "R4 §2.3.0.1: one of reference, identifier and display is there, unless an extension is",
+        says("A reference has at least one of", Kind.REQUIRED, lambda value: not {"reference", "display"} & {*value}),
+        observation(subject={"type": "Patient"}),
     ),
     "a reference that misleads": Row(
         BOTH,

@@ -806,8 +806,11 @@ def test_a_simple_quantity_has_no_comparator():
 
 def test_a_vital_sign_by_its_code_is_told_where_it_is_not_one_by_r4s_profile():
     weight = {"coding": [{"system": "http://loinc.org", "code": "29463-7"}]}
-    found = remarks(observation(code=weight, subject={"reference": "Patient/1"}))
-    assert {"Observation.category", "Observation.effective"} <= {i.expression for i in found if i.severity == "warning"}
+    for kept, severity in ((False, "error"), (True, "warning")):
+        found = remarks(observation(code=weight, subject={"reference": "Patient/1"}), keeps_unknown=kept)
+        assert {"Observation.category", "Observation.effective"} <= {
+            i.expression for i in found if i.severity == severity
+        }
     assert [i for i in remarks(observation(subject={"reference": "Patient/1"})) if "Profile" in i.text] == []
 
 

@@ -70,13 +70,6 @@ CASES = {
         "QuestionnaireResponse.questionnaire",
         "absolute",
     ),
-    "a canonical fragment points to what is contained": Case(
-        {**answers("#q"), "contained": [{"resourceType": "Questionnaire", "id": "q", "status": "active"}]},
-        answers("#q"),
-        "QuestionnaireResponse.questionnaire",
-        "no resource contained",
-        Kind.INVALID,
-    ),
     "a fullUrl that starts like a UUID is one": Case(
         collection(UUID), collection("urn:uuid:1"), "Bundle.entry[0].fullUrl", "in this Bundle only"
     ),
