@@ -2,7 +2,8 @@
 
 The cost of a call to MongoDB is mostly the call, not the documents. A `Gather` collects what is asked for while earlier
 calls are under way and sends it as one batch: at rest a single item goes at once, under load the batches grow by
-themselves. Nothing waits for a timer.
+themselves, because a further batch begins only when it is as large as those under way. So a slow call holds up no more than
+it carries, and nothing waits for a timer.
 """
 
 from __future__ import annotations

@@ -278,8 +278,11 @@ def _check_member(response: _Response, canonical: str, coding: Any, at: Trail) -
     system = coding["system"] if type(coding.get("system")) is str else ""
     key = (canonical, system, code)
     if key not in response.members:
-        response.frame.run.step(_size(value_set), at)  # it is made ready anew for every answer
-        verdict = response.frame.terminology.validate_code(value_set, system, code)
+        terminology = response.frame.terminology
+        is_contained = type(value_set) is dict  # then it is made ready anew for every answer
+        cost = 4 * _size(value_set) if is_contained else 2 * terminology.parts_of(canonical)
+        response.frame.run.step(cost, at)
+        verdict = terminology.validate_code(value_set, system, code)
         response.members[key] = verdict.sentence if verdict.valid is False else ""
     if response.members[key]:
         response.complain(Kind.CODE_INVALID, response.members[key], at)
