@@ -37,8 +37,8 @@ _OF_INSTANCES = (
 )  # values that stand in a definition for others elsewhere
 _NAMES_KEPT_MAX = 10_000  # of places where extensions stand; a resource has a few dozen
 _FIRST_NAME = re.compile(r"[A-Z]\w*")
-# Names nobody owns (RFC 2606), and the one R4's own examples use: what stands there cannot be known anywhere.
-_FOR_EXAMPLES = re.compile(r"https?://(?:[^/?#]+\.)?(?:example\.(?:org|com|net)|acme\.com)(?:[/:?#]|$)")
+# Names nobody owns (RFC 2606), and those R4's own examples use: what stands there cannot be known anywhere.
+_FOR_EXAMPLES = re.compile(r"https?://(?:[^/?#]+\.)?(?:example\.(?:org|com|net)|acme\.com|nema\.org)(?:[/:?#]|$)")
 # R4 has no name in its tables for what FHIR calls interfaces: a canonical resource is one with these elements.
 _CANONICAL = frozenset(("url", "version", "status", "experimental", "jurisdiction"))
 
