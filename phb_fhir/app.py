@@ -75,6 +75,8 @@ def create(
         try:
             # nobody hears 503 of a start that goes well; with the database down the server starts all the same, and says so
             await _either(tasks[0], refused, _BEGIN_MAX_S)
+            if tasks[0].done():
+                tasks[0].result()  # a fault of our own ends the start, instead of answering 503 for good
             yield
         finally:
             for task in tasks:
@@ -185,8 +187,12 @@ async def _insist(work: Callable[[], Awaitable[T]], refused: asyncio.Event) -> T
             return await work()
         except Rejected as rejected:
             _log.warning("database", reason=rejected.issues[0].text)
-            refused.set()
-            await asyncio.sleep(_OPEN_AGAIN_S)
+        except Exception:
+            if not refused.is_set():
+                raise
+            _log.exception("database")  # it was away when the server started: nobody is there to hear of a fault
+        refused.set()
+        await asyncio.sleep(_OPEN_AGAIN_S)
 
 
 def _split(api: FhirApi, operators: FastAPI) -> App:

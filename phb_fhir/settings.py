@@ -25,6 +25,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 PREFIX = "PHB_"
 API_PATH = "/fhir"
+LOOPBACK_NAMES = frozenset(("127.0.0.1", "localhost", "::1"))  # by which this machine knows itself
 
 Mode = Literal["error", "warn", "off"]  # what becomes of a resource that breaks a rule of a profile
 MODES: dict[str, Mode] = {"error": "error", "warn": "warn", "off": "off"}

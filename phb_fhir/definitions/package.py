@@ -31,7 +31,6 @@ from phb_fhir.definitions.registry import Registry
 from phb_fhir.fhir import codec
 from phb_fhir.outcome import Rejected
 
-FHIR_VERSION = "4.0.1"
 CORE_PACKAGE = "hl7.fhir.r4.core"
 FOLDER = "package"
 MANIFEST = "package.json"

@@ -156,7 +156,13 @@ class Knowledge:
         """None for what is deleted, is not to be found by a url, or would take the place of what is the server's own."""
         if version.json is None:
             return None
-        kept = Kept.of_text(version.json, version.at)
+        try:
+            kept = Kept.of_text(version.json, version.at)
+        except ValueError as error:
+            _log.warning(
+                "definitions", reason=f"{version.key} is damaged, and resources are not held against it: {error}"
+            )
+            return None
         return None if not kept.url or self.owner(kept.type, kept.url) else kept
 
     # --- what is our own ---

@@ -23,12 +23,10 @@ from phb_fhir.interactions.preconditions import criteria_in
 from phb_fhir.interactions.subset import STORED_DEPTH_MAX
 from phb_fhir.outcome import Issue, Kind, Rejected
 from phb_fhir.query import Query, Token
-from phb_fhir.settings import API_PATH, Settings
+from phb_fhir.settings import API_PATH, LOOPBACK_NAMES, Settings
 from phb_fhir.store.store import Reader
 from phb_fhir.validation.frame import address_of
 from phb_fhir.validation.governed import STEPS_MAX, Question, governing_alone, is_governed_alone, open_questions, url_of
-
-_LOOPBACK = frozenset(("127.0.0.1", "localhost", "::1"))
 
 
 class Targets:
@@ -158,7 +156,7 @@ def _is_own(api_url: str, port: int | None, base: str) -> bool:
         asked = (parts.port, parts.path)
     except ValueError:
         return False
-    return parts.hostname in _LOOPBACK and asked == (port, f"{API_PATH}/")
+    return parts.hostname in LOOPBACK_NAMES and asked == (port, f"{API_PATH}/")
 
 
 def _criteria_by_identifier(type_: str, identifier: Any) -> Criteria | None:

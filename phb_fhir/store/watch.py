@@ -44,7 +44,9 @@ class Watch:
         """What stands now, without what was deleted."""
         wanted = {"type": {"$in": self._types}, "deleted": False}
         async for document in self._resources.find(wanted, WITHOUT_INDEX, session=self._session):
-            yield version_of(document)
+            version = _readable(document)
+            if version is not None:
+                yield version
             await asyncio.sleep(0)  # what is done with each takes its time, and requests are waiting
 
     async def changes(self) -> AsyncIterator[Version | str]:
@@ -58,8 +60,7 @@ class Watch:
                 continue
             if event["operationType"] in _GONE:
                 raise refuse(Refusal.UNAVAILABLE, Kind.TRANSIENT, "The collection of the resources was taken away.")
-            document = event.get("fullDocument")
-            yield event["documentKey"]["_id"] if document is None else version_of(document)
+            yield _readable(event.get("fullDocument")) or event["documentKey"]["_id"]
             await asyncio.sleep(0)
 
     async def _next(self) -> dict[str, Any] | None:
@@ -70,6 +71,14 @@ class Watch:
             text = f"The database said nothing for {SILENCE_MAX_S:g} seconds."
             raise refuse(Refusal.UNAVAILABLE, Kind.TRANSIENT, text) from None
         return event
+
+
+def _readable(document: Document | None) -> Version | None:
+    """The version in a document; one that was damaged by hand is as good as gone, and takes no other with it."""
+    try:
+        return None if document is None else version_of(document)
+    except (KeyError, AttributeError):
+        return None
 
 
 def pipeline(types: Collection[str]) -> list[dict[str, Any]]:

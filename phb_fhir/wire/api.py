@@ -12,7 +12,7 @@ from phb_fhir.interactions.fault import fault
 from phb_fhir.interactions.request import Answer
 from phb_fhir.interactions.routes import check_address, methods_at, route_of
 from phb_fhir.outcome import Kind, Refusal, Rejected, refuse
-from phb_fhir.settings import API_PATH, Settings
+from phb_fhir.settings import API_PATH, LOOPBACK_NAMES, Settings
 from phb_fhir.wire.errors import answer_to, extra_headers
 from phb_fhir.wire.exchange import Exchange
 from phb_fhir.wire.negotiate import FHIR_JSON, Accepted, accept
@@ -28,8 +28,6 @@ from phb_fhir.wire.request import (
 from phb_fhir.wire.respond import Presentation, Response, respond
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-
-_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 class FhirApi:
@@ -101,10 +99,10 @@ class FhirApi:
         the records here (DNS rebinding).
         """
         name = host.decode("latin-1")
-        if self._settings.base_url is None and _hostname(name) in _LOOPBACK:
+        if self._settings.base_url is None and _hostname(name) in LOOPBACK_NAMES:
             return f"http://{name}{API_PATH}"
         own = urlsplit(self._settings.api_url).hostname
-        return "" if self._settings.open and _hostname(name) not in (*_LOOPBACK, own) else self._settings.api_url
+        return "" if self._settings.open and _hostname(name) not in (*LOOPBACK_NAMES, own) else self._settings.api_url
 
 
 def _hostname(host: str) -> str | None:

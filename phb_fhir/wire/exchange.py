@@ -11,6 +11,3 @@ class Exchange:
     interaction: str = "other"
     type: str = ""
     status: int = 0
-
-
-Ended = tuple[Exchange, str, float]  # what was answered, its method, and in how many seconds

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 import orjson
 import structlog
 
-from phb_fhir.wire.exchange import Ended, Exchange
+from phb_fhir.wire.exchange import Exchange
 
 _LINES_AT_ONCE = 12  # that is under 4096 bytes, which go into a pipe whole, whatever other workers write there
 _LINE = orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z
@@ -56,14 +55,20 @@ class RequestLog:
         self._log = structlog.get_logger("phb_fhir.request")
         self._as_json = log_format == "json"
         self._out = sys.stderr.buffer
+        self._waiting: list[tuple[Exchange, str, float]] = []
 
-    def write(self, ended: Sequence[Ended]) -> None:
+    def ended(self, exchange: Exchange, method: str, seconds: float) -> None:
+        """Note a request that was answered, for the next `write`."""
+        self._waiting.append((exchange, method, seconds))
+
+    def write(self) -> None:
+        waiting, self._waiting = self._waiting, []
         if not self._as_json:
-            for one in ended:
+            for one in waiting:
                 self._log.info("request", **_line(*one))
             return
         stamp = {"event": "request", "level": "info", "timestamp": datetime.now(UTC)}
-        lines = [orjson.dumps(_line(*one) | stamp, option=_LINE) for one in ended]
+        lines = [orjson.dumps(_line(*one) | stamp, option=_LINE) for one in waiting]
         for start in range(0, len(lines), _LINES_AT_ONCE):
             self._out.write(b"".join(lines[start : start + _LINES_AT_ONCE]))
             self._out.flush()

@@ -8,17 +8,20 @@ from collections import Counter as Counts
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from phb_fhir.wire.exchange import Ended
+from phb_fhir.wire.exchange import Exchange
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
 class Metrics:
-    """One set a process. With several workers (PROMETHEUS_MULTIPROC_DIR is set) what is shown is the sum of all."""
+    """One set a process; `under_way` are the requests not answered yet.
+
+    With several workers (PROMETHEUS_MULTIPROC_DIR is set) what is shown is the sum of all.
+    """
 
     def __init__(self) -> None:
-        self._now = 0
-        self._waiting: list[Ended] = []
+        self.under_way = 0
+        self._waiting: list[tuple[Exchange, float]] = []
         self._registry = CollectorRegistry()
         self._requests = Counter(
             "phb_fhir_requests",
@@ -33,7 +36,7 @@ class Metrics:
             buckets=_SECONDS,
             registry=self._registry,
         )
-        self._under_way = Gauge(
+        self._shown_under_way = Gauge(
             "phb_fhir_requests_under_way",
             "Requests not answered yet",
             registry=self._registry,
@@ -55,21 +58,21 @@ class Metrics:
         )
 
     def begun(self) -> None:
-        self._now += 1
+        self.under_way += 1
 
-    def ended(self, one: Ended) -> None:
-        self._now -= 1
-        self._waiting.append(one)
+    def ended(self, exchange: Exchange, seconds: float) -> None:
+        self.under_way -= 1
+        self._waiting.append((exchange, seconds))
 
     def settle(self) -> None:
         """Count what has begun and ended since the last time: once for many is cheaper than once for each."""
         ended, self._waiting = self._waiting, []
-        self._under_way.set(self._now)
-        cells = Counts((exchange.interaction, exchange.type, exchange.status) for exchange, _, _ in ended)
+        self._shown_under_way.set(self.under_way)
+        cells = Counts((exchange.interaction, exchange.type, exchange.status) for exchange, _ in ended)
         for (interaction, type_, status), count in cells.items():
             self._requests.labels(interaction, type_, str(status)).inc(count)
-        clocks = {exchange.interaction: self._seconds.labels(exchange.interaction) for exchange, _, _ in ended}
-        for exchange, _, seconds in ended:
+        clocks = {exchange.interaction: self._seconds.labels(exchange.interaction) for exchange, _ in ended}
+        for exchange, seconds in ended:
             clocks[exchange.interaction].observe(seconds)
 
     def command(self, name: str, seconds: float, *, succeeded: bool) -> None:

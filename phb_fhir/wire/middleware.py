@@ -20,7 +20,7 @@ from phb_fhir.interactions.status import status_of
 from phb_fhir.outcome import Rejected, outcome_of
 from phb_fhir.settings import API_PATH
 from phb_fhir.wire.errors import extra_headers, interrupted, overloaded
-from phb_fhir.wire.exchange import Ended, Exchange
+from phb_fhir.wire.exchange import Exchange
 from phb_fhir.wire.log import RequestLog
 from phb_fhir.wire.metrics import Metrics
 
@@ -40,11 +40,9 @@ class Edge:
 
     def __init__(self, app: App, metrics: Metrics, request_log: RequestLog, under_way_max: int) -> None:
         self._app = app
-        self._under_way = 0
         self._under_way_max = under_way_max
         self._log = request_log
         self._metrics = metrics
-        self._ended: list[Ended] = []
         self._telling = False
 
     async def __call__(self, scope: Message, receive: Any, send: Any) -> None:
@@ -65,11 +63,10 @@ class Edge:
             await send(message)
 
         begun = time.perf_counter()
-        self._under_way += 1
         self._metrics.begun()
         self._tell_soon()
         try:
-            if self._under_way > self._under_way_max and scope["path"].startswith(API_PATH):
+            if self._metrics.under_way > self._under_way_max and scope["path"].startswith(API_PATH):
                 await _send_fault(answer, overloaded(self._under_way_max))
             else:
                 await self._app(scope, receive, answer)
@@ -84,10 +81,9 @@ class Edge:
                 raise
             await _send_fault(answer, interrupted())
         finally:
-            self._under_way -= 1
-            ended = (exchange, scope["method"], time.perf_counter() - begun)
-            self._metrics.ended(ended)
-            self._ended.append(ended)
+            seconds = time.perf_counter() - begun
+            self._metrics.ended(exchange, seconds)
+            self._log.ended(exchange, scope["method"], seconds)
             self._tell_soon()
 
     def _tell_soon(self) -> None:
@@ -98,9 +94,8 @@ class Edge:
 
     def _tell(self) -> None:
         self._telling = False
-        ended, self._ended = self._ended, []
         self._metrics.settle()
-        self._log.write(ended)
+        self._log.write()
 
 
 def _request_id(headers: list[tuple[bytes, bytes]]) -> bytes:
