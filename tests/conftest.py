@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import tempfile
 import uuid
 from datetime import UTC, datetime
@@ -33,6 +34,9 @@ MONGODB_START_TIMEOUT_S = 60
 # generated cases may take what they take; where a red run stops others, the same cases come every time
 hypothesis.settings.register_profile("phb", deadline=None, derandomize="CI" in os.environ)
 hypothesis.settings.load_profile("phb")
+
+# under nohup this process ignores SIGHUP, and would hand that on to the servers whose answer to it is tested
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")

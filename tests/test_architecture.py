@@ -27,6 +27,7 @@ ROWS = (
     ("interactions",),
     ("store", "security"),
     ("rules", "validation", "search"),
+    ("fhirpath",),
     ("definitions",),
     ("fhir", "change", "query"),
     ("outcome", "settings", "data"),
@@ -49,7 +50,7 @@ LIBRARIES = {
     "httpx": {"delivery", "security", "client", "cli"},  # cli asks our own API at the start whether it is there
     "fhir.resources": {"client"},
 }
-PURE = ("rules", "validation", "search", "fhir")  # they decide: no waiting, no clock, no chance
+PURE = ("rules", "validation", "search", "fhirpath", "fhir")  # they decide: no waiting, no clock, no chance
 CLOCKS_AND_CHANCE = frozenset({"asyncio", "random", "secrets", "time", "uuid", "uuid_utils"})
 READINGS = frozenset({"now", "utcnow", "today"})
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, TypeAlias
 
-from phb_fhir.validation.fhirpath_values import compared_dates
-from phb_fhir.validation.fhirpath_walk import Surroundings
+from phb_fhir.fhirpath.values import compared_dates
+from phb_fhir.fhirpath.walk import Surroundings
 
 Node: TypeAlias = dict[str, Any]
 Test: TypeAlias = Callable[[Any, Any, Surroundings], object]

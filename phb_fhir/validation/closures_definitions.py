@@ -7,6 +7,10 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+from phb_fhir.fhirpath.evaluate import compiled, evaluate
+from phb_fhir.fhirpath.functions import pattern
+from phb_fhir.fhirpath.values import truth
+from phb_fhir.fhirpath.walk import Evaluation, Surroundings, item_of
 from phb_fhir.validation.closure_makers import (
     Closure,
     Node,
@@ -28,10 +32,6 @@ from phb_fhir.validation.closure_makers import (
     required_if,
     says,
 )
-from phb_fhir.validation.fhirpath import compiled, evaluate
-from phb_fhir.validation.fhirpath_functions import pattern
-from phb_fhir.validation.fhirpath_values import truth
-from phb_fhir.validation.fhirpath_walk import Evaluation, Surroundings, item_of
 from phb_fhir.validation.wording import short
 
 # ---- names -----------------------------------------------------------------------------------------

@@ -6,6 +6,9 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
+from phb_fhir.fhirpath.evaluate import compiled, evaluate
+from phb_fhir.fhirpath.values import Items, compared_dates, compared_quantities
+from phb_fhir.fhirpath.walk import Evaluation, Surroundings, item_of
 from phb_fhir.validation.closure_makers import (
     Closure,
     Node,
@@ -22,9 +25,6 @@ from phb_fhir.validation.closure_makers import (
     only_if,
     says,
 )
-from phb_fhir.validation.fhirpath import compiled, evaluate
-from phb_fhir.validation.fhirpath_values import Items, compared_dates, compared_quantities
-from phb_fhir.validation.fhirpath_walk import Evaluation, Surroundings, item_of
 from phb_fhir.validation.wording import short
 
 # ---- every element, every resource -----------------------------------------------------------------

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
+from phb_fhir.validation import narrative
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -169,6 +171,9 @@ class Frame:
     @property
     def today(self) -> date | None:
         return self.run.today
+
+    def html_complaint(self, text: str) -> str | None:
+        return next(narrative.complaints(text, self), None)
 
     def conforms_to(self, url: str, node: Any) -> bool | None:
         """Whether an element meets the profile; None where the profile is not known here."""

@@ -21,12 +21,12 @@ from typing import Any, NamedTuple, TypeAlias
 
 from phb_fhir.definitions.load import Invariant
 from phb_fhir.definitions.trail import Trail, path_of
+from phb_fhir.fhirpath.evaluate import compiled, evaluate
+from phb_fhir.fhirpath.values import NotEvaluableError, TooCostlyError, truth
+from phb_fhir.fhirpath.walk import Code, Evaluation, Surroundings, item_of
 from phb_fhir.outcome import Issue, Kind, Severity
 from phb_fhir.validation.closure_makers import Closure
 from phb_fhir.validation.closures import CLOSURES
-from phb_fhir.validation.fhirpath import compiled, evaluate
-from phb_fhir.validation.fhirpath_values import NotEvaluableError, TooCostlyError, truth
-from phb_fhir.validation.fhirpath_walk import Code, Evaluation, Surroundings, item_of
 
 # value, twin, surroundings → whether there is nothing to say
 Test: TypeAlias = Callable[[Any, Any, Surroundings], object]

@@ -9,7 +9,7 @@ import re
 from decimal import Decimal
 from typing import Any
 
-from phb_fhir.validation.fhirpath_values import (
+from phb_fhir.fhirpath.values import (
     NotEvaluableError,
     compared_dates,
     compared_quantities,

@@ -12,9 +12,9 @@ import pytest
 from phb_fhir.definitions.load import Invariant
 from phb_fhir.definitions.terminology import Terminology
 from phb_fhir.fhir import codec
+from phb_fhir.fhirpath.values import NotEvaluableError
 from phb_fhir.outcome import Issue, Kind
 from phb_fhir.validation.closures import CLOSURES
-from phb_fhir.validation.fhirpath_values import NotEvaluableError
 from phb_fhir.validation.invariants import AS_MEANT, by_fhirpath, check_invariants, code_of, hold, rules_of
 from tests.validation.elements import R4, TERMINOLOGY, elements, frame_of, stated
 

@@ -8,10 +8,10 @@ import pytest
 
 from phb_fhir.definitions.load import Invariant
 from phb_fhir.fhir import codec
+from phb_fhir.fhirpath.evaluate import compiled
+from phb_fhir.fhirpath.values import NotEvaluableError, Steps
+from phb_fhir.fhirpath.walk import Evaluation
 from phb_fhir.outcome import Issue, Kind
-from phb_fhir.validation.fhirpath import compiled
-from phb_fhir.validation.fhirpath_values import NotEvaluableError, Steps
-from phb_fhir.validation.fhirpath_walk import Evaluation
 from phb_fhir.validation.invariants import check_invariants, hold, rules_of
 from tests.validation.elements import elements, frame_of
 

@@ -8,9 +8,9 @@ from decimal import Decimal
 import pytest
 
 from phb_fhir.fhir.codec import Exact
-from phb_fhir.validation.fhirpath import compiled, evaluate
-from phb_fhir.validation.fhirpath_values import NotEvaluableError
-from phb_fhir.validation.fhirpath_walk import Evaluation, item_of
+from phb_fhir.fhirpath.evaluate import compiled, evaluate
+from phb_fhir.fhirpath.values import NotEvaluableError
+from phb_fhir.fhirpath.walk import Evaluation, item_of
 from tests.validation.elements import frame_of
 
 PATIENT = {

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, TypeVar, cast
 
-from phb_fhir.validation.fhirpath_values import NOTHING, Item, Items, Steps
+from phb_fhir.fhirpath.values import NOTHING, Item, Items, Steps
 
 if TYPE_CHECKING:
     from datetime import date
@@ -50,6 +50,9 @@ class Surroundings(Protocol):
 
     def find(self, reference: str) -> Surroundings | None:
         """The resource a literal reference points to, where it is at hand."""
+
+    def html_complaint(self, text: str) -> str | None:
+        """What is wrong with the XHTML of a narrative, in a sentence; None when it is right."""
 
     def conforms_to(self, url: str, node: Any) -> bool | None:
         """Whether an element meets the profile; None where the profile is not known here."""

@@ -23,8 +23,8 @@ from typing import Any, TypeAlias, cast
 
 from phb_fhir.fhir.codec import Exact
 from phb_fhir.fhir.fhirpath_syntax import NotFhirPathError, syntax_tree
-from phb_fhir.validation.fhirpath_functions import LOOPS, OPERATORS, UNSURE, call, kind_test
-from phb_fhir.validation.fhirpath_values import (
+from phb_fhir.fhirpath.functions import LOOPS, OPERATORS, UNSURE, call, kind_test
+from phb_fhir.fhirpath.values import (
     FALSE,
     NOTHING,
     TRUE,
@@ -37,7 +37,7 @@ from phb_fhir.validation.fhirpath_values import (
     quantity,
     truth,
 )
-from phb_fhir.validation.fhirpath_walk import Code, Evaluation, item_of, member
+from phb_fhir.fhirpath.walk import Code, Evaluation, item_of, member
 
 Tree: TypeAlias = dict[str, Any]  # a node of fhirpathpy's syntax tree
 

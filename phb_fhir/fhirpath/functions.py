@@ -19,8 +19,7 @@ import re2  # type: ignore[import-untyped]
 from fhirpathpy.engine.invocations import invocation_registry
 from fhirpathpy.engine.nodes import FP_DateTime, FP_Quantity
 
-from phb_fhir.validation import narrative
-from phb_fhir.validation.fhirpath_values import (
+from phb_fhir.fhirpath.values import (
     DATES,
     FALSE,
     NOTHING,
@@ -45,7 +44,7 @@ from phb_fhir.validation.fhirpath_values import (
     text_of,
     truth,
 )
-from phb_fhir.validation.fhirpath_walk import Code, Evaluation, children_of, item_of
+from phb_fhir.fhirpath.walk import Code, Evaluation, children_of, item_of
 
 Arguments: TypeAlias = "list[Code]"
 Maker: TypeAlias = "Callable[[Arguments, list[str]], Code]"
@@ -478,14 +477,14 @@ def _conforms_to(focus: Items, urls: Items, evaluation: Evaluation) -> Items:
 
 
 def _html_checks(*, of_content: bool) -> Callable[[Items, Evaluation], Items]:
-    """txt-1 asks what may stand in a narrative, txt-2 that something does; the narrative's own check knows both."""
+    """txt-1 asks what may stand in a narrative, txt-2 that something does; what surrounds the expression knows both."""
 
     def function(focus: Items, evaluation: Evaluation) -> Items:
         text = text_of(focus, "htmlChecks()")
         if text is None:
             return TRUE
         evaluation.steps.take(len(text) // _TEXT_PER_STEP)
-        complaint = next(narrative.complaints(text, cast("Any", evaluation.frame)), None)
+        complaint = evaluation.frame.html_complaint(text)
         return boolean(complaint is None or complaint.endswith("(txt-2).") is not of_content)
 
     return function
