@@ -17,17 +17,19 @@ from fastapi import FastAPI
 
 from phb_fhir.data import data_path
 from phb_fhir.definitions import capability, load
-from phb_fhir.definitions.capability import Capability, WrongCapability
+from phb_fhir.definitions.capability import Capability
 from phb_fhir.definitions.guide import NO_GUIDE, Guide, read_guide
 from phb_fhir.definitions.load import Definitions
 from phb_fhir.definitions.registry import Registry
+from phb_fhir.definitions.search_parameters import search_parameters
+from phb_fhir.interactions.capabilities import check_promised
 from phb_fhir.interactions.context import Context
 from phb_fhir.interactions.guide import keep_guide
 from phb_fhir.interactions.knowledge import Knowledge
+from phb_fhir.interactions.reindex import keep_indexed, note_all
 from phb_fhir.operations.registry import OPERATIONS, check_promises
 from phb_fhir.outcome import Rejected
 from phb_fhir.search.paging import Pager
-from phb_fhir.search.parse import PARAMETERS
 from phb_fhir.settings import API_PATH, Settings, WrongSetting, modes_of, read_settings
 from phb_fhir.store.open import open_store
 from phb_fhir.store.store import Limits, Store
@@ -67,9 +69,11 @@ def create(
 
         async def begin() -> None:
             context = world.context(store, knowledge, await _insist(lambda: _open(store), refused))
-            await _insist(lambda: keep_guide(context, world.guide if settings.guide else NO_GUIDE), refused)
             await knowledge.ready.wait()
+            await _insist(lambda: note_all(context), refused)
+            await _insist(lambda: keep_guide(context, world.guide if settings.guide else NO_GUIDE), refused)
             api.context = context
+            tasks.append(asyncio.create_task(keep_indexed(context)))
 
         tasks = [asyncio.create_task(begin()), asyncio.create_task(knowledge.follow(store))]
         try:
@@ -148,10 +152,7 @@ class _World:
 def promises(definitions: Definitions) -> Capability:
     """What the capability statement promises. Raises WrongCapability when it does not fit this software."""
     promised = capability.load(data_path("capability_statement.json"), definitions.resource_types)
-    if unknown := sorted({name for names in promised.parameters.values() for name in names} - PARAMETERS):
-        raise WrongCapability(
-            f"capability_statement.json promises to search by {', '.join(unknown)}, which is not built."
-        )
+    check_promised(promised, search_parameters(definitions))
     check_promises(promised)
     return promised
 

@@ -20,7 +20,11 @@ Method = Literal["POST", "PUT", "PATCH", "DELETE"]
 
 
 class Version(NamedTuple):
-    """One version of one resource as it is stored. `json` is its exact text in UTF-8; None means it was deleted here."""
+    """One version of one resource as it is stored. `json` is its exact text in UTF-8; None means it was deleted here.
+
+    `seq` is the resource's place in the order of a search: the store gives it with the first version and keeps it ever after.
+    A version that is not stored yet, or superseded, has none.
+    """
 
     type: str
     id: str
@@ -28,6 +32,7 @@ class Version(NamedTuple):
     at: datetime
     method: Method
     json: bytes | None
+    seq: str = ""
 
     @property
     def key(self) -> str:
@@ -65,7 +70,8 @@ class Criteria:
 class Create:
     """POST: a new resource under a new id, unless `unless` matches one that is there (If-None-Exist, R4 §3.1.0.8.1).
 
-    `advice` is what its writer is told beside, should it be done.
+    `advice` is what its writer is told beside, should it be done. `is_governed` says that the content was looked at with what it
+    refers to, and need not be again.
     """
 
     type: str
@@ -73,6 +79,7 @@ class Create:
     resource: Resource
     unless: Criteria | None = None
     advice: tuple[Issue, ...] = ()
+    is_governed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

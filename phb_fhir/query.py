@@ -1,44 +1,133 @@
-"""The vocabulary of asking: a small tree that search parses, security narrows, and the store turns into a filter."""
+"""The vocabulary of asking: a small tree that search parses, security narrows, and the store turns into a filter.
+
+The leaves speak of index values (`search/index` makes them, docs/search.md shows them), not of FHIR's search types: what a
+token or a date means is settled in `search/kinds`, once for what is stored and once for what is asked, side by side.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
+
+# --- what a resource must have ---
 
 
 @dataclass(frozen=True, slots=True)
-class Token:
-    """A token parameter's value (R4 §3.1.1.4.10). `system`: None any, "" none stated; `code`: None any code of it."""
+class Key:
+    """One of these entries is among its keys: `code=http://loinc.org|1234`, `subject=Patient/1`."""
 
-    parameter: str
-    system: str | None
-    code: str | None
+    keys: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Uri:
-    """A uri parameter's value (R4 §3.1.1.4.14): the whole of it, of this version when one is named."""
+class KeyRange:
+    """An entry from `low` up to, not including, `high` is among its keys: all that begin alike."""
+
+    low: str
+    high: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPart:
+    """An entry that begins with `start` and has `text` anywhere behind it is among its keys. No index serves this."""
+
+    start: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """One end of an interval compared: `lo >= value`. Values are texts that sort as what they stand for."""
+
+    end: Literal["lo", "hi"]
+    is_: Literal["<", "<=", ">", ">="]
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """One of the parameter's intervals keeps all the bounds; for a quantity, one that is in this `unit` ("": as it was written)."""
 
     parameter: str
-    uri: str
-    version: str | None
+    bounds: tuple[Bound, ...]
+    unit: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """The parameter has at least one interval."""
+
+    parameter: str
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """One element of a composite parameter keeps each of the parts: the first component the first part, and so on."""
+
+    parameter: str
+    parts: tuple[Node, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Id:
-    """Resources whose logical id is one of these."""
+    """Its logical id is one of these; or, written `Patient/1`, type and id."""
 
     ids: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Updated:
-    """Resources last updated at or after `low` and before `high` (None: open); `inside=False` asks for all others."""
+    """It was last updated at or after `low` and before `high` (None: open); `inside=False` asks for all others."""
 
     low: datetime | None
     high: datetime | None
     inside: bool = True
+
+
+# --- what only other resources, or the whole resource, can tell ---
+
+
+@dataclass(frozen=True, slots=True)
+class Linked:
+    """Chaining (R4 §3.1.1.4.15): its reference `parameter` points to a resource of these types that `where` holds for."""
+
+    parameter: str
+    types: tuple[str, ...]
+    where: Node
+
+
+@dataclass(frozen=True, slots=True)
+class LinkedFrom:
+    """Reverse chaining, `_has` (R4 §3.1.1.4.16): a `type` that `where` holds for points to it by its reference `parameter`."""
+
+    type: str
+    parameter: str
+    where: Node
+
+
+@dataclass(frozen=True, slots=True)
+class InList:
+    """It is an entry of the List of this id (`_list`, R4 §3.1.1.4.22), not a removed one."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """What the resource itself must be read for (`_text`, `_content`, `near`). No index serves this."""
+
+    name: str  # the parameter and its value, as they were asked
+    judge: Callable[[dict[str, Any]], bool] = field(compare=False)
+
+
+# --- how conditions join ---
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    part: Node
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +140,26 @@ class AnyOf:
     parts: tuple[Node, ...]
 
 
-Node = Token | Uri | Id | Updated | AllOf | AnyOf
+Node = (
+    Key
+    | KeyRange
+    | KeyPart
+    | Span
+    | Present
+    | Joined
+    | Id
+    | Updated
+    | Linked
+    | LinkedFrom
+    | InList
+    | Judge
+    | Not
+    | AllOf
+    | AnyOf
+)
 
 EVERYTHING = AllOf(())
+NOTHING = AnyOf(())
 
 Total = Literal["none", "estimate", "accurate"]
 
@@ -67,6 +173,41 @@ class Query:
 
     def __and__(self, other: Node) -> Query:
         return Query(self.types, AllOf((self.where, other)))
+
+
+# --- how the answer is ordered, and what comes with it ---
+
+
+@dataclass(frozen=True, slots=True)
+class SortKey:
+    """One rule of `_sort`. `by` says where its values are: "lo" sortable texts of the index, "keys" the entries of the parameter,
+    "id", "at" the time of the last update.
+
+    `is_list`: a resource may have several values, of which the one that comes first in the order counts (R4 §3.1.1.5.1).
+    """
+
+    parameter: str
+    by: Literal["lo", "keys", "id", "at"]
+    descending: bool = False
+    is_list: bool = False
+
+
+Order = tuple[SortKey, ...]  # empty: as the store likes best, always the same for the same query
+
+
+@dataclass(frozen=True, slots=True)
+class Include:
+    """`_include` or, `reverse`, `_revinclude` (R4 §3.1.1.5.4): what reference `parameter` of `type` leads to (or comes from).
+
+    `type` "*" is any type, `parameter` "*" every reference; `target` limits the types at the other end; `iterate` follows what
+    was included too.
+    """
+
+    type: str
+    parameter: str
+    target: str = ""
+    iterate: bool = False
+    reverse: bool = False
 
 
 @dataclass(frozen=True, slots=True)

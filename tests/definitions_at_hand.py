@@ -72,3 +72,23 @@ def bound(name: str = "painted", value_set_name: str = "colours") -> dict[str, A
 def claiming(resource: dict[str, Any], name: str = "born") -> dict[str, Any]:
     """The resource, claiming the profile of this name."""
     return {**resource, "meta": {"profile": [f"{BASE}/StructureDefinition/{name}"]}}
+
+
+def search_parameter(
+    name: str = "marital", *, expression: str = "Patient.maritalStatus", **more: Any
+) -> dict[str, Any]:
+    """A search parameter of Patient: by default, to find people by their marital status."""
+    return {
+        "resourceType": "SearchParameter",
+        "id": name,
+        "url": f"{BASE}/SearchParameter/{name}",
+        "version": "1.0",
+        "name": name.capitalize().replace("-", ""),
+        "status": "active",
+        "description": "Of a deployment's own.",
+        "code": name,
+        "base": ["Patient"],
+        "type": "token",
+        "expression": expression,
+        **more,
+    }

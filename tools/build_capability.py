@@ -1,4 +1,5 @@
-"""Write the resource rows of capability_statement.json: every R4 type, with the interactions all types share.
+"""Write capability_statement.json: every R4 type, with the interactions and operations that types share, and every search
+parameter of FHIR R4 and of the guide.
 
 The file is the source of what is served, and may be edited by hand; this tool is for renewing its like rows at once.
 Run: python tools/build_capability.py
@@ -7,10 +8,12 @@ Run: python tools/build_capability.py
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
+from typing import Any
 
-from phb_fhir.definitions.load import load
-from phb_fhir.search.index import has_url
+from phb_fhir.definitions.load import SearchParameter, load
+from phb_fhir.definitions.search_parameters import SearchParameters, search_parameters
 
 FILE = Path(__file__).resolve().parents[1] / "capability_statement.json"
 
@@ -29,18 +32,28 @@ COMMON = {
     "conditionalDelete": "multiple",
     "referencePolicy": ["literal", "logical", "local"],
 }
-DATE = {
-    "name": "_lastUpdated",
-    "definition": "http://hl7.org/fhir/SearchParameter/Resource-lastUpdated",
-    "type": "date",
-}
-ID = {"name": "_id", "definition": "http://hl7.org/fhir/SearchParameter/Resource-id", "type": "token"}
+R4 = "http://hl7.org/fhir"
+GUIDE = "https://fhir.phb.nhs.example"
+
+# what every type is searched by stands once, for the whole system (R4: "for searching all resources"); these two are
+# repeated with each type, because clients look for them there
+EVERYWHERE = ("_id", "_lastUpdated")
+SHARED = (*EVERYWHERE, "_profile", "_security", "_source", "_tag", "_text", "_content", "_filter")
+SPECIAL = ("_has", "_list")  # R4 §3.1.1 describes them, and defines no SearchParameter
 
 OPERATIONS = {
-    "CodeSystem": ("lookup", "subsumes", "validate-code"),
-    "StructureDefinition": ("snapshot",),
-    "ValueSet": ("expand", "validate-code"),
-}  # beside $validate, which every type has
+    "Account": (f"{GUIDE}/OperationDefinition/phb-account-everything",),
+    "CodeSystem": tuple(
+        f"{R4}/OperationDefinition/CodeSystem-{name}" for name in ("lookup", "subsumes", "validate-code")
+    ),
+    "Patient": (f"{R4}/OperationDefinition/Patient-everything",),
+    "StructureDefinition": (f"{R4}/OperationDefinition/StructureDefinition-snapshot",),
+    "ValueSet": tuple(f"{R4}/OperationDefinition/ValueSet-{name}" for name in ("expand", "validate-code")),
+}
+OF_EVERY_TYPE = tuple(
+    f"{R4}/OperationDefinition/Resource-{name}" for name in ("meta", "meta-add", "meta-delete", "validate")
+)
+OF_THE_SYSTEM = (f"{R4}/OperationDefinition/Resource-meta",)
 
 HEAD = {
     "resourceType": "CapabilityStatement",
@@ -66,40 +79,55 @@ HEAD = {
 
 def main() -> None:
     definitions = load()
-    resources = []
-    for type_ in sorted(definitions.resource_types):
-        parameters = [ID, DATE]
-        if found := definitions.search_parameters(type_).get("identifier"):
-            parameters.append({"name": "identifier", "definition": found.url, "type": "token"})
-        if has_url(type_, definitions):
-            found = definitions.search_parameters(type_)["url"]
-            parameters.append({"name": "url", "definition": found.url, "type": "uri"})
-        resources.append(
-            {
-                "type": type_,
-                "profile": f"http://hl7.org/fhir/StructureDefinition/{type_}",
-                "interaction": [{"code": code} for code in TYPE_INTERACTIONS],
-                **COMMON,
-                "searchParam": parameters,
-                "operation": [
-                    *(_operation(type_, name) for name in OPERATIONS.get(type_, ())),
-                    _operation("Resource", "validate"),
-                ],
-            }
-        )
+    parameters = search_parameters(definitions)
     rest = {
         "mode": "server",
         "documentation": "Creates, updates and deletes are acknowledged once a majority of the database has them in its"
         " journal. Unknown parameters are refused unless Prefer: handling=lenient is sent, and then reported.",
-        "resource": resources,
+        "resource": [_row(type_, parameters) for type_ in sorted(definitions.resource_types)],
         "interaction": [{"code": code} for code in SYSTEM_INTERACTIONS],
-        "searchParam": [ID, DATE],
+        "searchParam": [*(_parameter(parameters.of("Basic")[code]) for code in SHARED), *map(_special, SPECIAL)],
+        "operation": [_operation(url) for url in OF_THE_SYSTEM],
     }
-    FILE.write_text(json.dumps({**HEAD, "rest": [rest]}, indent=2, ensure_ascii=False) + "\n")
+    FILE.write_text(_written({**HEAD, "rest": [rest]}))
 
 
-def _operation(type_: str, name: str) -> dict[str, str]:
-    return {"name": name, "definition": f"http://hl7.org/fhir/OperationDefinition/{type_}-{name}"}
+def _row(type_: str, parameters: SearchParameters) -> dict[str, Any]:
+    own = [parameter for parameter in parameters.of(type_).values() if parameter.base == type_]
+    every = parameters.of(type_)
+    return {
+        "type": type_,
+        "profile": f"{R4}/StructureDefinition/{type_}",
+        "interaction": [{"code": code} for code in TYPE_INTERACTIONS],
+        **COMMON,
+        "searchParam": [_parameter(parameter) for parameter in (*(every[code] for code in EVERYWHERE), *own)],
+        "operation": [_operation(url) for url in (*OPERATIONS.get(type_, ()), *OF_EVERY_TYPE)],
+    }
+
+
+def _parameter(parameter: SearchParameter) -> dict[str, str]:
+    return {"name": parameter.code, "definition": parameter.url, "type": parameter.type}
+
+
+def _special(name: str) -> dict[str, str]:
+    return {"name": name, "type": "special"}
+
+
+def _operation(url: str) -> dict[str, str]:
+    name = re.sub(r"^(phb-[a-z]+|[A-Z][A-Za-z]+)-", "", url.rpartition("/")[2])
+    return {"name": name, "definition": url}
+
+
+def _written(statement: dict[str, Any]) -> str:
+    """As JSON for people: what says one thing stands on one line."""
+    text = json.dumps(statement, indent=2, ensure_ascii=False)
+    short = re.compile(r"[{\[]\n\s+([^{}\[\]]{1,200}?)\n\s+[}\]]")
+    return short.sub(lambda found: found[0][0] + _on_one_line(found[1]) + found[0][-1], text) + "\n"
+
+
+def _on_one_line(inner: str) -> str:
+    joined = re.sub(r"\n\s+", " ", inner)
+    return f" {joined} " if inner.startswith('"') and '": ' in inner else joined
 
 
 if __name__ == "__main__":

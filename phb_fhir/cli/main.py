@@ -130,6 +130,30 @@ def validate(
     raise typer.Exit(command.validate(paths, profile or (), package or (), settings, as_json=format_ == "json"))
 
 
+@app.command()
+def explain(
+    search: Annotated[
+        str,
+        typer.Argument(help="A search, as it stands behind the base address.", metavar="SEARCH", show_default=False),
+    ],
+    *,
+    server: Annotated[
+        str | None,
+        typer.Option(help="The base address of the server.", show_default="http://127.0.0.1:8000/fhir", metavar="URL"),
+    ] = None,
+) -> None:
+    """Say how a running server answers a search: the filter, the index chosen, and what was looked at.
+
+    `phb-fhir explain 'ChargeItem?account=Account/jill-budget&_sort=-occurrence'`
+
+    Ends with 2 when the server refuses the search, with its reasons, or cannot be reached.
+    """
+    settings = read_settings()
+    from phb_fhir.cli import explain as command  # noqa: PLC0415 - its imports are slow, `--help` need not wait
+
+    raise typer.Exit(command.explain(settings, search, server))
+
+
 packages = typer.Typer(
     name="packages",
     help="Packages of profiles, value sets and code systems: install them, list them, build our own.",
@@ -144,6 +168,20 @@ Data = Annotated[
 MongodbUri = Annotated[
     str | None, typer.Option(help="The replica set of the server, when it is no private MongoDB.", metavar="URI")
 ]
+
+
+@app.command()
+def index(*, data: Data = None, mongodb_uri: MongodbUri = None) -> None:
+    """Say how far resources are indexed by the search parameters of this moment, and who is at it.
+
+    After a SearchParameter was stored, or after an update of this software, running servers index in the background what
+    was written before. Searches that would find only half meanwhile are refused. Ends with 0 when everything is indexed,
+    and with 1 while something is not.
+    """
+    settings = read_settings(data=data, mongodb_uri=mongodb_uri)
+    from phb_fhir.cli import index as command  # noqa: PLC0415 - its imports are slow, `--help` need not wait
+
+    raise typer.Exit(command.index(settings))
 
 
 @packages.command()

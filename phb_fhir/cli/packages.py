@@ -1,13 +1,12 @@
 """`phb-fhir packages`: install FHIR packages, list those that are installed, build our own.
 
-The record may be in use meanwhile. A command works on the same database as the servers, in a transaction of its own, and
-they follow what it changes. On a data folder without a running server it runs the private MongoDB for as long as it takes.
+The record may be in use meanwhile. A command works on the same database as the servers (`cli/database`), in a transaction of
+its own, and they follow what it changes.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -15,6 +14,7 @@ from rich.console import Console
 
 from phb_fhir.app import at_work
 from phb_fhir.change import Effect
+from phb_fhir.cli.database import database
 from phb_fhir.data import data_path
 from phb_fhir.definitions.guide import read_guide
 from phb_fhir.definitions.load import load
@@ -22,17 +22,16 @@ from phb_fhir.definitions.package import Package, WrongPackage, build_package, r
 from phb_fhir.definitions.registry import Registry
 from phb_fhir.interactions import packages
 from phb_fhir.outcome import Rejected
-from phb_fhir.store.embedded import CannotStart, FolderInUse, PrivateMongo, check_replica_set, uri_in
+from phb_fhir.store.embedded import CannotStart
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from phb_fhir.interactions.packages import Installed, Problem
     from phb_fhir.settings import Settings
 
 PROBLEMS_SHOWN_MAX = 20
-_REACH_TIMEOUT_S = 10
 _WORDS = {Effect.CREATED: "new", Effect.UPDATED: "updated", Effect.UNCHANGED: "unchanged"}
 
 
@@ -40,14 +39,14 @@ def install(settings: Settings, files: Sequence[Path]) -> None:
     """Installs them, all or none, and says what came of it. Raises WrongPackage or CannotStart."""
     definitions = load()
     found = [read_package(file, definitions) for file in files]
-    with _database(settings) as reached:
+    with database(settings) as reached:
         for one in asyncio.run(_install(reached, found)):
             _say_installed(one)
 
 
 def list_installed(settings: Settings) -> None:
     """Prints the packages that are installed. Raises CannotStart."""
-    with _database(settings) as reached:
+    with database(settings) as reached:
         found = asyncio.run(_installed(reached))
     if not found:
         typer.echo("No package is installed.")
@@ -70,30 +69,7 @@ def build(folder: Path) -> None:
     typer.echo(folder / name)
 
 
-# --- the database ---
-
-
-@contextlib.contextmanager
-def _database(settings: Settings) -> Iterator[Settings]:
-    """The settings with the address of the database: the one named, that of the server on the folder, or one run here."""
-    with contextlib.ExitStack() as undo:
-        if settings.mongodb_uri is None:
-            settings = settings.model_copy(update={"mongodb_uri": _private(settings, undo)})
-        check_replica_set(str(settings.mongodb_uri), timeout_s=_REACH_TIMEOUT_S)
-        yield settings
-
-
-def _private(settings: Settings, undo: contextlib.ExitStack) -> str:
-    try:
-        mongo = PrivateMongo(
-            settings.data,
-            cache_mb=settings.mongodb_cache_mb,
-            start_timeout_s=settings.mongodb_start_timeout_s,
-            transaction_time_max_s=settings.commit_time_max_s,
-        )
-        return undo.enter_context(mongo).uri
-    except FolderInUse:
-        return uri_in(settings.data)
+# --- the record ---
 
 
 async def _install(settings: Settings, found: Sequence[Package]) -> list[Installed]:

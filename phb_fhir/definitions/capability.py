@@ -28,9 +28,11 @@ class WrongCapability(Exception):  # noqa: N818 - it is a sentence for the opera
 
 @dataclass(frozen=True, slots=True)
 class Capability:
-    """What the statement promises. `interactions` by type, "" for the whole system; `parameters` likewise.
+    """What the statement promises. `interactions` by type, "" for the whole system.
 
-    `operations` too: by name, without its `$`, the URL of the OperationDefinition that says what is meant.
+    `parameters` likewise; those of the whole system are for every type (R4: CapabilityStatement.rest.searchParam), and so
+    are among each type's. `operations` too: by name, without its `$`, the URL of the OperationDefinition that says what is
+    meant.
     """
 
     statement: dict[str, Any]
@@ -56,10 +58,11 @@ def load(path: Path, resource_types: frozenset[str]) -> Capability:
     rows = {"": rest, **{row["type"]: row for row in rest["resource"]}}
     if unknown := sorted(rows.keys() - resource_types - {""}):
         raise WrongCapability(f"{path.name} promises {', '.join(unknown)}, which FHIR R4 does not have.")
+    of_each = {type_: frozenset(entry["name"] for entry in row.get("searchParam", [])) for type_, row in rows.items()}
     return Capability(
         statement,
         {type_: frozenset(entry["code"] for entry in row.get("interaction", [])) for type_, row in rows.items()},
-        {type_: frozenset(entry["name"] for entry in row.get("searchParam", [])) for type_, row in rows.items()},
+        {type_: names | of_each[""] for type_, names in of_each.items()},
         {
             type_: {entry["name"]: entry["definition"] for entry in row.get("operation", [])}
             for type_, row in rows.items()

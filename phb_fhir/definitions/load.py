@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 _R4 = Path(__file__).parent / "r4"
 
-# The modifiers a parameter takes, by its type (R4 §3.1.1.5.4; the package itself names none).
+# The modifiers a parameter takes, by its type (R4 §3.1.1.4.4; the package itself names none).
 SEARCH_MODIFIERS: dict[str, tuple[str, ...]] = {
     "number": ("missing",),
     "date": ("missing",),
@@ -125,6 +125,9 @@ class Component:
 class SearchParameter:
     """One search parameter of one type. `expression` speaks of that type only; it is empty where FHIR gives
     none.
+
+    `marks_missing`: the index says of a resource that it has no value, so that `:missing=true` is one look-up. So for
+    parameters whose own definition lists the modifier `missing`.
     """
 
     base: str
@@ -136,6 +139,7 @@ class SearchParameter:
     target: tuple[str, ...] = ()
     components: tuple[Component, ...] = ()
     modifiers: tuple[str, ...] = ()
+    marks_missing: bool = False
 
 
 @dataclass(frozen=True, slots=True)

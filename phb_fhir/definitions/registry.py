@@ -35,7 +35,9 @@ CORE = "http://hl7.org/fhir/"
 _STRUCTURE = CORE + "StructureDefinition/"
 _ARCHIVE = Path(__file__).parent / "r4_structures.zip"
 _NOT_MADE: Resource = {}
-TYPES = frozenset(("StructureDefinition", "ValueSet", "CodeSystem", "ImplementationGuide", "Questionnaire"))
+TYPES = frozenset(
+    ("StructureDefinition", "ValueSet", "CodeSystem", "ImplementationGuide", "Questionnaire", "SearchParameter")
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
@@ -206,7 +208,14 @@ _CORE_FINDS: dict[str, Callable[[Definitions, str], Resource | None]] = {
     "StructureDefinition": lambda definitions, url: definitions.derived(_core)(url),
     "ValueSet": lambda definitions, url: tables(definitions.folder).value_set(url),
     "CodeSystem": lambda definitions, url: tables(definitions.folder).code_system_resource(url),
+    "SearchParameter": lambda definitions, url: definitions.derived(_core_parameters).get(url),
 }
+
+
+def _core_parameters(definitions: Definitions) -> dict[str, Resource]:
+    """The search parameters that R4 publishes, by url; what each is made of is not for here (`search_parameters`)."""
+    found = (definitions.search_parameters(type_).values() for type_ in definitions.resource_types)
+    return {parameter.url: {} for parameters in found for parameter in parameters}
 
 
 def _globals(registry: Registry) -> dict[str, tuple[str, ...]]:

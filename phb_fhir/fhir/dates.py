@@ -1,7 +1,9 @@
 """FHIR dates as half-open periods of UTC, and HTTP's dates.
 
 A FHIR date, dateTime or instant is a period as wide as its precision (R4 §3.1.1.4.7): `2026-03` runs from the first
-instant of March up to, not including, the first of April. A date without a time zone is taken as UTC.
+instant of March up to, not including, the first of April. A date without a time zone is taken as UTC. A leap second
+(`23:59:60`, which R4's dateTime allows) is taken as the second after it, as computers' clocks take it. What a time zone or
+the year 9999 moves out of the reach of four-digit years is the first or the last instant inside it.
 """
 
 from __future__ import annotations
@@ -15,9 +17,29 @@ _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _DATE = re.compile(
     r"(?P<year>\d{4})(?:-(?P<month>\d\d)(?:-(?P<day>\d\d)"
-    r"(?:T(?P<hour>\d\d):(?P<minute>\d\d)(?::(?P<second>\d\d)(?P<fraction>\.\d{1,9})?)?(?P<zone>Z|[+-]\d\d:\d\d)?)?)?)?",
+    r"(?:T(?P<hour>\d\d):(?P<minute>\d\d)(?::(?P<second>\d\d)(?P<fraction>\.\d+)?)?(?P<zone>Z|[+-]\d\d:\d\d)?)?)?)?",
     re.ASCII,
 )
+
+_FIRST, _LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+_END = "9999-12-31T24:00Z"  # what no datetime can say
+
+
+@lru_cache(maxsize=4096)  # a day is asked for, and written, many times
+def span_of(text: str) -> tuple[str, str]:
+    """The period of `period_of` as two texts that sort as its instants do: `2026-03-01T00:00:00.000000Z`."""
+    start, end = period_of(text)
+    return sortable_text(start), sortable_end(end)
+
+
+def sortable_text(at: datetime) -> str:
+    """An instant of UTC to the microsecond; as a text it sorts where the instant does."""
+    return f"{at.isoformat(timespec='microseconds')[:26]}Z"
+
+
+def sortable_end(at: datetime) -> str:
+    """The same of an end, which may be the end of all years: then it sorts behind every instant."""
+    return _END if at == _LAST else sortable_text(at)
 
 
 def period_of(text: str) -> tuple[datetime, datetime]:
@@ -27,23 +49,32 @@ def period_of(text: str) -> tuple[datetime, datetime]:
         raise ValueError(text)
     if found["day"] is None:
         return _year_or_month(int(found["year"]), found["month"])
-    start = datetime(
+    second = int(found["second"] or 0)
+    local = datetime(
         int(found["year"]), int(found["month"]), int(found["day"]), int(found["hour"] or 0), int(found["minute"] or 0),
-        int(found["second"] or 0), tzinfo=UTC,
-    ) - _offset(found["zone"])  # fmt: skip
+        min(second, 59), tzinfo=UTC,
+    )  # fmt: skip
+    if second > 60:
+        raise ValueError(text)
+    start = _moved(local, timedelta(seconds=second // 60) - _offset(found["zone"]))
     if found["fraction"]:
         digits = found["fraction"][1:]
-        start += timedelta(microseconds=int(digits[:6].ljust(6, "0")))
-        return start, start + timedelta(microseconds=10 ** max(0, 6 - len(digits)))
-    return start, start + _width(found["hour"], found["second"])
+        start = _moved(start, timedelta(microseconds=int(digits[:6].ljust(6, "0"))))
+        return start, _moved(start, timedelta(microseconds=10 ** max(0, 6 - len(digits))))
+    return start, _moved(start, _width(found["hour"], found["second"]))
+
+
+def _moved(at: datetime, by: timedelta) -> datetime:
+    try:
+        return at + by
+    except OverflowError:
+        return _FIRST if by < timedelta() else _LAST
 
 
 def _year_or_month(year: int, month: str | None) -> tuple[datetime, datetime]:
-    if month is None:
-        return datetime(year, 1, 1, tzinfo=UTC), datetime(year + 1, 1, 1, tzinfo=UTC)
-    start = datetime(year, int(month), 1, tzinfo=UTC)
-    end = datetime(year + start.month // 12, start.month % 12 + 1, 1, tzinfo=UTC)
-    return start, end
+    start = datetime(year, int(month or 1), 1, tzinfo=UTC)
+    next_year, next_month = (year + 1, 1) if month is None else (year + start.month // 12, start.month % 12 + 1)
+    return start, _LAST if next_year > _LAST.year else datetime(next_year, next_month, 1, tzinfo=UTC)
 
 
 def _width(hour: str | None, second: str | None) -> timedelta:

@@ -1,10 +1,18 @@
-"""capabilities: `/metadata` (R4 §3.1.0.10), the statement that the routes were read from."""
+"""capabilities: `/metadata` (R4 §3.1.0.10), the statement that the routes were read from.
+
+Beside what the file says, it has what the settings decide, the search parameters that a deployment stored, and what can be
+included: that follows from the reference parameters of both.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 from phb_fhir import __version__
+from phb_fhir.definitions.capability import Capability, WrongCapability
+from phb_fhir.definitions.load import SearchParameter
+from phb_fhir.definitions.search_parameters import SearchParameters
 from phb_fhir.fhir.codec import dumps
 from phb_fhir.interactions.answers import check_parameters
 from phb_fhir.interactions.context import Context
@@ -14,9 +22,35 @@ from phb_fhir.interactions.validation import CLOSED_TYPES, is_closed
 from phb_fhir.outcome import Kind, Refusal, refuse
 from phb_fhir.settings import Mode, Settings, modes_of
 
+WITHOUT_DEFINITION = frozenset(("_has", "_list"))  # R4 §3.1.1 describes them; no SearchParameter does
+_ELSEWHERE = frozenset(("_content", "_filter", "_text"))  # and these have no expression
+_LEAST = "Basic"  # a type with all that every type has, narrative too
 _GUIDE = "https://fhir.phb.nhs.example/StructureDefinition"
 VALIDATION_MODE = f"{_GUIDE}/phb-validation-mode"
 PHB_ONLY = f"{_GUIDE}/phb-only"
+
+
+def check_promised(promised: Capability, shipped: SearchParameters) -> None:
+    """Raise WrongCapability when the statement promises a search parameter that is not built, or not as it is defined."""
+    rest = promised.statement["rest"][0]
+    for type_, row in (("", rest), *((row["type"], row) for row in rest["resource"])):
+        known = shipped.of(type_ or _LEAST)
+        for entry in row.get("searchParam", []):
+            if why := _why_not(entry, known.get(entry["name"]), is_shared=not type_):
+                where = type_ or "every type"
+                raise WrongCapability(
+                    f"capability_statement.json promises to search {where} by {entry['name']}, {why}."
+                )
+
+
+def _why_not(entry: dict[str, Any], parameter: SearchParameter | None, *, is_shared: bool) -> str:
+    if is_shared and entry["name"] in WITHOUT_DEFINITION:
+        return "" if entry["type"] == "special" and "definition" not in entry else "which no SearchParameter defines"
+    if parameter is None or not (parameter.expression or parameter.code in _ELSEWHERE):
+        return "which is not built"
+    defined = (parameter.url, parameter.type)
+    as_said = (entry.get("definition", parameter.url), entry["type"])
+    return "" if as_said == defined else f"which is a {parameter.type} parameter, defined by {parameter.url}"
 
 
 async def capabilities(context: Context, request: FhirRequest) -> Answer:
@@ -29,8 +63,8 @@ async def capabilities(context: Context, request: FhirRequest) -> Answer:
 
 
 def statement(context: Context, base: str) -> dict[str, Any]:
-    """The statement as served at `base`, with what the settings decide: versioning, the modes of validation, and whether
-    some types are taken as PHB resources alone.
+    """The statement as served at `base`, with what the settings decide (versioning, the modes of validation, whether some
+    types are taken as PHB resources alone) and with what a deployment can be searched by.
     """
     written = context.capability.statement
     rest = written["rest"][0]
@@ -38,14 +72,16 @@ def statement(context: Context, base: str) -> dict[str, Any]:
         **written,
         "software": {**written["software"], "version": __version__},
         "implementation": {**written["implementation"], "url": base},
-        "rest": [_rest(rest, context.settings)],
+        "rest": [_rest(rest, context)],
     }
 
 
-def _rest(rest: dict[str, Any], settings: Settings) -> dict[str, Any]:
+def _rest(rest: dict[str, Any], context: Context) -> dict[str, Any]:
+    settings = context.settings
     said = [rest["documentation"], *_said(settings)]
     mode = settings.validation_mode("*")
-    rows = [_row(row, settings) for row in rest["resource"]]
+    included = _included(context)
+    rows = [_searched(_row(row, settings), context, included) for row in rest["resource"]]
     return {"extension": [_mode(mode)], **rest, "documentation": " ".join(said), "resource": rows}
 
 
@@ -74,6 +110,54 @@ def _row(row: dict[str, Any], settings: Settings) -> dict[str, Any]:
         extensions.append({"url": PHB_ONLY, "valueBoolean": True})
     versioning = {"versioning": "versioned-update"} if row["type"] in settings.versioned_update else {}
     return {**({"extension": extensions} if extensions else {}), **row, **versioning}
+
+
+# ---- what it is searched by, and what comes with that ----------------------------------------------------------------
+
+
+def _searched(row: dict[str, Any], context: Context, included: _Included) -> dict[str, Any]:
+    """A type's row with the parameters of a deployment's own among the others, and with what it can be joined with."""
+    type_ = row["type"]
+    listed = [*row.get("searchParam", []), *_own(context, type_)]
+    outward, inward = included.outward.get(type_, []), included.inward.get(type_, [])
+    return {
+        **{name: value for name, value in row.items() if name not in ("searchParam", "operation")},
+        **({"searchInclude": ["*", *outward]} if outward else {}),
+        **({"searchRevInclude": inward} if inward else {}),
+        "searchParam": sorted(listed, key=lambda parameter: parameter["name"]),
+        **({"operation": row["operation"]} if "operation" in row else {}),
+    }
+
+
+def _own(context: Context, type_: str) -> Iterator[dict[str, Any]]:
+    """The search parameters of a type that came neither with FHIR nor with the guide."""
+    shipped = context.knowledge.own_parameters.of(type_)
+    for code, parameter in context.parameters.of(type_).items():
+        if code not in shipped:
+            listed = {"name": code, "definition": parameter.url, "type": parameter.type}
+            yield listed | ({"documentation": parameter.description} if parameter.description else {})
+
+
+class _Included(NamedTuple):
+    """By type, what `_include` and `_revinclude` lead to from it: `Task:owner`."""
+
+    outward: Mapping[str, list[str]]
+    inward: Mapping[str, list[str]]
+
+
+def _included(context: Context) -> _Included:
+    outward: dict[str, list[str]] = {}
+    inward: dict[str, list[str]] = {}
+    served = context.capability.types
+    for type_ in sorted(served):
+        for code in sorted(context.promised(type_)):
+            parameter = context.parameters.of(type_).get(code)
+            if parameter is None or parameter.type != "reference":
+                continue
+            outward.setdefault(type_, []).append(f"{type_}:{code}")
+            for target in served.intersection(parameter.target) if parameter.target else served:
+                inward.setdefault(target, []).append(f"{type_}:{code}")
+    return _Included(outward, inward)
 
 
 def _mode(mode: Mode) -> dict[str, Any]:

@@ -21,11 +21,12 @@ from phb_fhir.change import Change, Committed, Create, Criteria, Delete, Effect,
 from phb_fhir.fhir.codec import Resource, canonical, dumps, loads
 from phb_fhir.fhir.dates import instant_text, to_millisecond
 from phb_fhir.interactions.context import Context
+from phb_fhir.interactions.joins import Joins
+from phb_fhir.interactions.settled import check_query_settled
 from phb_fhir.interactions.subset import STORED_DEPTH_MAX
 from phb_fhir.interactions.validation import Content, check_resource, govern
 from phb_fhir.outcome import Issue, Kind, Refusal, Rejected, refuse
-from phb_fhir.search.index import token_entries
-from phb_fhir.search.match import names_tokens, tokens_asked
+from phb_fhir.search.match import is_name, keys_asked, names_tokens
 from phb_fhir.store.store import Transaction, Write
 
 # of the lock on a type: most conditional changes hold one of them, those that could meet any other hold all
@@ -47,23 +48,23 @@ async def commit(context: Context, change: Change) -> Committed:
 
 async def commit_all(context: Context, changes: Sequence[Change]) -> list[Committed]:
     """Write these changes together, or none of them."""
+    locks = lock_names(context, changes)
 
     async def work(transaction: Transaction) -> list[Committed]:
-        await transaction.lock(lock_names(context, changes))
-        settled = [await settle(transaction, change) for change in changes]
+        await transaction.lock(locks)
+        settled = [await settle(context, transaction, change) for change in changes]
         return await write_all(context, transaction, settled)
 
-    return await context.store.transaction(work, contended=contended_names(context, changes))
+    return await context.store.transaction(work, contended=locks | keys_of(changes))
 
 
-def contended_names(context: Context, changes: Sequence[Change]) -> set[str]:
-    """What these changes are likely to meet others over: the resources they name and the conditions they state."""
-    named = {f"{change.type}/{change.id}" for change in changes if change.id and not isinstance(change, Create)}
-    return named | lock_names(context, changes)
+def keys_of(changes: Sequence[Change]) -> set[str]:
+    """The resources that these changes name, over which they may meet others."""
+    return {f"{change.type}/{change.id}" for change in changes if change.id and not isinstance(change, Create)}
 
 
 def lock_names(context: Context, changes: Sequence[Change]) -> set[str]:
-    """The names under which conditional changes could meet: their criteria, and the tokens of what they would write."""
+    """The names under which conditional changes could meet: their criteria, and the identifiers of what they would write."""
     names: set[str] = set()
     for change in changes:
         criteria = change.unless if isinstance(change, Create) else change.where
@@ -71,14 +72,16 @@ def lock_names(context: Context, changes: Sequence[Change]) -> set[str]:
             continue
         names.add(f"{change.type}?{criteria.text}")
         names |= {f"{change.type} #{stripe}" for stripe in _stripes(change, criteria)}
-        names |= {f"{change.type} {entry}" for entry in tokens_asked(criteria.query.where)}
+        names |= {f"{change.type} {key}" for key in keys_asked(criteria.query.where)}
         if isinstance(change, Create | Put):
-            names |= {f"{change.type} {entry}" for entry in token_entries(change.resource, context.definitions)}
+            names |= {
+                f"{change.type} {key}" for key in context.index_of(change.resource, change.id).keys if is_name(key)
+            }
     return names
 
 
 def _stripes(change: Change, criteria: Criteria) -> Collection[int]:
-    """Which part of the type's lock to hold: all of it where tokens do not tell what would match, or what is written."""
+    """Which part of the type's lock to hold: all of it where no identifier tells what would match, or what is written."""
     if isinstance(change, Patch) or not names_tokens(criteria.query.where):
         return range(STRIPES)
     return (crc32(criteria.text.encode()) % STRIPES,)
@@ -93,7 +96,7 @@ class Settled:
     more: tuple[Delete, ...] = ()
 
 
-async def settle(transaction: Transaction, change: Change, gone: Collection[str] = ()) -> Settled:
+async def settle(context: Context, transaction: Transaction, change: Change, gone: Collection[str] = ()) -> Settled:
     """Find the target of a conditional change (R4 §3.1.0.4.3, §3.1.0.6, §3.1.0.7.1, §3.1.0.8.1).
 
     `gone` are keys that an earlier entry of the same transaction deletes. Raises Rejected: 412 for several matches.
@@ -101,8 +104,10 @@ async def settle(transaction: Transaction, change: Change, gone: Collection[str]
     criteria = change.unless if isinstance(change, Create) else change.where
     if criteria is None:
         return Settled(change)
+    await check_query_settled(context, criteria.query)
     most = change.count_max if isinstance(change, Delete) else 1
-    stored = await transaction.search(criteria.query, after="", count=most + 1 + len(gone))
+    joins = Joins(transaction, context.asking())
+    stored = await joins.matching(criteria.query, count=most + 1 + len(gone))
     found = [version for version in stored if version.key not in gone]
     if len(found) > most:
         raise _too_many(change.type, criteria, most)
@@ -214,7 +219,7 @@ def _decide(context: Context, change: Change, view: dict[str, Version], now: dat
     elif current is not None and current.json is not None and is_same(current, content):
         return _Decided(Committed(Effect.UNCHANGED, current, advice=advice))
     after = next_version(change, current, content, now)
-    write = Write(current, after, token_entries(content, context.definitions) if content else ())
+    write = Write(current, after, None if content is None else context.index_of(content, change.id))
     view[key] = after
     if content is None:
         return _Decided(Committed(Effect.DELETED, after), write)
@@ -326,10 +331,12 @@ async def _insert_alone(context: Context, change: Create | Put) -> Committed | N
     What it refers to is read first. Nothing that is learnt there can be wrong by the time it is written, in a way that
     counts: what is governed stays so, and what is governed later is governed later.
     """
-    content = Content(change.type, change.id, change.resource, None, change.advice)
-    (advice,) = await govern(context, context.store, [content])
+    advice = change.advice
+    if not (isinstance(change, Create) and change.is_governed):
+        content = Content(change.type, change.id, change.resource, None, change.advice)
+        (advice,) = await govern(context, context.store, [content])
     version = next_version(change, None, change.resource, to_millisecond(context.now()))
-    stored = await context.store.insert(version, token_entries(change.resource, context.definitions))
+    stored = await context.store.insert(version, context.index_of(change.resource, change.id))
     return Committed(Effect.CREATED, version, advice=advice) if stored else None
 
 

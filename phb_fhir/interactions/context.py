@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING
 from phb_fhir.definitions.capability import Capability
 from phb_fhir.definitions.load import Definitions
 from phb_fhir.definitions.registry import Registry
+from phb_fhir.definitions.search_parameters import SearchParameters
+from phb_fhir.fhir.codec import Resource
 from phb_fhir.interactions.knowledge import Knowledge
+from phb_fhir.search.asking import Asking
+from phb_fhir.search.codes import KnownCodes
+from phb_fhir.search.index import index_of
+from phb_fhir.search.kinds.kind import Index
+from phb_fhir.search.own import OwnBase
 from phb_fhir.search.paging import Pager
 from phb_fhir.settings import Settings
 from phb_fhir.store.store import Reader, Store
@@ -41,3 +48,40 @@ class Context:
     def known(self) -> Registry:
         """The profiles, extensions and codes that resources are held against."""
         return self.knowledge.known
+
+    @property
+    def parameters(self) -> SearchParameters:
+        """What resources are found by."""
+        return self.knowledge.parameters
+
+    @property
+    def own(self) -> OwnBase:
+        """Tells this server's own addresses from others."""
+        settings = self.settings
+        return OwnBase(settings.api_url, settings.port if settings.base_url is None else None)
+
+    def asking(self, *, lenient: bool = False) -> Asking:
+        """What a query string is read against."""
+        return Asking(
+            self.parameters,
+            KnownCodes(self.known),
+            self.own,
+            self.definitions,
+            self.promised,
+            self.settings.page_size_default,
+            self.settings.page_size_max,
+            lenient,
+        )
+
+    def promised(self, type_: str) -> Collection[str]:
+        """The parameters that /metadata promises for a type ("": for a search of all types)."""
+        written = self.capability.parameters.get(type_, frozenset())
+        now, shipped = self.parameters, self.knowledge.own_parameters
+        if now is shipped or not type_:
+            return written
+        return written | (now.of(type_).keys() - shipped.of(type_).keys())
+
+    def index_of(self, resource: Resource, id_: str) -> Index:
+        """The index values that a resource is stored with under this id."""
+        named = resource if resource.get("id") == id_ else {**resource, "id": id_}
+        return index_of(named, self.parameters, self.definitions, self.own)

@@ -12,14 +12,14 @@ from phb_fhir.interactions.commit import commit
 from phb_fhir.interactions.context import Context
 from phb_fhir.interactions.preconditions import criteria_in, criteria_of
 from phb_fhir.interactions.request import Answer, FhirRequest
-from phb_fhir.interactions.validation import check_type, checked
+from phb_fhir.interactions.validation import check_type, checked_whole
 from phb_fhir.outcome import Kind, Refusal, refuse
 from phb_fhir.search.parse import PRESENTATION
 
 
 async def create(context: Context, request: FhirRequest) -> Answer:
     """Raises Rejected: 400 or 422 for the content, 412 if If-None-Exist matches several."""
-    change = checked(context, change_of_create(context, request))
+    change = await checked_whole(context, change_of_create(context, request))
     return written(context, request, await commit(context, change))
 
 

@@ -24,7 +24,6 @@ from phb_fhir.fhir.codec import Resource
 from phb_fhir.fhir.dates import to_millisecond
 from phb_fhir.interactions.commit import is_same, next_version
 from phb_fhir.interactions.context import Context
-from phb_fhir.search.index import token_entries
 from phb_fhir.store.store import Transaction, Write
 
 NOTE = "guide"
@@ -79,8 +78,8 @@ def _writes(
                 continue
         type_, _, id_ = key.partition("/")
         after = next_version(Put(type_, id_, content), current, content, now)
-        yield Write(current, after, token_entries(content, context.definitions))
+        yield Write(current, after, context.index_of(content, id_))
     for key in before.keys() - contents.keys():
         gone = view.get(key)
         if gone is not None and gone.json is not None:
-            yield Write(gone, next_version(Delete(gone.type, gone.id), gone, None, now), ())
+            yield Write(gone, next_version(Delete(gone.type, gone.id), gone, None, now), None)

@@ -17,6 +17,7 @@ from phb_fhir.interactions.status import status_text
 from phb_fhir.interactions.subset import subset_json
 from phb_fhir.outcome import Issue, Kind, Refusal, Rejected, refuse
 from phb_fhir.query import HistoryQuery
+from phb_fhir.search.paging import Place
 from phb_fhir.search.parse import PRESENTATION, parse_count
 
 _OWN = ("_count", "_since", "_at", "_page")
@@ -39,7 +40,7 @@ async def history(context: Context, request: FhirRequest) -> Answer:
     page = found[:count]
     links = [("self", f"{request.base}/{path}" + (f"?{question}" if question else ""))]
     if len(found) > len(page):
-        token = context.pager.seal(f"{path}?{question}", [page[-1].at.isoformat(), page[-1].key], context.now())
+        token = context.pager.seal(f"{path}?{question}", Place([page[-1].at.isoformat(), page[-1].key]), context.now())
         links.append(("next", f"{request.base}/{path}?{question}{'&' if question else ''}_page={token}"))
     entries = [_entry(context, request, version) for version in page]
     return Answer(200, bundle=BundleAnswer("history", entries, await context.reader.history_count(query), tuple(links)))
@@ -82,8 +83,9 @@ def _period(name: str, text: str) -> tuple[datetime, datetime]:
         ) from None
 
 
-def _position(position: list[str]) -> tuple[datetime, str]:
-    return datetime.fromisoformat(position[0]).astimezone(UTC), position[1]
+def _position(place: Place) -> tuple[datetime, str]:
+    at, key = place.position or ("", "")
+    return datetime.fromisoformat(at).astimezone(UTC), key
 
 
 _STATUS = {"POST": 201, "PUT": 200, "PATCH": 200, "DELETE": 204}

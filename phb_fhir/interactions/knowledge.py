@@ -1,7 +1,7 @@
 """What this server knows of profiles, extensions and codes at this moment.
 
 Two layers. Below is what came with the software: FHIR R4 and the guide of `profiles/`. On top is what is stored: the
-StructureDefinitions, ValueSets and CodeSystems that somebody wrote, by PUT or in a package. `follow` keeps the upper layer
+StructureDefinitions, ValueSets, CodeSystems and SearchParameters that somebody wrote, by PUT or in a package. `follow` keeps the upper layer
 as the database has it, whichever process writes there; what this process writes it learns before it answers (`learn`), so
 that whoever writes a profile and then a resource is judged by that profile.
 
@@ -10,7 +10,8 @@ The lower layer stands: a stored definition with the url of R4's own or of the g
 stored resources with one url the newer version counts, and of two with one version the one that was written later.
 
 A registry never changes; knowing more means putting the next one here. A request takes `known` once where it begins to
-judge, so that what it says first and last is of one mind.
+judge, so that what it says first and last is of one mind. So it is with `parameters`, what resources are found by: a
+SearchParameter counts for what is written from then on, and `interactions/reindex` sees to what was written before.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from time import monotonic
 from types import MappingProxyType
 from typing import Protocol
 
@@ -26,9 +28,13 @@ import structlog
 from phb_fhir.change import Version
 from phb_fhir.definitions.kept import Kept
 from phb_fhir.definitions.registry import TYPES, Registry, is_core
+from phb_fhir.definitions.search_parameters import SearchParameters, search_parameters
 from phb_fhir.fhir.codec import Resource
 from phb_fhir.outcome import Kind, Refusal, Rejected, refuse
+from phb_fhir.search.usable import usable
 
+PARAMETER = "SearchParameter"
+_NONE: Mapping[str, tuple[Kept, ...]] = MappingProxyType({})
 TOGETHER_S = 0.1  # what others write within this time is learnt at once: a package is hundreds of changes
 BEGIN_AGAIN_S = 0.1  # after a stream ended; twice as long each time, up to …
 BEGIN_AGAIN_MAX_S = 1.0
@@ -51,10 +57,28 @@ class Watchable(Protocol):
 class Knowledge:
     """`own` is what came with the software, and `known` all that resources are held against from now on.
 
-    `guide` are the urls of the guide's resources by their keys.
+    `guide` are the urls of the guide's resources by their keys. `news` is set when a SearchParameter came or went, and
+    `news_at` when, by the monotonic clock; `settled` has, by type and code, the mark of a parameter that no resource lacks.
+    They are for `interactions/reindex`.
     """
 
-    __slots__ = ("_come", "_fresh", "_gone", "_guide_urls", "_known", "_later", "_stored", "guide", "ready")
+    __slots__ = (
+        "_come",
+        "_fresh",
+        "_gone",
+        "_guide_urls",
+        "_known",
+        "_later",
+        "_parameters",
+        "_parameters_of",
+        "_stored",
+        "guide",
+        "news",
+        "news_at",
+        "own_parameters",
+        "ready",
+        "settled",
+    )
 
     def __init__(self, own: Registry, guide: Mapping[str, str] = MappingProxyType({})) -> None:
         self.guide = guide
@@ -66,6 +90,11 @@ class Knowledge:
         self._come: list[Kept] = []
         self._fresh: set[str] = set()  # the keys learnt since the last beginning
         self._later: list[Version | str] = []
+        self.own_parameters = search_parameters(own.definitions)  # R4's and the guide's
+        self._parameters, self._parameters_of = self.own_parameters, _NONE
+        self.news = asyncio.Event()
+        self.news_at = monotonic()
+        self.settled: dict[tuple[str, str], str] = {}
 
     @property
     def known(self) -> Registry:
@@ -76,7 +105,24 @@ class Knowledge:
             before.forget()
         return self._known
 
+    @property
+    def parameters(self) -> SearchParameters:
+        """What resources are found by, at this moment. Of several versions of one parameter the newest counts."""
+        stored = self.known.resources.get(PARAMETER, _NONE)
+        if stored is not self._parameters_of:
+            newest = [versions[-1] for url, versions in sorted(stored.items()) if url not in self._guide_urls]
+            taken = usable(newest, self.known.definitions)
+            self._parameters = self.own_parameters.changed(taken) if taken else self.own_parameters
+            self._parameters_of = stored
+        return self._parameters
+
     # --- what is stored ---
+
+    def is_behind(self, type_: str, stored: Mapping[str, int]) -> bool:
+        """Whether there is something in the store, of these version numbers by key, that is not known here yet."""
+        there = {key for key, (_, kept) in self._stored.items() if kept is not None and kept.type == type_}
+        newer = any(self._stored.get(key, (0, None))[0] < number for key, number in stored.items())
+        return newer or not there <= stored.keys()
 
     def learn(self, written: Sequence[Version]) -> None:
         """Take up what was written, unless something newer is known already."""
@@ -144,6 +190,9 @@ class Knowledge:
         self._exchange(before, None)
 
     def _exchange(self, before: Kept | None, after: Kept | None) -> None:
+        if PARAMETER in (kept.type for kept in (before, after) if kept is not None):
+            self.news_at = monotonic()
+            self.news.set()
         if before is not None:
             if before in self._come:
                 self._come.remove(before)

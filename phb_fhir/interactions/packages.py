@@ -25,7 +25,8 @@ from phb_fhir.interactions.context import Context
 from phb_fhir.interactions.knowledge import Knowledge
 from phb_fhir.interactions.validation import issues_of
 from phb_fhir.outcome import Issue
-from phb_fhir.query import AnyOf, Id, Node, Query, Uri
+from phb_fhir.query import AnyOf, Id, Key, Node, Query
+from phb_fhir.search.kinds.uri import entry
 from phb_fhir.store.store import Reader, Transaction
 
 NOTE = "package/"  # and the name of the package
@@ -59,7 +60,7 @@ class Installed:
 def problems_in(context: Context, packages: Sequence[Package]) -> Iterator[Problem]:
     """Everything that would be said of these packages' definitions if each were written: errors, and warnings too."""
     brought = [kept for package in packages for kept in package.resources.values() if not _owner(context, kept)]
-    within = replace(context, knowledge=Knowledge(context.known.changed((), brought)))
+    within = replace(context, knowledge=Knowledge(context.known.changed((), brought), context.knowledge.guide))
     for package in packages:
         for file, kept in package.resources.items():
             if not _owner(context, kept):
@@ -143,7 +144,7 @@ async def _there(reader: Reader, brought: Sequence[Kept]) -> list[Version]:
     found: dict[str, Version] = {}
     for start in range(0, len(brought), _ASKED_TOGETHER):
         for type_, nodes in _questions(brought[start : start + _ASKED_TOGETHER]).items():
-            versions = await reader.search(Query((type_,), AnyOf(nodes)), after="", count=_FOUND_MAX)
+            versions = await reader.search(Query((type_,), AnyOf(nodes)), count=_FOUND_MAX)
             found |= {version.key: version for version in versions}
     return list(found.values())
 
@@ -154,7 +155,7 @@ def _questions(brought: Sequence[Kept]) -> dict[str, tuple[Node, ...]]:
         nodes = asked.setdefault(kept.type, [])
         nodes.append(Id((kept.id,)))
         if kept.url:
-            nodes.append(Uri("url", kept.url, kept.version or None))
+            nodes.append(Key((entry("url", kept.url, kept.version),)))
     return {type_: tuple(nodes) for type_, nodes in asked.items()}
 
 

@@ -77,6 +77,5 @@ def criteria_in(context: Context, type_: str, text: str) -> Criteria:
 
 
 def _criteria(context: Context, type_: str, parameters: tuple[tuple[str, str], ...]) -> Criteria:
-    allowed = context.capability.parameters.get(type_, frozenset())
-    query = parse_criteria(type_, parameters, allowed)
+    query = parse_criteria(type_, parameters, context.asking())
     return Criteria(query, "&".join(f"{name}={value}" for name, value in sorted(parameters)))

@@ -20,7 +20,7 @@ from phb_fhir.interactions.operation import operation_at, why_no_operation
 from phb_fhir.interactions.patch import patch
 from phb_fhir.interactions.read import read
 from phb_fhir.interactions.request import Answer, FhirRequest
-from phb_fhir.interactions.search_type import search
+from phb_fhir.interactions.search_type import EVERY_TYPE, members_of, search
 from phb_fhir.interactions.update import update
 from phb_fhir.interactions.vread import vread
 from phb_fhir.outcome import Kind, Refusal, refuse
@@ -50,6 +50,8 @@ ROUTES: dict[tuple[str, str], Route] = {
     ("GET", "_history"): Route("history-system", history),
     ("GET", "type"): Route("search-type", search),
     ("POST", "type/_search"): Route("search-type", search),
+    ("GET", "type/id/type"): Route("search-type", search, "search-compartment"),
+    ("POST", "type/id/type/_search"): Route("search-type", search, "search-compartment"),
     ("GET", ""): Route("search-system", search),
     ("POST", "_search"): Route("search-system", search),
     ("POST", "type"): Route("create", create),
@@ -80,6 +82,10 @@ def shape_of(segments: tuple[str, ...]) -> str:
             return "type/id/_history"
         case (_, _, "_history", _):
             return "type/id/_history/version"
+        case (_, _, type_) if not type_.startswith("_"):
+            return "type/id/type"
+        case (_, _, type_, "_search") if not type_.startswith("_"):
+            return "type/id/type/_search"
     return "?"
 
 
@@ -107,6 +113,8 @@ def check_address(context: Context, segments: tuple[str, ...]) -> None:
         raise refuse(Refusal.NOT_FOUND, Kind.NOT_SUPPORTED, f"Nothing is served at /{'/'.join(segments)}.")
     if shape.startswith("type") and segments[0] not in context.capability.types:
         raise refuse(Refusal.NOT_FOUND, Kind.NOT_SUPPORTED, _no_type(segments[0], context.capability.types))
+    if shape.startswith("type/id/type"):
+        _check_compartment(context, segments[0], segments[2])
     if is_operation and operation_at(context, segments) is None:
         raise refuse(Refusal.NOT_FOUND, Kind.NOT_SUPPORTED, why_no_operation(context, segments))
 
@@ -117,8 +125,32 @@ def _names_operation(segments: tuple[str, ...]) -> bool:
 
 def _is_served(context: Context, method: str, shape: str, segments: tuple[str, ...]) -> bool:
     route = ROUTES.get((method, shape))
+    if shape.startswith("type/id/type"):
+        return route is not None and _is_in_compartment(context, segments[0], segments[2])
     type_ = segments[0] if shape.startswith("type") else ""
     return route is not None and (not route.code or context.capability.promises(type_, route.code))
+
+
+def _is_in_compartment(context: Context, compartment: str, type_: str) -> bool:
+    """Whether a type, or `*`, may be searched within a compartment: it is one of those that may be in it."""
+    if type_ == EVERY_TYPE:
+        return bool(members_of(context, compartment)) and context.capability.promises("", "search-system")
+    return type_ in members_of(context, compartment) and context.capability.promises(type_, "search-type")
+
+
+def _check_compartment(context: Context, compartment: str, type_: str) -> None:
+    """Raise Rejected (404) where there is no such compartment (R4 §2.10), or nothing of this type is ever in it."""
+    types = context.capability.types
+    members = members_of(context, compartment)
+    if not members:
+        there = ", ".join(sorted(one for one in types if members_of(context, one)))
+        text = f"There is no {compartment} compartment; there are those of {there}."
+        raise refuse(Refusal.NOT_FOUND, Kind.NOT_SUPPORTED, text)
+    if type_ not in (*members, EVERY_TYPE):
+        text = (
+            f"No {type_} is ever in the compartment of a {compartment}." if type_ in types else _no_type(type_, types)
+        )
+        raise refuse(Refusal.NOT_FOUND, Kind.NOT_SUPPORTED, text)
 
 
 async def run(context: Context, request: FhirRequest) -> Answer:

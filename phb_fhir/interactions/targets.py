@@ -11,19 +11,18 @@ A reference that means nothing here, or more than one resource, makes nobody a P
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 from typing import Any, TypeGuard
-from urllib.parse import urlsplit
 
 from phb_fhir.change import Create, Criteria, Put, Version
 from phb_fhir.fhir.codec import Resource, loads
 from phb_fhir.interactions.context import Context
+from phb_fhir.interactions.joins import Joins
 from phb_fhir.interactions.pending import Pending
 from phb_fhir.interactions.preconditions import criteria_in
 from phb_fhir.interactions.subset import STORED_DEPTH_MAX
 from phb_fhir.outcome import Issue, Kind, Rejected
-from phb_fhir.query import Query, Token
-from phb_fhir.settings import API_PATH, LOOPBACK_NAMES, Settings
+from phb_fhir.query import Key, Query
+from phb_fhir.search.kinds.token import keep
 from phb_fhir.store.store import Reader
 from phb_fhir.validation.frame import address_of
 from phb_fhir.validation.governed import STEPS_MAX, Question, governing_alone, is_governed_alone, open_questions, url_of
@@ -94,7 +93,8 @@ class Targets:
         )
         if address is None or address.type != question.type:
             return ""
-        return f"{address.type}/{address.id}" if is_own(self._context.settings, address.base) else ""
+        is_here = not address.base or self._context.own.has(address.base)
+        return f"{address.type}/{address.id}" if is_here else ""
 
     async def _meaning(self, question: Question) -> tuple[str, Issue | None]:
         text, identifier = question.reference.get("reference"), question.reference.get("identifier")
@@ -117,15 +117,16 @@ class Targets:
     async def _matching(self, criteria: Criteria) -> set[str]:
         """The resources that match, no more than tells one from several."""
         written = {key for key in self._pending if key.startswith(f"{criteria.query.types[0]}/")}
-        stored = await self._reader.search(criteria.query, after="", count=2 + len(written))
+        joins = Joins(self._reader, self._context.asking())
+        stored = await joins.matching(criteria.query, count=2 + len(written))
         keys = {version.key for version in stored} - written
         if not written:
             return keys
-        if self._filed is None:  # by their tokens, as they would be found in the store
+        if self._filed is None:  # as they would be found in the store
             rows = [Put(*_parts(key), resource) for key, resource in self._pending.items() if resource is not None]
             self._rows = dict(enumerate(rows))
-            self._filed = Pending(self._rows, self._context.definitions, self._context.now())
-        made = (self._rows[index] for index in self._filed.matching(criteria))
+            self._filed = Pending(self._context, self._rows, self._context.now())
+        made = [self._rows[index] for index in await self._filed.matching(joins, criteria.query)]
         return keys | {f"{one.type}/{one.id}" for one in made}
 
     # ---- what it holds ---------------------------------------------------------------------------
@@ -142,31 +143,17 @@ class Targets:
         return None if version is None or version.json is None else loads(version.json, depth_max=STORED_DEPTH_MAX)
 
 
-def is_own(settings: Settings, base: str) -> bool:
-    """Whether a reference to `base` (with its slash; empty for a relative one) means a resource of this server."""
-    return not base or _is_own(settings.api_url, settings.port if settings.base_url is None else None, base)
-
-
-@lru_cache(maxsize=256)
-def _is_own(api_url: str, port: int | None, base: str) -> bool:
-    if base == f"{api_url}/" or port is None:
-        return base == f"{api_url}/"
-    try:
-        parts = urlsplit(base)
-        asked = (parts.port, parts.path)
-    except ValueError:
-        return False
-    return parts.hostname in LOOPBACK_NAMES and asked == (port, f"{API_PATH}/")
-
-
 def _criteria_by_identifier(type_: str, identifier: Any) -> Criteria | None:
     """The criteria that a logical reference stands for (R4 §2.3.0.2); None for one that names nothing."""
     value = identifier.get("value") if isinstance(identifier, dict) else None
     if not _is_text(value) or not type_:
         return None
     system = identifier.get("system", "")
-    token = Token("identifier", system if _is_text(system) else "", value)
-    return Criteria(Query((type_,), token), f"identifier={token.system}|{value}")
+    system = system if _is_text(system) else ""
+    keys: dict[str, None] = {}
+    keep(keys, "identifier", "Identifier", {"system": system, "value": value})
+    _, with_system = keys
+    return Criteria(Query((type_,), Key((with_system,))), f"identifier={system}|{value}")
 
 
 def _unclear(criteria: Criteria, question: Question, count: int) -> Issue:

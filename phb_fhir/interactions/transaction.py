@@ -23,8 +23,9 @@ from typing import Any
 from phb_fhir.change import Change, Committed, Create, Criteria, Delete, Patch, Put
 from phb_fhir.definitions.walk import ReferenceAt, rewrite, rewrite_at
 from phb_fhir.interactions.answers import deleted, written
-from phb_fhir.interactions.commit import Settled, contended_names, lock_names, settle, write_all
+from phb_fhir.interactions.commit import Settled, keys_of, lock_names, settle, write_all
 from phb_fhir.interactions.context import Context
+from phb_fhir.interactions.joins import Joins
 from phb_fhir.interactions.pending import Pending
 from phb_fhir.interactions.preconditions import criteria_in
 from phb_fhir.interactions.request import Answer, FhirRequest
@@ -71,15 +72,16 @@ async def run_transaction(context: Context, entries: list[Planned], dispatch: Di
 
     async def work(transaction: Transaction) -> list[Answer]:
         await transaction.lock(locks)
-        settled = await _settle_each(transaction, entries)
+        settled = await _settle_each(context, transaction, entries)
         pending = _pending(context, settled)
-        _refuse_duplicates(entries, settled, pending)
+        joins = Joins(transaction, context.asking())
+        await _refuse_duplicates(joins, entries, settled, pending)
         identities = _identities(entries, settled)
-        identities |= await _resolve(transaction, conditional, entries, settled, pending)
+        identities |= await _resolve(joins, conditional, entries, settled, pending)
         final = _rewritten(context, entries, settled, identities)
         return await _write_and_read(context, transaction, entries, final, dispatch)
 
-    return await context.store.transaction(work, contended=contended_names(context, changes))
+    return await context.store.transaction(work, contended=locks | keys_of(changes))
 
 
 async def _checked(context: Context, entries: list[Planned], conditional: dict[str, Criteria]) -> list[Planned]:
@@ -122,14 +124,14 @@ def _provisional(entries: list[Planned], conditional: dict[str, Criteria]) -> di
     return found
 
 
-async def _settle_each(transaction: Transaction, entries: list[Planned]) -> dict[int, Settled]:
+async def _settle_each(context: Context, transaction: Transaction, entries: list[Planned]) -> dict[int, Settled]:
     """Where each change goes. Deletions come first: what they remove, no later condition can match."""
     settled: dict[int, Settled] = {}
     gone: set[str] = set()
     for entry in sorted(entries, key=lambda each: not isinstance(each.change, Delete)):
         if entry.change is not None:
             try:
-                one = await settle(transaction, entry.change, gone)
+                one = await settle(context, transaction, entry.change, gone)
             except Rejected as rejected:
                 raise entry.told(rejected) from None
             gone.update(_keys(one) if isinstance(entry.change, Delete) else ())
@@ -145,10 +147,12 @@ def _keys(settled: Settled) -> list[str]:
 
 def _pending(context: Context, settled: dict[int, Settled]) -> Pending:
     made = {index: one.change for index, one in settled.items() if isinstance(one.change, Create | Put)}
-    return Pending(made, context.definitions, context.now())
+    return Pending(context, made, context.now())
 
 
-def _refuse_duplicates(entries: list[Planned], settled: dict[int, Settled], pending: Pending) -> None:
+async def _refuse_duplicates(
+    joins: Joins, entries: list[Planned], settled: dict[int, Settled], pending: Pending
+) -> None:
     """No resource may be the subject of two entries, conditional ones included (R4 §3.1.0.11.2)."""
     seen: dict[str, int] = {}
     issues: list[Issue] = []
@@ -159,7 +163,8 @@ def _refuse_duplicates(entries: list[Planned], settled: dict[int, Settled], pend
                 text = f"{key} is written by entry {seen[key]} and by entry {entry.index}; a transaction may write it once."
                 issues.append(Issue(Kind.DUPLICATE, text, f"{entry.place}.request.url"))
             seen[key] = entry.index
-    issues += _duplicate_urls(entries) + _duplicate_conditions(entries, settled, pending)
+    issues += _duplicate_urls(entries)
+    issues += await _duplicate_conditions(joins, entries, settled, pending)
     if issues:
         raise Rejected(Refusal.BAD_REQUEST, *issues)
 
@@ -176,14 +181,16 @@ def _duplicate_urls(entries: list[Planned]) -> list[Issue]:
     return issues
 
 
-def _duplicate_conditions(entries: list[Planned], settled: dict[int, Settled], pending: Pending) -> list[Issue]:
+async def _duplicate_conditions(
+    joins: Joins, entries: list[Planned], settled: dict[int, Settled], pending: Pending
+) -> list[Issue]:
     """A conditional create, update or patch whose condition what another entry writes would match, too."""
     issues = []
     for entry in entries:
         criteria = _condition_of(entry.change)
         if criteria is None or settled[entry.index].change is None:
             continue
-        for index in pending.matching(criteria):
+        for index in await pending.matching(joins, criteria.query):
             if index != entry.index:
                 text = f"Entry {index} writes a resource that matches the condition {criteria.text} of this entry."
                 issues.append(Issue(Kind.DUPLICATE, text, f"{entry.place}.request"))
@@ -231,7 +238,7 @@ def _within(entry: Planned, at: ReferenceAt) -> str:
 
 
 async def _resolve(
-    transaction: Transaction,
+    joins: Joins,
     conditional: dict[str, Criteria],
     entries: list[Planned],
     settled: dict[int, Settled],
@@ -242,9 +249,9 @@ async def _resolve(
     # what a Put or Delete will replace is judged by what it becomes, not by what it was
     replaced = {key for one in settled.values() if isinstance(one.change, Put | Delete) for key in _keys(one)}
     for text, criteria in conditional.items():
-        stored = await transaction.search(criteria.query, after="", count=2 + len(replaced))
+        stored = await joins.matching(criteria.query, count=2 + len(replaced))
         keys = {version.key for version in stored} - replaced
-        keys |= {_keys(settled[index])[0] for index in pending.matching(criteria)}
+        keys |= {_keys(settled[index])[0] for index in await pending.matching(joins, criteria.query)}
         if len(keys) != 1:
             raise _unresolved(text, len(keys), entries)
         found[text] = keys.pop()

@@ -17,12 +17,14 @@ from typing import Any, TypeVar
 
 from phb_fhir.change import Change, Create, Put, Version
 from phb_fhir.definitions.registry import Registry
+from phb_fhir.definitions.search_parameters import SearchParameters
 from phb_fhir.fhir.codec import Resource
 from phb_fhir.interactions.apart import apart
 from phb_fhir.interactions.context import Context
 from phb_fhir.interactions.subset import SUBSETTED
 from phb_fhir.interactions.targets import Targets
 from phb_fhir.outcome import Issue, Kind, Refusal, Rejected, Severity, refuse
+from phb_fhir.search.usable import why_unusable
 from phb_fhir.settings import Settings
 from phb_fhir.store.store import Reader
 from phb_fhir.validation.governed import (
@@ -54,6 +56,25 @@ def checked(context: Context, change: AnyChange) -> AnyChange:
     return change
 
 
+async def checked_whole(context: Context, change: Create) -> Create:
+    """As `checked`, for what is created by itself: what governs it by what it refers to is read first, so that it is looked at once.
+
+    Where it claims its profile already, there is nothing to read.
+    """
+    rows = governance_of(context.known).of(change.type)
+    content = Content(change.type, change.id, change.resource)
+    questions = _unknown(context, content, rows) if rows is not None and change.unless is None else []
+    if rows is None or not questions:
+        return checked(context, change)
+    targets = Targets(context, context.store)
+    by_target, more = await targets.governing(questions)
+    found = issues_of(context, change.resource, change.type, (), by_target)
+    if is_closed(context.settings, change.type) and not by_target:
+        more += _not_taken(context, content)
+    said = in_document_order([*found, *more], change.resource, context.definitions) if more else found
+    return replace(change, advice=advice_in(said), is_governed=True)
+
+
 def check_resource(context: Context, resource: Resource, type_: str) -> tuple[Issue, ...]:
     """Raise Rejected unless `resource` is a valid `type_`; the advice on one that is."""
     check_type(resource, type_)
@@ -68,13 +89,14 @@ def issues_of(
     profiles: Sequence[str] = (),
     governed: Sequence[str] = (),
     known: Registry | None = None,
+    parameters: SearchParameters | None = None,
 ) -> list[Issue]:
     """What is wrong with a resource that is to be stored: by R4, and by its profiles as far as the mode of its type says.
 
-    `profiles` are asked for by name; `governed` are those that govern it by what it refers to. `known`
-    is what it is held against, for a caller in a thread: what the server knows is its event loop's to ask.
+    `profiles` are asked for by name; `governed` are those that govern it by what it refers to. `known` and `parameters`
+    are what it is held against, for a caller in a thread: what the server knows is its event loop's to ask.
     """
-    return validate(
+    found = validate(
         resource,
         context.definitions,
         profiles,
@@ -84,6 +106,9 @@ def issues_of(
         mode=context.settings.validation_mode(type_),
         governed=governed,
     )
+    if type_ == "SearchParameter" and not any(issue.is_error for issue in found):
+        found += why_unusable(resource, context.definitions, parameters or context.parameters)
+    return found
 
 
 async def judged(
@@ -107,7 +132,8 @@ async def judged(
         check_type(resource, type_)
     except Rejected as rejected:
         return list(rejected.issues)
-    found = await apart(size, issues_of, context, resource, type_, profiles, known=context.known)
+    known, parameters = context.known, context.parameters
+    found = await apart(size, issues_of, context, resource, type_, profiles, known=known, parameters=parameters)
     rows = governance_of(context.known).of(type_)
     if rows is None or any(issue.kind is Kind.STRUCTURE and issue.is_error for issue in found):
         return found

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 
 from phb_fhir.definitions.capability import Capability, WrongCapability
 from phb_fhir.interactions.operation import Operation
+from phb_fhir.operations.everything import everything
+from phb_fhir.operations.meta import meta, meta_add, meta_delete
 from phb_fhir.operations.snapshot import snapshot
 from phb_fhir.operations.terminology import (
     expand,
@@ -20,12 +22,18 @@ from phb_fhir.operations.terminology import (
 from phb_fhir.operations.validate import validate
 
 _R4 = "http://hl7.org/fhir/OperationDefinition"
+_PHB = "https://fhir.phb.nhs.example/OperationDefinition"
 _CODE_SYSTEM, _VALUE_SET, _STRUCTURE = (frozenset({name}) for name in ("CodeSystem", "ValueSet", "StructureDefinition"))
 
 OPERATIONS: Mapping[str, Operation] = {
     operation.url: operation
     for operation in (
         Operation("validate", f"{_R4}/Resource-validate", validate),
+        Operation("meta", f"{_R4}/Resource-meta", meta, on_system=True),
+        Operation("meta-add", f"{_R4}/Resource-meta-add", meta_add, on_type=False, affects_state=True),
+        Operation("meta-delete", f"{_R4}/Resource-meta-delete", meta_delete, on_type=False, affects_state=True),
+        Operation("everything", f"{_R4}/Patient-everything", everything, frozenset({"Patient"}), on_type=False),
+        Operation("everything", f"{_PHB}/phb-account-everything", everything, frozenset({"Account"}), on_type=False),
         Operation("expand", f"{_R4}/ValueSet-expand", expand, _VALUE_SET),
         Operation("validate-code", f"{_R4}/ValueSet-validate-code", validate_code_in_value_set, _VALUE_SET),
         Operation("validate-code", f"{_R4}/CodeSystem-validate-code", validate_code_in_code_system, _CODE_SYSTEM),

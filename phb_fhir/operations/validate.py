@@ -29,6 +29,7 @@ from phb_fhir.fhir.codec import Resource, loads
 from phb_fhir.interactions.apart import apart
 from phb_fhir.interactions.commit import check_preconditions
 from phb_fhir.interactions.context import Context
+from phb_fhir.interactions.joins import Joins
 from phb_fhir.interactions.preconditions import criteria_in, parse_condition
 from phb_fhir.interactions.request import Answer, FhirRequest
 from phb_fhir.interactions.subset import STORED_DEPTH_MAX
@@ -99,7 +100,7 @@ async def _found_already(context: Context, request: FhirRequest) -> list[Issue]:
     if not request.headers.if_none_exist:
         return []
     criteria = criteria_in(context, request.type, request.headers.if_none_exist)
-    found = await context.reader.search(criteria.query, after="", count=2)
+    found = await Joins(context.reader, context.asking()).matching(criteria.query, count=2)
     if len(found) > 1:
         text = f"{criteria.text} matches more than one {request.type}, so a create with this If-None-Exist is refused."
         return [Issue(Kind.MULTIPLE_MATCHES, text)]

@@ -1,65 +1,151 @@
 """Does a resource that is not stored yet match a query? The same answer the store would give, in memory.
 
-A transaction needs it: a conditional reference may mean a resource that an earlier entry of the same Bundle creates.
+A transaction needs it: a conditional reference may mean a resource that an earlier entry of the same Bundle creates. So does
+whoever looks at candidates one by one. `store/filters` says the same to MongoDB, and a test holds the two together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from operator import ge, gt, le, lt
+from typing import Any, NamedTuple, Protocol
 
-from phb_fhir.query import AllOf, AnyOf, Id, Node, Query, Token, Updated, Uri
-from phb_fhir.search.kinds.token import entry_wanted
-from phb_fhir.search.kinds.uri import entry_wanted as uri_entry
+from phb_fhir.fhir.codec import Resource
+from phb_fhir.query import (
+    AllOf,
+    AnyOf,
+    Id,
+    Joined,
+    Judge,
+    Key,
+    KeyPart,
+    KeyRange,
+    Node,
+    Not,
+    Present,
+    Query,
+    Span,
+    Updated,
+)
+
+_COMPARED = {"<": lt, "<=": le, ">": gt, ">=": ge}
+_NAMES = ("identifier=", "url=")
 
 
-def match_query(query: Query, type_: str, id_: str, at: datetime, tokens: Collection[str]) -> bool:
-    """Whether the resource `type_`/`id_`, updated `at`, with these token entries, is among what `query` asks for."""
-    if query.types and type_ not in query.types:
-        return False
-    return _match(query.where, id_, at, tokens)
+class Values(Protocol):
+    """The index values that a condition is held against: `search/kinds/kind.Index`, or one element of a composite."""
+
+    @property
+    def keys(self) -> Collection[str]: ...
+
+    @property
+    def spans(self) -> Mapping[str, Sequence[Mapping[str, Any]]]: ...
+
+    @property
+    def joined(self) -> Mapping[str, Sequence[Mapping[str, Any]]]: ...
 
 
-def _match(node: Node, id_: str, at: datetime, tokens: Collection[str]) -> bool:
+class Subject(NamedTuple):
+    """A resource, and what is known of it."""
+
+    type: str
+    id: str
+    at: datetime
+    index: Values  # type: ignore[assignment]  # a tuple's own `index` is no loss
+    resource: Resource
+
+
+class _Part(NamedTuple):
+    """One component of one element of a composite. Its entries and intervals go by no name of their own."""
+
+    keys: Collection[str]
+    spans: Mapping[str, Sequence[Mapping[str, Any]]]
+    joined: Mapping[str, Sequence[Mapping[str, Any]]]
+
+
+def match_query(query: Query, subject: Subject) -> bool:
+    """Whether the subject is among what `query` asks for."""
+    return (not query.types or subject.type in query.types) and match(query.where, subject)
+
+
+def match(node: Node, subject: Subject) -> bool:
+    """Whether the condition holds. Raises TypeError for one that only other resources can tell: those are resolved before."""
     match node:
         case AllOf(parts):
-            return all(_match(part, id_, at, tokens) for part in parts)
+            return all(match(part, subject) for part in parts)
         case AnyOf(parts):
-            return any(_match(part, id_, at, tokens) for part in parts)
+            return any(match(part, subject) for part in parts)
+        case Not(part):
+            return not match(part, subject)
         case Id(ids):
-            return id_ in ids
+            return subject.id in ids or f"{subject.type}/{subject.id}" in ids
         case Updated(low, high, inside):
-            return ((low is None or at >= low) and (high is None or at < high)) is inside
-        case Uri():
-            return uri_entry(node) in tokens
-        case Token():
-            low_entry, high_entry = entry_wanted(node)
-            return (
-                low_entry in tokens if high_entry is None else any(low_entry <= entry < high_entry for entry in tokens)
-            )
+            return ((low is None or subject.at >= low) and (high is None or subject.at < high)) is inside
+        case Judge():
+            return node.judge(subject.resource)
+    return _holds(node, subject.index)
+
+
+def _holds(node: Node, index: Values) -> bool:
+    match node:
+        case Key(keys):
+            return any(key in index.keys for key in keys)
+        case KeyRange(low, high):
+            return any(low <= key < high for key in index.keys)
+        case KeyPart(start, text):
+            return any(key.startswith(start) and text in key[len(start) :] for key in index.keys)
+        case Span():
+            return any(_keeps(row, node) for row in index.spans.get(node.parameter, ()))
+        case Present(parameter):
+            return bool(index.spans.get(parameter))
+        case Joined(parameter, parts):
+            return any(_is_joined(element, parts) for element in index.joined.get(parameter, ()))
+        case AllOf(parts):
+            return all(_holds(part, index) for part in parts)
+        case AnyOf(parts):
+            return any(_holds(part, index) for part in parts)
+        case Not(part):
+            return not _holds(part, index)
+    raise TypeError(node)
+
+
+def _keeps(row: Mapping[str, Any], span: Span) -> bool:
+    in_unit = span.unit is None or span.unit in row.get("u", ())
+    return in_unit and all(_COMPARED[bound.is_](row[bound.end], bound.value) for bound in span.bounds)
+
+
+def _is_joined(element: Mapping[str, Any], parts: Sequence[Node]) -> bool:
+    return all(_holds(part, _component(element, number)) for number, part in enumerate(parts))
+
+
+def _component(element: Mapping[str, Any], number: int) -> _Part:
+    found = element.get(str(number), {})
+    return _Part(found.get("k", ()), {"": found.get("r", ())}, {})
 
 
 def names_tokens(node: Node) -> bool:
-    """Whether all that matches carries a token that the condition states in full: then that token stands for it."""
+    """Whether all that matches carries an identifier or a url that the condition states in full: then that stands for it."""
     match node:
         case AllOf(parts):
             return any(names_tokens(part) for part in parts)
         case AnyOf(parts):
             return all(names_tokens(part) for part in parts)
-        case Token():
-            return node.code is not None
-        case Uri():
-            return True
+        case Key(keys):
+            return all(is_name(key) for key in keys)
     return False
 
 
-def tokens_asked(node: Node) -> set[str]:
-    """The index entries that the tokens of a condition look for."""
+def keys_asked(node: Node) -> set[str]:
+    """The identifiers and urls that a condition looks for, as they are in the index."""
     match node:
         case AllOf(parts) | AnyOf(parts):
-            return {entry for part in parts for entry in tokens_asked(part)}
-        case Token():
-            return {entry_wanted(node)[0]}
-        case Uri():
-            return {uri_entry(node)}
+            return {key for part in parts for key in keys_asked(part)}
+        case Key(keys):
+            return {key for key in keys if is_name(key)}
     return set()
+
+
+def is_name(key: str) -> bool:
+    """Whether this entry names a resource: an identifier with its value, or a url."""
+    return key.startswith(_NAMES)

@@ -1,8 +1,9 @@
 """Where a page ends, in a token that only this server can make and read again.
 
 A page is a position in a fixed order (keyset paging), not a number of rows to skip: nothing is skipped or repeated while
-others write. The token binds the position to the search it belongs to and to a time after which it is refused; it is
-signed with a key that all workers share through the database, so it works across workers and restarts.
+others write. The token binds the position, and whether what follows or what precedes it is wanted, to the search it belongs
+to and to a time after which it is refused; it is signed with a key that all workers share through the database, so it works
+across workers and restarts.
 """
 
 from __future__ import annotations
@@ -11,14 +12,24 @@ import base64
 import hashlib
 import hmac
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
 from phb_fhir.outcome import Kind, Refusal, refuse
 
 _SIGNATURE_BYTES = 16
-_TOKEN_CHARACTERS_MAX = 2_000
+_TOKEN_CHARACTERS_MAX = 4_000
+
+
+class Place(NamedTuple):
+    """Where a page is: what follows `position` in the order of the answer, or `backwards`, what comes before it.
+
+    `position` is as the store gave it; None is before the first, and backwards, behind the last.
+    """
+
+    position: list[Any] | None
+    backwards: bool = False
 
 
 class Pager:
@@ -28,14 +39,14 @@ class Pager:
         self._key = key
         self._life = timedelta(seconds=life_s)
 
-    def seal(self, question: str, position: list[str], now: datetime) -> str:
-        """The token for the page that follows `position` in the answer to `question`."""
+    def seal(self, question: str, place: Place, now: datetime) -> str:
+        """The token for the page at `place` in the answer to `question`."""
         expires = int((now + self._life).timestamp())
-        payload = orjson.dumps([_digest(question), position, expires])
+        payload = orjson.dumps([_digest(question), place.position, place.backwards, expires])
         return _encode(payload) + "." + _encode(self._sign(payload))
 
-    def open(self, question: str, token: str, now: datetime) -> list[str]:
-        """The position in `token`. Raises Rejected: 400 if it is not ours or for another question, 410 if it is too old."""
+    def open(self, question: str, token: str, now: datetime) -> Place:
+        """The place in `token`. Raises Rejected: 400 if it is not ours or for another question, 410 if it is too old."""
         payload = self._verified(token)
         if payload is None or payload[0] != _digest(question):
             raise refuse(
@@ -43,10 +54,10 @@ class Pager:
                 Kind.INVALID,
                 "_page is not a page of this search; follow the links of a Bundle as they are",
             )
-        if payload[2] < now.timestamp():
+        _, position, backwards, expires = payload
+        if expires < now.timestamp():
             raise refuse(Refusal.GONE, Kind.INVALID, "This page link has expired; run the search again from its start.")
-        position: list[str] = payload[1]
-        return position
+        return Place(position, backwards)
 
     def _verified(self, token: str) -> list[Any] | None:
         body, _, signature = token.partition(".")

@@ -18,6 +18,7 @@ from pymongo.errors import (
 
 from phb_fhir.outcome import Kind, Refusal, Rejected, refuse
 
+_NO_SUCH_HINT_CODE = 2  # BadValue, for an index that is named and not there
 _TOO_LARGE_CODES = {10334, 17419, 17420}  # BSONObjectTooLarge and its kin
 
 
@@ -51,6 +52,9 @@ def rejection_of(error: PyMongoError, doing: str, *, writing: bool) -> Rejected:
             Kind.TIMEOUT,
             text + (_PERHAPS if writing else " Try again, or ask for less."),
         )
+    if isinstance(error, OperationFailure) and error.code == _NO_SUCH_HINT_CODE and "hint" in str(error):
+        text = f"The database lacks an index that is needed, while {doing}. Indexes are built when the server starts."
+        return refuse(Refusal.UNAVAILABLE, Kind.TRANSIENT, text)
     text = f"The database cannot be reached just now, while {doing}."
     return refuse(Refusal.UNAVAILABLE, Kind.TRANSIENT, text + (_PERHAPS if writing else " Try again in a moment."))
 

@@ -6,19 +6,31 @@ from typing import Any
 
 from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import OperationFailure
 
 from phb_fhir.store.documents import HISTORY, LOCKS, RESOURCES
 
 LOCK_LIFE_S = 3600
 
+# the names by which `store/plan` says which index is to serve
+BY_SEQ = "type_seq"
+BY_KEY = "key_seq"
+BY_VALUE = "sortable"
+BY_TIME = "type_at"
+BY_ID = "_id_"
+
 INDEXES: dict[str, tuple[IndexModel, ...]] = {
     RESOURCES: (
-        # searches, ordered by _id so that a page's position does not move when a resource is updated
-        IndexModel([("type", ASCENDING), ("deleted", ASCENDING), ("_id", ASCENDING)], name="type"),
-        IndexModel([("ix.token", ASCENDING), ("type", ASCENDING), ("_id", ASCENDING)], name="token"),
+        # searches go by `seq`, so that a page's position does not move when a resource is updated
+        IndexModel([("type", ASCENDING), ("deleted", ASCENDING), ("seq", ASCENDING)], name=BY_SEQ),
+        IndexModel([("type", ASCENDING), ("ix.k", ASCENDING), ("seq", ASCENDING)], name=BY_KEY),
+        # whichever sortable texts there are: one index, in which each path has a place of its own
+        IndexModel([("ix.lo.$**", ASCENDING)], name=BY_VALUE),
         # _lastUpdated and history, newest first
-        IndexModel([("type", ASCENDING), ("at", DESCENDING), ("_id", DESCENDING)], name="type_at"),
+        IndexModel([("type", ASCENDING), ("at", DESCENDING), ("_id", DESCENDING)], name=BY_TIME),
         IndexModel([("at", DESCENDING), ("_id", DESCENDING)], name="at"),
+        # which are still to be indexed anew; with `deleted`, because what was deleted has no digest either (store/reindex)
+        IndexModel([("type", ASCENDING), ("deleted", ASCENDING), ("ix.g", ASCENDING)], name="digest"),
     ),
     HISTORY: (
         IndexModel([("key", ASCENDING), ("at", DESCENDING)], name="key_at"),
@@ -28,11 +40,27 @@ INDEXES: dict[str, tuple[IndexModel, ...]] = {
     LOCKS: (IndexModel([("at", ASCENDING)], name="life", expireAfterSeconds=LOCK_LIFE_S),),
 }
 
+# what earlier releases made and nothing asks for any more; an index that somebody else made is theirs
+RETIRED = {RESOURCES: ("type", "token")}
+
+_GONE_CODES = {26, 27}  # NamespaceNotFound, IndexNotFound: another worker was quicker
+
 
 async def build(database: AsyncDatabase[dict[str, Any]]) -> None:
-    """Create what is missing. Safe from several workers at once, and on a database in use."""
+    """Create what is missing, then drop what is retired. Safe from several workers at once, and on a database in use."""
     for collection, models in INDEXES.items():
         await database[collection].create_indexes(list(models))
+    for collection, names in RETIRED.items():
+        for name in set(names) & set(await database[collection].index_information()):
+            await _drop(database, collection, name)
+
+
+async def _drop(database: AsyncDatabase[dict[str, Any]], collection: str, name: str) -> None:
+    try:
+        await database[collection].drop_index(name)
+    except OperationFailure as error:
+        if error.code not in _GONE_CODES:
+            raise
 
 
 async def missing(database: AsyncDatabase[dict[str, Any]]) -> list[str]:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar, cast
@@ -26,14 +26,14 @@ from pymongo.write_concern import WriteConcern
 
 from phb_fhir.change import Version
 from phb_fhir.outcome import Kind, Refusal, Rejected, refuse
-from phb_fhir.query import HistoryQuery, Query
+from phb_fhir.query import HistoryQuery
+from phb_fhir.search.kinds.kind import Index
 from phb_fhir.store import indexes
 from phb_fhir.store.documents import (
     CODEC,
     HISTORY,
     LOCKS,
     META,
-    RESOURCES,
     WITHOUT_INDEX,
     Document,
     document_of,
@@ -41,9 +41,15 @@ from phb_fhir.store.documents import (
     version_of,
 )
 from phb_fhir.store.faults import rejection_of, translated
-from phb_fhir.store.filters import current_filter, filter_of, superseded_filter
+from phb_fhir.store.filters import current_filter, superseded_filter
+from phb_fhir.store.found import Finder, Hit, Limits
 from phb_fhir.store.gather import Gather
+from phb_fhir.store.positions import Position
+from phb_fhir.store.rarity import Rarity
+from phb_fhir.store.reindex import Reindexing
 from phb_fhir.store.watch import AWAIT_MAX_MS, Watch, pipeline
+
+__all__ = ["Hit", "Limits", "Position", "Reader", "Store", "Transaction", "Write"]
 
 T = TypeVar("T")
 
@@ -52,39 +58,30 @@ SNAPSHOT = ReadConcern("snapshot")
 _OTHERS_CODES = {112, 11000}  # WriteConflict, DuplicateKey
 ATTEMPTS_MAX = 200  # of one transaction; the time limit ends a fair fight long before
 
-Position = tuple[datetime, str]  # where a page of history ends: (at, key)
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """The bounds of every wait and batch, from the settings."""
-
-    query_time_max_ms: int
-    commit_time_max_s: float
-    read_batch_max: int
-    commit_batch_max: int
+Moment = tuple[datetime, str]  # where a page of history ends: (at, key)
 
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """One version to store: what was current before it (None: nothing at all), what is next, and its index entries."""
+    """One version to store: what was current before it (None: nothing at all), what is next, and its index values."""
 
     before: Version | None
     after: Version
-    tokens: Sequence[str]
+    index: Index | None
 
 
-class Reader:
-    """Questions about versions. With a session, they are asked inside its transaction."""
+class Reader(Finder):
+    """Questions about versions; those of a search are in `store/found`. With a session, they are asked inside its transaction."""
 
     def __init__(
-        self, database: AsyncDatabase[Document], limits: Limits, session: AsyncClientSession | None = None
+        self,
+        database: AsyncDatabase[Document],
+        limits: Limits,
+        session: AsyncClientSession | None = None,
+        rarity: Rarity | None = None,
     ) -> None:
-        self._resources: AsyncCollection[Document] = database[RESOURCES]
+        super().__init__(database, limits, session, rarity)
         self._history: AsyncCollection[Document] = database[HISTORY]
-        self._database = database
-        self._limits = limits
-        self._session = session
 
     async def read(self, type_: str, id_: str) -> Version | None:
         """The current version, a deletion included; None where there never was one."""
@@ -108,21 +105,7 @@ class Reader:
             document = await self._history.find_one({"_id": f"{type_}/{id_}/{number}"}, session=self._session)
         return version_of(document) if document else None
 
-    async def search(self, query: Query, *, after: str, count: int) -> list[Version]:
-        """Up to `count` resources that match, by key, those past the key `after`."""
-        wanted = filter_of(query)
-        if after:
-            wanted["$and"].append({"_id": {"$gt": after}})
-        with self._answering("searching"):
-            cursor = self._resources.find(wanted, WITHOUT_INDEX, session=self._session)
-            return [version_of(document) for document in await cursor.sort("_id", 1).limit(count).to_list()]
-
-    async def count(self, query: Query) -> int:
-        """How many resources match."""
-        with self._answering("counting"):
-            return await self._count(self._resources, filter_of(query))
-
-    async def history(self, query: HistoryQuery, *, after: Position | None, count: int) -> list[Version]:
+    async def history(self, query: HistoryQuery, *, after: Moment | None, count: int) -> list[Version]:
         """Up to `count` versions, newest first, those older than the position `after`.
 
         The current versions are read before the superseded ones: a version that moves in between is then met twice,
@@ -137,8 +120,8 @@ class Reader:
     async def history_count(self, query: HistoryQuery) -> int:
         """How many versions a history has."""
         with self._answering("counting the history"):
-            current = await self._count(self._resources, current_filter(query))
-            return current + await self._count(self._history, superseded_filter(query))
+            current = await self._resources.count_documents(current_filter(query), session=self._session)
+            return current + await self._history.count_documents(superseded_filter(query), session=self._session)
 
     async def note_of(self, name: str) -> Document | None:
         """The note kept under this name (`Transaction.note`); None where there is none."""
@@ -156,7 +139,7 @@ class Reader:
         collection: AsyncCollection[Document],
         wanted: Document,
         key: str,
-        after: Position | None,
+        after: Moment | None,
         count: int,
     ) -> list[Version]:
         if after is not None:
@@ -166,19 +149,6 @@ class Reader:
         cursor = collection.find(wanted, WITHOUT_INDEX, session=self._session)
         ordered = cursor.sort([("at", -1), (key, -1)]).limit(count)
         return [version_of(document) for document in await ordered.to_list()]
-
-    async def _count(self, collection: AsyncCollection[Document], wanted: Document) -> int:
-        return await collection.count_documents(wanted, session=self._session)
-
-    @contextmanager
-    def _answering(self, doing: str) -> Iterator[None]:
-        """Around every question: the bound on its time, which MongoDB is told of too, and its errors in our words."""
-        if self._session:
-            # a transaction has its own deadline; and the driver must see its own errors, to know that they mean "begin again"
-            yield
-            return
-        with translated(doing), pymongo.timeout(self._limits.query_time_max_ms / 1000):
-            yield
 
 
 class Transaction(Reader):
@@ -190,8 +160,10 @@ class Transaction(Reader):
         if updates := [UpdateOne({"_id": key}, touch, upsert=True) for key in sorted(keys)]:
             await self._database[LOCKS].bulk_write(updates, ordered=True, session=self._session)
 
-    def __init__(self, database: AsyncDatabase[Document], limits: Limits, session: AsyncClientSession) -> None:
-        super().__init__(database, limits, session)
+    def __init__(
+        self, database: AsyncDatabase[Document], limits: Limits, session: AsyncClientSession, rarity: Rarity
+    ) -> None:
+        super().__init__(database, limits, session, rarity)
         self.written: list[Version] = []
 
     async def write(self, writes: Sequence[Write]) -> None:
@@ -210,7 +182,7 @@ class Transaction(Reader):
 
 
 def _current(write: Write) -> InsertOne[Document] | ReplaceOne[Document]:
-    document = document_of(write.after, write.tokens)
+    document = document_of(write.after, write.index, write.before)
     if write.before is None:
         return InsertOne(document)
     return ReplaceOne({"_id": write.after.key, "version": write.before.number}, document)
@@ -229,6 +201,7 @@ class Store(Reader):
         self._inserts = Gather(self._insert_batch, batch_max=limits.commit_batch_max, under_way_max=2)
         self._queues: dict[str, tuple[asyncio.Lock, int]] = {}
         self.on_written: Callable[[Sequence[Version]], None] | None = None
+        self.reindexing = Reindexing(database)
 
     async def open(self) -> None:
         """Make the collections and indexes that are missing."""
@@ -257,9 +230,9 @@ class Store(Reader):
         """As `Reader.read`; reads that are asked for in the same moment share one call."""
         return await self._reads.ask(f"{type_}/{id_}")
 
-    async def insert(self, version: Version, tokens: Sequence[str]) -> bool:
+    async def insert(self, version: Version, index: Index | None) -> bool:
         """Store a first version by itself, sharing the journal's wait with its neighbours. False: the id is taken."""
-        is_new = await self._inserts.ask(document_of(version, tokens))
+        is_new = await self._inserts.ask(document_of(version, index))
         if is_new:
             self._tell([version])
         return is_new
@@ -306,7 +279,7 @@ class Store(Reader):
 
         async def inside(session: AsyncClientSession) -> T:
             nonlocal written
-            transaction = Transaction(self._database, self._limits, session)
+            transaction = Transaction(self._database, self._limits, session, self._rarity)
             answer = await work(transaction)
             written = transaction.written
             return answer

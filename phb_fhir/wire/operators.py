@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from datetime import datetime
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
@@ -11,12 +12,36 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from phb_fhir import __version__
+from phb_fhir.interactions.reindex import state_of
 from phb_fhir.outcome import Issue, Kind, Rejected, outcome_of
 from phb_fhir.settings import API_PATH
 from phb_fhir.store.store import Store
 from phb_fhir.wire.metrics import Metrics
 
+_NOT_REACHED = ["the database has not been reached yet"]
+
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+
+class IndexOfType(BaseModel):
+    """Of `total` resources, `done` are found by every parameter of their type; `failed` could not be read, and have no values."""
+
+    done: int
+    total: int
+    failed: int
+
+
+class IndexWork(BaseModel):
+    """How far the index values are: `status` is idle, running, or interrupted, until a worker takes it up again.
+
+    `by` is the worker, `since` when the work was begun, `at` when this was last said.
+    """
+
+    status: str
+    by: str = ""
+    since: datetime | None = None
+    at: datetime | None = None
+    types: dict[str, IndexOfType] = {}
 
 
 class Health(BaseModel):
@@ -46,6 +71,19 @@ def build_operators(lifespan: Lifespan, store: Callable[[], Store | None], metri
         response.status_code = 503 if reasons else 200
         return Health(status="unavailable" if reasons else "ok", reasons=reasons)
 
+    @app.get("/index", responses={503: {"model": Health}})
+    async def index(response: Response) -> IndexWork | Health:
+        """How far resources are indexed by the search parameters of this moment (docs/search.md)."""
+        try:
+            there = store()
+            if there is not None:
+                return IndexWork.model_validate(await state_of(there))
+            reasons = _NOT_REACHED
+        except Rejected as rejected:
+            reasons = [issue.text for issue in rejected.issues]
+        response.status_code = 503
+        return Health(status="unavailable", reasons=reasons)
+
     @app.get("/metrics")
     async def show_metrics() -> Response:
         """Prometheus text."""
@@ -63,7 +101,7 @@ def build_operators(lifespan: Lifespan, store: Callable[[], Store | None], metri
 
 async def _reasons(store: Store | None) -> list[str]:
     if store is None:
-        return ["the database has not been reached yet"]
+        return _NOT_REACHED
     try:
         return await store.check_ready()
     except Rejected as rejected:

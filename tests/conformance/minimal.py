@@ -70,7 +70,8 @@ MORE: dict[str, dict[str, Any]] = {
         ]
     },
     "Organization": {"name": "text"},  # org-1
-    "SearchParameter": {"type": "special"},  # a composite has components
+    # one that can be searched by
+    "SearchParameter": {"code": "least", "base": ["Basic"], "type": "token", "expression": "Basic.language"},
     "StructureDefinition": {  # sdf-6, sdf-8a, sdf-14
         "type": "Patient",
         "differential": {"element": [{"id": "Patient", "path": "Patient"}]},

@@ -123,10 +123,10 @@ every_bad_criterion = pytest.mark.parametrize(
     ("criteria", "code", "word"),
     [
         ("shoe-size=5", "not-supported", "'shoe-size'"),
-        ("identifer=1", "not-supported", "'identifier'"),
-        ("identifier:not=1", "not-supported", "':not'"),
-        ("identifier=", "invalid", "needs a value"),
-        ("_count=1", "not-supported", "'_count'"),
+        ("identifer=1", "not-supported", "Did you mean identifier?"),
+        ("identifier:near=1", "not-supported", "':near'"),
+        ("identifier=", "value", "needs a value"),
+        ("_count=1", "not-supported", "_count: it shapes an answer"),
         ("_lastUpdated=soon", "invalid", "soon"),
     ],
 )

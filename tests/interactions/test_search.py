@@ -1,13 +1,15 @@
-"""search, as far as it is built: _id, _lastUpdated and identifier, by GET and by form, in pages that lose nothing (R4 §3.1.1)."""
+"""search: of a type, of everything, by GET and by form; how much is told of what was found, and in which pages (R4 §3.1.1)."""
 
 from __future__ import annotations
 
 import itertools
+import json
 from urllib.parse import quote
 
 import httpx
 import pytest
 
+from phb_fhir.interactions import search_type
 from tests.builders import NHS_NUMBER, budget, person, problem, purchase
 from tests.interactions.busy import Writer
 from tests.interactions.test_history import got, link, pages
@@ -33,6 +35,12 @@ def keys(found):
     return [
         "/".join(one["fullUrl"].split("/")[-2:]) for one in found.get("entry", []) if one["search"]["mode"] == "match"
     ]
+
+
+def outcomes(found):
+    """What the outcome entries of a searchset say."""
+    resources = [one["resource"] for one in found.get("entry", []) if one["search"]["mode"] == "outcome"]
+    return [issue["details"]["text"] for one in resources for issue in one["issue"]]
 
 
 PEOPLE = ["Patient/ann", "Patient/bob", "Patient/cleo"]
@@ -71,14 +79,18 @@ def test_a_search_that_finds_nothing_is_a_searchset_too(record, server):
     [
         ("/Patient", PEOPLE),
         ("/Account", ["Account/ann"]),
-        ("/", ["Account/ann", *PEOPLE]),
+        ("/", [*PEOPLE, "Account/ann"]),
+        ("/?_type=Account", ["Account/ann"]),
+        ("/?_type=Account,Task", ["Account/ann"]),
+        ("/?_type=Task", []),
         ("/Patient?_id=bob", ["Patient/bob"]),
         ("/Patient?_id=bob,ann,nobody", ["Patient/ann", "Patient/bob"]),
         ("/Patient?_id=bob&_id=ann", []),  # repeated is "and"
         ("/Patient?_id=bob,ann&_id=ann,cleo", ["Patient/ann"]),
         ("/Patient?_id=Bob", []),
         ("/Patient?_id=dan", []),  # deleted
-        ("/?_id=ann", ["Account/ann", "Patient/ann"]),
+        ("/?_id=ann", ["Patient/ann", "Account/ann"]),
+        ("/?_id=ann&_type=Patient", ["Patient/ann"]),
         # identifier
         (f"/Patient?identifier={NHS_NUMBER}|9000000001", ["Patient/bob"]),
         (f"/Patient?identifier={quote(NHS_NUMBER + '|9000000001', safe='')}", ["Patient/bob"]),
@@ -109,7 +121,7 @@ def test_a_search_that_finds_nothing_is_a_searchset_too(record, server):
         ("/Patient?_lastUpdated=2026-11", PEOPLE),
         ("/Patient?_lastUpdated=gt2026-11-22", []),
         ("/Patient?_lastUpdated=gt2026-11-22T09:00:00Z&_lastUpdated=lt2026-11-22T09:00:02Z", ["Patient/bob"]),
-        ("/?_lastUpdated=ge2026-11-22T09:00:02Z", ["Account/ann", "Patient/cleo"]),
+        ("/?_lastUpdated=ge2026-11-22T09:00:02Z", ["Patient/cleo", "Account/ann"]),
         # together
         ("/Patient?identifier=9000000001,9000000002&_lastUpdated=gt2026-11-22T09:00:01Z", ["Patient/cleo"]),
         (f"/Patient?_id=ann&identifier={NHS_NUMBER}|9000000001", []),
@@ -152,7 +164,9 @@ def test_what_was_brought_back_is_found_again(record):
 )
 def test_a_value_is_only_ever_a_value(record, value):
     assert keys(got(record, f"/Patient?identifier={quote(value)}")) == []
-    assert keys(got(record, f"/Patient?_id={quote(value)}")) == []
+    assert keys(got(record, f"/Patient?name:exact={quote(value)}")) == []
+    assert keys(got(record, f"/Patient?name:contains=x{quote(value)}")) == []
+    assert keys(got(record, f"/Patient?identifier={quote(value)}|9000000001")) == []
 
 
 def test_a_system_with_a_star_in_it_is_not_any_system(record):
@@ -192,33 +206,29 @@ def test_a_count_above_the_largest_page_means_the_largest(mongodb_uri, server, r
             assert [keys(page) for page in pages(client, address)] == [PEOPLE[:2], PEOPLE[2:]]
 
 
-@pytest.mark.parametrize(
-    ("query", "code", "text"),
-    [
-        ("_count=-1", "value", "_count=-1 is not a whole number of 0 or more."),
-        ("_count=ten", "value", "_count=ten is not a whole number of 0 or more."),
-        ("_count=", "value", "_count= is not a whole number of 0 or more."),
-        ("_count=1&_count=2", "invalid", "_count stands more than once; say it once."),
-        ("_total=all", "value", "_total=all: it is one of none, estimate, accurate."),
-        ("_summary=short", "value", "_summary=short: it is one of true, text, data, count, false."),
-        ("_lastUpdated=ap2026", "invalid", "the prefix 'ap' is not one of eq, ne, gt, lt, ge, le, sa, eb"),
-        ("_lastUpdated=2026-13-01", "invalid", "'2026-13-01' is no date"),
-        ("_lastUpdated=", "invalid", "'' is no date"),
-        ("_lastUpdated=2026-11-22,", "invalid", "'' is no date"),
-        ("identifier=", "invalid", "identifier needs a value"),
-        ("identifier=|", "invalid", "identifier needs a value"),
-        ("identifier=a|b|c", "invalid", "has more than one '|'"),
-        ("_id=", "invalid", "_id needs a value."),
-        ("_id:exact=ann", "not-supported", "the modifier ':exact' is not supported on _id."),
-        ("identifier:of-type=a|b|c", "not-supported", "the modifier ':of-type' is not supported on identifier."),
-        ("birthdate=1970", "not-supported", "The search parameter 'birthdate' is not known here."),
-        ("_Id=ann", "not-supported", "The search parameter '_Id' is not known here. Did you mean '_id'?"),
-        ("_include=Patient:organization", "not-supported", "'_include' is not known here."),
-        ("=ann", "not-supported", "The search parameter '' is not known here."),
-        (",".join(["_id=a"] + ["a"] * 1_000), "too-costly", "_id has 1001 values; at most 1000 are taken."),
-        ("&".join(["_id=a"] * 101), "too-costly", "101 parameters; at most 100 are taken."),
-    ],
-)
+REFUSED = [
+    ("_count=-1", "value", "_count=-1 is not a whole number of 0 or more."),
+    ("_count=ten", "value", "_count=ten is not a whole number of 0 or more."),
+    ("_count=1&_count=2", "invalid", "_count stands more than once; say it once."),
+    ("_total=all", "value", "_total=all: it is one of none, estimate, accurate."),
+    ("_summary=short", "value", "_summary=short: it is one of true, text, data, count, false."),
+    ("_lastUpdated=2026-13-01", "invalid", "2026-13-01"),
+    ("identifier=a|b|c", "invalid", "identifier=a|b|c"),
+    ("_id:exact=ann", "not-supported", "':exact' is not a modifier of _id"),
+    ("shoe-size=5", "not-supported", "Patient has no search parameter 'shoe-size' here."),
+    ("_Id=ann", "not-supported", "Did you mean _id?"),
+    (
+        "_include=Patient:name",
+        "not-supported",
+        "'name' is a string parameter; only reference parameters lead to other resources.",
+    ),
+    ("_sort=shoe-size", "not-supported", "Patient cannot be sorted by 'shoe-size'."),
+    (",".join(["_id=a"] + ["a"] * 1_000), "too-costly", "_id has 1001 values; at most 1000 are taken."),
+    ("&".join(["_id=a"] * 101), "too-costly", "101 parameters; at most 100 are taken."),
+]
+
+
+@pytest.mark.parametrize(("query", "code", "text"), REFUSED)
 @pytest.mark.parametrize("by", ["GET", "POST"])
 def test_what_is_not_understood_is_refused(record, by, query, code, text):
     answer = (
@@ -229,12 +239,36 @@ def test_what_is_not_understood_is_refused(record, by, query, code, text):
     assert text in found.text
 
 
+@pytest.mark.parametrize("by", ["GET", "POST"])
+def test_under_lenient_handling_what_is_not_known_is_left_out_and_told_of(record, server, by):
+    lenient = {"Prefer": "handling=lenient"}
+    asked = "_id=bob&shoe-size=5&name:sounds-like=x"
+    if by == "GET":
+        found = record.get(f"/Patient?{asked}", headers=lenient).json()
+    else:
+        found = record.post("/Patient/_search", content=asked, headers={**FORM, **lenient}).json()
+    assert (keys(found), found["total"]) == (["Patient/bob"], 1)
+    assert link(found, "self") == f"{server.base}/Patient?_id=bob"
+    outcome = found["entry"][-1]
+    assert outcome["search"] == {"mode": "outcome"}
+    assert "fullUrl" not in outcome
+    told = outcome["resource"]["issue"]
+    assert [(issue["severity"], issue["code"]) for issue in told] == [("warning", "not-supported")] * 2
+    assert told[0]["diagnostics"].startswith("Left out: Patient has no search parameter 'shoe-size' here.")
+
+
+def test_a_parameter_without_a_value_is_left_out_and_told_of(record, server):
+    found = got(record, "/Patient?_id=bob&name=")
+    assert (keys(found), link(found, "self")) == (["Patient/bob"], f"{server.base}/Patient?_id=bob")
+    assert outcomes(found) == ["Left out: name has no value, so it is not applied; a condition needs one."]
+
+
 def test_every_problem_of_a_search_is_told_at_once(record):
-    issues = record.get("/Patient?colour=1&_lastUpdated=x&_count=y").json()["issue"]
+    issues = record.get("/Patient?colour=1&identifier=a|b|c&_count=y").json()["issue"]
     assert sorted(issue["code"] for issue in issues) == ["invalid", "not-supported", "value"]
 
 
-@pytest.mark.parametrize("address", ["/?identifier=1", "/Bundle?_type=Patient", "/Binary?identifier=1"])
+@pytest.mark.parametrize("address", ["/?name=jill", "/Bundle?_type=Patient", "/Binary?name=jill"])
 def test_a_parameter_that_another_type_has_is_not_known_here(record, address):
     assert problem(record.get(address))[:2] == (400, "not-supported")
 
@@ -249,12 +283,31 @@ def test_the_self_link_says_what_was_asked(record, server):
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4])
-@pytest.mark.parametrize(("address", "expected"), [("/Patient", PEOPLE), ("/", ["Account/ann", *PEOPLE])])
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("/Patient", PEOPLE),
+        ("/", [*PEOPLE, "Account/ann"]),
+        ("/Patient?_sort=-identifier", PEOPLE[::-1]),
+        ("/Patient?_sort=-_lastUpdated", PEOPLE[::-1]),
+        ("/Patient?_sort=family,-_id", PEOPLE[::-1]),
+        ("/Patient?identifier=9000000000,9000000002&_lastUpdated=ge2026", ["Patient/ann", "Patient/cleo"]),
+    ],
+)
 def test_all_pages_together_are_what_was_found(record, address, expected, count):
-    walked = list(pages(record, f"{address}?_count={count}"))
+    walked = list(pages(record, f"{address}{'&' if '?' in address else '?'}_count={count}"))
     assert list(itertools.chain(*map(keys, walked))) == expected
     assert {page["total"] for page in walked} == {len(expected)}
     assert all(len(keys(page)) == count for page in walked[:-1])
+    back = list(pages(record, link(walked[-1], "self"), "previous"))
+    assert [keys(page) for page in back] == [keys(page) for page in reversed(walked)]
+    assert link(back[-1], "previous") is None
+    for page in back:
+        assert got(record, link(page, "self"))["entry"] == page["entry"]
+        assert (
+            list(itertools.chain(*map(keys, pages(record, link(page, "self")))))
+            == expected[expected.index(keys(page)[0]) :]
+        )
 
 
 def test_pages_of_a_form_are_walked_by_get(record):
@@ -320,7 +373,7 @@ def test_the_page_of_another_search_is_refused(record, elsewhere):
     assert problem(record.get(f"{elsewhere}&_page={token}"))[:2] == (400, "invalid")
 
 
-@pytest.mark.parametrize("token", ["", "x", "bm90.b3Vycw", "é.é", "." * 5_000])
+@pytest.mark.parametrize("token", ["x", "bm90.b3Vycw", "é.é", "." * 5_000])
 def test_a_page_that_is_not_ours_is_refused(record, token):
     assert problem(record.get(f"/Patient?_count=1&_page={token}"))[:2] == (400, "invalid")
 
@@ -336,7 +389,51 @@ def test_a_search_of_everything_by_id_finds_every_type(api, server):
         api.put(f"/{resource['resourceType']}/{resource['id']}", json=resource)
     found = api.get("/", params={"_id": "same"}).json()
     assert [entry["fullUrl"].removeprefix(f"{server.base}/") for entry in found["entry"]] == [
-        "Account/same",
         "Patient/same",
+        "Account/same",
     ]
     assert found["total"] == 2
+
+
+# ---- totals ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("most", "told"), [(3, 3), (2, None)])
+def test_a_total_is_told_unasked_up_to_a_bound(record, monkeypatch, most, told):
+    monkeypatch.setattr(search_type, "TOTAL_FREE_MAX", most)
+    assert got(record, "/Patient?_count=1").get("total") == told
+    assert got(record, "/Patient")["total"] == 3  # the page holds all of it
+    assert got(record, "/Patient?_count=1&_total=accurate")["total"] == 3
+    assert got(record, "/Patient?_count=1&_total=estimate")["total"] == 3
+
+
+def test_a_total_leaves_out_what_is_no_match(record):
+    found = record.get("/Account?_include=*&shoe-size=5", headers={"Prefer": "handling=lenient"}).json()
+    assert [one["search"]["mode"] for one in found["entry"]] == ["match", "outcome"]
+    assert found["total"] == 1
+
+
+# ---- how it was answered ---------------------------------------------------------------------------------------------
+
+
+def test_a_search_explains_itself_when_asked(record, server):
+    asked = f"/Patient?identifier={NHS_NUMBER}|9000000001&_explain=true"
+    found = got(record, asked)
+    assert (keys(found), found["total"]) == (["Patient/bob"], 1)
+    assert link(found, "self") == f"{server.base}{asked}"
+    entry = found["entry"][-1]
+    assert entry["search"] == {"mode": "outcome"}
+    ((issue),) = entry["resource"]["issue"]
+    assert (issue["severity"], issue["code"]) == ("information", "informational")
+    told = json.loads(issue["diagnostics"])
+    (phase,) = told["phases"]
+    assert phase["index"] == "key_seq"
+    assert f"identifier={NHS_NUMBER}|9000000001" in json.dumps(phase["filter"])
+    assert phase["documents_examined"] == 1
+    assert outcomes(got(record, asked.replace("_explain=true", "_explain=false"))) == []
+
+
+def test_an_explanation_names_what_is_looked_at_one_by_one(record):
+    found = got(record, "/Patient?_content=marsh&_explain=true")
+    (issue,) = found["entry"][-1]["resource"]["issue"]
+    assert any("marsh" in one for one in json.loads(issue["diagnostics"])["looked_at_one_by_one"])

@@ -421,9 +421,9 @@ def test_what_was_deleted_before_is_not_found_by_a_conditional_reference(api: ht
     ("criteria", "code", "word"),
     [
         ("Patient?shoe-size=5", "not-supported", "'shoe-size'"),
-        ("Patient?identifier=", "invalid", "needs a value"),
+        ("Patient?identifier=", "value", "needs a value"),
         ("Patient?", "required", "needs a condition"),
-        ("Patient?_count=1", "not-supported", "'_count'"),
+        ("Patient?_count=1", "not-supported", "_count: it shapes an answer"),
     ],
 )
 def test_a_conditional_reference_that_is_not_understood_refuses_the_transaction(

@@ -9,10 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from phb_fhir.outcome import Refusal, Rejected
-from phb_fhir.search.paging import Pager
+from phb_fhir.search.paging import Pager, Place
 from tests.running import FIRST_MOMENT as NOW
 
 LIFE_S = 3_600
+HERE = Place(["Patient/1"])
+POSITIONS = st.none() | st.lists(st.text() | st.integers(-(2**53), 2**53) | st.none(), max_size=4)
 PAGER = Pager(b"a key that the workers share", LIFE_S)
 
 
@@ -22,37 +24,42 @@ def refusal_of(question, token, now=NOW, pager=PAGER):
     return caught.value.refusal
 
 
-@given(st.text(), st.lists(st.text(), max_size=3))
-def test_a_token_opens_to_the_position_that_was_sealed(question, position):
-    token = PAGER.seal(question, position, NOW)
-    assert PAGER.open(question, token, NOW) == position
-    assert Pager(b"a key that the workers share", 60).open(question, token, NOW) == position
+@given(st.text(), POSITIONS, st.booleans())
+def test_a_token_opens_to_the_place_that_was_sealed(question, position, backwards):
+    place = Place(position, backwards)
+    token = PAGER.seal(question, place, NOW)
+    assert PAGER.open(question, token, NOW) == place
+    assert Pager(b"a key that the workers share", 60).open(question, token, NOW) == place
+
+
+def test_tokens_that_lead_forwards_and_backwards_from_one_place_differ():
+    assert PAGER.seal("q", HERE, NOW) != PAGER.seal("q", HERE._replace(backwards=True), NOW)
 
 
 @given(st.text(), st.text())
 def test_a_token_opens_for_its_question_alone(question, other):
-    token = PAGER.seal(question, ["Patient/1"], NOW)
+    token = PAGER.seal(question, HERE, NOW)
     if other != question:
         assert refusal_of(other, token) is Refusal.BAD_REQUEST
 
 
 def test_a_token_is_safe_in_an_address():
-    token = PAGER.seal("?", ["Patient/ü🌻" * 50], NOW)
+    token = PAGER.seal("?", Place(["Patient/ü🌻" * 50]), NOW)
     assert set(token) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.")
 
 
 @pytest.mark.parametrize("seconds", [0, 1, LIFE_S - 1, LIFE_S])
 def test_a_token_opens_until_its_life_is_over(seconds):
-    assert PAGER.open("q", PAGER.seal("q", ["x"], NOW), NOW + timedelta(seconds=seconds)) == ["x"]
+    assert PAGER.open("q", PAGER.seal("q", HERE, NOW), NOW + timedelta(seconds=seconds)) == HERE
 
 
 def test_a_token_whose_life_is_over_is_gone():
-    token = PAGER.seal("q", ["x"], NOW)
+    token = PAGER.seal("q", HERE, NOW)
     assert refusal_of("q", token, NOW + timedelta(seconds=LIFE_S + 1)) is Refusal.GONE
 
 
 def test_a_token_of_another_key_is_refused():
-    token = Pager(b"another key", LIFE_S).seal("q", ["x"], NOW)
+    token = Pager(b"another key", LIFE_S).seal("q", HERE, NOW)
     assert refusal_of("q", token) is Refusal.BAD_REQUEST
 
 
@@ -63,7 +70,7 @@ def test_any_text_that_is_no_token_is_refused(text):
 
 @given(st.data())
 def test_a_token_with_a_letter_changed_is_refused(data):
-    token = PAGER.seal("q", ["Patient/1"], NOW)
+    token = PAGER.seal("q", HERE, NOW)
     place = data.draw(st.integers(0, len(token) - 1))
     letter = data.draw(st.sampled_from("ABCwxyz019-_.=+/ é"))
     changed = token[:place] + letter + token[place + 1 :]
@@ -74,6 +81,6 @@ def test_a_token_with_a_letter_changed_is_refused(data):
 
 @pytest.mark.parametrize("length", [0, 1, 10])
 def test_a_token_cut_short_is_refused(length):
-    token = PAGER.seal("q", ["Patient/1"], NOW)
+    token = PAGER.seal("q", HERE, NOW)
     assert refusal_of("q", token[:length]) is Refusal.BAD_REQUEST
     assert refusal_of("q", token[: -length - 1]) is Refusal.BAD_REQUEST

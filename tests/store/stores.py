@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from phb_fhir.change import Method, Version
+from phb_fhir.search.kinds.kind import Index
 from phb_fhir.settings import read_settings
 from phb_fhir.store.open import open_store
 from phb_fhir.store.store import Limits, Store, Transaction, Write
@@ -64,12 +65,22 @@ def version(
     return Version("Task", id_, number, moment, method, None if text is None else text.encode())
 
 
-async def put(store: Store, after: Version, tokens: Sequence[str] = ()) -> None:
-    """Store a version over whatever is current."""
+def bare(found: Version | None) -> Version | None:
+    """A version as it was before it was stored: without the place that the store gave it."""
+    return None if found is None else found._replace(seq="")
+
+
+def keyed(*keys: str) -> Index:
+    """Index values that are these entries."""
+    return Index(dict.fromkeys(keys))
+
+
+async def put(store: Store, after: Version, keys: Iterable[str] = (), index: Index | None = None) -> None:
+    """Store a version over whatever is current, with these entries or index values."""
 
     async def work(transaction: Transaction) -> None:
         before = await transaction.read(after.type, after.id)
-        await transaction.write([Write(before, after, tokens)])
+        await transaction.write([Write(before, after, index or keyed(*keys))])
 
     await store.transaction(work)
 
@@ -80,7 +91,7 @@ async def raise_number(store: Store, id_: str) -> int:
     async def work(transaction: Transaction) -> int:
         before = await transaction.read("Task", id_)
         after = version(id_, before.number + 1 if before else 1)
-        await transaction.write([Write(before, after, ())])
+        await transaction.write([Write(before, after, None)])
         return after.number
 
     return await store.transaction(work)

@@ -27,13 +27,13 @@ from pymongo.errors import (
 )
 
 from phb_fhir.outcome import Kind, Refusal, Rejected
-from phb_fhir.query import HistoryQuery, Query, Updated
+from phb_fhir.query import HistoryQuery, Query, SortKey, Updated
 from phb_fhir.store.embedded import PrivateMongo
 from phb_fhir.store.faults import rejection_of, translated
 from phb_fhir.store.store import Store, Transaction, Write
 from tests.processes import ask, until
 from tests.running import RunningServer
-from tests.store.stores import connected, opened, put, raise_number, run, version
+from tests.store.stores import bare, connected, opened, put, raise_number, run, version
 
 # how long a refusal may take here: the bound under test is a second at most, the rest is for a machine with other work
 PATIENCE_S = 15.0
@@ -137,14 +137,21 @@ async def in_time(asked: Awaitable[Any]) -> Any:
 QUESTIONS: dict[str, Callable[[Store], Awaitable[Any]]] = {
     "read": lambda store: store.read("Task", "a"),
     "vread": lambda store: store.read_version("Task", "a", 1),
-    "search": lambda store: store.search(Query(("Task",)), after="", count=5),
+    "search": lambda store: store.search(Query(("Task",)), count=5),
+    "find": lambda store: store.find(Query(("Task",)), count=5),
+    "find in order": lambda store: store.find(Query(("Task",)), (SortKey("date", "lo"),), count=5),
+    "find in a computed order": lambda store: store.find(Query(("Task",)), (SortKey("code", "keys"),), count=5),
+    "find of any type": lambda store: store.find(Query(()), count=5),
+    "keys": lambda store: store.keys(Query(("Task",)), count=5),
+    "references": lambda store: store.pointed_at(Query(("Task",)), "subject", (), count=5),
     "count": lambda store: store.count(Query(("Task",))),
+    "explain": lambda store: store.explain(Query(("Task",)), (), 5),
     "history": lambda store: store.history(HistoryQuery(), after=None, count=5),
     "history count": lambda store: store.history_count(HistoryQuery()),
     "readiness": lambda store: store.check_ready(),
 }
 WRITES: dict[str, Callable[[Store], Awaitable[Any]]] = {
-    "insert": lambda store: store.insert(version("b"), ()),
+    "insert": lambda store: store.insert(version("b"), None),
     "transaction": lambda store: raise_number(store, "a"),
 }
 
@@ -221,7 +228,7 @@ def test_an_insert_that_was_sent_and_not_confirmed_says_that_it_may_be_kept(road
     async def story() -> None:
         async with opened(road.uri, database_name, commit_time_max_s=1.0) as store:
             road.block()
-            refused = await in_time(store.insert(version("a"), ()))
+            refused = await in_time(store.insert(version("a"), None))
             assert "it may or may not have been kept" in refused.issues[0].text
 
     run(story)
@@ -251,7 +258,7 @@ def test_what_a_transaction_touched_whose_process_was_killed_can_soon_be_written
             await put(living, version("a"))
 
             async def cut_off(transaction: Transaction) -> None:
-                await transaction.write([Write(version("a"), version("a", 2), ())])
+                await transaction.write([Write(version("a"), version("a", 2), None)])
                 road.cut()  # nobody is left to end it: MongoDB would keep it, and its hold on the resource, for a minute
 
             await in_time(killed.transaction(cut_off))
@@ -268,11 +275,12 @@ def test_a_write_whose_connection_breaks_is_made_once(uri: str, database_name: s
     async def story() -> None:
         with Road(uri, toll, tolls=1) as way:
             async with connected(way.uri, database_name) as store:
-                assert await store.insert(version("b"), ())
+                assert await store.insert(version("b"), None)
                 assert await raise_number(store, "a") == 1
                 assert way.tolls == 0
-                assert await store.read("Task", "b") == version("b")
-                assert await store.history(HistoryQuery("Task", "a"), after=None, count=5) == [version("a")]
+                assert bare(await store.read("Task", "b")) == version("b")
+                history = await store.history(HistoryQuery("Task", "a"), after=None, count=5)
+                assert [bare(each) for each in history] == [version("a")]
 
     run(story)
 
@@ -308,8 +316,8 @@ def test_a_question_that_takes_too_long_is_given_up_and_the_same_one_with_more_t
 
     async def story() -> None:
         async with (
+            opened(uri, database_name) as patient,
             connected(uri, database_name, query_time_max_ms=10) as hasty,
-            connected(uri, database_name) as patient,
         ):
             refused = await in_time(hasty.count(all_but_now))
             assert (refused.refusal, refused.issues[0].kind) == (Refusal.UNAVAILABLE, Kind.TIMEOUT)
@@ -318,6 +326,21 @@ def test_a_question_that_takes_too_long_is_given_up_and_the_same_one_with_more_t
                 == "The database took longer than it may, while counting. Try again, or ask for less."
             )
             assert await patient.count(all_but_now) == rows
+
+    run(story)
+
+
+def test_a_search_without_its_index_says_so_and_is_answered_when_it_is_back(uri: str, database_name: str) -> None:
+    async def story() -> None:
+        async with opened(uri, database_name) as store:
+            await store.insert(version("a"), None)
+            with MongoClient[dict[str, Any]](uri) as client:
+                client[database_name]["resources"].drop_index("type_seq")
+            refused = await in_time(store.find(Query(("Task",)), count=5))
+            assert (refused.refusal, refused.issues[0].kind) == (Refusal.UNAVAILABLE, Kind.TRANSIENT)
+            assert "The database lacks an index" in refused.issues[0].text
+            await store.open()
+            assert len(await store.find(Query(("Task",)), count=5)) == 1
 
     run(story)
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import asynccontextmanager
+
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from phb_fhir import __version__
 from phb_fhir.store.indexes import INDEXES
+from phb_fhir.wire.metrics import Metrics
+from phb_fhir.wire.operators import build_operators
 from tests.builders import person
 from tests.processes import until
 
@@ -70,10 +75,29 @@ def test_a_server_whose_database_was_dropped_is_not_ready_and_makes_it_anew_at_t
 def test_the_page_for_operators_describes_these_addresses(operator):
     described = operator.get("/openapi.json").json()
     assert described["info"]["version"] == __version__
-    assert set(described["paths"]) == {"/health/live", "/health/ready", "/metrics"}
+    assert set(described["paths"]) == {"/health/live", "/health/ready", "/index", "/metrics"}
 
 
-@pytest.mark.parametrize("address", ["/health/live", "/health/ready", "/metrics", "/"])
+def test_how_far_resources_are_indexed_is_told_as_soon_as_the_database_is_reached(operator):
+    answer = operator.get("/index")
+    assert (answer.status_code, answer.json()["status"]) == (200, "idle")
+
+    async def not_reached() -> httpx.Response:
+        app = build_operators(_nothing, lambda: None, Metrics())
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://server") as client:
+            return await client.get("/index")
+
+    answer = asyncio.run(not_reached())
+    reasons = ["the database has not been reached yet"]
+    assert (answer.status_code, answer.json()) == (503, {"status": "unavailable", "reasons": reasons})
+
+
+@asynccontextmanager
+async def _nothing(_app):
+    yield
+
+
+@pytest.mark.parametrize("address", ["/health/live", "/health/ready", "/index", "/metrics", "/"])
 def test_a_method_that_an_operators_address_does_not_have_is_refused(operator, address):
     answer = operator.post(address)
     assert answer.status_code == 405

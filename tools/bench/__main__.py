@@ -22,6 +22,7 @@ from tools.bench.load import BenchFailed, answers_per_second, one_answer
 from tools.bench.processes import DATABASE, Memory, Running, bare_server, memory_of, our_server
 from tools.bench.rounds import Comparison, measure_in_turn
 from tools.bench.samples import TRANSACTION_ENTRIES, TYPE, creates, documents, purchase, request, transactions
+from tools.bench.search import GROWTH_GOAL, INDEX_BYTES_GOAL, LARGE, SMALL, SearchFindings, measure_search
 from tools.bench.validation import compare_validation
 
 READ_CONNECTIONS = 64
@@ -51,25 +52,29 @@ class Findings:
     comparisons: list[Comparison] = field(default_factory=list)
     memory: dict[str, Memory] = field(default_factory=dict)
     starts_s: list[float] = field(default_factory=list)
+    search: SearchFindings | None = None
 
 
 def main(
     *,
     rounds: Annotated[int, typer.Option(help="How many times each thing is measured.", min=1)] = 7,
     seconds: Annotated[float, typer.Option(help="How long each measurement takes.", min=0.1)] = 2.0,
-    only: Annotated[str, typer.Option(help="Compare only this.", metavar="validation|reads|creates|transactions")] = "",
+    only: Annotated[
+        str, typer.Option(help="Compare only this.", metavar="validation|reads|creates|transactions|search")
+    ] = "",
+    people: Annotated[int, typer.Option(help="The larger population that is searched.", min=LARGE // SMALL)] = LARGE,
 ) -> None:
     """Measure this server on this machine, beside what it is made of."""
     try:
         with tempfile.TemporaryDirectory(prefix="phb-fhir-bench-") as folder:
-            findings = measure(Path(folder), rounds, seconds, only)
+            findings = measure(Path(folder), rounds, seconds, only, people)
     except (BenchFailed, CannotStart) as reason:
         _terminal.print(str(reason), style="red", markup=False)
         raise typer.Exit(1) from None
     show(findings)
 
 
-def measure(folder: Path, rounds: int, seconds: float, only: str) -> Findings:
+def measure(folder: Path, rounds: int, seconds: float, only: str, people: int) -> Findings:
     """Everything, in one run. Raises BenchFailed, CannotStart."""
     found = Findings()
     if only in VALIDATION:
@@ -77,6 +82,9 @@ def measure(folder: Path, rounds: int, seconds: float, only: str) -> Findings:
             found.comparisons.extend(compare_validation(rounds, seconds))
     if any(only in what for what in COMPARISONS):
         measure_server(found, folder, rounds, seconds, only)
+    if only in SEARCH:
+        with _terminal.status(SEARCH) as status:
+            found.search = measure_search(folder / SEARCH, people, lambda doing: status.update(f"{SEARCH}: {doing}"))
     return found
 
 
@@ -156,7 +164,7 @@ def _documents(bench: Bench) -> Iterator[dict[str, Any]]:
     return documents(uvloop.run(mongo_only.stored_document(bench.mongodb_uri, DATABASE, bench.first)))
 
 
-VALIDATION = "validation"
+VALIDATION, SEARCH = "validation", "search"
 COMPARISONS: dict[str, Callable[[Bench], Comparison]] = {
     "reads": compare_reads,
     "creates": compare_creates,
@@ -194,12 +202,37 @@ def show(found: Findings) -> None:
             f"{min(starts):.2f}–{max(starts):.2f} s, MongoDB included",
         )
     out = Console()
-    out.print(rates)
-    out.print(
-        "The ratio is the median of the rounds' ratios, measured in turn. Rounds far apart mean a busy machine.\n"
-    )
+    if rates.row_count:
+        out.print(rates)
+        out.print(
+            "The ratio is the median of the rounds' ratios, measured in turn. Rounds far apart mean a busy machine.\n"
+        )
     if worker.row_count:
         out.print(worker)
+    if found.search:
+        show_search(found.search, out)
+
+
+def show_search(found: SearchFindings, out: Console) -> None:
+    """Print how searches grow with what there is to search, and what that costs."""
+    small = f"{found.people // (LARGE // SMALL):,} people"
+    growths = _table("How searches grow", "what", small, f"{found.people:,} people", "growth", "goal")
+    for one in found.growths:
+        grown = _judged(f"{one.ratio:.2f}", met=one.ratio <= GROWTH_GOAL)
+        growths.add_row(one.what, f"{one.small_ms:.2f} ms", f"{one.large_ms:.2f} ms", grown, f"{GROWTH_GOAL:g}")
+    out.print(growths)
+    costs = _table(f"What the index costs, of {found.resources:,} resources", "what", "is", "goal")
+    total = sum(found.index_bytes.values())
+    costs.add_row(
+        "all indexes", _judged(f"{total:,.0f} B", met=total <= INDEX_BYTES_GOAL) + " each", f"{INDEX_BYTES_GOAL:,} B"
+    )
+    for name, size in sorted(found.index_bytes.items(), key=lambda row: -row[1]):
+        costs.add_row(f"  {name}", f"{size:,.0f} B each", "")
+    costs.add_row("inserts, beside inserts without an index", f"{found.write_ratio:.2f} of the time", "")
+    for type_, ratio in found.extraction.items():
+        is_ = _judged(f"{ratio:.2f}", met=ratio < 1) + " of validating"
+        costs.add_row(f"index values of {type_}", is_, "1")
+    out.print(costs)
 
 
 def _table(title: str, *headings: str) -> Table:

@@ -50,10 +50,10 @@ class Memory:
 
 
 @contextmanager
-def our_server(log: Path, *options: str, first: str = "/metadata") -> Iterator[Running]:
+def our_server(log: Path, *options: str, first: str = "/metadata", database: str = DATABASE) -> Iterator[Running]:
     """`phb-fhir serve` with one worker, its log in a file as an operator would have it. `first` is asked for first."""
     command = ["-m", "phb_fhir.cli.main", "serve", "--open", "--workers", "1", *options]
-    with _running(command, {"PHB_MONGODB_DATABASE": DATABASE}, log, request("GET", first)) as running:
+    with _running(command, {"PHB_MONGODB_DATABASE": database}, log, request("GET", first)) as running:
         yield running
 
 

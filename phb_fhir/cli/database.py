@@ -1,0 +1,42 @@
+"""The database that a command works on, beside a server or without one: the one named, or that of a data folder.
+
+The record may be in use meanwhile. On a data folder without a running server the command runs the private MongoDB for as long
+as it takes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from phb_fhir.store.embedded import FolderInUse, PrivateMongo, check_replica_set, uri_in
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from phb_fhir.settings import Settings
+
+_REACH_TIMEOUT_S = 10
+
+
+@contextlib.contextmanager
+def database(settings: Settings) -> Iterator[Settings]:
+    """The settings with the address of the database, which can be reached. Raises CannotStart."""
+    with contextlib.ExitStack() as undo:
+        if settings.mongodb_uri is None:
+            settings = settings.model_copy(update={"mongodb_uri": _private(settings, undo)})
+        check_replica_set(str(settings.mongodb_uri), timeout_s=_REACH_TIMEOUT_S)
+        yield settings
+
+
+def _private(settings: Settings, undo: contextlib.ExitStack) -> str:
+    try:
+        mongo = PrivateMongo(
+            settings.data,
+            cache_mb=settings.mongodb_cache_mb,
+            start_timeout_s=settings.mongodb_start_timeout_s,
+            transaction_time_max_s=settings.commit_time_max_s,
+        )
+        return undo.enter_context(mongo).uri
+    except FolderInUse:
+        return uri_in(settings.data)

@@ -1,0 +1,402 @@
+"""Conditions on other resources: chaining, `_has` and `_list` (R4 §3.1.1.4.15, §3.1.1.4.16, §3.1.1.5.12).
+
+MongoDB looks at each document by itself, so such a condition is turned into one on the resource: for
+`ChargeItem?subject.name=jill` the Patients of that name are asked for first, and then what points to one of these. That is
+exact, and quick, as long as they are few. A chain is also kept by what a resource contains (R4 §3.1.1.5.5).
+
+When they are many (`JOINED_MAX`), no list of them is made. The condition is then left over, and looked at for those candidates
+that the other conditions leave, a batch at a time: what do these point to, and which of that does the condition hold for?
+What only the whole resource can tell (`Judge`) is looked at there too, and so is every "or" and "not" around one of them. A
+page is then what was found among so many candidates (`CANDIDATES_MAX`), and says where to go on.
+
+`_has` begins at the far end, where very many may point to a few. What is common there is soon found among the first
+candidates; only where these do not fill a page is all that points asked whom it points to (`_insisted`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import NamedTuple
+
+from phb_fhir.change import Version
+from phb_fhir.fhir.codec import Resource, loads
+from phb_fhir.interactions.contained import CONTAINS, contained_targets
+from phb_fhir.interactions.subset import STORED_DEPTH_MAX
+from phb_fhir.outcome import Kind, Refusal, Rejected, refuse
+from phb_fhir.query import (
+    NOTHING,
+    AllOf,
+    AnyOf,
+    Id,
+    InList,
+    Judge,
+    Key,
+    Linked,
+    LinkedFrom,
+    Node,
+    Not,
+    Order,
+    Query,
+)
+from phb_fhir.search.asking import Asking
+from phb_fhir.search.kinds.kind import OwnAddress
+from phb_fhir.search.match import Subject, match, match_query
+from phb_fhir.store.store import Hit, Position, Reader, Transaction
+
+JOINS_MAX = 50  # conditions on other resources in one search
+JOINED_MAX = 1_000  # resources that one of them is turned into a list of
+POINTING_MAX = 100_000  # resources that are asked whom they point to, for a `_has`
+POINTED_MAX = 5_000  # of these, as many as are asked together whether they point to some candidates
+FEW = 100  # candidates that are looked at first of all
+RARE = 10  # what fewer than one candidate in so many keeps
+BATCH = 200  # candidates looked at together
+CANDIDATES_MAX = 5_000  # candidates looked at for one page
+_CHUNK = 500  # ids in one question
+_COUNTED = 1_000  # matches counted at once, where they must be looked at
+_AT_ONCE = 8  # questions under way together
+
+Types = tuple[str, ...]  # empty: all of them
+
+
+class Resolved(NamedTuple):
+    """A query as the store can answer it, and the conditions left over, to be looked at."""
+
+    query: Query
+    left: tuple[Node, ...] = ()
+
+
+class Sifted(NamedTuple):
+    """`hits` in the order of the search. `more`: there may be others beyond `edge`, the place up to which was looked."""
+
+    hits: list[Hit]
+    more: bool
+    edge: Position | None
+
+
+def split(query: Query) -> Resolved:
+    """What of a query the store can answer, and the rest of its conditions."""
+    asked: list[Node] = []
+    left: list[Node] = []
+    for one in _conditions(query.where):
+        is_left = any(isinstance(leaf, Linked | LinkedFrom | InList | Judge) for leaf in _leaves(one))
+        (left if is_left else asked).append(one)
+    return Resolved(Query(query.types, AllOf(tuple(asked))), tuple(left)) if left else Resolved(query)
+
+
+class Joins:
+    """Answers queries of any kind, by asking `reader` one question after another."""
+
+    def __init__(self, reader: Reader, asking: Asking) -> None:
+        self._reader = reader
+        self._asking = asking
+
+    async def resolve(self, query: Query) -> Resolved:
+        """The query with its joins resolved, as far as they are of few.
+
+        Raises Rejected (400) for too many joins.
+        """
+        joins = sum(isinstance(leaf, Linked | LinkedFrom | InList) for leaf in _leaves(query.where))
+        if joins > JOINS_MAX:
+            text = f"The search has {joins} conditions on other resources; at most {JOINS_MAX} are taken."
+            raise refuse(Refusal.BAD_REQUEST, Kind.TOO_COSTLY, text)
+        return split(Query(query.types, await self._settled(query.types, query.where)) if joins else query)
+
+    async def sift(
+        self,
+        asked: Resolved,
+        order: Order = (),
+        *,
+        after: Position | None = None,
+        backwards: bool = False,
+        count: int,
+    ) -> Sifted:
+        """Up to `count` of what matches, what is left over included, from the place `after` on."""
+        found: list[Hit] = []
+        edge, size, looked_at = after, count + 1, 0
+        is_insisted = False
+        while looked_at < CANDIDATES_MAX:
+            candidates = await self._reader.find(asked.query, order, after=edge, backwards=backwards, count=size)
+            kept = await self.look(asked.left, candidates)
+            found = kept + found if backwards else found + kept
+            if len(found) > count:
+                page = found[len(found) - count :] if backwards else found[:count]
+                return Sifted(page, True, page[0 if backwards else -1].position if page else edge)
+            if candidates:
+                edge = candidates[0 if backwards else -1].position
+            if len(candidates) < size:
+                return Sifted(found, False, edge)
+            looked_at += size
+            if not is_insisted and len(found) * RARE < looked_at:
+                asked, is_insisted = await self._insisted(asked), True
+            size = min(BATCH, 1 + (count + 1 - len(found)) * looked_at // max(1, len(found)))
+        return Sifted(found, True, edge)
+
+    async def count(self, asked: Resolved, most_s: float) -> int:
+        """How many match, what is left over included. Raises Rejected (503) when looking takes too long."""
+        deadline = asyncio.get_running_loop().time() + most_s
+        asked = await self._insisted(asked)
+        if not asked.left:
+            return await self._reader.count(asked.query)
+        count, edge = 0, None
+        while True:
+            hits, more, edge = await self.sift(asked, after=edge, count=_COUNTED)
+            count += len(hits)
+            if not more:
+                return count
+            if asyncio.get_running_loop().time() > deadline:
+                text = "What is asked must be looked at one by one, which takes too long. Ask without a total, or for less."
+                raise refuse(Refusal.UNAVAILABLE, Kind.TIMEOUT, text)
+
+    async def matching(self, query: Query, *, count: int) -> list[Version]:
+        """The first `count` resources that match.
+
+        Raises Rejected (400) where so many must be looked at that it is not known: who changes what matches has to know it.
+        """
+        asked = await self.resolve(query)
+        if not asked.left:
+            return await self._reader.search(asked.query, count=count)
+        sifted = await self.sift(asked, count=count)
+        if sifted.more and len(sifted.hits) < count:
+            raise undecided()
+        return [hit.version for hit in sifted.hits]
+
+    async def look(self, left: Sequence[Node], hits: list[Hit]) -> list[Hit]:
+        """Those of a batch of candidates that keep the conditions `left` too, which `resolve` left over."""
+        for node in left:
+            if hits:
+                plain = await self._plain(node, hits)
+                reads = any(isinstance(leaf, Judge) for leaf in _leaves(node))
+                hits = [hit for hit in hits if match(plain, _subject(hit, reads=reads))]
+        return hits
+
+    # ---- few: a list of them -------------------------------------------------------------------------
+
+    async def _settled(self, types: Types, node: Node) -> Node:
+        """The condition with every join in it that is of few resources turned into keys or ids."""
+        match node:
+            case AllOf():
+                return await self._all_settled(types, _conditions(node))
+            case AnyOf(parts):
+                return AnyOf(tuple([await self._settled(types, part) for part in parts]))
+            case Not(part):
+                return Not(await self._settled(types, part))
+            case Linked():
+                return await self._linked(types, node)
+            case LinkedFrom():
+                return await self._linked_from(Query(types), node)
+            case InList():
+                return await self._in_list(node)
+        return node
+
+    async def _all_settled(self, types: Types, parts: Sequence[Node]) -> Node:
+        done = [await self._settled(types, part) for part in parts if not isinstance(part, LinkedFrom)]
+        for part in parts:
+            if isinstance(part, LinkedFrom):
+                done.append(await self._linked_from(Query(types, AllOf(tuple(done))), part))
+        return AllOf(tuple(done))
+
+    async def _linked(self, types: Types, node: Linked) -> Node:
+        node = replace(node, where=await self._settled(node.types, node.where))
+        keys = await self._keys(Query(node.types, node.where), JOINED_MAX)
+        containing = await self._containing(types, node)
+        if keys is None or containing is None:
+            return node
+        pointing = Key(tuple(f"{node.parameter}={key}" for key in keys)) if keys else NOTHING
+        return AnyOf((pointing, containing)) if containing != NOTHING else pointing
+
+    async def _keys(self, query: Query, most: int) -> list[str] | None:
+        """The keys of what matches; None where they are more than `most`, or where it is not known."""
+        asked = split(query)
+        if not asked.left:
+            keys = await self._reader.keys(asked.query, count=most + 1)
+            return keys if len(keys) <= most else None
+        sifted = await self.sift(asked, count=most)
+        return None if sifted.more else [hit.version.key for hit in sifted.hits]
+
+    async def _containing(self, types: Types, node: Linked) -> Node | None:
+        """What contains the target that the condition holds for; None where too many contain any."""
+        candidates = Query(types, Key((f"{node.parameter}{CONTAINS}",)))
+        if not await self._reader.count_up_to(candidates, 1):
+            return NOTHING
+        hits = await self._reader.find(candidates, count=JOINED_MAX + 1)
+        return _ids(await self._that_contain(node, hits)) if len(hits) <= JOINED_MAX else None
+
+    async def _linked_from(self, among: Query, node: LinkedFrom) -> Node:
+        """`among` is what the other conditions leave: where that is little, it is asked who points to each of these."""
+        node = replace(node, where=await self._settled((node.type,), node.where))
+        if _conditions(among.where):
+            candidates = await self._keys(among, FEW)
+            if candidates is not None:
+                return _ids(await self._pointed_at(node, candidates))
+        return await self._targets(among.types, node, JOINED_MAX)
+
+    async def _targets(self, types: Types, node: LinkedFrom, most: int) -> Node:
+        """The ids of all that is pointed to; the condition as it is where more than `most` point, or they point to too many."""
+        asked = split(Query((node.type,), node.where))
+        if asked.left or await self._reader.count_up_to(asked.query, most + 1) > most:
+            return node
+        targets = await self._reader.pointed_at(asked.query, node.parameter, types, count=JOINED_MAX + 1)
+        return _ids(targets) if len(targets) <= JOINED_MAX else node
+
+    async def _insisted(self, asked: Resolved) -> Resolved:
+        """The same conditions, each `_has` among them resolved where many point, but to few."""
+        types = asked.query.types
+        done = tuple(
+            [
+                await self._targets(types, node, POINTING_MAX) if isinstance(node, LinkedFrom) else node
+                for node in asked.left
+            ]
+        )
+        return split(asked.query & AllOf(done)) if done != asked.left else asked
+
+    async def _in_list(self, node: InList) -> Node:
+        version = await self._reader.read("List", node.id)
+        if version is None or version.json is None:
+            return NOTHING  # a search for what is not there is no error (R4 §3.1.1.3)
+        items = dict.fromkeys(_items(loads(version.json, depth_max=STORED_DEPTH_MAX), self._asking.own))
+        if len(items) <= JOINED_MAX:
+            return _ids(items)
+        return Judge(f"_list={node.id}", lambda resource: f"{resource['resourceType']}/{resource['id']}" in items)
+
+    # ---- many: looked at batch by batch --------------------------------------------------------------
+
+    async def _plain(self, node: Node, hits: Sequence[Hit]) -> Node:
+        """The condition with every join in it replaced by the ids of those of the batch that keep it."""
+        match node:
+            case AllOf(parts):
+                return AllOf(tuple([await self._plain(part, hits) for part in parts]))
+            case AnyOf(parts):
+                return AnyOf(tuple([await self._plain(part, hits) for part in parts]))
+            case Not(part):
+                return Not(await self._plain(part, hits))
+            case Linked():
+                return _ids([*await self._pointing(node, hits), *await self._that_contain(node, hits)])
+            case LinkedFrom():
+                return _ids(await self._pointed_at(node, [hit.version.key for hit in hits]))
+        return node
+
+    async def _pointing(self, node: Linked, hits: Sequence[Hit]) -> list[str]:
+        """Those of the batch that point to something the condition holds for."""
+        references = {hit.version.key: set(local_references(hit, node.parameter, node.types)) for hit in hits}
+        wanted = list(dict.fromkeys(target for targets in references.values() for target in targets))
+        held: set[str] = set()
+        for start in range(0, len(wanted), _CHUNK):
+            chunk = tuple(wanted[start : start + _CHUNK])
+            held.update(await self._held(Query(node.types, AllOf((Id(chunk), node.where))), len(chunk)))
+        return [key for key, targets in references.items() if targets & held]
+
+    async def _held(self, query: Query, most: int) -> list[str]:
+        """The keys of what matches a query that names its candidates, `most` of them."""
+        asked = split(query)
+        if not asked.left:
+            return await self._reader.keys(asked.query, count=most)
+        hits = await self.look(asked.left, await self._reader.find(asked.query, count=most))
+        return [hit.version.key for hit in hits]
+
+    async def _that_contain(self, node: Linked, hits: Sequence[Hit]) -> list[str]:
+        """Those of the batch that contain a target that the condition holds for."""
+        asked = split(Query(node.types, node.where))
+        found = []
+        for hit in hits:
+            targets = contained_targets(hit, node, self._asking)
+            keeping = [target for target in targets if match_query(asked.query, _subject(target, reads=False))]
+            if await self.look(asked.left, keeping):
+                found.append(hit.version.key)
+        return found
+
+    async def _pointed_at(self, node: LinkedFrom, keys: Sequence[str]) -> list[str]:
+        """Those of these keys that something the condition holds for points to.
+
+        All are asked for together where not much points to them; else one by one, each until the first is found.
+        """
+        pointing = Query((node.type,), Key(tuple(f"{node.parameter}={key}" for key in keys)))
+        asked = split(pointing & node.where)
+        if len(keys) > 1 and not asked.left:
+            most = POINTED_MAX + 1
+            if await self._reader.count_up_to(pointing, most) < most:
+                targets = set(await self._reader.pointed_at(asked.query, node.parameter, (), count=most))
+                if len(targets) < most:
+                    return [key for key in keys if key in targets]
+        held = await self._each([partial(self._is_pointed_at, node, key) for key in keys])
+        return [key for key, is_held in zip(keys, held, strict=True) if is_held]
+
+    async def _is_pointed_at(self, node: LinkedFrom, key: str) -> bool:
+        asked = split(Query((node.type,), AllOf((Key((f"{node.parameter}={key}",)), node.where))))
+        if not asked.left:
+            return bool(await self._reader.keys(asked.query, count=1))
+        sifted = await self.sift(asked, count=1)
+        if sifted.more and not sifted.hits:
+            raise undecided()
+        return bool(sifted.hits)
+
+    async def _each(self, questions: Sequence[Callable[[], Awaitable[bool]]]) -> list[bool]:
+        """The answers, several asked for together; within a transaction, which takes one question at a time, one by one."""
+        at_once = 1 if isinstance(self._reader, Transaction) else _AT_ONCE
+        answers: list[bool] = []
+        for start in range(0, len(questions), at_once):
+            answers += await asyncio.gather(*(ask() for ask in questions[start : start + at_once]))
+        return answers
+
+
+def undecided() -> Rejected:
+    """The refusal of a condition that would have to be looked at for too many resources."""
+    text = "What is asked of other resources fits too many to be decided; say more of the resource itself."
+    return refuse(Refusal.BAD_REQUEST, Kind.TOO_COSTLY, text)
+
+
+def local_references(hit: Hit, parameter: str, types: Sequence[str]) -> Iterator[str]:
+    """What a resource refers to here by a parameter, as `Patient/1`, of these types (none named: of any)."""
+    start = f"{parameter}="
+    for entry in hit.index.keys:
+        if entry.startswith(start):
+            target = entry[len(start) :]
+            type_, _, id_ = target.partition("/")
+            if id_ and "/" not in id_ and (type_ in types or not types):
+                yield target
+
+
+def _items(resource: Resource, own: OwnAddress) -> Iterator[str]:
+    """What is in a List and was not taken out of it again (R4 List.entry.deleted); whatever version it names."""
+    for entry in resource.get("entry", ()):
+        reference = entry.get("item", {}).get("reference", "")
+        if reference and entry.get("deleted") is not True:
+            yield own.local(reference).partition("/_history/")[0]
+
+
+def _ids(keys: Iterable[str]) -> Node:
+    ids = tuple(dict.fromkeys(keys))
+    return Id(ids) if ids else NOTHING
+
+
+def _subject(hit: Hit, *, reads: bool) -> Subject:
+    version = hit.version
+    resource = loads(version.json or b"{}", depth_max=STORED_DEPTH_MAX) if reads else {}
+    return Subject(version.type, version.id, version.at, hit.index, resource)
+
+
+# ---- the tree ------------------------------------------------------------------------------------
+
+
+def _conditions(node: Node) -> tuple[Node, ...]:
+    """What all must hold, however deep the "and"s are nested."""
+    if isinstance(node, AllOf):
+        return tuple(one for part in node.parts for one in _conditions(part))
+    return (node,)
+
+
+def _leaves(node: Node) -> Iterator[Node]:
+    """Every condition in the tree, those asked of other resources included."""
+    match node:
+        case AllOf(parts) | AnyOf(parts):
+            for part in parts:
+                yield from _leaves(part)
+        case Not(part):
+            yield from _leaves(part)
+        case Linked(where=where) | LinkedFrom(where=where):
+            yield node
+            yield from _leaves(where)
+        case _:
+            yield node

@@ -1,0 +1,75 @@
+"""Which search parameters a query goes by, so that nobody is told half while they are still being indexed (`reindex`)."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+
+from phb_fhir.interactions.context import Context
+from phb_fhir.interactions.reindex import check_settled
+from phb_fhir.query import (
+    AllOf,
+    AnyOf,
+    Include,
+    Joined,
+    Key,
+    KeyPart,
+    KeyRange,
+    Linked,
+    LinkedFrom,
+    Node,
+    Not,
+    Order,
+    Present,
+    Query,
+    Span,
+)
+
+Types = tuple[str, ...]  # empty: all of them
+
+_CODE = re.compile(r"!?([\w-]+)")
+
+
+async def check_query_settled(
+    context: Context, query: Query, order: Order = (), includes: Iterable[Include] = ()
+) -> None:
+    """Raise Rejected (503) when a resource may lack its values of a parameter that this goes by."""
+    codes: dict[Types, set[str]] = defaultdict(set)
+    for types, code in _asked(query.types, query.where):
+        codes[types].add(code)
+    codes[query.types].update(key.parameter.partition("~")[0] for key in order)
+    for include in includes:
+        if "*" not in (include.type, include.parameter):
+            codes[include.type,].add(include.parameter)
+    for types, wanted in codes.items():
+        if wanted:
+            await check_settled(context, types, wanted)
+
+
+def _asked(types: Types, node: Node) -> Iterator[tuple[Types, str]]:
+    match node:
+        case AllOf(parts) | AnyOf(parts):
+            for part in parts:
+                yield from _asked(types, part)
+        case Not(part):
+            yield from _asked(types, part)
+        case Key(keys):
+            yield from dict.fromkeys((types, _code(key)) for key in keys)
+        case KeyRange(low, _):
+            yield types, _code(low)
+        case KeyPart(start, _):
+            yield types, _code(start)
+        case Span() | Present() | Joined():
+            yield types, node.parameter
+        case Linked(parameter, targets, where):
+            yield types, parameter
+            yield from _asked(targets, where)
+        case LinkedFrom(type_, parameter, where):
+            yield (type_,), parameter
+            yield from _asked((type_,), where)
+
+
+def _code(entry: str) -> str:
+    found = _CODE.match(entry)
+    return found[1] if found else ""

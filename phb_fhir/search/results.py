@@ -1,0 +1,138 @@
+"""What shapes the answer of a search: `_sort`, `_count`, `_total`, `_include` and their like (R4 §3.1.1.5)."""
+
+from __future__ import annotations
+
+from typing import Literal, cast
+
+from phb_fhir.outcome import Kind, Refusal, refuse
+from phb_fhir.query import Include, Order, SortKey, Total
+from phb_fhir.search.asking import Asking, Types, badly_written, suggestion, too_costly, unsupported
+from phb_fhir.search.conditions import check_followed, targets_of
+from phb_fhir.search.expressions import extractor
+from phb_fhir.search.kinds import KINDS
+
+SORT_RULES_MAX = 8
+INCLUDES_MAX = 20
+
+_OF_EVERY_TYPE: dict[str, Literal["id", "at"]] = {"_id": "id", "_lastUpdated": "at"}
+
+
+def parse_count(text: str | None, default: int, most: int) -> int:
+    """`_count`: how many on a page; more than `most` means `most` (R4 §3.1.1.5.3 lets a server send fewer)."""
+    if text is None:
+        return default
+    if not (text.isascii() and text.isdigit()) or len(text) > 10:
+        raise refuse(Refusal.BAD_REQUEST, Kind.VALUE, f"_count={text} is not a whole number of 0 or more.")
+    return min(int(text), most)
+
+
+def parse_total(text: str) -> Total:
+    if text not in ("none", "estimate", "accurate"):
+        raise refuse(Refusal.BAD_REQUEST, Kind.VALUE, f"_total={text}: it is one of none, estimate, accurate.")
+    return cast("Total", text)
+
+
+def parse_flag(name: str, text: str) -> bool:
+    if text not in ("true", "false"):
+        raise refuse(Refusal.BAD_REQUEST, Kind.VALUE, f"{name}={text}: it is true or false.")
+    return text == "true"
+
+
+def check_contained(name: str, text: str) -> None:
+    """Raises Rejected unless `_contained` asks for what is done anyway: resources inside others are not searched."""
+    if name == "_contained" and text == "false":
+        return
+    if name == "_contained" and text not in ("true", "both"):
+        raise badly_written(f"_contained={text}: it is one of false, true, both; and here it is false.")
+    raise unsupported(
+        f"{name}={text}: contained resources are not found by themselves here, so _contained is false, and there is no "
+        "_containedType. What is contained comes with the resource it is in."
+    )
+
+
+# ---- _sort ---------------------------------------------------------------------------------------
+
+
+def parse_sort(types: Types, text: str, asking: Asking) -> Order:
+    """The rules of one `_sort`, first come first. Raises Rejected, naming what could be sorted by."""
+    rules = text.split(",")
+    if len(rules) > SORT_RULES_MAX:
+        raise too_costly(f"_sort has {len(rules)} rules; at most {SORT_RULES_MAX} are taken.")
+    order = tuple(_sort_key(types, rule, asking) for rule in rules)
+    check_sorted_once(order)
+    return order
+
+
+def check_sorted_once(order: Order) -> None:
+    names = [key.parameter for key in order]
+    twice = next((name for place, name in enumerate(names) if name in names[:place]), None)
+    if twice is not None:
+        raise badly_written(f"_sort names {twice.partition('~')[0]} twice; the second time has nothing left to sort.")
+
+
+def _sort_key(types: Types, rule: str, asking: Asking) -> SortKey:
+    descending, code = rule.startswith("-"), rule.removeprefix("-")
+    if code in _OF_EVERY_TYPE and asking.is_promised(types, code):
+        return SortKey(code, _OF_EVERY_TYPE[code], descending)
+    if code == "_score":
+        raise unsupported("_sort=_score: matches have no score here; a resource matches or does not.")
+    if ":" in code:
+        raise unsupported(f"_sort={rule}: a rule has no modifier; '-' before the name sorts downwards.")
+    if len(types) != 1:
+        raise unsupported(f"_sort={rule}: several types are sorted by _id and _lastUpdated only.")
+    sortable = _sortable(types[0], asking)
+    if code not in sortable:
+        raise unsupported(f"_sort={rule}: {types[0]} cannot be sorted by '{code}'.{suggestion(code, sortable)}")
+    parameter = asking.parameter(types, code)
+    is_list = extractor(asking.definitions, parameter, types[0]).is_list
+    by = KINDS[parameter.type].sort
+    path = f"{code}~unit" if parameter.type == "quantity" else code  # so that 2 g comes after 3 mg
+    return SortKey(path, "lo" if by == "lo" else "keys", descending, is_list)
+
+
+def _sortable(type_: str, asking: Asking) -> list[str]:
+    known = asking.parameters.of(type_)
+    found = {code: known[code] for code in asking.names((type_,)) if code in known}
+    return [code for code, one in found.items() if code in _OF_EVERY_TYPE or (one.expression and KINDS[one.type].sort)]
+
+
+# ---- _include, _revinclude -----------------------------------------------------------------------
+
+
+def parse_include(name: str, text: str, asking: Asking) -> Include:
+    """What one `_include` or `_revinclude` brings along. Raises Rejected for what leads nowhere."""
+    control, _, modifier = name.partition(":")
+    if modifier not in ("", "iterate"):
+        hint = " R4 calls it ':iterate'." if modifier == "recurse" else " The one there is, is ':iterate'."
+        raise unsupported(f"{name}: ':{modifier}' is not a modifier of {control}.{hint}")
+    if "," in text:
+        raise badly_written(f"{name}={text}: it has no alternatives; say {control} once for each.")
+    is_iterated, is_reverse = modifier == "iterate", control == "_revinclude"
+    type_, _, rest = text.partition(":")
+    code, _, target = rest.partition(":")
+    if text == "*":
+        return Include("*", "*", "", is_iterated, is_reverse)
+    if not type_ or not code or ":" in target:
+        raise badly_written(
+            f"{name}={text}: write [type]:[reference parameter], [type]:[reference parameter]:[target type], [type]:* or *."
+        )
+    _check_served(name, text, type_, asking)
+    if target:
+        _check_served(name, text, target, asking)
+    if code != "*":
+        _check_leads(name, text, type_, code, target, asking)
+    return Include(type_, code, target, is_iterated, is_reverse)
+
+
+def _check_leads(name: str, text: str, type_: str, code: str, target: str, asking: Asking) -> None:
+    parameter = asking.parameter((type_,), code)
+    check_followed(parameter, (), asking)  # of any type: canonicals are included by, though nothing is chained by them
+    targets = targets_of(parameter, asking)
+    if target and target not in targets:
+        raise unsupported(f"{name}={text}: {type_}:{code} does not point to {target}.{suggestion(target, targets)}")
+
+
+def _check_served(name: str, text: str, type_: str, asking: Asking) -> None:
+    if not asking.is_served(type_):
+        hint = suggestion(type_, asking.served())
+        raise unsupported(f"{name}={text}: '{type_}' is no resource type that is served here.{hint}")
