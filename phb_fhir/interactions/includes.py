@@ -117,7 +117,8 @@ class _Found:
         self._asked.update(keys)
         found: list[Hit] = []
         for chunk in _chunks(keys):
-            there = {hit.version.key: hit for hit in await self._reader.find(Query((), Id(chunk)), count=len(chunk))}
+            query = Query(tuple({key.partition("/")[0]: None for key in chunk}), Id(chunk))
+            there = {hit.version.key: hit for hit in await self._reader.find(query, count=len(chunk))}
             found += [there[key] for key in chunk if key in there]
         for key, number in wanted.versions:
             if key.startswith(start) and (key, number) not in self._there:

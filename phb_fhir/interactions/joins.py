@@ -51,8 +51,8 @@ JOINED_MAX = 1_000  # resources that one of them is turned into a list of
 POINTING_MAX = 100_000  # resources that are asked whom they point to, for a `_has`
 POINTED_MAX = 5_000  # of these, as many as are asked together whether they point to some candidates
 FEW = 100  # candidates that are looked at first of all
-RARE = 10  # what fewer than one candidate in so many keeps
-BATCH = 200  # candidates looked at together
+RARE = 50  # what fewer than one candidate in so many keeps
+BATCH = 500  # candidates looked at together
 CANDIDATES_MAX = 5_000  # candidates looked at for one page
 _CHUNK = 500  # ids in one question
 _COUNTED = 1_000  # matches counted at once, where they must be looked at
@@ -118,21 +118,35 @@ class Joins:
         edge, size, looked_at = after, count + 1, 0
         is_insisted = False
         while looked_at < CANDIDATES_MAX:
-            candidates = await self._reader.find(asked.query, order, after=edge, backwards=backwards, count=size)
+            is_bare = bool(asked.left) and not order and all(isinstance(node, LinkedFrom) for node in asked.left)
+            candidates = await self._reader.find(
+                asked.query, order, after=edge, backwards=backwards, count=size, is_bare=is_bare
+            )
             kept = await self.look(asked.left, candidates)
             found = kept + found if backwards else found + kept
             if len(found) > count:
                 page = found[len(found) - count :] if backwards else found[:count]
-                return Sifted(page, True, page[0 if backwards else -1].position if page else edge)
+                return Sifted(await self._whole(page), True, page[0 if backwards else -1].position if page else edge)
             if candidates:
                 edge = candidates[0 if backwards else -1].position
             if len(candidates) < size:
-                return Sifted(found, False, edge)
+                return Sifted(await self._whole(found), False, edge)
             looked_at += size
-            if not is_insisted and len(found) * RARE < looked_at:
+            if not is_insisted and looked_at >= BATCH and len(found) * RARE < looked_at:
                 asked, is_insisted = await self._insisted(asked), True
             size = min(BATCH, 1 + (count + 1 - len(found)) * looked_at // max(1, len(found)))
-        return Sifted(found, True, edge)
+        return Sifted(await self._whole(found), True, edge)
+
+    async def _whole(self, hits: list[Hit]) -> list[Hit]:
+        """The same hits with their content, which was not read of candidates that only others can tell of."""
+        bare = [hit.version for hit in hits if hit.version.json is None]
+        if not bare:
+            return hits
+        types = tuple({version.type: None for version in bare})
+        query = Query(types, Id(tuple(version.key for version in bare)))
+        there = {hit.version.key: hit for hit in await self._reader.find(query, count=len(bare))}
+        known = ((hit, hit if hit.version.json is not None else there.get(hit.version.key)) for hit in hits)
+        return [whole._replace(position=hit.position) for hit, whole in known if whole is not None]
 
     async def count(self, asked: Resolved, most_s: float) -> int:
         """How many match, what is left over included. Raises Rejected (503) when looking takes too long."""

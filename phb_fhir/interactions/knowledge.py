@@ -192,6 +192,7 @@ class Knowledge:
     def _exchange(self, before: Kept | None, after: Kept | None) -> None:
         if PARAMETER in (kept.type for kept in (before, after) if kept is not None):
             self.news_at = monotonic()
+            self.settled.clear()  # what is taken away and brought back may be lacked again
             self.news.set()
         if before is not None:
             if before in self._come:

@@ -125,6 +125,7 @@ def _unsettled(context: Context, type_: str, codes: frozenset[str]) -> dict[str,
 async def _check(context: Context, type_: str, wanted: Mapping[str, str]) -> None:
     """Raise Rejected where a resource of the type lacks one of these; else remember, as far as that will stay so."""
     knowledge, reindexing = context.knowledge, context.store.reindexing
+    news_at = knowledge.news_at
     digests = [knowledge.parameters.digest(type_)]
     while (found := await reindexing.other(type_, digests)) is not None:
         notes = await reindexing.noted([found])
@@ -133,6 +134,8 @@ async def _check(context: Context, type_: str, wanted: Mapping[str, str]) -> Non
             raise await _not_yet(context, type_, lacking or sorted(wanted))
         digests.append(found)
     shipped = knowledge.own_parameters
+    if knowledge.news_at != news_at:
+        return  # what was seen may have been true of other parameters
     for code, made in wanted.items():
         if _mark_of(shipped, type_, code) == made or _all_have_heard(context):
             knowledge.settled[type_, code] = made

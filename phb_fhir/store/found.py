@@ -98,13 +98,22 @@ class Finder:
     # --- questions ---
 
     async def find(
-        self, query: Query, order: Order = (), *, after: Position | None = None, backwards: bool = False, count: int
+        self,
+        query: Query,
+        order: Order = (),
+        *,
+        after: Position | None = None,
+        backwards: bool = False,
+        count: int,
+        is_bare: bool = False,
     ) -> list[Hit]:
         """Up to `count` resources that match, those after a position; `backwards`, the last ones before it, in the same order.
 
+        `is_bare`: without their content and index values, for who wants to know no more than which they are.
         Raises Rejected: 400 where it would be too costly, 410 for a position of another order, 503 when it takes too long.
         """
-        found = await self._found(query, order, Page(count, after, backwards))
+        fields = {"json": 0, "ix": 0} if is_bare else None
+        found = await self._found(query, order, Page(count, after, backwards, fields))
         return [Hit(version_of(document), position, index_of(document)) for document, position in found]
 
     async def search(self, query: Query, *, count: int) -> list[Version]:

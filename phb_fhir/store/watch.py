@@ -82,11 +82,16 @@ def _readable(document: Document | None) -> Version | None:
 
 
 def pipeline(types: Collection[str]) -> list[dict[str, Any]]:
-    """What of all that happens is told. Who deletes a document leaves no more of it than its key."""
+    """What of all that happens is told. Who deletes a document leaves no more of it than its key.
+
+    A version is inserted, or replaces the one before. What is changed in place is none: other index values (`store/reindex`),
+    which are not told of, or what somebody did by hand to the text, who leaves no more than the key either.
+    """
     starts = [
         {"documentKey._id": {"$gte": f"{type_}/", "$lt": f"{type_}0"}} for type_ in sorted(types)
     ]  # "0" follows "/"
+    in_place = {"operationType": "update", "updateDescription.updatedFields.json": {"$exists": False}}
     return [
-        {"$match": {"$or": [*starts, {"operationType": {"$in": list(_GONE)}}]}},
+        {"$match": {"$or": [{"$or": starts, "$nor": [in_place]}, {"operationType": {"$in": list(_GONE)}}]}},
         {"$project": {f"fullDocument.{name}": 0 for name in WITHOUT_INDEX}},
     ]

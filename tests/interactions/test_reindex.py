@@ -16,9 +16,10 @@ from phb_fhir.app import at_work
 from phb_fhir.change import Create, Delete, Patch, Put
 from phb_fhir.definitions.kept import Kept
 from phb_fhir.definitions.load import load
+from phb_fhir.definitions.package import Package, read_package
 from phb_fhir.definitions.registry import Registry
 from phb_fhir.definitions.search_parameters import SearchParameters, search_parameters
-from phb_fhir.interactions import reindex
+from phb_fhir.interactions import packages, reindex
 from phb_fhir.interactions.commit import commit
 from phb_fhir.interactions.context import Context
 from phb_fhir.interactions.knowledge import Knowledge
@@ -26,8 +27,9 @@ from phb_fhir.interactions.reindex import COMPARTMENTS, Turn, check_settled, cou
 from phb_fhir.outcome import Refusal, Rejected
 from phb_fhir.settings import read_settings
 from tests.builders import bundle, entry, person, problem
-from tests.definitions_at_hand import BASE, search_parameter
+from tests.definitions_at_hand import BASE, claiming, profile, search_parameter
 from tests.interactions.test_knowledge import version
+from tests.packages import MANIFEST, packed
 from tests.processes import until
 from tests.store.stores import run
 
@@ -203,6 +205,17 @@ def test_a_parameter_of_every_resource_is_one_of_each_type(api):
     assert found(api, "/Basic?lang=cy") == ["two"]
 
 
+def test_a_definition_that_is_indexed_anew_is_known_as_before(api, database):
+    """Its document changes in place, which is no news to those who follow what is written."""
+    put(api, profile())
+    put(api, search_parameter("kinds", base=["StructureDefinition"], expression="StructureDefinition.kind"))
+    assert found(api, "/StructureDefinition?kinds=resource") == ["born"]
+    put(api, search_parameter())  # and heard of whatever came before
+    assert found(api, "/Patient?marital=M") == []
+    claims = claiming(person())
+    assert problem(api.post("/Patient", json=claims)).expression == "Patient.birthDate"
+
+
 # ---- what cannot be used, and what is our own ------------------------------------------------------------------------
 
 
@@ -365,12 +378,65 @@ def test_a_parameter_that_changes_is_not_settled_by_what_it_was(mongodb_uri, dat
             await write(context, person(id="one"))
             context.knowledge.news_at = -1e9
             assert not await is_refused(context, "marital", "name")
+            await reindex.note_all(context)
             await write(context, search_parameter(expression="Patient.gender"))
             assert await is_refused(context, "marital")
             assert not await is_refused(context, "name")
+            await reindex.note_all(context)
             await write(context, search_parameter("other", expression="Patient.active"))
             await catch_up(context)
             assert not await is_refused(context, "marital", "other")
+
+    run(story)
+
+
+def test_a_parameter_that_was_taken_away_and_is_back_is_not_settled_by_what_it_was(mongodb_uri, database_name, own):
+    async def story() -> None:
+        async with worker(mongodb_uri, database_name) as context:
+            await write(context, search_parameter())
+            await write(context, person(id="one"))
+            context.knowledge.news_at = -1e9
+            assert not await is_refused(context, "marital")
+            await commit(context, Delete("SearchParameter", "marital"))
+            await catch_up(context)
+            await write(context, search_parameter())
+            assert await is_refused(context, "marital")
+
+    run(story)
+
+
+def test_a_package_brings_parameters_that_build_on_each_other_and_one_that_cannot_be_used_keeps_it_out(
+    mongodb_uri, database_name, own, tmp_path
+):
+    parts = [
+        {"definition": f"{BASE}/SearchParameter/{name}", "expression": path}
+        for name, path in (("marital", "maritalStatus"), ("sex", "gender"))
+    ]
+    both = search_parameter("both", type="composite", expression="Patient", component=parts)
+    files = {
+        "a.json": search_parameter(),
+        "b.json": search_parameter("sex", expression="Patient.gender"),
+        "c.json": both,
+    }
+
+    def package(**more: Any) -> Package:
+        path = tmp_path / "some.tgz"
+        path.write_bytes(packed({"package.json": MANIFEST, **files, **more}))
+        return read_package(path, R4)
+
+    async def story() -> None:
+        async with worker(mongodb_uri, database_name) as context:
+            await write(context, person(id="one", maritalStatus=MARRIED, gender="female"))
+            wrong = package(**{"d.json": search_parameter("bad", expression="Patient.nome")})
+            problems = [one for one in packages.problems_in(context, [wrong]) if one.issue.is_error]
+            assert [(one.file, one.issue.expression) for one in problems] == [("d.json", "SearchParameter.expression")]
+            assert [one for one in packages.problems_in(context, [package()]) if one.issue.is_error] == []
+            await packages.install(context, [package()])
+            await catch_up(context)
+            assert context.parameters.of("Patient")["both"].type == "composite"
+            [row] = own.resources.find_one({"_id": "Patient/one"})["ix"]["c"]["both"]
+            assert "=*M" in row["0"]["k"]
+            assert "=*female" in row["1"]["k"]
 
     run(story)
 

@@ -184,6 +184,18 @@ COMPONENT = st.builds(
     CONCEPT,
     one_of_each({"valueQuantity": QUANTITY, "valueCodeableConcept": CONCEPT}),
 )
+
+
+def _told_once(observation: dict[str, Any]) -> dict[str, Any]:
+    """Without the components that have a code of the whole, where the whole has a value itself (invariant obs-7)."""
+    own = observation["code"].get("coding", [])
+    has_value = any(name.startswith("value") for name in observation)
+    parts = observation.get("component", [])
+    kept = [one for one in parts if not (has_value and any(coding in own for coding in one["code"].get("coding", [])))]
+    rest = {name: value for name, value in observation.items() if name != "component"}
+    return {**rest, "component": kept} if kept else rest
+
+
 RESOURCES: dict[str, Strategy] = {
     "Patient": _resource(
         "Patient",
@@ -249,7 +261,7 @@ RESOURCES: dict[str, Strategy] = {
         },
         one_of_each(VALUE),
         one_of_each({"effectiveDateTime": WHEN, "effectivePeriod": PERIOD, "effectiveTiming": of(*TIMINGS)}),
-    ),
+    ).map(_told_once),
     "Condition": _resource(
         "Condition",
         {"subject": PERSON},

@@ -105,7 +105,7 @@ def _keys_of(targets: tuple[str, ...]) -> list[str]:
 def _reference_values(parameter: Parameter) -> Strategy:
     keys_ = _keys_of(parameter.targets)
     if parameter.paths == ("instantiatesCanonical",):
-        return of(*(one.replace("|", r"\|") if "er|" in one else one for one in CANONICALS))
+        return of(*CANONICALS)
     forms = [
         form
         for one in keys_

@@ -9,6 +9,7 @@ import pytest
 
 from phb_fhir.change import Version
 from phb_fhir.outcome import Rejected
+from phb_fhir.search.kinds.kind import Index
 from phb_fhir.store import watch as module
 from phb_fhir.store.store import Store, Transaction, Write
 from tests.store.stores import Commands, bare, opened, put, run, version
@@ -47,6 +48,25 @@ def test_what_stands_is_read_and_what_happens_is_told(mongodb_uri, database_name
                 await put(other, version("a", 2, '{"x": 1}'))
                 await put(other, version("a", 3, None))
                 assert await told(changes, 3) == [("Task/b", 1, False), ("Task/a", 2, False), ("Task/a", 3, True)]
+
+    run(story)
+
+
+def test_other_index_values_are_no_news_and_what_is_done_to_the_text_by_hand_is(
+    mongodb_uri, database_name, mongodb_admin
+):
+    resources = mongodb_admin[database_name].resources
+
+    async def story() -> None:
+        async with opened(mongodb_uri, database_name) as store:
+            await put(store, version("a"))
+            async with store.watch(["Task"]) as watch:
+                [stale] = await store.reindexing.batch("Task", ["new"], 1)
+                assert await store.reindexing.mend([(stale, Index(digest="new"))]) == 1
+                await put(store, version("b"))
+                resources.update_one({"_id": "Task/a"}, {"$set": {"json": "{}"}})
+                resources.update_one({"_id": "Task/a"}, {"$set": {"json": '{"a":1}'}})
+                assert await told(watch.changes(), 2) == [("Task/b", 1, False), "Task/a"]
 
     run(story)
 
