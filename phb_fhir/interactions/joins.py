@@ -170,6 +170,7 @@ class Joins:
         Raises Rejected (400) where so many must be looked at that it is not known: who changes what matches has to know it.
         """
         asked = await self.resolve(query)
+        await self._reader.check_served(asked.query)
         if not asked.left:
             return await self._reader.search(asked.query, count=count)
         sifted = await self.sift(asked, count=count)
@@ -214,6 +215,7 @@ class Joins:
 
     async def _linked(self, types: Types, node: Linked) -> Node:
         node = replace(node, where=await self._settled(node.types, node.where))
+        await self._reader.check_served(split(Query(node.types, node.where)).query)
         keys = await self._keys(Query(node.types, node.where), JOINED_MAX)
         containing = await self._containing(types, node)
         if keys is None or containing is None:
@@ -241,15 +243,23 @@ class Joins:
     async def _linked_from(self, among: Query, node: LinkedFrom) -> Node:
         """`among` is what the other conditions leave: where that is little, it is asked who points to each of these."""
         node = replace(node, where=await self._settled((node.type,), node.where))
-        if _conditions(among.where):
+        if _conditions(among.where) and await self._is_served(among):
             candidates = await self._keys(among, FEW)
             if candidates is not None:
                 return _ids(await self._pointed_at(node, candidates))
         return await self._targets(among.types, node, JOINED_MAX)
 
+    async def _is_served(self, query: Query) -> bool:
+        try:
+            await self._reader.check_served(split(query).query)
+        except Rejected:
+            return False
+        return True
+
     async def _targets(self, types: Types, node: LinkedFrom, most: int) -> Node:
         """The ids of all that is pointed to; the condition as it is where more than `most` point, or they point to too many."""
         asked = split(Query((node.type,), node.where))
+        await self._reader.check_served(asked.query)
         if asked.left or await self._reader.count_up_to(asked.query, most + 1) > most:
             return node
         targets = await self._reader.pointed_at(asked.query, node.parameter, types, count=JOINED_MAX + 1)

@@ -7,7 +7,6 @@ link says what was applied, nothing else; what was left out, and why, is in an e
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -31,7 +30,7 @@ from phb_fhir.search.asking import Asking
 from phb_fhir.search.conditions import targets_of
 from phb_fhir.search.paging import Place
 from phb_fhir.search.parse import Search, parse_search
-from phb_fhir.store.store import Reader, Transaction
+from phb_fhir.store.store import Reader
 
 TOTAL_FREE_MAX = 1_000  # a total up to here is told unasked
 _KEYS_MAX = 5_000  # in one question
@@ -186,13 +185,12 @@ async def _found(context: Context, asked: Asked) -> tuple[Sifted, int | None]:
     """The page and, as far as it is wanted, the total."""
     if asked.only_count:
         return Sifted([], False, None), await _count(context, asked)
-    page, total = _page(context, asked), _total(context, asked)
-    if isinstance(context.reader, Transaction):  # which answers one question after the other
-        found, counted = await page, await total
-    else:
-        found, counted = await asyncio.gather(page, total)
-    is_all = asked.place == START and not found.more
-    return found, len(found.hits) if is_all and asked.search.total != "none" else counted
+    page = await _page(context, asked)
+    if asked.search.total == "none":
+        return page, None
+    # most searches find a page at most, and then nothing is left to be counted
+    is_all = asked.place == START and not page.more
+    return page, len(page.hits) if is_all else await _total(context, asked)
 
 
 async def _page(context: Context, asked: Asked) -> Sifted:
@@ -203,11 +201,8 @@ async def _page(context: Context, asked: Asked) -> Sifted:
 
 async def _total(context: Context, asked: Asked) -> int | None:
     """The exact number of matches, where it is asked for, or small enough to be told unasked."""
-    match asked.search.total:
-        case "none":
-            return None
-        case "accurate" | "estimate":
-            return await _count(context, asked)
+    if asked.search.total is not None:
+        return await _count(context, asked)
     if asked.resolved.left:
         return None
     counted = await context.reader.count_up_to(asked.resolved.query, TOTAL_FREE_MAX + 1)

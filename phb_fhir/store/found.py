@@ -11,7 +11,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import pymongo
@@ -41,6 +41,7 @@ from phb_fhir.store.plan import (
     Plan,
     are_few,
     freely,
+    gone_through,
     in_order,
     is_in_order,
     led,
@@ -232,7 +233,8 @@ class Finder:
         led_by = ways(query)
         if order:
             way, size = await self._soonest(query, led_by, is_sized=True)
-            return in_order(query, order, way, size, few=await self._are_few(query, size, count))
+            plan = in_order(query, order, way, size, few=await self._are_few(query, size, count))
+            return replace(plan, at_once=plan.at_once and not await self._is_near(plan, order, way, size))
         if after is not None:
             mode = mode_of(after)
             led_by = [way for way in led_by if way.mode == mode]
@@ -241,6 +243,15 @@ class Finder:
         is_sized = any(way.kind == "key" and not is_in_order(query, way) for way in led_by)
         way, size = await self._soonest(query, led_by, is_sized=is_sized)
         return freely(query, way, size, few=is_sized and await self._are_few(query, size, count))
+
+    async def _is_near(self, plan: Plan, order: Order, way: Way | None, size: int) -> bool:
+        """Whether the texts of the period lead to what matches past no more than that is."""
+        phase = gone_through(plan, order, way)
+        if phase is None:
+            return False
+        wanted = joint(phase.where)
+        asked = ("through", plan.query, order)
+        return await self._rarity.of(asked, lambda: self._count_now(wanted, phase.index, RARE_MAX)) <= size
 
     async def _are_few(self, query: Query, size: int, count: int) -> bool:
         if not RARE_MAX <= size < PROBED_MAX:

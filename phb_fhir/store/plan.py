@@ -223,6 +223,14 @@ def in_order(query: Query, order: Order, way: Way | None, size: int, *, few: boo
     return Plan(_ORDER, query, phases, parts_of(query), other, few and not is_same, None if is_same else patience(size))
 
 
+def gone_through(plan: Plan, order: Order, way: Way | None) -> Phase | None:
+    """Where the order is of the period that leads: the phase of the long intervals that began before, of which few may match."""
+    if way is None or not _is_by(order[0], way):
+        return None
+    phases = (phase for phase in plan.phases if isinstance(phase, Phase))
+    return next((phase for phase in phases if phase.sort[0][0].endswith(LONG)), None)
+
+
 def _is_by(key: SortKey, way: Way) -> bool:
     return way.kind == "time" if key.by == "at" else way.reach is not None and way.reach.parameter == key.parameter
 

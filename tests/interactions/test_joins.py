@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from phb_fhir.interactions import joins
+from phb_fhir.store import found
 from tests.builders import NHS_NUMBER, bundle, entry, person, problem, purchase
 from tests.interactions.test_history import got, link, pages
 from tests.interactions.test_search import FORM, keys, outcomes
@@ -362,3 +363,24 @@ def test_a_chain_is_kept_by_what_a_resource_contains(medicines: httpx.Client, qu
     found = got(medicines, f"/MedicationRequest?{query}")
     assert keys(found) == [f"MedicationRequest/{id_}" for id_ in expected]
     assert keys(got(medicines, "/Medication?code=paste")) == ["Medication/stock"]
+
+
+# ---- what no index leads to ------------------------------------------------------------------------------------------
+
+UNSERVED = "subject:Patient.name:contains=ars"
+
+
+def test_a_condition_on_many_others_that_no_index_serves_is_refused(
+    record: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert keys(got(record, f"/ChargeItem?{UNSERVED}")) == ["ChargeItem/a1", "ChargeItem/a2", "ChargeItem/b1"]
+    monkeypatch.setattr(found, "SCANNED_MAX", -1)  # sizes are remembered for a while, so as if there were many
+    for address in (f"/ChargeItem?{UNSERVED}", "/Organization?_has:Patient:organization:name:contains=ars"):
+        assert problem(record.get(address))[:2] == (400, "too-costly")
+    assert problem(record.put(f"/ChargeItem?{UNSERVED}", json=purchase()))[:2] == (400, "too-costly")
+    assert problem(record.delete("/ChargeItem?_filter=not (status eq billed)"))[:2] == (400, "too-costly")
+    assert keys(got(record, "/ChargeItem?subject:Patient.name=mars")) == [
+        "ChargeItem/a1",
+        "ChargeItem/a2",
+        "ChargeItem/b1",
+    ]

@@ -16,8 +16,21 @@ from tests.search.oracle_values import UCUM
 Strategy = st.SearchStrategy[Any]
 
 BASE = "{base}"  # stands for the server's address until it is known
-SYSTEMS = ("http://s.example/a", "http://s.example/b", "urn:oid:1.2.36")
-CODES = ("a", "A", "b", "x,y", "p|q", "d$1", "back\\slash", "a b", "*")
+SYSTEMS = ("http://s.example/a", "http://s.example/a", "http://s.example/b", "urn:oid:1.2.36")
+CODES = (
+    "a",
+    "a",
+    "a",
+    "b",
+    "b",
+    "A",
+    "x,y",
+    "p|q",
+    "d$1",
+    "back\\slash",
+    "a b",
+    "*",
+)  # some so that they meet, some odd
 WORDS = (
     "Apple", "apple pie", "Äpfel", "ÉCLAIR", "eclair au café", "O'Brien", "o brien", "Smith-Jones", "Ann  Marie", "ann marie",
     "Carreño Quiñones", "Straße", "STRASSE", "Żak", "(x) y", "100 % wool", "李小龍",
@@ -96,11 +109,11 @@ CONCEPT = st.fixed_dictionaries({"coding": some(CODING)}, optional={"text": of(*
     lambda text: {"text": text}, of(*WORDS)
 )
 IDENTIFIER_TYPE = st.fixed_dictionaries(
-    {"coding": some(st.fixed_dictionaries({"system": of(*SYSTEMS[:2]), "code": of("a", "b")}))},
+    {"coding": some(st.fixed_dictionaries({"system": of(*SYSTEMS[1:3]), "code": of("a", "b")}))},
     optional={"text": of(*WORDS)},
 )
 IDENTIFIER = st.fixed_dictionaries(
-    {"value": of(*CODES[:6])}, optional={"system": of(*SYSTEMS), "type": IDENTIFIER_TYPE}
+    {"value": of(*CODES[:9])}, optional={"system": of(*SYSTEMS), "type": IDENTIFIER_TYPE}
 )
 TELECOM = of(
     {"system": "phone", "value": "0113 496 0000"},

@@ -47,8 +47,9 @@ def escaped(text: str) -> str:
 BEGINNINGS = tuple({word[:length] for word in WORDS for length in (1, 3, 5, len(word)) if fold(word[:length])})
 INSIDES = tuple({word[start : start + 4] for word in WORDS for start in (1, 2) if fold(word[start : start + 4])})
 TEXT = of(*sorted(BEGINNINGS)).map(escaped)
-PREFIX = of("", "eq", "ne", "gt", "lt", "ge", "le", "sa", "eb", "ap")
-ASKED_TIMES = of(
+PREFIXES = ("", "eq", "ne", "gt", "lt", "ge", "le", "sa", "eb", "ap")
+PREFIX = of(*PREFIXES)
+ASKED_TIMES = (
     *DAYS,
     *(one.removesuffix("+01:00") for one in MOMENTS),
     "2020-02-29T10:00Z",
@@ -57,7 +58,7 @@ ASKED_TIMES = of(
 )
 TOKEN = st.builds(
     lambda system, code: f"{system}{code}",
-    of("", "", "|", *(f"{one}|" for one in SYSTEMS)),
+    of("", "", "", "|", *(f"{one}|" for one in SYSTEMS)),
     of(*CODES).map(escaped),
 ) | of(*(f"{one}|" for one in SYSTEMS))  # fmt: skip
 UNIT = of(
@@ -72,7 +73,7 @@ UNIT = of(
     f"|{CURRENCIES}|GBP",
 )
 OF_TYPE = st.builds(
-    lambda system, code, value: f"{system}|{code}|{value}", of(*SYSTEMS[:2]), of("a", "b"), of(*CODES[:6]).map(escaped)
+    lambda system, code, value: f"{system}|{code}|{value}", of(*SYSTEMS[1:3]), of("a", "b"), of(*CODES[:9]).map(escaped)
 )
 
 
@@ -92,7 +93,7 @@ VALUES: dict[str, Strategy] = {
     "token": TOKEN,
     "string": TEXT,
     "uri": of(*URIS).map(escaped),
-    "date": st.builds(str.__add__, PREFIX, ASKED_TIMES),
+    "date": st.builds(str.__add__, PREFIX, of(*ASKED_TIMES)),
     "number": st.builds(str.__add__, PREFIX, of(*ASKED_NUMBERS)),
     "quantity": st.builds(lambda prefix, number, unit: prefix + number + unit, PREFIX, of(*ASKED_NUMBERS), UNIT),
 }
@@ -204,8 +205,8 @@ def _deeper(type_: str) -> Strategy:
 
 
 def own_questions(type_: str) -> Strategy:
-    """What a search of one type asks of its own parameters: up to three conditions."""
-    return st.builds(lambda pairs: Question(f"/{type_}", (type_,), tuple(pairs)), some(conditions(type_), 3))
+    """What a search of one type asks of its own parameters: one or two conditions."""
+    return st.builds(lambda pairs: Question(f"/{type_}", (type_,), tuple(pairs)), some(conditions(type_)))
 
 
 TRAVELLED = ("Patient", "Account", "CarePlan", "ChargeItem", "Task", "Observation")

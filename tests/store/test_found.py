@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from itertools import pairwise
+from itertools import combinations_with_replacement, pairwise
 from typing import Any
 
 import pytest
@@ -88,16 +88,15 @@ codes = st.sampled_from(["a", "b", "c"])
 keys = st.lists(
     st.one_of(codes.map("code=*{}".format), st.sampled_from(["subject=Patient/1", "subject=Patient/2"])), max_size=3
 )
-days = st.sampled_from(
-    ["2019", "2020-01", "2020-01-31", "2020-02-01", "2020-02-01T12:00:00Z", "2020-02-02", "2020-03", "2021"]
-)
+DAYS = ("2019", "2020-01", "2020-01-31", "2020-02-01", "2020-02-01T12:00:00Z", "2020-02-02", "2020-03", "2021")
+days = st.sampled_from(DAYS)
 periods = st.one_of(
     st.tuples(days, days).filter(lambda pair: pair[0] <= pair[1]).map(lambda pair: {"start": pair[0], "end": pair[1]}),
     days.map(lambda day: {"start": day}),
     days.map(lambda day: {"end": day}),
     st.just({}),
 )
-unit_pool = [
+UNITS: list[dict[str, Any]] = [
     {"unit": "g", "system": UCUM, "code": "g"},
     {"unit": "kg", "system": UCUM, "code": "kg"},
     {"unit": "g"},
@@ -105,7 +104,7 @@ unit_pool = [
 ]
 amounts = st.tuples(
     st.sampled_from(["0", "1", "5", "5.4", "1000", "-1"]),
-    st.builds(dict[str, Any], st.sampled_from(unit_pool)),
+    st.builds(dict[str, Any], st.sampled_from(UNITS)),
 )
 compared = st.tuples(amounts, st.sampled_from(["<", ">="])).map(
     lambda pair: (pair[0][0], {**pair[0][1], "comparator": pair[1]})
@@ -145,7 +144,8 @@ def things(draw) -> Thing:
     )
 
 
-prefixes = st.sampled_from(["", "ne", "gt", "lt", "ge", "le", "sa", "eb", "ap"])
+PREFIXES = ("", "ne", "gt", "lt", "ge", "le", "sa", "eb", "ap")
+prefixes = st.sampled_from(PREFIXES)
 dated = st.builds(lambda prefix, day: asks("date", prefix + day), prefixes, days)
 sized = st.builds(
     lambda prefix, number, unit: asks("size", prefix + number + unit),
@@ -195,6 +195,19 @@ def questions(draw) -> tuple[Query, Order]:
     types = draw(st.sampled_from([(SINGLE,), (LISTED,), (SINGLE, LISTED), ()]))
     order = draw(st.one_of(st.just(()), st.lists(sort_keys(types), min_size=1, max_size=2).map(tuple)))
     return Query(types, draw(wheres)), order
+
+
+@st.composite
+def ranged_questions(draw) -> tuple[Query, Order]:
+    """Led by what is asked of a date or a size, and ordered by it or not."""
+    types = draw(st.sampled_from([(SINGLE,), (LISTED,), (SINGLE, LISTED)]))
+    spans = draw(st.lists(st.one_of(dated, dated, sized), min_size=1, max_size=2))
+    where = (
+        AnyOf(tuple(spans)) if draw(st.integers(0, 4)) == 0 else AllOf((*spans, *draw(st.lists(entries, max_size=1))))
+    )
+    name = draw(st.sampled_from(["", "date", "size", "size~unit"]))
+    order = (SortKey(name, "lo", draw(st.booleans()), types == (LISTED,)),) if name else ()
+    return Query(types, where), order
 
 
 # --- the same, whatever leads ---
@@ -267,7 +280,7 @@ LIMITS = [
 ]
 
 
-@settings(max_examples=250, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.lists(things(), max_size=12), questions(), st.integers(1, 5), st.sampled_from(LIMITS))
 def test_every_page_forwards_and_backwards_is_of_one_order_of_exactly_what_matches(
     store: Store,
@@ -277,15 +290,43 @@ def test_every_page_forwards_and_backwards_is_of_one_order_of_exactly_what_match
     size: int,
     limits: dict[str, Any],
 ) -> None:
+    check_pages(store, runner, there, question, size, limits)
+
+
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(st.lists(things(), min_size=4, max_size=12), ranged_questions(), st.integers(1, 5), st.sampled_from(LIMITS))
+def test_what_a_period_or_an_amount_leads_to_is_exactly_what_matches(
+    store: Store,
+    runner: asyncio.Runner,
+    there: list[Thing],
+    question: tuple[Query, Order],
+    size: int,
+    limits: dict[str, Any],
+) -> None:
+    check_pages(store, runner, there, question, size, limits)
+
+
+def check_pages(
+    store: Store,
+    runner: asyncio.Runner,
+    there: list[Thing],
+    question: tuple[Query, Order],
+    size: int,
+    limits: dict[str, Any],
+) -> None:
     query, order = question
     kept = {f"{thing.type}/{thing.id}": thing for thing in there}
+    matching = {
+        name
+        for name, thing in kept.items()
+        if not thing.deleted and match_query(query, Subject(thing.type, thing.id, thing.at, thing.index, {}))
+    }
 
     async def story() -> None:
         await store._resources.delete_many({})
         await asyncio.gather(*(store.insert(each.version(), each.index) for each in kept.values()))
         whole = [hit.version.key for hit in await store.find(query, order, count=100)]
-        assert set(whole) == matching
-        assert len(whole) == len(matching)
+        assert sorted(whole) == sorted(matching)
         for one, other in pairwise(whole):
             assert is_before(kept[one], kept[other], order)
         assert await walked(store, query, order, size) == whole
@@ -295,17 +336,77 @@ def test_every_page_forwards_and_backwards_is_of_one_order_of_exactly_what_match
         assert set(await store.keys(query, count=100)) == matching
         assert {each.key for each in await store.search(query, count=100)} == matching
 
-    matching = {
-        name
-        for name, thing in kept.items()
-        if not thing.deleted and match_query(query, Subject(thing.type, thing.id, thing.at, thing.index, {}))
-    }
     with pytest.MonkeyPatch.context() as patch:
         for name, value in limits.items():
             patch.setattr(plan_module, name, value)
             if name in ("RARE_MAX", "PROBED_MAX"):
                 patch.setattr(found_module, name, value)
         runner.run(story())
+
+
+ALL_PERIODS = [
+    {},
+    *({"start": start, "end": end} for start, end in combinations_with_replacement(DAYS, 2)),
+    *({"start": day} for day in DAYS),
+    *({"end": day} for day in DAYS),
+]
+ALL_AMOUNTS = [
+    (number, {**unit, **comparator})
+    for number in ("0", "1", "5", "5.4", "1000")
+    for unit in UNITS
+    for comparator in ({}, {"comparator": "<"}, {"comparator": ">="})
+]
+
+
+@pytest.mark.parametrize("type_", [SINGLE, LISTED])
+@pytest.mark.parametrize("code", ["date", "size"])
+def test_every_prefix_finds_every_period_and_amount_that_keeps_it(
+    mongodb_uri: str, database_name: str, code: str, type_: str
+) -> None:
+    values = [*DAYS, *ALL_PERIODS] if code == "date" else ALL_AMOUNTS
+    # in a list each comes with the one before it
+    lists = [values[max(0, n - (type_ == LISTED)) : n + 1] for n in range(len(values))]
+    indexes = [index(type_, dates=each) if code == "date" else index(type_, sizes=each) for each in lists]
+    asked = (
+        [f"{prefix}{day}" for prefix in PREFIXES for day in DAYS]
+        if code == "date"
+        else [
+            f"{prefix}{n}{unit}"
+            for prefix in PREFIXES
+            for n in ("1", "5", "1000")
+            for unit in ("", "||g", f"|{UCUM}|g")
+        ]
+    )
+
+    async def story() -> None:
+        async with opened(mongodb_uri, database_name) as store:
+            for n, made in enumerate(indexes):
+                await store.insert(Version(type_, str(n), 1, MOMENT, "PUT", b"{}"), made)
+            for text in asked:
+                query = Query((type_,), asks(code, text))
+                matching = {
+                    str(n)
+                    for n, made in enumerate(indexes)
+                    if match_query(query, Subject(type_, str(n), MOMENT, made, {}))
+                }
+                for order in (
+                    (),
+                    *(
+                        ((SortKey(name, "lo", down, type_ == LISTED)),)
+                        for name in (code, "size~unit")
+                        for down in (False, True)
+                    ),
+                ):
+                    found = [hit.version.id for hit in await store.find(query, order, count=200)]
+                    assert (text, order, sorted(found)) == (text, order, sorted(matching))
+                assert (text, await store.count(query)) == (text, len(matching))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plan_module, "RARE_MAX", 0)  # as it would be done where all of this is common
+        patch.setattr(plan_module, "PROBED_MAX", 0)
+        patch.setattr(found_module, "RARE_MAX", 0)
+        patch.setattr(found_module, "PROBED_MAX", 0)
+        run(story)
 
 
 # --- while others write ---

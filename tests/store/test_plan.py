@@ -166,6 +166,8 @@ READ: dict[str, tuple[Query, Order, str, int]] = {
     "by date, the latest first": (Query(OBSERVATIONS), (LATEST,), "sortable", PAGE),
     "common, the latest first": (Query(OBSERVATIONS, FINAL), (LATEST,), "sortable", 2 * PAGE),
     "a year, the latest first": (Query(OBSERVATIONS, AllOf((since(400), until(765)))), (LATEST,), "sortable", 2 * PAGE),
+    "a day, the earliest first": (Query(OBSERVATIONS, AllOf((since(500), until(503)))), (DATE,), "sortable", 2 * PAGE),
+    "a day, the latest first": (Query(OBSERVATIONS, AllOf((since(500), until(503)))), (LATEST,), "sortable", 2 * PAGE),
     "by quantity": (Query(OBSERVATIONS), (SortKey("value~unit", "lo"),), "sortable", PAGE),
     "by name": (Query(PLANS), (SortKey("name", "lo"),), "sortable", PAGE),
     "by last update": (Query(OBSERVATIONS), (NEWEST,), "type_at", PAGE),
