@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -43,6 +43,8 @@ from phb_fhir.wire.operators import build_operators
 T = TypeVar("T")
 
 _OPEN_AGAIN_S = 1.0
+_CANCEL_AGAIN_S = 0.5
+_CANCELS_MAX = 20
 _BEGIN_MAX_S = 30.0  # the first time, the guide is put in place, which takes a moment
 _log = structlog.get_logger("phb_fhir")
 
@@ -83,9 +85,7 @@ def create(
                 tasks[0].result()  # a fault of our own ends the start, instead of answering 503 for good
             yield
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await _end(tasks)
             await store.close()
 
     operators = build_operators(lifespan, lambda: api.context.store if api.context else None, metrics)
@@ -194,6 +194,19 @@ async def _insist(work: Callable[[], Awaitable[T]], refused: asyncio.Event) -> T
             _log.exception("database")  # it was away when the server started: nobody is there to hear of a fault
         refused.set()
         await asyncio.sleep(_OPEN_AGAIN_S)
+
+
+async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Cancel these tasks, and again where that got lost: the `asyncio.wait_for` of Python 3.11, which the driver waits with,
+    forgets a cancellation that comes together with what it waits for.
+    """
+    for _ in range(_CANCELS_MAX):
+        for task in tasks:
+            task.cancel()
+        _, pending = await asyncio.wait(tasks, timeout=_CANCEL_AGAIN_S)
+        if not pending:
+            break
+    await asyncio.gather(*(task for task in tasks if task.done()), return_exceptions=True)  # so that nobody misses them
 
 
 def _split(api: FhirApi, operators: FastAPI) -> App:

@@ -142,7 +142,7 @@ def test_a_search_of_one_type_finds_what_the_oracle_finds(asked: Asked, type_: s
 
 
 def test_a_search_across_resources_finds_what_the_oracle_finds(asked: Asked) -> None:
-    @of(16)
+    @of(13)
     @given(populations(EVERYTHING), st.lists(joined_questions(), min_size=8, max_size=16))
     def agree(resources: list[Resource], questions: list[Question]) -> None:
         asked.told(resources)
@@ -153,7 +153,7 @@ def test_a_search_across_resources_finds_what_the_oracle_finds(asked: Asked) -> 
 
 
 def test_a_search_brings_along_what_the_oracle_brings(asked: Asked) -> None:
-    @of(12)
+    @of(10)
     @given(populations(EVERYTHING), st.lists(including_questions(), min_size=6, max_size=12))
     def agree(resources: list[Resource], questions: list[Question]) -> None:
         asked.told(resources)
@@ -167,7 +167,7 @@ def test_a_search_brings_along_what_the_oracle_brings(asked: Asked) -> None:
 
 
 @pytest.mark.parametrize("type_", TRAVELLED)
-def test_a_search_in_order_gives_the_oracles_order_page_by_page_and_back(asked: Asked, type_: str) -> None:
+def test_a_search_in_order_gives_the_oracles_order_page_by_page_back_and_on_again(asked: Asked, type_: str) -> None:
     @of(5)
     @given(populations({"Patient": 1, type_: 7}), st.lists(ordered_questions(type_), min_size=6, max_size=10))
     def agree(resources: list[Resource], questions: list[Question]) -> None:
@@ -181,6 +181,8 @@ def test_a_search_in_order_gives_the_oracles_order_page_by_page_and_back(asked: 
             assert all(len(_keys(page)) == size for page in pages[:-1]), question
             back = asked.pages(question, "previous", pages[-1])
             assert [_keys(page) for page in back] == [_keys(page) for page in reversed(pages)], question
+            again = asked.pages(question, "next", back[-1])
+            assert [_keys(page) for page in again] == [_keys(page) for page in pages], question
 
     agree()
 

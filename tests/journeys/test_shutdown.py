@@ -3,6 +3,7 @@ they share the work, their numbers and their page links, and one that dies is re
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import signal
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from phb_fhir.app import _end
 from tests.builders import bundle, entry, person
 from tests.processes import (
     Answer,
@@ -219,3 +221,21 @@ def test_page_links_work_whichever_worker_answers_and_after_a_restart(logs: Path
         assert server.stop() == 0
         server.start()
         assert [walk(server, path) for path in (*paths, *seconds)] == before
+
+
+def test_a_task_that_lost_its_cancellation_is_cancelled_again() -> None:
+    """`asyncio.wait_for` of Python 3.11 can forget one; a server must not wait for that task for good."""
+
+    async def loses_one() -> None:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            await asyncio.sleep(60)
+
+    async def ended() -> bool:
+        task = asyncio.create_task(loses_one())
+        await asyncio.sleep(0)
+        await _end([task])
+        return task.cancelled()
+
+    assert asyncio.run(ended())

@@ -11,6 +11,7 @@ updated). What must come back is any of
     applied:  the query of the self link, as a list of `name=value`
     outcome:  the words that the one entry of mode `outcome` must have
     elements: by id, the elements that a returned resource has
+    versions: by id, the versions of it that are in the Bundle
     links:    the relations of the Bundle's links
     refused:  {status, code, says}: how it is turned down, the words its sentence must have
 
@@ -35,7 +36,7 @@ from tests.running import RunningServer
 FOLDER = Path(__file__).parent / "cases"
 DEFINITIONS = ("ValueSet", "CodeSystem")
 EXPECTATIONS = frozenset(
-    ("finds", "in_order", "includes", "total", "applied", "outcome", "elements", "links", "refused")
+    ("finds", "in_order", "includes", "total", "applied", "outcome", "elements", "versions", "links", "refused")
 )
 WORDS = EXPECTATIONS | {"says", "asks", "raw", "form", "headers"}
 
@@ -203,6 +204,11 @@ def _check_elements(found: dict[str, Any], wanted: dict[str, list[str]]) -> None
     assert {id_: shown[id_] for id_ in wanted} == {id_: sorted(names) for id_, names in wanted.items()}
 
 
+def _check_versions(found: dict[str, Any], wanted: dict[str, list[str]]) -> None:
+    shown = [(one["resource"]["id"], one["resource"]["meta"]["versionId"]) for one in found["entry"]]
+    assert {id_: [version for one, version in shown if one == id_] for id_ in wanted} == wanted
+
+
 def _check_links(found: dict[str, Any], wanted: list[str]) -> None:
     assert sorted(link["relation"] for link in found["link"]) == sorted(wanted)
 
@@ -216,4 +222,5 @@ CHECKS: dict[str, Callable[[dict[str, Any], Any], None]] = {
     "outcome": _check_outcome,
     "elements": _check_elements,
     "links": _check_links,
+    "versions": _check_versions,
 }

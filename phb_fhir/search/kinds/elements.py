@@ -40,6 +40,12 @@ def types_of(parameter: SearchParameter) -> frozenset[str]:
     return frozenset(element.type for element in elements_of(parameter))
 
 
+@lru_cache(maxsize=_KEPT)
+def is_text(parameter: SearchParameter) -> bool:
+    """Whether all it looks at are strings: as tokens these are matched whole, but in any case (R4 §3.1.1.4.10)."""
+    return types_of(parameter) == {"string"}
+
+
 def is_mime(parameter: SearchParameter) -> bool:
     """Whether all it looks at are MIME types."""
     value_sets = {element.binding.value_set.partition("|")[0] for element in elements_of(parameter) if element.binding}

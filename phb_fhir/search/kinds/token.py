@@ -11,8 +11,8 @@ have entries of their own (`:text`, `:of-type`) or ask for many of these: `:in`,
 terminology lists, `:not` and `:not-in` for none of them. Of several values of those two none may be there, so whoever joins
 values joins what `NEGATIVE_MODIFIERS` gives by AllOf.
 
-Codes are compared as they are written. R4 leaves that to the server where a code system does not say it; telephone numbers
-and mail addresses (ContactPoint) are compared without case.
+Codes are compared as they are written. R4 leaves that to the server where a code system does not say it; strings, and the
+telephone numbers and mail addresses of a ContactPoint, are compared without case.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from phb_fhir.definitions.load import SearchParameter
 from phb_fhir.outcome import Kind as Reason
 from phb_fhir.query import NOTHING, AnyOf, Key, Node, Not
 from phb_fhir.search.escapes import split_escaped, unescape
-from phb_fhir.search.kinds.elements import MIME_SYSTEM, is_mime, system_of, types_of
+from phb_fhir.search.kinds.elements import MIME_SYSTEM, is_mime, is_text, system_of, types_of
 from phb_fhir.search.kinds.keys import bad, beginning, check_length, cut, mark_present, not_a_modifier, shown
 from phb_fhir.search.kinds.kind import Asked, Index, Kind, OwnAddress, Value
 from phb_fhir.search.kinds.string import CHARACTERS_MAX as TEXT_MAX
@@ -48,9 +48,9 @@ def index(made: Index, parameter: SearchParameter, values: Sequence[Value], is_l
     del is_list, own
     if not values:
         return
-    before = len(made.keys)
+    before, in_any_case = len(made.keys), is_text(parameter)
     for type_, value in values:
-        keep(made.keys, parameter.code, type_, value)
+        keep(made.keys, parameter.code, type_, value.lower() if in_any_case and type(value) is str else value)
     mark_present(made.keys, parameter.code, before)
 
 
@@ -182,7 +182,7 @@ def _wanted(start: str, system: str | None, code: str) -> Node:
 def _equal(asked: Asked) -> Node:
     system, code = _read(asked.name, asked.text)
     start = asked.parameter.code
-    if "telecom" in asked.parameter.expression:
+    if "telecom" in asked.parameter.expression or is_text(asked.parameter):
         code = code.lower()
     if system == SPECIAL_VALUES and code in ("true", "false"):
         return Key((_entry(start, system, code), _entry(start, "", code)))
