@@ -200,7 +200,8 @@ async def keep_indexed(context: Context) -> None:
                 _log.exception("reindex")
             wait_s = LOOK_FRESH_S if not _all_have_heard(context) else LOOK_S if is_mine else TAKE_S
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(context.knowledge.news.wait(), wait_s)
+                async with asyncio.timeout(wait_s):
+                    await context.knowledge.news.wait()
     finally:
         with contextlib.suppress(Rejected):
             await turn.reindexing.leave(turn.owner)
