@@ -140,7 +140,9 @@ def _supporting(inputs: Inputs) -> tuple[Include, ...]:
 def _as_search(inputs: Inputs) -> list[tuple[str, str]]:
     named = {"_since": "_lastUpdated", "_count": "_count", "_page": "_page"}
     prefix = {"_since": "ge"}
-    return [(into, prefix.get(name, "") + str(it)) for name, into in named.items() for it in inputs.values.get(name, ())]
+    return [
+        (into, prefix.get(name, "") + str(it)) for name, into in named.items() for it in inputs.values.get(name, ())
+    ]
 
 
 def _given(inputs: Inputs) -> list[tuple[str, str]]:

@@ -89,7 +89,9 @@ def test_the_parameters_without_a_repair_are_as_r4_publishes_them():
 
 
 def test_a_parameter_whose_expression_leaves_one_type_of_target_points_to_that_one_alone():
-    published, meant = (source["patient"] for source in (R4.search_parameters("Observation"), SHIPPED.of("Observation")))
+    published, meant = (
+        source["patient"] for source in (R4.search_parameters("Observation"), SHIPPED.of("Observation"))
+    )
     assert (published.target, meant.target) == (("Patient", "Group"), ("Patient",))
     assert SHIPPED.of("Observation")["subject"].target == R4.search_parameters("Observation")["subject"].target
 

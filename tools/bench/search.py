@@ -20,8 +20,6 @@ from pathlib import Path
 from statistics import median
 from urllib.parse import quote
 
-from phb_fhir.definitions.search_parameters import search_parameters
-from phb_fhir.search.own import NOWHERE
 from pymongo import MongoClient
 from pymongo.collection import Collection
 
@@ -30,8 +28,10 @@ from phb_fhir.data import data_path
 from phb_fhir.definitions.guide import read_guide
 from phb_fhir.definitions.load import load
 from phb_fhir.definitions.registry import Registry
+from phb_fhir.definitions.search_parameters import search_parameters
 from phb_fhir.fhir.codec import loads
 from phb_fhir.search.index import index_of
+from phb_fhir.search.own import NOWHERE
 from phb_fhir.store.documents import CODEC, RESOURCES, Document, document_of
 from phb_fhir.store.embedded import PrivateMongo
 from phb_fhir.store.indexes import INDEXES
@@ -174,8 +174,13 @@ def _timed(connection: http.client.HTTPConnection, path: str) -> float:
 
 
 def _get(connection: http.client.HTTPConnection, path: str) -> bytes:
-    connection.request("GET", path)
-    answer = connection.getresponse()
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+    except ConnectionError:  # it was idle for too long, while the other server worked
+        connection.close()
+        connection.request("GET", path)
+        answer = connection.getresponse()
     body = answer.read()
     if answer.status != 200:
         raise BenchFailed(f"{path} answered {answer.status}: {body.decode(errors='replace')[:500]}")

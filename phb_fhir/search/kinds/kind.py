@@ -9,7 +9,9 @@ from typing import Any, Literal, Protocol
 from phb_fhir.definitions.load import SearchParameter
 from phb_fhir.query import Node
 
-Value = tuple[str, Any]  # the FHIR type of an element, and the element as JSON: ("Coding", {...}), ("dateTime", "2026-11")
+Value = tuple[
+    str, Any
+]  # the FHIR type of an element, and the element as JSON: ("Coding", {...}), ("dateTime", "2026-11")
 
 
 @dataclass(slots=True)
