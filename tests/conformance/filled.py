@@ -23,6 +23,7 @@ _LEFT_OUT = frozenset(("id", "extension", "modifierExtension", "contained", "met
 _TELECOM = [{"system": system, "value": "text"} for system in ("phone", "email")]
 _CATEGORY = {"system": "https://fhir.phb.nhs.example/CodeSystem/phb-purchase-category", "code": "text"}
 _SUBJECT = {"url": "http://hl7.org/fhir/StructureDefinition/questionnaireresponse-isSubject", "valueBoolean": True}
+_ANYTHING = ("Patient", "Organization", "CarePlan", "DocumentReference")  # of where any type may be referred to
 # what an expression picks out by more than its path
 MORE: dict[str, dict[str, Any]] = {
     "ChargeItemDefinition": {"code": {"coding": [_CATEGORY]}},
@@ -79,7 +80,7 @@ def _variants(name: str) -> int:
 
 
 def _targets(element: Element) -> list[str]:
-    return [target for target in element.targets if target in R4.resource_types] or ["Patient", "Organization"]
+    return [target for target in element.targets if target in R4.resource_types] or list(_ANYTHING)
 
 
 def _codes(element: Element) -> list[str]:

@@ -119,7 +119,7 @@ def test_the_guide_holds_what_it_promises() -> None:
     assert there["StructureDefinition"] > 60
     assert there["CodeSystem"] > 45
     assert there["SearchParameter"] > 20
-    assert there["OperationDefinition"] == 19
+    assert there["OperationDefinition"] == 20
     assert there["ImplementationGuide"] == 1
     assert len(EXAMPLES) > 40
     assert len(COUNTER_EXAMPLES) > 100

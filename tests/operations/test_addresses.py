@@ -70,10 +70,14 @@ def test_a_head_is_a_get_without_the_body(jill):
     ("address", "sentence"),
     [
         ("/Patient/$valdate", "There is no operation at /Patient/$valdate. Did you mean $validate?"),
-        ("/Patient/jill/$everything", "There is no operation at /Patient/jill/$everything. There is $validate."),
+        (
+            "/Patient/jill/$xyzzy",
+            "There is no operation at /Patient/jill/$xyzzy. There are $everything, $meta, $meta-add, $meta-delete, $validate.",
+        ),
         (
             "/CodeSystem/$xyzzy",
-            "There is no operation at /CodeSystem/$xyzzy. There are $lookup, $subsumes, $validate, $validate-code.",
+            "There is no operation at /CodeSystem/$xyzzy. There are $lookup, $meta, $meta-add, $meta-delete, $subsumes, $validate,"
+            " $validate-code.",
         ),
         ("/Patient/$expand", "$expand is not an operation of Patient; it is one of ValueSet."),
         (
@@ -82,13 +86,17 @@ def test_a_head_is_a_get_without_the_body(jill):
         ),
         ("/$validate", "$validate is asked at /[type]/$validate and /[type]/[id]/$validate."),
         ("/$expand", "$expand is asked at /ValueSet/$expand and /ValueSet/[id]/$expand."),
-        ("/$meta", "There is no operation at /$meta."),
+        ("/$xyzzy", "There is no operation at /$xyzzy. There is $meta."),
+        ("/$meta-add", "$meta-add is asked at /[type]/[id]/$meta-add."),
         ("/CodeSystem/1/$lookup", "$lookup is asked at /CodeSystem/$lookup."),
         ("/Patient/_history/$validate", "$validate is asked at /Patient/$validate and /Patient/[id]/$validate."),
         ("/Patient/1/_history/1/$validate", "$validate is asked at /Patient/$validate and /Patient/[id]/$validate."),
         ("/Patients/$validate", "'Patients' is not a resource type of FHIR R4. Did you mean 'Patient'?"),
         ("/Patient/$validate/$validate", "Nothing is served at /Patient/$validate/$validate."),
-        ("/Patient/$", "There is no operation at /Patient/$. There is $validate."),
+        (
+            "/Patient/$",
+            "There is no operation at /Patient/$. There are $everything, $meta, $meta-add, $meta-delete, $validate.",
+        ),
     ],
 )
 @pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS"])
@@ -267,7 +275,7 @@ def test_a_statement_may_promise_less(tmp_path):
     promised = promising(tmp_path, lambda _rest, rows: rows["Patient"].pop("operation"))
     check_promises(promised)
     assert promised.operations["Patient"] == {}
-    assert promised.operations["Account"].keys() == {"validate"}
+    assert promised.operations["Account"].keys() == {"everything", "meta", "meta-add", "meta-delete", "validate"}
 
 
 R4_URL = "http://hl7.org/fhir/OperationDefinition"
@@ -276,7 +284,7 @@ R4_URL = "http://hl7.org/fhir/OperationDefinition"
 @pytest.mark.parametrize(
     ("type_", "name", "definition", "why"),
     [
-        ("Patient", "everything", f"{R4_URL}/Patient-everything", "which is not built."),
+        ("Patient", "match", f"{R4_URL}/Patient-match", "which is not built."),
         ("Patient", "check", f"{R4_URL}/Resource-validate", "but that defines $validate."),
         ("Patient", "expand", f"{R4_URL}/ValueSet-expand", "which is not defined there."),
         ("", "validate", f"{R4_URL}/Resource-validate", "which is not defined there."),
