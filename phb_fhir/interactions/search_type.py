@@ -31,8 +31,9 @@ from phb_fhir.search.conditions import targets_of
 from phb_fhir.search.paging import Place
 from phb_fhir.search.parse import Search, parse_search
 from phb_fhir.store.store import Reader
+from phb_fhir.store.ways import conditions
 
-TOTAL_FREE_MAX = 1_000  # a total up to here is told unasked
+TOTAL_FREE_MAX = 1_000  # a total up to here is told unasked, where an index alone tells it
 _KEYS_MAX = 5_000  # in one question
 _LIMITED = re.compile(r"resolve\(\) is (\w+)")  # how the expression of `patient` leaves the others out
 START = Place(None)
@@ -203,10 +204,16 @@ async def _total(context: Context, asked: Asked) -> int | None:
     """The exact number of matches, where it is asked for, or small enough to be told unasked."""
     if asked.search.total is not None:
         return await _count(context, asked)
-    if asked.resolved.left:
+    if asked.resolved.left or not _is_read_off(asked.resolved.query):
         return None
     counted = await context.reader.count_up_to(asked.resolved.query, TOTAL_FREE_MAX + 1)
     return counted if counted <= TOTAL_FREE_MAX else None
+
+
+def _is_read_off(query: Query) -> bool:
+    """Whether an index alone tells how many match: there is no condition, or one of a single key."""
+    asked = conditions(query.where)
+    return not asked or (len(asked) == 1 and isinstance(asked[0], Key) and len(asked[0].keys) == 1)
 
 
 async def _count(context: Context, asked: Asked) -> int:

@@ -295,7 +295,7 @@ def test_the_self_link_says_what_was_asked(record, server):
     ],
 )
 def test_all_pages_together_are_what_was_found(record, address, expected, count):
-    walked = list(pages(record, f"{address}{'&' if '?' in address else '?'}_count={count}"))
+    walked = list(pages(record, f"{address}{'&' if '?' in address else '?'}_count={count}&_total=accurate"))
     assert list(itertools.chain(*map(keys, walked))) == expected
     assert {page["total"] for page in walked} == {len(expected)}
     assert all(len(keys(page)) == count for page in walked[:-1])
@@ -437,3 +437,12 @@ def test_an_explanation_names_what_is_looked_at_one_by_one(record):
     found = got(record, "/Patient?_content=marsh&_explain=true")
     (issue,) = found["entry"][-1]["resource"]["issue"]
     assert any("marsh" in one for one in json.loads(issue["diagnostics"])["looked_at_one_by_one"])
+
+
+def test_a_total_that_no_index_tells_by_itself_is_told_where_the_page_is_all_or_it_is_asked_for(record):
+    two = "/Patient?identifier=9000000000,9000000002&_lastUpdated=ge2026"
+    assert got(record, two)["total"] == 2
+    assert "total" not in got(record, f"{two}&_count=1")
+    assert got(record, f"{two}&_count=1&_total=accurate")["total"] == 2
+    assert got(record, "/Patient?identifier=9000000000&_count=1")["total"] == 1
+    assert got(record, "/Patient?_count=1")["total"] == len(PEOPLE)

@@ -76,8 +76,10 @@ def test_a_head_is_a_get_without_the_body(jill):
         ),
         (
             "/CodeSystem/$xyzzy",
-            "There is no operation at /CodeSystem/$xyzzy. There are $lookup, $meta, $meta-add, $meta-delete, $subsumes, $validate,"
-            " $validate-code.",
+            (
+                "There is no operation at /CodeSystem/$xyzzy. There are $lookup, $meta, $meta-add, $meta-delete, $subsumes,"
+                " $validate, $validate-code."
+            ),
         ),
         ("/Patient/$expand", "$expand is not an operation of Patient; it is one of ValueSet."),
         (
