@@ -211,9 +211,15 @@ async def _total(context: Context, asked: Asked) -> int | None:
 
 
 def _is_read_off(query: Query) -> bool:
-    """Whether an index alone tells how many match: there is no condition, or one of a single key."""
-    asked = conditions(query.where)
-    return not asked or (len(asked) == 1 and isinstance(asked[0], Key) and len(asked[0].keys) == 1)
+    """Whether an index alone tells how many match: there is no condition, or one of a single key, or of ids."""
+    match conditions(query.where):
+        case []:
+            return True
+        case [Key(keys)]:
+            return len(keys) == 1
+        case [Id(ids)]:
+            return len(ids) <= TOTAL_FREE_MAX
+    return False
 
 
 async def _count(context: Context, asked: Asked) -> int:

@@ -202,11 +202,8 @@ def test_what_is_abstract_or_of_another_version_is_no_type(api, name):
 @pytest.mark.parametrize(
     "address",
     [
-        "/Patient/jill/name",
         "/Patient/jill/_history/1/name",
         "/Patient/$validate/jill",
-        "/Patient/jill/name/$validate",
-        "/Patient//jill",
         "/Patient/_history/1/2",
     ],
 )
@@ -214,6 +211,13 @@ def test_what_is_abstract_or_of_another_version_is_no_type(api, name):
 def test_an_address_that_is_none_is_refused(jill, method, address):
     found = problem(jill.request(method, address))
     assert found == (404, "not-supported", f"Nothing is served at {address}.", "")
+
+
+@pytest.mark.parametrize("address", ["/Patient/jill/name", "/Patient/jill/name/$validate", "/Patient//name"])
+@pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS"])
+def test_what_stands_behind_a_compartment_is_a_type(jill, method, address):
+    found = problem(jill.request(method, address))
+    assert found == (404, "not-supported", "'name' is not a resource type of FHIR R4.", "")
 
 
 def test_the_root_says_where_everything_is(api, server):
