@@ -11,7 +11,6 @@ Sources: R4 §3.1.1.4 (parameters), §2.10 (compartments).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
@@ -19,7 +18,7 @@ from phb_fhir.definitions.load import SEARCH_MODIFIERS, Definitions, SearchParam
 from phb_fhir.definitions.search_parameters import SearchParameters
 from phb_fhir.fhir.codec import Resource
 from phb_fhir.fhirpath.values import is_primitive
-from phb_fhir.search.expressions import Program, component_of, extractor, program_of
+from phb_fhir.search.expressions import Program, component_of, program_of
 from phb_fhir.search.kinds import KINDS
 from phb_fhir.search.kinds.kind import Index, OwnAddress, Value
 from phb_fhir.search.kinds.token import keep
@@ -30,7 +29,6 @@ COMPARTMENTS = ("Patient", "Encounter", "RelatedPerson", "Practitioner", "Device
 _NOT_INDEXED = frozenset(("_id", "_lastUpdated", "_content", "_text", "_filter", "_query", "_has", "_list"))
 _INDEXED = KINDS.keys() - {"special"}
 _NOTHING: list[Value] = []
-_LOCAL = re.compile(r"[A-Z][A-Za-z]*/[A-Za-z0-9\-.]{1,64}(?:/_history/[A-Za-z0-9\-.]{1,64})?")
 
 
 def index_of(resource: Resource, parameters: SearchParameters, definitions: Definitions, own: OwnAddress) -> Index:
@@ -57,16 +55,6 @@ def index_of(resource: Resource, parameters: SearchParameters, definitions: Defi
             keys[mark] = None
     _add_compartments(index, plan, resource)
     return index
-
-
-def references_of(
-    resource: Resource, parameter: SearchParameter, definitions: Definitions, own: OwnAddress, type_: str
-) -> list[str]:
-    """The resources of this server that a reference parameter leads to, each once: `Patient/1`, `Patient/1/_history/2`."""
-    values = as_references(extractor(definitions, parameter, type_).values(resource), definitions)
-    texts = [value.get("reference") if type(value) is dict else value for _, value in values]
-    local = [own.local(text) for text in texts if type(text) is str]
-    return [text for text in dict.fromkeys(local) if _LOCAL.fullmatch(text)]
 
 
 def as_references(values: Sequence[Value], definitions: Definitions) -> list[Value]:

@@ -6,7 +6,6 @@ import gzip
 from copy import deepcopy
 from functools import cache
 from pathlib import Path
-from time import perf_counter
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -17,10 +16,9 @@ from phb_fhir.definitions.load import SearchParameter, load
 from phb_fhir.definitions.search_parameters import SearchParameters, search_parameters
 from phb_fhir.fhir import codec
 from phb_fhir.fhir.codec import Exact
-from phb_fhir.search.index import index_of, references_of
+from phb_fhir.search.index import index_of
 from phb_fhir.search.kinds.kind import Index
 from phb_fhir.search.own import OwnBase
-from phb_fhir.validation.validate import validate
 from tests.search.stored_parameters import search_parameter
 
 ROOT = Path(__file__).parents[2]
@@ -287,25 +285,6 @@ def test_a_parameter_that_needs_the_engine_is_indexed_as_any_other():
     assert (len(spans), spans[0]["lo"] == spans[0]["hi"], spans[0]["lo"] > one[0]["lo"]) == (1, True, True)
 
 
-# ---- references ------------------------------------------------------------------------------------------------------
-
-
-def test_the_references_of_a_parameter_are_those_to_resources_here():
-    subject = PARAMETERS.of("Account")["subject"]
-    listed = ["Patient/1", "https://phb.example/fhir/Patient/2", "Patient/3/_history/4", "Patient/1"]
-    others = ["https://other.example/fhir/Patient/5", "#p", "urn:uuid:6", "Patient", ""]
-    account = {"resourceType": "Account", "subject": [{"reference": text} for text in [*listed, *others]]}
-    found = references_of(account, subject, R4, OWN, "Account")
-    assert found == ["Patient/1", "Patient/2", "Patient/3/_history/4"]
-
-
-def test_a_document_refers_to_its_composition():
-    composition = PARAMETERS.of("Bundle")["composition"]
-    document = {"resourceType": "Bundle", "entry": [{"resource": {"resourceType": "Composition", "id": "5"}}]}
-    assert references_of(document, composition, R4, OWN, "Bundle") == ["Composition/5"]
-    assert references_of({"resourceType": "Bundle"}, composition, R4, OWN, "Bundle") == []
-
-
 # ---- all examples, and what could be in a database -------------------------------------------------------------------
 
 
@@ -368,25 +347,6 @@ def test_of_an_engine_parameter_a_damaged_resource_has_no_values():
     damaged = {"resourceType": "Patient", "id": "1", "name": [{"given": [{"x": 1}, 5, None]}]}
     assert keys(damaged, "nickname", parameters) == []
     assert keys({**damaged, "name": [{"given": ["a"]}]}, "nickname", parameters) == ["nickname=a", "nickname:exact=A"]
-
-
-# ---- what it costs ---------------------------------------------------------------------------------------------------
-
-
-def test_making_index_values_costs_less_than_validating():
-    files = sorted((ROOT / "profiles" / "examples").glob("*.json"))
-    resources = [codec.loads(file.read_bytes(), depth_max=200) for file in files]
-
-    def cost(work) -> float:
-        times = []
-        for _ in range(5):
-            start = perf_counter()
-            for resource in resources:
-                work(resource)
-            times.append(perf_counter() - start)
-        return min(times)  # of the first, some is compiling
-
-    assert cost(indexed) < cost(lambda resource: validate(resource, R4))
 
 
 def test_a_parameter_without_an_expression_or_of_a_special_type_is_not_indexed():
