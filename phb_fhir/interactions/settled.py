@@ -40,11 +40,22 @@ async def check_query_settled(
         codes[types].add(code)
     codes[query.types].update(key.parameter.partition("~")[0] for key in order)
     for include in includes:
-        if "*" not in (include.type, include.parameter):
-            codes[include.type,].add(include.parameter)
+        for type_ in _sources(context, query, include):
+            codes[type_,].update(_references(context, type_) if include.parameter == "*" else (include.parameter,))
     for types, wanted in codes.items():
         if wanted:
             await check_settled(context, types, wanted)
+
+
+def _sources(context: Context, query: Query, include: Include) -> Iterable[str]:
+    """The types whose references an include goes by."""
+    if include.type != "*":
+        return (include.type,)
+    return (() if include.reverse else query.types) or sorted(context.capability.types)
+
+
+def _references(context: Context, type_: str) -> Iterator[str]:
+    return (code for code, parameter in context.parameters.of(type_).items() if parameter.type == "reference")
 
 
 def _asked(types: Types, node: Node) -> Iterator[tuple[Types, str]]:

@@ -122,6 +122,26 @@ def test_a_search_that_would_find_half_is_refused_and_others_are_answered(api, d
     assert found(api, "/Patient?marital=M") == ["after", "before"]
 
 
+def test_what_would_bring_half_along_is_refused_by_whatever_name_the_reference_is_asked_for(api, database):
+    surgery = {"resourceType": "Organization", "id": "surgery", "name": "Oakfield Surgery"}
+    put(api, surgery)
+    put(api, person(id="before", generalPractitioner=[{"reference": "Organization/surgery"}]))
+    registered = {"type": "reference", "expression": "Patient.generalPractitioner", "target": ["Organization"]}
+    bringing = [
+        f"{start}{name}"
+        for start in ("/Patient?_include=", "/Organization?_revinclude=")
+        for name in ("Patient:registered", "Patient:*", "*")
+    ]
+    with nobody_at_work(database):
+        put(api, search_parameter("registered", **registered))
+        for search in bringing:
+            assert problem(api.get(search)).status == 503, search
+        for search in ("/Patient?_include=Patient:organization", "/Organization?_revinclude=Observation:*"):
+            assert api.get(search).status_code == 200, search
+    for search in bringing:
+        assert found(api, search) == ["before", "surgery"], search
+
+
 def test_a_conditional_change_is_refused_too_while_its_condition_would_see_half(api, database):
     put(api, person(id="before", maritalStatus=MARRIED))
     with nobody_at_work(database):
