@@ -6,7 +6,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from typing import Any, TypeVar
@@ -30,15 +30,21 @@ from phb_fhir.interactions.reindex import keep_indexed, note_all
 from phb_fhir.operations.registry import OPERATIONS, check_promises
 from phb_fhir.outcome import Rejected
 from phb_fhir.search.paging import Pager
+from phb_fhir.security.advertised import nobody_signs_in
+from phb_fhir.security.authenticate import Authenticator
 from phb_fhir.settings import API_PATH, Settings, WrongSetting, modes_of, read_settings
 from phb_fhir.store.open import open_store
 from phb_fhir.store.store import Limits, Store
 from phb_fhir.wire import log
+from phb_fhir.wire.admission import Admission
 from phb_fhir.wire.api import FhirApi
 from phb_fhir.wire.cors import Cors
+from phb_fhir.wire.limits import RateLimits
 from phb_fhir.wire.metrics import Metrics
 from phb_fhir.wire.middleware import App, Edge
-from phb_fhir.wire.operators import build_operators
+from phb_fhir.wire.operators import Gate, build_operators
+from phb_fhir.wire.smart import PATH as SMART_PATH
+from phb_fhir.wire.smart import SmartConfiguration
 
 T = TypeVar("T")
 
@@ -60,7 +66,10 @@ def create(
     log.configure(settings.log_format)
     world = _World.of(settings, now or _now, new_id or _new_id)
     metrics = Metrics()
-    api = FhirApi(settings)
+    limits = RateLimits(settings)
+    authenticator = None if settings.open else Authenticator.of(settings)
+    advertised = nobody_signs_in if authenticator is None else authenticator.advertised
+    api = FhirApi(settings, Admission(authenticator, limits))
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -74,7 +83,7 @@ def create(
             await knowledge.ready.wait()
             await _insist(lambda: note_all(context), refused)
             await _insist(lambda: keep_guide(context, world.guide if settings.guide else NO_GUIDE), refused)
-            api.context = context
+            api.context = replace(context, advertised=advertised)
             tasks.append(asyncio.create_task(keep_indexed(context)))
 
         tasks = [asyncio.create_task(begin()), asyncio.create_task(knowledge.follow(store))]
@@ -87,11 +96,12 @@ def create(
         finally:
             await _end(tasks)
             await store.close()
+            if authenticator is not None:
+                await authenticator.close()
 
     operators = build_operators(lifespan, lambda: api.context.store if api.context else None, metrics)
-    return Edge(
-        Cors(_split(api, operators), settings), metrics, log.RequestLog(settings.log_format), settings.requests_max
-    )
+    inside = Cors(_split(api, SmartConfiguration(advertised), Gate(operators, settings)), settings)
+    return Edge(inside, settings, metrics, log.RequestLog(settings.log_format), limits)
 
 
 @asynccontextmanager
@@ -209,12 +219,14 @@ async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
     await asyncio.gather(*(task for task in tasks if task.done()), return_exceptions=True)  # so that nobody misses them
 
 
-def _split(api: FhirApi, operators: FastAPI) -> App:
-    """FHIR below `/fhir`, everything else to the operators' application."""
+def _split(api: FhirApi, smart: SmartConfiguration, operators: App) -> App:
+    """FHIR below `/fhir`, and how to sign in there; everything else to the operators' application."""
 
     async def split(scope: Any, receive: Any, send: Any) -> None:
         path: str = scope.get("path", "")
-        if scope["type"] == "http" and (path == API_PATH or path.startswith(API_PATH + "/")):
+        if scope["type"] == "http" and path == SMART_PATH:
+            await smart(scope, receive, send)
+        elif scope["type"] == "http" and (path == API_PATH or path.startswith(API_PATH + "/")):
             await api(scope, receive, send)
         else:
             await operators(scope, receive, send)

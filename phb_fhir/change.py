@@ -23,7 +23,8 @@ class Version(NamedTuple):
     """One version of one resource as it is stored. `json` is its exact text in UTF-8; None means it was deleted here.
 
     `seq` is the resource's place in the order of a search: the store gives it with the first version and keeps it ever after.
-    A version that is not stored yet, or superseded, has none.
+    A version that is not stored yet, or superseded, has none. `access` are the index entries by which it is decided who may see it
+    (`search/access`); a deletion has those of what it deleted.
     """
 
     type: str
@@ -33,6 +34,7 @@ class Version(NamedTuple):
     method: Method
     json: bytes | None
     seq: str = ""
+    access: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:

@@ -60,6 +60,7 @@ class Refusal(Enum):
     TOO_LARGE = "it is larger than this server takes"
     UNSUPPORTED_MEDIA_TYPE = "the body is not in a form this server reads"
     UNPROCESSABLE = "it was understood, and is not right"
+    TOO_MANY = "this client asks too often"
     INTERNAL = "the server failed"
     UNAVAILABLE = "the server cannot answer just now"
 

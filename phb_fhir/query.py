@@ -78,6 +78,13 @@ class Id:
 
 
 @dataclass(frozen=True, slots=True)
+class OfType:
+    """It is of one of these types: where a question of several types means something else for each of them."""
+
+    types: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Updated:
     """It was last updated at or after `low` and before `high` (None: open); `inside=False` asks for all others."""
 
@@ -148,6 +155,7 @@ Node = (
     | Present
     | Joined
     | Id
+    | OfType
     | Updated
     | Linked
     | LinkedFrom
@@ -214,10 +222,12 @@ class Include:
 class HistoryQuery:
     """Versions of one resource, one type, or everything, newest first.
 
-    `since`: made at or after this instant. `current_in`: current at some point of this period [start, end).
+    `since`: made at or after this instant. `current_in`: current at some point of this period [start, end). `where` is a condition
+    on the access entries that each version carries (`search/access`).
     """
 
     type: str = ""
     id: str = ""
     since: datetime | None = None
     current_in: tuple[datetime, datetime] | None = None
+    where: Node = EVERYTHING

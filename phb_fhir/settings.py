@@ -67,6 +67,21 @@ class Settings(BaseSettings):
         (),
         description="The web origins whose pages may call the API, besides this machine's; `*` means any.",
     )
+    tls_cert: Path | None = Field(
+        None,
+        description="The certificate chain to serve https with, as a PEM file; it goes together with `PHB_TLS_KEY`.",
+    )
+    tls_key: Path | None = Field(
+        None, description="The private key of that certificate, as a PEM file without a password."
+    )
+    trusted_proxies: Words = Field(
+        (),
+        description="The addresses or networks, with commas, of proxies before it, whose `X-Forwarded-For` says who asks.",
+    )
+    operators: Words = Field(
+        (),
+        description="The addresses or networks, with commas, that may see `/metrics`, `/index` and `/docs` besides this machine.",
+    )
     shutdown_timeout_s: int = Field(
         15,
         ge=1,
@@ -97,9 +112,84 @@ class Settings(BaseSettings):
         description="How long MongoDB may take to be ready at the start, recovery included.",
     )
 
+    # --- who may come in ---
+    issuers: Path | None = Field(
+        None, description="A JSON file that says whose tokens are taken, and what they mean (`docs/sign-in.md`)."
+    )
+    trust_local_key: bool = Field(
+        default=False,
+        description="Take tokens signed by the key in the data folder (`phb-fhir token`), on a loopback address alone.",
+    )
+    clock_skew_max_s: int = Field(
+        60, ge=0, le=300, description="How far the clock of an issuer may be from the one here."
+    )
+    token_bytes_max: int = Field(16_000, ge=1_000, le=60_000, description="The longest token that is looked at.")
+    token_life_max_s: int = Field(
+        86_400, ge=60, le=2_592_000, description="How far ahead a token may expire; one that lives longer is refused."
+    )
+    token_trust_max_s: int = Field(
+        300, ge=1, le=86_400, description="How long a token that was verified is taken again without another look."
+    )
+    token_cache_max: int = Field(
+        10_000, ge=10, le=1_000_000, description="How many verified tokens one worker remembers."
+    )
+    introspection_trust_max_s: int = Field(
+        30, ge=1, le=3_600, description="How long the answer of an issuer about one token is relied on."
+    )
+    issuer_timeout_s: float = Field(5.0, ge=0.1, le=60, description="How long an issuer may take to answer.")
+    issuer_bytes_max: int = Field(
+        1_000_000, ge=10_000, le=10_000_000, description="The longest answer of an issuer that is read."
+    )
+    keys_life_s: int = Field(3_600, ge=1, le=86_400, description="When an issuer is asked again for its keys.")
+    keys_retry_min_s: int = Field(
+        10, ge=1, le=3_600, description="How long an issuer is left alone between two questions for its keys."
+    )
+    keys_stale_max_s: int = Field(
+        86_400, ge=0, le=604_800, description="How long the keys of an issuer serve that cannot be asked again."
+    )
+
     # --- what one request may cost ---
     requests_max: int = Field(
         1_000, ge=1, le=100_000, description="The most requests one worker has under way; past it the answer is 503."
+    )
+    connections_max: int = Field(
+        2_000,
+        ge=10,
+        le=100_000,
+        description="The most connections one worker holds; past it the one that has been idle the longest is closed.",
+    )
+    head_timeout_s: float = Field(
+        10.0, ge=0.5, le=600, description="How long a client may take to send the head of a request."
+    )
+    transfer_timeout_s: float = Field(
+        20.0,
+        ge=0.5,
+        le=600,
+        description="How long a body may take to come, or an answer to be read, beyond what 8000 bytes a second would take.",
+    )
+    keep_alive_timeout_s: int = Field(
+        5, ge=1, le=600, description="How long a connection is kept open that asks for nothing."
+    )
+    rate_window_s: int = Field(
+        60, ge=1, le=3600, description="The time in which the three rates below are counted; an open server has none."
+    )
+    rate_client_max: int = Field(
+        6_000,
+        ge=0,
+        le=1_000_000,
+        description="The most requests of one signed-in client in that time, as each worker counts them; 0 is no limit.",
+    )
+    rate_address_max: int = Field(
+        600,
+        ge=0,
+        le=1_000_000,
+        description="The most requests without a token from one address in that time, as each worker counts them; 0 is no limit.",
+    )
+    rate_failed_max: int = Field(
+        30,
+        ge=0,
+        le=1_000_000,
+        description="The most wrong tokens from one address in that time, as each worker counts them; 0 is no limit.",
     )
     body_bytes_max: int = Field(
         20_000_000, ge=1_000, le=1_000_000_000, description="The largest request body that is read."
@@ -162,7 +252,9 @@ class Settings(BaseSettings):
         "json", description="How the log is written: `json`, one object a line, or `console`, for a person."
     )
 
-    @field_validator("cors_origins", "versioned_update", "validation_modes", mode="before")
+    @field_validator(
+        "cors_origins", "trusted_proxies", "operators", "versioned_update", "validation_modes", mode="before"
+    )
     @classmethod
     def _split(cls, value: Any) -> Any:
         if isinstance(value, str):
@@ -185,6 +277,16 @@ class Settings(BaseSettings):
         for origin in value:
             if origin != "*" and not re.fullmatch(r"https?://[^/\s?#@]+", origin):
                 raise ValueError(f'"{origin}" is not an origin such as https://example.org')
+        return value
+
+    @field_validator("trusted_proxies", "operators")
+    @classmethod
+    def _are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for word in value:
+            try:
+                ipaddress.ip_network(word)
+            except ValueError:
+                raise ValueError(f'"{word}" is not an address or a network such as 10.0.0.0/8') from None
         return value
 
     @field_validator("versioned_update")
@@ -210,10 +312,10 @@ class Settings(BaseSettings):
             named.add(type_)
         return value
 
-    @field_validator("data")
+    @field_validator("data", "issuers", "tls_cert", "tls_key")
     @classmethod
-    def _is_absolute(cls, value: Path) -> Path:
-        return value.expanduser().absolute()
+    def _is_absolute(cls, value: Path | None) -> Path | None:
+        return None if value is None else value.expanduser().absolute()
 
     @model_validator(mode="after")
     def _pages_fit(self) -> Self:
@@ -221,11 +323,37 @@ class Settings(BaseSettings):
             raise ValueError("page_size_default is more than page_size_max")
         return self
 
+    @model_validator(mode="after")
+    def _tls_is_whole(self) -> Self:
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("tls_cert and tls_key go together")
+        return self
+
+    @property
+    def scheme(self) -> Literal["http", "https"]:
+        """What this process itself speaks; a proxy before it may speak another (`base_url`)."""
+        return "http" if self.tls_cert is None else "https"
+
+    @model_validator(mode="after")
+    def _local_key_stays_here(self) -> Self:
+        if self.trust_local_key and not (is_loopback(self.host) and is_loopback(urlsplit(self.api_url).hostname or "")):
+            raise ValueError(
+                "trust_local_key takes tokens that anybody with the data folder can sign, so host and base_url must be "
+                "loopback addresses"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _open_asks_nobody(self) -> Self:
+        if self.open and (self.issuers or self.trust_local_key):
+            raise ValueError("open serves without authentication, so issuers and trust_local_key would mean nothing")
+        return self
+
     @property
     def api_url(self) -> str:
         """The base URL of the FHIR API, as it stands in links and Locations."""
         host = f"[{self.host}]" if _is_ipv6(self.host) else self.host
-        return self.base_url or f"http://{host}:{self.port}{API_PATH}"
+        return self.base_url or f"{self.scheme}://{host}:{self.port}{API_PATH}"
 
     def validation_mode(self, type_: str) -> Mode:
         """What becomes of a resource of this type that breaks a rule of a profile; "*" for the types not named."""
@@ -276,6 +404,14 @@ def _written(value: Any) -> str:
     if value is None:
         return ""
     return ",".join(value) if isinstance(value, tuple) else str(value)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host, as it is written, can only be this machine."""
+    try:
+        return host in LOOPBACK_NAMES or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _is_ipv6(host: str) -> bool:

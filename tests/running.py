@@ -46,8 +46,7 @@ class RunningServer:
             mongodb_uri=mongodb_uri,
             mongodb_database=database,
             port=port,
-            open=True,
-            **{"guide": False, **settings},  # type: ignore[arg-type]
+            **{"open": True, "guide": False, **settings},  # type: ignore[arg-type]
         )
         self.foretold = Foretold()
         self.root = f"http://127.0.0.1:{port}"

@@ -75,6 +75,16 @@ def serve(
         str | None,
         typer.Option(help="An existing replica set to use, not a private MongoDB.", metavar="URI"),
     ] = None,
+    tls_cert: Annotated[
+        Path | None,
+        typer.Option(help="Serve https with this certificate chain (PEM).", show_default=False, metavar="FILE"),
+    ] = None,
+    tls_key: Annotated[
+        Path | None,
+        typer.Option(
+            help="The private key of that certificate (PEM, no password).", show_default=False, metavar="FILE"
+        ),
+    ] = None,
     demo: Annotated[bool, typer.Option("--demo", help="Load the examples, the first time.")] = False,
     open_: Annotated[
         bool, typer.Option("--open", help="Serve without authentication, on a loopback address alone.")
@@ -89,7 +99,14 @@ def serve(
     option; `docs/settings.md` lists them.
     """
     settings = read_settings(
-        host=host, port=port, data=data, workers=workers, mongodb_uri=mongodb_uri, open=open_ or None
+        host=host,
+        port=port,
+        data=data,
+        workers=workers,
+        mongodb_uri=mongodb_uri,
+        tls_cert=tls_cert,
+        tls_key=tls_key,
+        open=open_ or None,
     )
     from phb_fhir.cli import serve as command  # noqa: PLC0415 - the server's imports are slow, `--help` need not wait
 

@@ -18,8 +18,10 @@ import http.client
 import ipaddress
 import multiprocessing
 import os
+import resource
 import signal
 import socket
+import ssl
 import sys
 import tempfile
 import threading
@@ -36,6 +38,7 @@ from phb_fhir.cli.welcome import say_welcome
 from phb_fhir.definitions.load import load
 from phb_fhir.store.abandoned import end_abandoned
 from phb_fhir.store.embedded import CannotStart, PrivateMongo, check_replica_set
+from phb_fhir.wire.protocol import Config, tls_context
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,6 +52,7 @@ READY_TIMEOUT_S = 60.0
 DEATHS_MAX = 10  # of workers within DEATHS_WINDOW_S; past that something is wrong that a new one will not cure
 DEATHS_WINDOW_S = 60.0
 LIFESPAN_TIMEOUT_S = 5.0  # for a worker to close what it opened, once its requests are finished
+FILES_BESIDE = 512  # that a worker has open beside its clients' connections: to MongoDB, logs, libraries
 GARBAGE_MIN = 20_000  # objects made and not freed before the collector looks which of them are garbage
 _POLL_S = 0.05
 
@@ -56,7 +60,9 @@ _POLL_S = 0.05
 def serve(settings: Settings, *, demo: bool) -> None:
     """Serves until SIGINT or SIGTERM. Raises CannotStart."""
     _refuse_unsafe(settings)
+    _refuse_tls(settings)
     _refuse_broken_promises(settings)
+    _allow_connections(settings)
     lost: list[str] = []
 
     def give_up(sentence: str) -> None:
@@ -92,6 +98,40 @@ def _refuse_unsafe(settings: Settings) -> None:
             f"--open serves without authentication, so it listens on a loopback address alone, and {settings.host} "
             "is none: leave out --host, or give 127.0.0.1."
         )
+
+
+def _refuse_tls(settings: Settings) -> None:
+    """A pair of certificate and key that cannot be served with, while somebody is there to read why."""
+    cert, key = settings.tls_cert, settings.tls_key
+    if cert is None or key is None:
+        return
+    for name, path in (("certificate (PHB_TLS_CERT)", cert), ("key (PHB_TLS_KEY)", key)):
+        try:
+            path.read_bytes()
+        except OSError as error:
+            raise CannotStart(f"The TLS {name} {path} cannot be read: {error.strerror}.") from None
+    try:
+        tls_context(cert, key)
+    except ssl.SSLError as error:
+        raise CannotStart(_why_no_tls(error, settings)) from None
+
+
+def _why_no_tls(error: ssl.SSLError, settings: Settings) -> str:
+    if error.reason == "KEY_VALUES_MISMATCH":
+        return f"The TLS key {settings.tls_key} is not that of the certificate {settings.tls_cert}."
+    return (
+        f"The TLS certificate {settings.tls_cert} and key {settings.tls_key} cannot be used ({error.reason or 'no PEM'}): "
+        "each is a PEM file, the key without a password."
+    )
+
+
+def _allow_connections(settings: Settings) -> None:
+    """As many open files as connections are taken, as far as the system lets us; workers inherit it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = settings.connections_max + FILES_BESIDE
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _refuse_broken_promises(settings: Settings) -> None:
@@ -180,18 +220,17 @@ def _shared_metrics() -> Iterator[None]:
 
 
 def _run(settings: Settings, listener: socket.socket) -> None:
-    config = uvicorn.Config(
+    config = Config(
         f"{__name__}:{'create_here' if settings.workers == 1 else 'create_in_worker'}",
+        settings,
         factory=True,
         workers=settings.workers,
         loop="uvloop",
-        http="phb_fhir.wire.protocol:OnePiece",
-        ws="none",
         lifespan="on",
         access_log=False,
         log_config=None,
         server_header=False,
-        proxy_headers=False,  # nobody asks who the client is; `base_url` says what stands before us
+        proxy_headers=False,  # `wire/peer` says who the client is, and `base_url` what stands before us
         backlog=BACKLOG,
         timeout_graceful_shutdown=settings.shutdown_timeout_s,
     )
@@ -320,8 +359,18 @@ def _welcoming(settings: Settings, *, demo: bool) -> Iterator[None]:
 
 
 def _is_ready(settings: Settings) -> bool:
-    connection = http.client.HTTPConnection(settings.host, settings.port, timeout=READY_TIMEOUT_S)
+    connection = _connection(settings)
     with contextlib.closing(connection), contextlib.suppress(OSError, http.client.HTTPException):
         connection.request("GET", "/health/ready")
         return connection.getresponse().status == 200
     return False
+
+
+def _connection(settings: Settings) -> http.client.HTTPConnection:
+    """To our own port, where nobody else can be: whatever name the certificate is for."""
+    if settings.tls_cert is None:
+        return http.client.HTTPConnection(settings.host, settings.port, timeout=READY_TIMEOUT_S)
+    unnamed = ssl.create_default_context()
+    unnamed.check_hostname = False
+    unnamed.verify_mode = ssl.CERT_NONE
+    return http.client.HTTPSConnection(settings.host, settings.port, timeout=READY_TIMEOUT_S, context=unnamed)

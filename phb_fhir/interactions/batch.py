@@ -168,14 +168,18 @@ def _phase(entry: Any) -> frozenset[str] | None:
 async def _answer_alone(
     context: Context, request: FhirRequest, index: int, entry: dict[str, Any], routes: Routes
 ) -> Entry:
+    trail = context.trail and context.trail.entry()
+    context = replace(context, trail=trail)
     try:
         asked = _read(context, request, index, entry)
+        if trail is not None:
+            trail.understood(asked, "")
         try:
             return response_entry(request.base, entry, await routes.run(context, asked))
         except Rejected as rejected:
             raise told_of_entry(rejected, f"Bundle.entry[{index}]", entry) from None
     except Rejected as rejected:
-        return _refused(rejected)
+        return _refused(rejected if trail is None else await trail.told(rejected))
     except Exception:  # noqa: BLE001 - the other entries are done, and are to be answered for
         return _refused(fault(request.request_id, request.method, "batch"))
 

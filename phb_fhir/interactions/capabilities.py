@@ -20,11 +20,22 @@ from phb_fhir.interactions.request import Answer, FhirRequest
 from phb_fhir.interactions.subset import subset_json
 from phb_fhir.interactions.validation import CLOSED_TYPES, is_closed
 from phb_fhir.outcome import Kind, Refusal, refuse
+from phb_fhir.security.advertised import Advertised
 from phb_fhir.settings import Mode, Settings, modes_of
 
 WITHOUT_DEFINITION = frozenset(("_has", "_list"))  # R4 §3.1.1 describes them; no SearchParameter does
 _ELSEWHERE = frozenset(("_content", "_filter", "_text"))  # and these have no expression
 _LEAST = "Basic"  # a type with all that every type has, narrative too
+OAUTH_URIS = "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris"
+SECURITY_SERVICES = "http://terminology.hl7.org/CodeSystem/restful-security-service"
+_OAUTH_URIS = (  # its parts, and what OAuth's own metadata calls them
+    ("authorize", "authorization_endpoint"),
+    ("token", "token_endpoint"),
+    ("register", "registration_endpoint"),
+    ("manage", "management_endpoint"),
+    ("introspect", "introspection_endpoint"),
+    ("revoke", "revocation_endpoint"),
+)
 _GUIDE = "https://fhir.phb.nhs.example/StructureDefinition"
 VALIDATION_MODE = f"{_GUIDE}/phb-validation-mode"
 PHB_ONLY = f"{_GUIDE}/phb-only"
@@ -59,12 +70,13 @@ async def capabilities(context: Context, request: FhirRequest) -> Answer:
     if mode not in ("full", "normative"):
         raise refuse(Refusal.BAD_REQUEST, Kind.NOT_SUPPORTED, f"mode={mode}: this server answers full and normative.")
     check_parameters(_without_mode(request))
-    return Answer(200, subset_json(dumps(statement(context, request.base)), request.subset, context.definitions))
+    said = statement(context, request.base, await context.advertised())
+    return Answer(200, subset_json(dumps(said), request.subset, context.definitions))
 
 
-def statement(context: Context, base: str) -> dict[str, Any]:
+def statement(context: Context, base: str, advertised: Advertised | None = None) -> dict[str, Any]:
     """The statement as served at `base`, with what the settings decide (versioning, the modes of validation, whether some
-    types are taken as PHB resources alone) and with what a deployment can be searched by.
+    types are taken as PHB resources alone), with what a deployment can be searched by, and with how clients sign in.
     """
     written = context.capability.statement
     rest = written["rest"][0]
@@ -72,7 +84,7 @@ def statement(context: Context, base: str) -> dict[str, Any]:
         **written,
         "software": {**written["software"], "version": __version__},
         "implementation": {**written["implementation"], "url": base},
-        "rest": [_rest(rest, context)],
+        "rest": [{**_rest(rest, context), **({} if advertised is None else {"security": _security(advertised)})}],
     }
 
 
@@ -158,6 +170,26 @@ def _included(context: Context) -> _Included:
             for target in served.intersection(parameter.target) if parameter.target else served:
                 inward.setdefault(target, []).append(f"{type_}:{code}")
     return _Included(outward, inward)
+
+
+# ---- how clients sign in ---------------------------------------------------------------------------------------------
+
+
+def _security(advertised: Advertised) -> dict[str, Any]:
+    """`rest.security` as SMART App Launch asks for it: the service, and where it is (its extension oauth-uris)."""
+    uris = [
+        {"url": name, "valueUri": advertised.server[endpoint]}
+        for name, endpoint in _OAUTH_URIS
+        if endpoint in advertised.server
+    ]
+    code = "SMART-on-FHIR" if advertised.issuers else "OAuth"
+    told = "Every request but those for this statement and for .well-known/smart-configuration needs a bearer token"
+    return {
+        **({"extension": [{"url": OAUTH_URIS, "extension": uris}]} if uris else {}),
+        "cors": True,
+        "service": [{"coding": [{"system": SECURITY_SERVICES, "code": code, "display": code}]}],
+        "description": f"{told} of {' or '.join(advertised.issuers) or 'this machine'}, in its Authorization header.",
+    }
 
 
 def _mode(mode: Mode) -> dict[str, Any]:

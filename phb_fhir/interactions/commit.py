@@ -22,12 +22,16 @@ from phb_fhir.fhir.codec import Resource, canonical, dumps, loads
 from phb_fhir.fhir.dates import instant_text, to_millisecond
 from phb_fhir.interactions.context import Context
 from phb_fhir.interactions.joins import Joins
+from phb_fhir.interactions.judgement import check_change, check_references, check_written, visible
+from phb_fhir.interactions.provenance import provenance_of
 from phb_fhir.interactions.settled import check_query_settled
 from phb_fhir.interactions.subset import STORED_DEPTH_MAX
 from phb_fhir.interactions.validation import Content, check_resource, govern
 from phb_fhir.outcome import Issue, Kind, Refusal, Rejected, refuse
+from phb_fhir.search.access import access_entries
+from phb_fhir.search.kinds.kind import Index
 from phb_fhir.search.match import is_name, keys_asked, names_tokens
-from phb_fhir.store.store import Transaction, Write
+from phb_fhir.store.store import Reader, Transaction, Write
 
 # of the lock on a type: most conditional changes hold one of them, those that could meet any other hold all
 STRIPES = 64
@@ -35,6 +39,10 @@ STRIPES = 64
 
 async def commit(context: Context, change: Change) -> Committed:
     """Write one change. Raises Rejected when a precondition, a rule or the database says no; then nothing was written."""
+    check_trail_is_let_be(context, [change])
+    # what is judged by others, and audited, is written together with that; and so is what comes with a Provenance
+    if context.access is not None or context.trail is not None or context.provenance is not None:
+        return (await commit_all(context, [change]))[0]
     if isinstance(change, Create) and change.unless is None:
         return await _insert(context, change)
     if isinstance(change, Put) and change.where is None and not change.if_match:
@@ -106,7 +114,7 @@ async def settle(context: Context, transaction: Transaction, change: Change, gon
         return Settled(change)
     await check_query_settled(context, criteria.query)
     most = change.count_max if isinstance(change, Delete) else 1
-    joins = Joins(transaction, context.asking())
+    joins = Joins(context.narrow(transaction), context.asking())
     stored = await joins.matching(criteria.query, count=most + 1 + len(gone))
     found = [version for version in stored if version.key not in gone]
     if len(found) > most:
@@ -115,7 +123,7 @@ async def settle(context: Context, transaction: Transaction, change: Change, gon
         case Create():
             return Settled(None, found[0]) if found else Settled(replace(change, unless=None))
         case Put():
-            return Settled(await _settle_put(transaction, change, criteria, found))
+            return Settled(await _settle_put(context.narrow(transaction), change, criteria, found))
         case Patch():
             if not found:
                 raise refuse(Refusal.NOT_FOUND, Kind.NOT_FOUND, f"No {change.type} matches {criteria.text}.")
@@ -125,14 +133,14 @@ async def settle(context: Context, transaction: Transaction, change: Change, gon
             return Settled(one_each[0], more=one_each[1:]) if one_each else Settled(None)
 
 
-async def _settle_put(transaction: Transaction, change: Put, criteria: Criteria, found: Sequence[Version]) -> Put:
+async def _settle_put(reader: Reader, change: Put, criteria: Criteria, found: Sequence[Version]) -> Put:
     if found:
         if change.id and change.id != found[0].id:
             text = f"{criteria.text} matches {found[0].key}, but the body's id is '{change.id}'; leave it out or make them agree."
             raise refuse(Refusal.BAD_REQUEST, Kind.INVALID, text, f"{change.type}.id")
         return replace(change, id=found[0].id, where=None)
     if change.id:
-        there = await transaction.read(change.type, change.id)
+        there = await reader.read(change.type, change.id)
         if there is not None and not there.is_deleted:
             text = f"Nothing matches {criteria.text}, and {there.key}, which the body names, is another resource."
             raise refuse(Refusal.CONFLICT, Kind.CONFLICT, text, f"{change.type}.id")
@@ -150,9 +158,12 @@ async def write_all(
     `told` puts the refusal of the change at an index in its asker's terms.
     """
     changes = [change for one in settled for change in (one.change, *one.more) if change is not None]
+    check_trail_is_let_be(context, changes)
+    if context.trail is not None:
+        context.trail.begin_again()
     # what a create makes is new: its id was never given to anybody
     keys = {f"{change.type}/{change.id}" for change in changes if not isinstance(change, Create)}
-    view = await transaction.read_all(keys) if keys else {}
+    view = await visible(context, transaction, await transaction.read_all(keys)) if keys else {}
     now = to_millisecond(context.now())
     decided: list[list[_Decided]] = []
     for index, one in enumerate(settled):
@@ -162,8 +173,29 @@ async def write_all(
         except Rejected as rejected:
             raise told(index, rejected) from None
     await _govern(context, transaction, decided, told)
-    await transaction.write([one.write for each in decided for one in each if one.write is not None])
+    writes = [one.write for each in decided for one in each if one.write is not None]
+    if context.trail is not None:
+        await context.trail.file(transaction, writes)
+    await transaction.write([*writes, *await _origin(context, writes, now)])
+    await check_written(context, transaction, writes)
     return [_answer(one, [each.committed for each in done]) for one, done in zip(settled, decided, strict=True)]
+
+
+async def _origin(context: Context, writes: Sequence[Write], now: datetime) -> list[Write]:
+    """The Provenance of these writes, to be written with them. Raises Rejected (400) where a client sent a wrong one."""
+    resource = await provenance_of(context, writes, now)
+    if resource is None:
+        return []
+    change = Create("Provenance", context.new_id(), resource)
+    index = context.index_of(resource, change.id)
+    return [Write(None, next_version(change, None, resource, now, index), index)]
+
+
+def check_trail_is_let_be(context: Context, changes: Sequence[Change]) -> None:
+    """Raise Rejected (403) for a change of the audit trail, which is nobody's to write, where it is kept."""
+    if context.trail is not None and any(change.type == "AuditEvent" for change in changes):
+        text = "The audit trail is written by the server alone; nobody adds to it, changes it or takes anything away."
+        raise refuse(Refusal.FORBIDDEN, Kind.FORBIDDEN, text, "AuditEvent")
 
 
 def _answer(one: Settled, decided: list[Committed]) -> Committed:
@@ -201,6 +233,7 @@ async def _govern(
         if one.write is not None
     }
     contents = [content for _, _, content in written]
+    await check_references(context, transaction, [(content.before, content.resource) for content in contents])
     advice = await govern(context, transaction, contents, pending, lambda n, rejected: told(written[n][0], rejected))
     for (_, one, _), said in zip(written, advice, strict=True):
         one.committed = replace(one.committed, advice=said)
@@ -209,6 +242,7 @@ async def _govern(
 def _decide(context: Context, change: Change, view: dict[str, Version], now: datetime) -> _Decided:
     key = f"{change.type}/{change.id}"
     current = view.get(key)
+    check_change(context, change, current)
     check_preconditions(change, current, context.settings.versioned_update)
     if current is not None:
         context.knowledge.check_guide(current)
@@ -218,8 +252,9 @@ def _decide(context: Context, change: Change, view: dict[str, Version], now: dat
             return _Decided(Committed(Effect.ABSENT, current, 0))
     elif current is not None and current.json is not None and is_same(current, content):
         return _Decided(Committed(Effect.UNCHANGED, current, advice=advice))
-    after = next_version(change, current, content, now)
-    write = Write(current, after, None if content is None else context.index_of(content, change.id))
+    index = None if content is None else context.index_of(content, change.id)
+    after = next_version(change, current, content, now, index)
+    write = Write(current, after, index)
     view[key] = after
     if content is None:
         return _Decided(Committed(Effect.DELETED, after), write)
@@ -284,13 +319,17 @@ def is_same(current: Version, content: Resource) -> bool:
     return canonical(stands) == canonical(_stamped(content, current.id, current.number, current.at))
 
 
-def next_version(change: Change, current: Version | None, content: Resource | None, now: datetime) -> Version:
+def next_version(
+    change: Change, current: Version | None, content: Resource | None, now: datetime, index: Index | None
+) -> Version:
     """The version that follows `current`: its number one higher, its time later by at least a millisecond."""
     number = current.number + 1 if current else 1
     at = max(now, current.at + timedelta(milliseconds=1)) if current else now
     method = {Create: "POST", Put: "PUT", Patch: "PATCH", Delete: "DELETE"}[type(change)]
     json = None if content is None else dumps(_stamped(content, change.id, number, at))
-    return Version(change.type, change.id, number, at, method, json)  # type: ignore[arg-type]
+    before = current.access if current else ()
+    access = before if index is None else access_entries(index.keys)
+    return Version(change.type, change.id, number, at, method, json, access=access)  # type: ignore[arg-type]
 
 
 def _stamped(resource: Resource, id_: str, number: int, at: datetime) -> Resource:
@@ -335,8 +374,9 @@ async def _insert_alone(context: Context, change: Create | Put) -> Committed | N
     if not (isinstance(change, Create) and change.is_governed):
         content = Content(change.type, change.id, change.resource, None, change.advice)
         (advice,) = await govern(context, context.store, [content])
-    version = next_version(change, None, change.resource, to_millisecond(context.now()))
-    stored = await context.store.insert(version, context.index_of(change.resource, change.id))
+    index = context.index_of(change.resource, change.id)
+    version = next_version(change, None, change.resource, to_millisecond(context.now()), index)
+    stored = await context.store.insert(version, index)
     return Committed(Effect.CREATED, version, advice=advice) if stored else None
 
 

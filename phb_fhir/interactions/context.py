@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -13,24 +13,30 @@ from phb_fhir.definitions.registry import Registry
 from phb_fhir.definitions.search_parameters import SearchParameters
 from phb_fhir.fhir.codec import Resource
 from phb_fhir.interactions.knowledge import Knowledge
+from phb_fhir.interactions.scribe import Scribe
 from phb_fhir.search.asking import Asking
 from phb_fhir.search.codes import KnownCodes
 from phb_fhir.search.index import index_of
 from phb_fhir.search.kinds.kind import Index
 from phb_fhir.search.own import OwnBase
 from phb_fhir.search.paging import Pager
+from phb_fhir.security.advertised import Advertised, nobody_signs_in
 from phb_fhir.settings import Settings
 from phb_fhir.store.store import Reader, Store
 
 if TYPE_CHECKING:
+    from phb_fhir.interactions.access import Access
     from phb_fhir.interactions.operation import Operation
+    from phb_fhir.interactions.trail import Trail
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
     """`reader` is where questions go: the store, or inside a transaction Bundle, that transaction.
 
-    `operations` are by the URLs of their definitions, as the capability statement names them.
+    `operations` are by the URLs of their definitions, as the capability statement names them. `access` is what the one who asks may do;
+    None on an open server, where everybody may do everything. `trail` takes down what is done, for the audit; None where nobody signs
+    in. `provenance` is what the request says of its changes (X-Provenance). `advertised` tells how clients sign in.
     """
 
     settings: Settings
@@ -43,6 +49,15 @@ class Context:
     now: Callable[[], datetime]
     new_id: Callable[[], str]
     operations: Mapping[str, Operation]
+    access: Access | None = None
+    scribe: Scribe = field(default_factory=Scribe)
+    trail: Trail | None = None
+    provenance: Resource | None = None
+    advertised: Callable[[], Awaitable[Advertised | None]] = nobody_signs_in
+
+    def narrow(self, reader: Reader) -> Reader:
+        """The same reader as the one who asks sees through it."""
+        return reader if self.access is None else self.access.narrowed(reader)
 
     @property
     def known(self) -> Registry:

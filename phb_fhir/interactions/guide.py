@@ -77,9 +77,9 @@ def _writes(
                 _log.warning("guide", reason=f"{key} is somebody's own, so the guide's is not put there.")
                 continue
         type_, _, id_ = key.partition("/")
-        after = next_version(Put(type_, id_, content), current, content, now)
-        yield Write(current, after, context.index_of(content, id_))
+        index = context.index_of(content, id_)
+        yield Write(current, next_version(Put(type_, id_, content), current, content, now, index), index)
     for key in before.keys() - contents.keys():
         gone = view.get(key)
         if gone is not None and gone.json is not None:
-            yield Write(gone, next_version(Delete(gone.type, gone.id), gone, None, now), None)
+            yield Write(gone, next_version(Delete(gone.type, gone.id), gone, None, now, None), None)

@@ -103,4 +103,5 @@ def _entry(context: Context, request: FhirRequest, version: Version) -> Entry:
             "etag": f'W/"{version.number}"',
             "lastModified": instant_text(version.at),
         },
+        version=version,
     )

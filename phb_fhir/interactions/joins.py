@@ -44,7 +44,7 @@ from phb_fhir.query import (
 from phb_fhir.search.asking import Asking
 from phb_fhir.search.kinds.kind import OwnAddress
 from phb_fhir.search.match import Subject, match, match_query
-from phb_fhir.store.store import Hit, Position, Reader, Transaction
+from phb_fhir.store.store import Hit, Position, Reader
 
 JOINS_MAX = 50  # conditions on other resources in one search
 JOINED_MAX = 1_000  # resources that one of them is turned into a list of
@@ -112,15 +112,16 @@ class Joins:
         after: Position | None = None,
         backwards: bool = False,
         count: int,
+        is_steady: bool = False,
     ) -> Sifted:
-        """Up to `count` of what matches, what is left over included, from the place `after` on."""
+        """Up to `count` of what matches, what is left over included, from the place `after` on; `is_steady` as in `Finder.find`."""
         found: list[Hit] = []
         edge, size, looked_at = after, count + 1, 0
         is_insisted = False
         while looked_at < CANDIDATES_MAX:
             is_bare = bool(asked.left) and not order and all(isinstance(node, LinkedFrom) for node in asked.left)
             candidates = await self._reader.find(
-                asked.query, order, after=edge, backwards=backwards, count=size, is_bare=is_bare
+                asked.query, order, after=edge, backwards=backwards, count=size, is_bare=is_bare, is_steady=is_steady
             )
             kept = await self.look(asked.left, candidates)
             found = kept + found if backwards else found + kept
@@ -358,11 +359,16 @@ class Joins:
 
     async def _each(self, questions: Sequence[Callable[[], Awaitable[bool]]]) -> list[bool]:
         """The answers, several asked for together; within a transaction, which takes one question at a time, one by one."""
-        at_once = 1 if isinstance(self._reader, Transaction) else _AT_ONCE
+        at_once = 1 if self._reader.is_in_transaction else _AT_ONCE
         answers: list[bool] = []
         for start in range(0, len(questions), at_once):
             answers += await asyncio.gather(*(ask() for ask in questions[start : start + at_once]))
         return answers
+
+
+def asks_others(node: Node) -> bool:
+    """Whether only other resources can tell whether a condition holds."""
+    return any(isinstance(leaf, Linked | LinkedFrom | InList) for leaf in _leaves(node))
 
 
 def undecided() -> Rejected:

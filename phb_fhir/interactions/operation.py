@@ -21,7 +21,8 @@ class Operation:
 
     `types` are the resource types it is defined on, empty for every type; the next three say whether it is asked of the
     whole system, of a type, of one resource. An operation that affects state is asked for by POST alone (R4 §3.2.0.4.1),
-    and not inside a transaction.
+    and not inside a transaction. `letters` are those of SMART's of which one must be had on the
+    type to ask for it (`needed`): where it does not say, to read, or to change what it changes.
     """
 
     code: str
@@ -32,6 +33,11 @@ class Operation:
     on_type: bool = True
     on_instance: bool = True
     affects_state: bool = False
+    letters: str = ""
+
+    @property
+    def needed(self) -> str:
+        return self.letters or ("u" if self.affects_state else "rs")
 
     @property
     def methods(self) -> tuple[str, ...]:

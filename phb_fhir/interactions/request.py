@@ -43,6 +43,7 @@ class FhirRequest(NamedTuple):
 
     `body` is a resource, or for a JSON Patch the list of its operations. `base` is the server's own address, as the
     client knows it, without a slash at the end. `size` is how many bytes the body had, that of the Bundle for its entries.
+    `provenance` came along with it (X-Provenance).
     """
 
     method: str
@@ -56,6 +57,7 @@ class FhirRequest(NamedTuple):
     subset: Subset = WHOLE
     request_id: str = ""
     size: int = 0
+    provenance: Resource | None = None
 
     @property
     def type(self) -> str:
@@ -68,13 +70,14 @@ class FhirRequest(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One row of an answered Bundle. `resource` is JSON text already."""
+    """One row of an answered Bundle. `resource` is JSON text already; `version` is what it shows, where that is a version."""
 
     full_url: str = ""
     resource: bytes | None = None
     search_mode: Literal["", "match", "include", "outcome"] = ""
     request: dict[str, str] = field(default_factory=dict)
     response: dict[str, Any] = field(default_factory=dict)
+    version: Version | None = None
 
 
 @dataclass(frozen=True, slots=True)

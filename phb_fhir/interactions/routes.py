@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
 
+from phb_fhir.interactions.access import LETTERS
 from phb_fhir.interactions.batch import bundle
 from phb_fhir.interactions.capabilities import capabilities
 from phb_fhir.interactions.context import Context
@@ -21,6 +22,7 @@ from phb_fhir.interactions.patch import patch
 from phb_fhir.interactions.read import read
 from phb_fhir.interactions.request import Answer, FhirRequest
 from phb_fhir.interactions.search_type import EVERY_TYPE, members_of, search
+from phb_fhir.interactions.trail import answered
 from phb_fhir.interactions.update import update
 from phb_fhir.interactions.vread import vread
 from phb_fhir.outcome import Kind, Refusal, refuse
@@ -95,13 +97,28 @@ def route_of(context: Context, method: str, segments: tuple[str, ...]) -> Route:
     if _names_operation(segments):
         operation = operation_at(context, segments)
         if operation is not None and method in operation.methods:
+            _check_allowed(context, operation.needed, segments)
             return Route("", operation.run, f"${operation.code}", operation.affects_state)
     elif _is_served(context, method, shape, segments):
-        return ROUTES[method, shape]
+        route = ROUTES[method, shape]
+        _check_allowed(context, LETTERS.get(route.code, ""), _searched(context, segments))
+        return route
     check_address(context, segments)
     can = ", ".join(methods_at(context, segments))
     text = f"{method} is not served at /{'/'.join(segments)}; {can} is."
     raise refuse(Refusal.METHOD_NOT_ALLOWED, Kind.NOT_SUPPORTED, text)
+
+
+def _check_allowed(context: Context, letters: str, segments: tuple[str, ...]) -> None:
+    """Raise Rejected (403) for what the one who asks may never do to a type."""
+    if context.access is not None and letters:
+        context.access.check(letters, segments[0] if segments and segments[0] in context.capability.types else "")
+
+
+def _searched(context: Context, segments: tuple[str, ...]) -> tuple[str, ...]:
+    """The type that is asked for: in a compartment, that of its members."""
+    is_within = len(segments) > 2 and segments[2] in (*context.capability.types, EVERY_TYPE)
+    return segments[2:3] if is_within else segments
 
 
 def check_address(context: Context, segments: tuple[str, ...]) -> None:
@@ -170,7 +187,7 @@ class _Routes:
         return route_of(context, request.method, request.segments)
 
     async def run(self, context: Context, request: FhirRequest) -> Answer:
-        return await self.route_of(context, request).run(context, request)
+        return await answered(context, request, self.route_of(context, request))
 
 
 def methods_at(context: Context, segments: tuple[str, ...]) -> tuple[str, ...]:

@@ -267,7 +267,7 @@ def _entry(context: Context, request: FhirRequest, version: Version, mode: Any) 
     # the list of elements is of the matches, not of what comes with them (R4 §3.1.1.5.9)
     subset = request.subset if mode == "match" else replace(request.subset, elements=())
     json = subset_json(version.json or b"{}", subset, context.definitions)
-    return Entry(f"{request.base}/{version.key}", json, mode)
+    return Entry(f"{request.base}/{version.key}", json, mode, version=version)
 
 
 def _told(ignored: Sequence[Issue]) -> list[Issue]:

@@ -36,7 +36,7 @@ async def check_query_settled(
 ) -> None:
     """Raise Rejected (503) when a resource may lack its values of a parameter that this goes by."""
     codes: dict[Types, set[str]] = defaultdict(set)
-    for types, code in _asked(query.types, query.where):
+    for types, code in parameters_asked(query.types, query.where):
         codes[types].add(code)
     codes[query.types].update(key.parameter.partition("~")[0] for key in order)
     for include in includes:
@@ -58,13 +58,14 @@ def _references(context: Context, type_: str) -> Iterator[str]:
     return (code for code, parameter in context.parameters.of(type_).items() if parameter.type == "reference")
 
 
-def _asked(types: Types, node: Node) -> Iterator[tuple[Types, str]]:
+def parameters_asked(types: Types, node: Node) -> Iterator[tuple[Types, str]]:
+    """The search parameters that a condition on resources of these types goes by, with the types they are asked of."""
     match node:
         case AllOf(parts) | AnyOf(parts):
             for part in parts:
-                yield from _asked(types, part)
+                yield from parameters_asked(types, part)
         case Not(part):
-            yield from _asked(types, part)
+            yield from parameters_asked(types, part)
         case Key(keys):
             yield from dict.fromkeys((types, _code(key)) for key in keys)
         case KeyRange(low, _):
@@ -75,10 +76,10 @@ def _asked(types: Types, node: Node) -> Iterator[tuple[Types, str]]:
             yield types, node.parameter
         case Linked(parameter, targets, where):
             yield types, parameter
-            yield from _asked(targets, where)
+            yield from parameters_asked(targets, where)
         case LinkedFrom(type_, parameter, where):
             yield (type_,), parameter
-            yield from _asked((type_,), where)
+            yield from parameters_asked((type_,), where)
 
 
 def _code(entry: str) -> str:

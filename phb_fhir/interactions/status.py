@@ -19,6 +19,7 @@ REFUSED: dict[Refusal, int] = {
     Refusal.TOO_LARGE: 413,
     Refusal.UNSUPPORTED_MEDIA_TYPE: 415,
     Refusal.UNPROCESSABLE: 422,
+    Refusal.TOO_MANY: 429,
     Refusal.INTERNAL: 500,
     Refusal.UNAVAILABLE: 503,
 }

@@ -74,7 +74,7 @@ async def run_transaction(context: Context, entries: list[Planned], dispatch: Di
         await transaction.lock(locks)
         settled = await _settle_each(context, transaction, entries)
         pending = _pending(context, settled)
-        joins = Joins(transaction, context.asking())
+        joins = Joins(context.narrow(transaction), context.asking())
         await _refuse_duplicates(joins, entries, settled, pending)
         identities = _identities(entries, settled)
         identities |= await _resolve(joins, conditional, entries, settled, pending)
@@ -367,11 +367,12 @@ async def _write_and_read(
     answers: dict[int, Answer] = {}
     for (entry, _), done in zip(final, committed, strict=True):
         answers[entry.index] = _answer(context, entry, done)
-    inside = replace(context, reader=transaction)
+    inside = replace(context, reader=context.narrow(transaction))
     for entry in entries:
         if entry.change is None:
+            trail = inside.trail and inside.trail.entry(held=True)
             try:
-                answers[entry.index] = await dispatch(inside, entry.request)
+                answers[entry.index] = await dispatch(replace(inside, trail=trail), entry.request)
             except Rejected as rejected:
                 raise entry.told(rejected) from None
         await asyncio.sleep(0)

@@ -28,7 +28,7 @@ _CODE_SYSTEM, _VALUE_SET, _STRUCTURE = (frozenset({name}) for name in ("CodeSyst
 OPERATIONS: Mapping[str, Operation] = {
     operation.url: operation
     for operation in (
-        Operation("validate", f"{_R4}/Resource-validate", validate),
+        Operation("validate", f"{_R4}/Resource-validate", validate, letters="crus"),
         Operation("meta", f"{_R4}/Resource-meta", meta, on_system=True),
         Operation("meta-add", f"{_R4}/Resource-meta-add", meta_add, on_type=False, affects_state=True),
         Operation("meta-delete", f"{_R4}/Resource-meta-delete", meta_delete, on_type=False, affects_state=True),

@@ -23,6 +23,7 @@ from phb_fhir.query import (
     KeyRange,
     Node,
     Not,
+    OfType,
     Present,
     Query,
     Span,
@@ -80,6 +81,8 @@ def match(node: Node, subject: Subject) -> bool:
             return not match(part, subject)
         case Id(ids):
             return subject.id in ids or f"{subject.type}/{subject.id}" in ids
+        case OfType(types):
+            return subject.type in types
         case Updated(low, high, inside):
             return ((low is None or subject.at >= low) and (high is None or subject.at < high)) is inside
         case Judge():

@@ -2,13 +2,16 @@
 
 `resources` holds the current version of everything, one document each, `_id` its reference (`Patient/1`):
 
-    {_id, type, id, version, at, method, deleted, seq, json, ix: {g, k: [...], lo: {<Type>: {...}}, r: {...}, c: {...}}}
+    {_id, type, id, version, at, method, deleted, seq, a: [...], json,
+     ix: {g, k: [...], lo: {<Type>: {...}}, r: {...}, c: {...}}}
 
 `json` is the exact text that a read answers, as a string, so that anyone with a MongoDB shell can read the record. A
 deleted resource keeps its document, without `json` and `ix`. `seq` is an ObjectId made with the first version and kept by
 all that follow, deletions included: the order of a search that asks for none. `ix` holds the index values (docs/search.md):
 `g` the digest of the parameters they were made by, `k` the entries, `lo` texts to sort by, `r` the intervals, `c` the
 elements of composites. Each text of `lo` ends with a tab and the `seq`, which makes of any of them a complete order.
+
+`a` are the entries by which access is decided (`search/access`), kept with every version, deletions and superseded ones too.
 
 `history` holds every version that was superseded, `_id` its versioned reference (`Patient/1/3`), with `key` (`Patient/1`)
 and `until`, the instant it stopped being current. The two together are the complete history; a version is in exactly one
@@ -34,6 +37,8 @@ RESOURCES = "resources"
 HISTORY = "history"
 LOCKS = "locks"
 META = "meta"
+AUDIT = "audit"
+PENDING = "audit_pending"
 
 CODEC: CodecOptions[Document] = CodecOptions(tz_aware=True, tzinfo=UTC)
 
@@ -85,6 +90,7 @@ def document_of(version: Version, index: Index | None, before: Version | None = 
         "method": version.method,
         "deleted": version.json is None,
         "seq": seq,
+        "a": list(version.access),
     }
     if version.json is not None:
         document["json"] = version.json.decode()
@@ -186,6 +192,7 @@ def superseded(version: Version, until: datetime) -> Document:
         "at": version.at,
         "until": until,
         "method": version.method,
+        "a": list(version.access),
     }
     if version.json is not None:
         document["json"] = version.json.decode()
@@ -203,6 +210,7 @@ def version_of(document: Document) -> Version:
         document["method"],
         None if text is None else text.encode(),
         str(document.get("seq", "")),
+        tuple(document.get("a", ())),
     )
 
 

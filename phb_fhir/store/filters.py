@@ -21,6 +21,7 @@ from phb_fhir.query import (
     KeyRange,
     Node,
     Not,
+    OfType,
     Present,
     Query,
     Span,
@@ -74,6 +75,8 @@ def condition(node: Node, types: Sequence[str]) -> Filter:
     match node:
         case Id(ids):
             return _ids(ids, types)
+        case OfType(named):
+            return of_types(named)
         case Updated():
             return _updated(node)
         case AllOf(parts):
@@ -163,7 +166,7 @@ def current_filter(query: HistoryQuery) -> Filter:
         found["_id"] = f"{query.type}/{query.id}"
     elif query.type:
         found["type"] = query.type
-    return _period(found, query, superseded=False)
+    return joint([_period(found, query, superseded=False), accessible(query.where)])
 
 
 def superseded_filter(query: HistoryQuery) -> Filter:
@@ -173,7 +176,24 @@ def superseded_filter(query: HistoryQuery) -> Filter:
         found["key"] = f"{query.type}/{query.id}"
     elif query.type:
         found["type"] = query.type
-    return _period(found, query, superseded=True)
+    return joint([_period(found, query, superseded=True), accessible(query.where)])
+
+
+def accessible(node: Node) -> Filter:
+    """The filter for a condition on the access entries that versions carry, in either collection."""
+    match node:
+        case Id(ids):
+            parts = [id_.split("/") for id_ in ids]
+            return _any([{"type": type_, "id": id_} for type_, id_ in parts])
+        case OfType(named):
+            return of_types(named)
+        case AllOf(parts):
+            return joint([accessible(part) for part in parts])
+        case AnyOf(parts):
+            return _any([accessible(part) for part in parts])
+        case Not(part):
+            return {"$nor": [accessible(part)]}
+    return _values(node, "a", str)
 
 
 def _period(found: Filter, query: HistoryQuery, *, superseded: bool) -> Filter:

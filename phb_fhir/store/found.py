@@ -22,7 +22,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from phb_fhir.change import Version
 from phb_fhir.outcome import Kind, Refusal, Rejected, refuse
-from phb_fhir.query import Order, Query
+from phb_fhir.query import EVERYTHING, AllOf, Node, Order, Query
 from phb_fhir.search.kinds.keys import beginning
 from phb_fhir.search.kinds.kind import Index
 from phb_fhir.store.computed import entries, pointed_at
@@ -107,14 +107,16 @@ class Finder:
         backwards: bool = False,
         count: int,
         is_bare: bool = False,
+        is_steady: bool = False,
     ) -> list[Hit]:
         """Up to `count` resources that match, those after a position; `backwards`, the last ones before it, in the same order.
 
-        `is_bare`: without their content and index values, for who wants to know no more than which they are.
+        `is_bare`: without their content and index values, for who wants to know no more than which they are. `is_steady`: where no
+        order is asked for, always in that of `seq`, whatever else there is: an order that others' data decides would tell of it.
         Raises Rejected: 400 where it would be too costly, 410 for a position of another order, 503 when it takes too long.
         """
         fields = {"json": 0, "ix": 0} if is_bare else None
-        found = await self._found(query, order, Page(count, after, backwards, fields))
+        found = await self._found(query, order, Page(count, after, backwards, fields), is_steady=is_steady)
         return [Hit(version_of(document), position, index_of(document)) for document, position in found]
 
     async def search(self, query: Query, *, count: int) -> list[Version]:
@@ -143,10 +145,12 @@ class Finder:
             query = await self._named(query)
             return await self._distinct(query, pointed_at(parameter, types), count)
 
-    async def entries_in_use(self, types: Sequence[str], start: str, *, most: int) -> list[str]:
+    async def entries_in_use(
+        self, types: Sequence[str], start: str, *, most: int, where: Node = EVERYTHING
+    ) -> list[str]:
         """The distinct keys beginning like this (`_tag=`) of the resources of these types (empty: any), up to `most`."""
         with self._answering("looking what is in use"):
-            query = await self._named(Query(tuple(types), beginning(start)))
+            query = await self._named(Query(tuple(types), AllOf((beginning(start), where))))
             return await self._distinct(query, entries(start), most)
 
     async def _distinct(self, query: Query, stages: list[Document], most: int) -> list[str]:
@@ -204,11 +208,13 @@ class Finder:
 
     # --- pages ---
 
-    async def _found(self, query: Query, order: Order, page: Page) -> list[tuple[Document, Position]]:
+    async def _found(
+        self, query: Query, order: Order, page: Page, *, is_steady: bool = False
+    ) -> list[tuple[Document, Position]]:
         if page.count <= 0:  # which MongoDB takes for "all of them"
             return []
         with self._answering("searching"):
-            plan = await self._planned(await self._named(query), order, page.after, page.count)
+            plan = await self._planned(await self._named(query), order, page.after, page.count, is_steady=is_steady)
             if any(isinstance(phase, Computed) for phase in plan.phases):
                 await self._check_sorted(plan)
             return await self._pages.read(plan, page)
@@ -228,15 +234,17 @@ class Finder:
         there = await self._resources.distinct("type", session=self._session)
         return Query((ANY_TYPE, *sorted(there)), query.where)
 
-    async def _planned(self, query: Query, order: Order, after: Position | None, count: int) -> Plan:
+    async def _planned(
+        self, query: Query, order: Order, after: Position | None, count: int, *, is_steady: bool = False
+    ) -> Plan:
         """The plan for the page after a position; where no order was asked for, in the order that the position is of."""
         led_by = ways(query)
         if order:
             way, size = await self._soonest(query, led_by, is_sized=True)
             plan = in_order(query, order, way, size, few=await self._are_few(query, size, count))
             return replace(plan, at_once=plan.at_once and not await self._is_near(plan, order, way, size))
-        if after is not None:
-            mode = mode_of(after)
+        if after is not None or is_steady:
+            mode = SEQ if after is None else mode_of(after)
             led_by = [way for way in led_by if way.mode == mode]
             if not led_by and mode != SEQ:
                 raise lost()

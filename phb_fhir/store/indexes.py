@@ -8,7 +8,7 @@ from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import OperationFailure
 
-from phb_fhir.store.documents import HISTORY, LOCKS, RESOURCES
+from phb_fhir.store.documents import AUDIT, HISTORY, LOCKS, RESOURCES
 
 LOCK_LIFE_S = 3600
 
@@ -38,6 +38,15 @@ INDEXES: dict[str, tuple[IndexModel, ...]] = {
         IndexModel([("at", DESCENDING), ("key", DESCENDING)], name="at"),
     ),
     LOCKS: (IndexModel([("at", ASCENDING)], name="life", expireAfterSeconds=LOCK_LIFE_S),),
+    # the records of changes, each of which is sealed once (store/trail); blocks of reads alone are not in it
+    AUDIT: (
+        IndexModel(
+            [("pending", ASCENDING)],
+            name="pending",
+            unique=True,
+            partialFilterExpression={"pending": {"$exists": True}},
+        ),
+    ),
 }
 
 # what earlier releases made and nothing asks for any more; an index that somebody else made is theirs

@@ -21,6 +21,7 @@ from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import BulkWriteError
 
+from phb_fhir.search.access import access_entries
 from phb_fhir.search.kinds.kind import Index
 from phb_fhir.store.documents import META, RESOURCES, Document, index_document
 from phb_fhir.store.faults import translated
@@ -195,7 +196,7 @@ def _as_read(stale: Stale) -> Document:
 def _mended(stale: Stale, index: Index) -> Document:
     """The parts of the document that depend on the parameters; one of an older build is given its place in the order too."""
     seq = ObjectId(stale.seq or None)
-    return {"seq": seq, "ix": index_document(index, stale.type, str(seq))}
+    return {"seq": seq, "a": list(access_entries(index.keys)), "ix": index_document(index, stale.type, str(seq))}
 
 
 def _free_for(owner: str) -> Document:

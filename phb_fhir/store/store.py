@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar, cast
 
 import pymongo
-from pymongo import AsyncMongoClient, InsertOne, ReplaceOne, UpdateOne
+from pymongo import AsyncMongoClient, InsertOne, ReplaceOne, UpdateMany, UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
@@ -27,6 +27,7 @@ from pymongo.write_concern import WriteConcern
 from phb_fhir.change import Version
 from phb_fhir.outcome import Kind, Refusal, Rejected, refuse
 from phb_fhir.query import HistoryQuery
+from phb_fhir.search.access import LABEL, labels_of
 from phb_fhir.search.kinds.kind import Index
 from phb_fhir.store import indexes
 from phb_fhir.store.documents import (
@@ -47,6 +48,7 @@ from phb_fhir.store.gather import Gather
 from phb_fhir.store.positions import Position
 from phb_fhir.store.rarity import Rarity
 from phb_fhir.store.reindex import Reindexing
+from phb_fhir.store.trail import Chain, Kept
 from phb_fhir.store.watch import AWAIT_MAX_MS, Watch, pipeline
 
 __all__ = ["Hit", "Limits", "Position", "Reader", "Store", "Transaction", "Write"]
@@ -82,6 +84,11 @@ class Reader(Finder):
     ) -> None:
         super().__init__(database, limits, session, rarity)
         self._history: AsyncCollection[Document] = database[HISTORY]
+
+    @property
+    def is_in_transaction(self) -> bool:
+        """Whether one question must be answered before the next is asked."""
+        return self._session is not None
 
     async def read(self, type_: str, id_: str) -> Version | None:
         """The current version, a deletion included; None where there never was one."""
@@ -161,24 +168,50 @@ class Transaction(Reader):
             await self._database[LOCKS].bulk_write(updates, ordered=True, session=self._session)
 
     def __init__(
-        self, database: AsyncDatabase[Document], limits: Limits, session: AsyncClientSession, rarity: Rarity
+        self,
+        database: AsyncDatabase[Document],
+        limits: Limits,
+        session: AsyncClientSession,
+        rarity: Rarity,
+        trail: Chain,
     ) -> None:
         super().__init__(database, limits, session, rarity)
+        self._of = session
+        self._trail = trail
         self.written: list[Version] = []
+        self.filed: list[Kept] = []
 
     async def write(self, writes: Sequence[Write]) -> None:
         """Store the versions and move the ones they supersede into the history. Contended documents go last."""
         moved = [superseded(write.before, write.after.at) for write in writes if write.before is not None]
+        relabelled = [
+            _relabelling(write.after)
+            for write in writes
+            if write.before is not None and labels_of(write.before.access) != labels_of(write.after.access)
+        ]
         current: list[InsertOne[Document] | ReplaceOne[Document]] = [_current(write) for write in writes]
         if moved:
             await self._history.insert_many(moved, ordered=False, session=self._session)
+        if relabelled:
+            await self._history.bulk_write(relabelled, ordered=False, session=self._session)
         if current:
             await self._resources.bulk_write(current, ordered=False, session=self._session)
         self.written += [write.after for write in writes]
 
+    async def file(self, records: Sequence[tuple[str, datetime]]) -> None:
+        """Put down audit records, each a text and its time: they are kept with what this transaction writes, or not at all."""
+        self.filed += await self._trail.file(self._of, records)
+
     async def note(self, name: str, note: Document) -> None:
         """Keep a note of our own under this name, in place of the one that was there (`Reader.note_of`)."""
         await self._database[META].replace_one({"_id": name}, {**note, "_id": name}, upsert=True, session=self._session)
+
+
+def _relabelling(version: Version) -> UpdateMany:
+    """How restricted a record is holds for all of its past: the labels of what is current go with every version before it."""
+    others = {"$filter": {"input": "$a", "cond": {"$ne": [{"$indexOfCP": ["$$this", LABEL]}, 0]}}}
+    labels = {"$literal": list(labels_of(version.access))}
+    return UpdateMany({"key": version.key}, [{"$set": {"a": {"$concatArrays": [labels, others]}}}])
 
 
 def _current(write: Write) -> InsertOne[Document] | ReplaceOne[Document]:
@@ -202,6 +235,7 @@ class Store(Reader):
         self._queues: dict[str, tuple[asyncio.Lock, int]] = {}
         self.on_written: Callable[[Sequence[Version]], None] | None = None
         self.reindexing = Reindexing(database)
+        self.trail = Chain(database, batch_max=limits.read_batch_max, time_max_s=limits.commit_time_max_s)
 
     async def open(self) -> None:
         """Make the collections and indexes that are missing."""
@@ -209,6 +243,7 @@ class Store(Reader):
             await indexes.build(self._database)
 
     async def close(self) -> None:
+        await self.trail.close()
         await self._client.close()
 
     async def check_ready(self) -> list[str]:
@@ -276,17 +311,19 @@ class Store(Reader):
 
     async def _attempt(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
         written: list[Version] = []
+        filed: list[Kept] = []
 
         async def inside(session: AsyncClientSession) -> T:
-            nonlocal written
-            transaction = Transaction(self._database, self._limits, session, self._rarity)
+            nonlocal written, filed
+            transaction = Transaction(self._database, self._limits, session, self._rarity, self.trail)
             answer = await work(transaction)
-            written = transaction.written
+            written, filed = transaction.written, transaction.filed
             return answer
 
         async with self._client.start_session() as session:
             answer = await session.with_transaction(inside, read_concern=SNAPSHOT, write_concern=MAJORITY)
         self._tell(written)
+        self.trail.seal_soon(filed)
         return answer
 
     def _tell(self, written: Sequence[Version]) -> None:

@@ -13,6 +13,7 @@ from phb_fhir.interactions.request import Answer
 from phb_fhir.interactions.routes import check_address, methods_at, route_of
 from phb_fhir.outcome import Kind, Refusal, Rejected, refuse
 from phb_fhir.settings import API_PATH, LOOPBACK_NAMES, Settings
+from phb_fhir.wire.admission import PUBLIC, Admission, context_for
 from phb_fhir.wire.errors import answer_to, extra_headers
 from phb_fhir.wire.exchange import Exchange
 from phb_fhir.wire.negotiate import FHIR_JSON, Accepted, accept
@@ -33,8 +34,9 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 class FhirApi:
     """`context` is there once the database is open; until then every request hears 503."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, admission: Admission) -> None:
         self._settings = settings
+        self._admission = admission
         self._base = lru_cache(maxsize=64)(self._base_for)
         self.context: Context | None = None
 
@@ -77,10 +79,13 @@ class FhirApi:
         if not how.base:
             text = "This server is open to everyone on its machine, so it answers only under a loopback name."
             raise refuse(Refusal.FORBIDDEN, Kind.FORBIDDEN, text)
-        if scope["method"] == "OPTIONS":
+        if scope["method"] == "OPTIONS":  # what may be done here is the same for everybody, and stands in /metadata
             check_address(context, segments)
             return Answer(204), how
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
+        if segments not in PUBLIC:
+            actor = await self._admission.actor_of(headers, exchange)
+            context = await context_for(context, actor, headers)
         route = route_of(context, method, segments)
         exchange.interaction = route.code or route.name
         exchange.type = segments[0] if segments and segments[0] in context.capability.types else ""

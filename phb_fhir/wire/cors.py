@@ -18,7 +18,16 @@ from phb_fhir.settings import Settings
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-_SHOWN = ("ETag", "Location", "Last-Modified", "X-Request-ID", "Content-Location", "Retry-After")
+_SHOWN = (
+    "ETag",
+    "Location",
+    "Last-Modified",
+    "X-Request-ID",
+    "Content-Location",
+    "Retry-After",
+    "RateLimit",
+    "RateLimit-Policy",
+)
 _LOOPBACK_ORIGIN = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?"
 
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 from phb_fhir.interactions.request import Answer
 from phb_fhir.interactions.status import status_of
 from phb_fhir.outcome import Issue, Kind, Refusal, Rejected, outcome_of
+from phb_fhir.security.authenticate import AUTH_REQUIRED
 
 RETRY_AFTER_S = 2
+CHALLENGE = b'Bearer realm="phb-fhir"'
+_NOT_QUOTABLE = re.compile(r"[^\x20-\x21\x23-\x5b\x5d-\x7e]")  # RFC 6750 §3: what an error_description may not hold
 
 
 def answer_to(rejected: Rejected) -> Answer:
@@ -15,11 +20,23 @@ def answer_to(rejected: Rejected) -> Answer:
 
 def extra_headers(rejected: Rejected, allowed: tuple[str, ...]) -> list[tuple[bytes, bytes]]:
     """What a refusal says in headers beside its outcome."""
+    if rejected.refusal is Refusal.UNAUTHENTICATED:
+        return [(b"www-authenticate", challenge(rejected))]
     if rejected.refusal is Refusal.METHOD_NOT_ALLOWED:
         return [(b"allow", ", ".join(allowed).encode())]
     if rejected.refusal is Refusal.UNAVAILABLE:
         return [(b"retry-after", str(RETRY_AFTER_S).encode())]
     return []
+
+
+def challenge(rejected: Rejected) -> bytes:
+    """How to be let in (RFC 6750 §3): of a request that showed no token nothing more is said than that it should."""
+    issue = rejected.issues[0]
+    if issue.details == AUTH_REQUIRED:
+        return CHALLENGE
+    return (
+        CHALLENGE + b', error="invalid_token", error_description="' + _NOT_QUOTABLE.sub("", issue.text).encode() + b'"'
+    )
 
 
 def overloaded(most: int) -> Rejected:

@@ -1,13 +1,19 @@
-"""What is known of one request while it is answered: for the log, the metrics and the X-Request-ID header."""
+"""What is known of one request while it is answered: for the log, the metrics and the headers that every answer has."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from phb_fhir.security.rates import Standing
+
 
 @dataclass(slots=True)
 class Exchange:
+    """`address` is whence it was asked (`wire/peer`), `standing` how the client stands with its rate, where it has one."""
+
     request_id: str
     interaction: str = "other"
     type: str = ""
     status: int = 0
+    address: str = ""
+    standing: Standing | None = None

@@ -1,4 +1,4 @@
-"""The edge of the server, around everything: request ids, the log line, the metrics, and the last catch.
+"""The edge of the server, around everything: request ids, safeguards, rates, the log line, the metrics, and the last catch.
 
 Written as plain ASGI, because it stands in the way of every read.
 """
@@ -18,11 +18,14 @@ from phb_fhir.fhir.codec import dumps
 from phb_fhir.interactions.fault import fault
 from phb_fhir.interactions.status import status_of
 from phb_fhir.outcome import Rejected, outcome_of
-from phb_fhir.settings import API_PATH
+from phb_fhir.settings import API_PATH, Settings
 from phb_fhir.wire.errors import extra_headers, interrupted, overloaded
 from phb_fhir.wire.exchange import Exchange
+from phb_fhir.wire.limits import RateLimits, rate_headers
 from phb_fhir.wire.log import RequestLog
 from phb_fhir.wire.metrics import Metrics
+from phb_fhir.wire.peer import address_of, networks
+from phb_fhir.wire.safeguards import DOCS_PATH, page_policy, safeguards
 
 Message = MutableMapping[str, Any]
 App = Callable[[Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]]
@@ -34,13 +37,19 @@ _log = structlog.get_logger("phb_fhir.request")
 class Edge:
     """Wraps an ASGI application. A request id that is safe to log is kept; any other is replaced (R4 §3.1.0.1.13).
 
-    Past `under_way_max` requests the next are turned away at once, so that those accepted are still answered in time;
-    health and metrics are not, because then they matter most.
+    Past `requests_max` requests under way the next are turned away at once, so that those accepted are still answered in
+    time; health and metrics are not, because then they matter most. Who brings no token is held to the rate of an address here.
     """
 
-    def __init__(self, app: App, metrics: Metrics, request_log: RequestLog, under_way_max: int) -> None:
+    def __init__(
+        self, app: App, settings: Settings, metrics: Metrics, request_log: RequestLog, limits: RateLimits
+    ) -> None:
         self._app = app
-        self._under_way_max = under_way_max
+        self._under_way_max = settings.requests_max
+        self._is_limited = not settings.open
+        self._limits = limits
+        self._trusted = networks(settings.trusted_proxies)
+        self._safeguards = safeguards(settings)
         self._log = request_log
         self._metrics = metrics
         self._telling = False
@@ -50,7 +59,7 @@ class Edge:
             await self._app(scope, receive, send)
             return
         request_id = _request_id(scope["headers"])
-        exchange = Exchange(request_id.decode())
+        exchange = Exchange(request_id.decode(), address=address_of(scope, self._trusted))
         scope["phb.exchange"] = exchange
         started = False
 
@@ -59,22 +68,31 @@ class Edge:
             if message["type"] == "http.response.start":
                 started = True
                 exchange.status = message["status"]
-                message["headers"].append((b"x-request-id", request_id))
+                headers = message["headers"]
+                headers.append((b"x-request-id", request_id))
+                headers.extend(self._safeguards)
+                if exchange.standing is not None:
+                    headers.extend(rate_headers(exchange.standing))
+                if scope["path"] == DOCS_PATH:
+                    headers[:] = [*(one for one in headers if one[0] != b"content-security-policy"), page_policy(scope)]
             await send(message)
 
         begun = time.perf_counter()
         self._metrics.begun()
         self._tell_soon()
         try:
-            if self._metrics.under_way > self._under_way_max and scope["path"].startswith(API_PATH):
-                await _send_fault(answer, overloaded(self._under_way_max))
-            else:
-                await self._app(scope, receive, answer)
-        except Exception:
-            rejected = fault(exchange.request_id, scope["method"], exchange.interaction)
+            if scope["path"].startswith(API_PATH):
+                self._check_room(scope, exchange)
+            await self._app(scope, receive, answer)
+        except Rejected as rejected:
             if started:
                 raise
             await _send_fault(answer, rejected)
+        except Exception:
+            ours = fault(exchange.request_id, scope["method"], exchange.interaction)
+            if started:
+                raise
+            await _send_fault(answer, ours)
         except asyncio.CancelledError:
             # the server ends, and this took longer than `shutdown_timeout_s`
             if started:
@@ -85,6 +103,13 @@ class Edge:
             self._metrics.ended(exchange, seconds)
             self._log.ended(exchange, scope["method"], seconds)
             self._tell_soon()
+
+    def _check_room(self, scope: Message, exchange: Exchange) -> None:
+        """Raises Rejected: 503 past what is taken at once, 429 past what an address may ask."""
+        if self._metrics.under_way > self._under_way_max:
+            raise overloaded(self._under_way_max)
+        if self._is_limited and not any(name == b"authorization" for name, _ in scope["headers"]):
+            self._limits.take_anonymous(exchange)
 
     def _tell_soon(self) -> None:
         """What a turn of the event loop brought is counted and logged together at its end."""

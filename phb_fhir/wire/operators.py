@@ -1,10 +1,15 @@
-"""What operators ask: is it alive, is it ready, how is it doing. A FastAPI application, with its own OpenAPI page."""
+"""What operators ask: is it alive, is it ready, how is it doing. A FastAPI application, with its own OpenAPI page.
+
+Whether it is alive and ready, anybody may ask: what sends traffic does, and hears one word. The rest is for those at this machine,
+and at the addresses that `operators` names; an open server, which answers its own machine alone, makes no difference.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
+from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
@@ -13,11 +18,16 @@ from starlette.exceptions import HTTPException
 
 from phb_fhir import __version__
 from phb_fhir.interactions.reindex import state_of
-from phb_fhir.outcome import Issue, Kind, Rejected, outcome_of
-from phb_fhir.settings import API_PATH
+from phb_fhir.interactions.status import REFUSED
+from phb_fhir.outcome import Issue, Kind, Refusal, Rejected, outcome_of
+from phb_fhir.settings import API_PATH, Settings
 from phb_fhir.store.store import Store
 from phb_fhir.wire.metrics import Metrics
+from phb_fhir.wire.middleware import App
+from phb_fhir.wire.peer import LOOPBACK, is_forwarded, is_in, networks
 
+_FOR_ANYBODY = frozenset({"/", "/health/live", "/health/ready"})
+_IS_OPERATOR = "phb.operator"
 _NOT_REACHED = ["the database has not been reached yet"]
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
@@ -53,7 +63,7 @@ class Health(BaseModel):
 
 def build_operators(lifespan: Lifespan, store: Callable[[], Store | None], metrics: Metrics) -> FastAPI:
     """The application beside the FHIR API. `store` gives the open store, or None while there is none."""
-    app = FastAPI(title="phb_fhir, for operators", version=__version__, lifespan=lifespan)
+    app = FastAPI(title="phb_fhir, for operators", version=__version__, lifespan=lifespan, redoc_url=None)
 
     @app.get("/", include_in_schema=False)
     async def start() -> dict[str, str]:
@@ -65,11 +75,12 @@ def build_operators(lifespan: Lifespan, store: Callable[[], Store | None], metri
         return Health(status="ok")
 
     @app.get("/health/ready", responses={503: {"model": Health}})
-    async def ready(response: Response) -> Health:
-        """The database is reached and has its indexes."""
+    async def ready(request: Request, response: Response) -> Health:
+        """The database is reached and has its indexes. Why not is for operators alone."""
         reasons = await _reasons(store())
         response.status_code = 503 if reasons else 200
-        return Health(status="unavailable" if reasons else "ok", reasons=reasons)
+        told = reasons if request.scope.get(_IS_OPERATOR, True) else []
+        return Health(status="unavailable" if reasons else "ok", reasons=told)
 
     @app.get("/index", responses={503: {"model": Health}})
     async def index(response: Response) -> IndexWork | Health:
@@ -97,6 +108,38 @@ def build_operators(lifespan: Lifespan, store: Callable[[], Store | None], metri
         return JSONResponse(outcome, error.status_code, error.headers, media_type="application/fhir+json")
 
     return app
+
+
+class Gate:
+    """Around the operators' application: who may see what of it."""
+
+    def __init__(self, app: App, settings: Settings) -> None:
+        self._app = app
+        self._is_open = settings.open
+        self._among = (*LOOPBACK, *networks(settings.operators))
+        self._has_proxies = bool(settings.trusted_proxies)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http" and not self._is_open:
+            scope[_IS_OPERATOR] = self._is_operator(scope)
+            if not scope[_IS_OPERATOR] and scope["path"] not in _FOR_ANYBODY:
+                await _not_for_you(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+    def _is_operator(self, scope: Any) -> bool:
+        if not self._has_proxies and is_forwarded(scope):
+            return False  # a proxy at this machine that nobody spoke of: who is behind it is anybody
+        return is_in(scope["phb.exchange"].address, self._among)
+
+
+async def _not_for_you(scope: Any, receive: Any, send: Any) -> None:
+    text = (
+        f"{scope['path']} is for operators: it is shown at this machine, and to the addresses that PHB_OPERATORS names."
+    )
+    outcome = outcome_of([Issue(Kind.FORBIDDEN, text)])
+    answer = JSONResponse(outcome, REFUSED[Refusal.FORBIDDEN], media_type="application/fhir+json")
+    await answer(scope, receive, send)
 
 
 async def _reasons(store: Store | None) -> list[str]:

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Literal, cast
 from urllib.parse import parse_qsl
 
-from phb_fhir.fhir.codec import as_resource, loads
+from phb_fhir.fhir.codec import Resource, as_resource, loads
 from phb_fhir.interactions.apart import apart
 from phb_fhir.interactions.request import NO_HEADERS, FhirRequest, Handling, Headers, Returned
 from phb_fhir.interactions.subset import parse_subset
@@ -100,7 +100,23 @@ async def read_request(
         parse_subset(parameters),
         request_id,
         size,
+        _provenance(settings, headers),
     )
+
+
+def _provenance(settings: Settings, headers: RawHeaders) -> Resource | None:
+    """What X-Provenance brought, if anything: a Provenance as JSON. Raises Rejected (400)."""
+    raw = headers.get(b"x-provenance")
+    if raw is None:
+        return None
+    try:
+        found = loads(raw, depth_max=settings.depth_max)
+    except Rejected as rejected:
+        text = f"X-Provenance cannot be read, as if it were a body. {rejected.issues[0].text}"
+        raise refuse(Refusal.BAD_REQUEST, Kind.STRUCTURE, text) from None
+    if not isinstance(found, dict) or found.get("resourceType") != "Provenance":
+        raise refuse(Refusal.BAD_REQUEST, Kind.INVALID, "X-Provenance holds a Provenance as JSON; this is none.")
+    return found
 
 
 def _conditions(headers: RawHeaders) -> Headers:

@@ -21,10 +21,7 @@ LARGE_BYTES = 256_000
 _GZIP_LEVEL = 1  # a resource of 2 KB shrinks to 0.40 of its size, and to 0.39 at level 6
 _PRINTABLE = re.compile(r"[\x20-\x7e]+")
 
-# a record about a person is nobody else's to keep, and nothing here is a page to run
-_ALWAYS: tuple[RawHeader, ...] = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 _VARY: RawHeader = (b"vary", b"Accept, Accept-Encoding, Prefer, Origin")
-_SANDBOX: RawHeader = (b"content-security-policy", b"default-src 'none'; sandbox")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +42,7 @@ class Response(NamedTuple):
 
 async def respond(answer: Answer, how: Presentation, gzip_bytes_min: int) -> Response:
     """The response to send; a HEAD sends all but its body."""
-    headers = [*_ALWAYS, *_version_headers(answer, how)]
+    headers = _version_headers(answer, how)
     if answer.status == 304:
         headers.append(_VARY)  # as the 200 would have (RFC 9110 §15.4.5)
     if answer.status in (204, 304):
@@ -100,7 +97,7 @@ def _native(answer: Answer, how: Presentation, headers: list[RawHeader]) -> byte
         return None
     # a FHIR code may hold a line end, and a header may not
     sent = kept if _PRINTABLE.fullmatch(kept) else "application/octet-stream"
-    headers.extend([(b"content-type", sent.encode()), _SANDBOX])
+    headers.append((b"content-type", sent.encode()))
     return base64.b64decode(binary.get("data", ""))
 
 

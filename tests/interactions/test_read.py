@@ -32,6 +32,9 @@ def test_a_resource_is_read_with_its_version_and_time(jill):
         "last-modified": AT_NINE,
         "cache-control": "no-store",
         "x-content-type-options": "nosniff",
+        "referrer-policy": "no-referrer",
+        "cross-origin-resource-policy": "same-origin",
+        "content-security-policy": "default-src 'none'; frame-ancestors 'none'; sandbox",
         "vary": "Accept, Accept-Encoding, Prefer, Origin",
     }
 

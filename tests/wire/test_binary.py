@@ -86,7 +86,7 @@ def test_content_has_the_headers_of_its_version_and_may_run_nothing(photo):
     assert answer.headers["etag"] == 'W/"1"'
     assert answer.headers["last-modified"] == "Sun, 22 Nov 2026 09:00:00 GMT"
     assert answer.headers["x-content-type-options"] == "nosniff"
-    assert answer.headers["content-security-policy"] == "default-src 'none'; sandbox"
+    assert answer.headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'; sandbox"
     again = photo.get("/Binary/photo", headers={"Accept": "image/png", "If-None-Match": 'W/"1"'})
     assert (again.status_code, again.content) == (304, b"")
     head = photo.head("/Binary/photo", headers={"Accept": "image/png", "Accept-Encoding": "identity"})

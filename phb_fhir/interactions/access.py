@@ -1,0 +1,415 @@
+"""What one actor may do in one request: the policy's predicate, with what the record says of them, and judgement by it.
+
+`Access` is made for a request (`admitted`) and goes along in the Context. What it shows, `seen.Seen` applies to every question; what may
+be written, `commit` asks here before and after. Nothing here is remembered beyond the request.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from phb_fhir.change import Version
+from phb_fhir.fhir.codec import Resource, dumps, loads
+from phb_fhir.fhir.dates import period_of
+from phb_fhir.interactions.joins import Joins
+from phb_fhir.interactions.subset import STORED_DEPTH_MAX
+from phb_fhir.outcome import Kind, Refusal, Rejected, refuse
+from phb_fhir.query import EVERYTHING, NOTHING, AllOf, Id, Key, Node, Query
+from phb_fhir.search.kinds.kind import Index
+from phb_fhir.search.match import Subject, match
+from phb_fhir.search.parse import parse_search
+from phb_fhir.security.actor import Actor, Scope
+from phb_fhir.security.mask import masked
+from phb_fhir.security.policy import (
+    BREAKS_GLASS,
+    DIRECTORY,
+    GUIDE,
+    Mandate,
+    Who,
+    any_of,
+    letters_of,
+    of_patients,
+    reach,
+)
+from phb_fhir.store.store import Hit, Reader
+
+if TYPE_CHECKING:
+    from phb_fhir.interactions.context import Context
+
+CONSENTS_MAX = 1_000  # that name one delegate
+CASELOAD_MAX = 2_000  # patients whose care one person co-ordinates
+ITEMS_MAX = 2_000  # of the directory, that one organisation provides
+BREAK_GLASS = ("BTG", "ETREAT")  # v3 ActReason: break the glass, emergency treatment
+NHS_NUMBER = "https://fhir.nhs.uk/Id/nhs-number"
+ODS_CODE = "https://fhir.nhs.uk/Id/ods-organization-code"
+
+LETTERS = {  # of the interactions, in a CapabilityStatement's words (SMART App Launch 2, "Scopes for requesting FHIR resources")
+    "read": "r",
+    "vread": "r",
+    "history-instance": "r",
+    "search-type": "s",
+    "search-system": "s",
+    "history-type": "s",
+    "history-system": "s",
+    "create": "c",
+    "update": "u",
+    "patch": "u",
+    "delete": "d",
+}
+_VERBS = {"c": "create", "r": "read", "u": "change", "d": "delete", "s": "search"}
+_LOCAL = re.compile(r"[A-Z][A-Za-z]*/[A-Za-z0-9\-.]{1,64}")
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What is seen of one type. `where` may ask for other resources; `is_wide`: it asks for more than access entries."""
+
+    where: Node
+    masked: Node = NOTHING
+    is_wide: bool = False
+
+
+@dataclass(slots=True)
+class Access:
+    """One actor's, for one request. `context` asks the record itself, unnarrowed."""
+
+    context: Context
+    actor: Actor
+    who: Who | None
+    narrowed: Callable[[Reader], Reader] = field(default=lambda _: _unanswered())
+    _views: dict[tuple[str, str], View] = field(default_factory=dict)
+
+    # --- what may ever be done ---
+
+    def check(self, letters: str, type_: str) -> None:
+        """Raise Rejected (403) unless the role and the scopes have one of these letters for a type ("": for any)."""
+        types = (type_,) if type_ else sorted(self.context.capability.types)
+        if self.who is None:
+            text = "The token names no role that is known here, so it gives access to nothing."
+            raise refuse(Refusal.FORBIDDEN, Kind.FORBIDDEN, text)
+        doing = f"{_VERBS[letters[0]]} {type_ or 'everything'}"
+        if not any(letters_of(self.who.role, one) & set(letters) for one in types):
+            text = f"With the role of {self.who.role} nobody may {doing}."
+            raise refuse(Refusal.FORBIDDEN, Kind.FORBIDDEN, text)
+        if not any(self._scopes(letters, one) for one in types):
+            raise refuse(Refusal.FORBIDDEN, Kind.FORBIDDEN, f"The scopes of the token do not let it {doing}.")
+
+    def sees_type(self, type_: str) -> bool:
+        """Whether anything of a type may be seen."""
+        return bool(self.who and letters_of(self.who.role, type_) & {"r", "s"} and self._scopes("rs", type_))
+
+    def _scopes(self, letters: str, type_: str) -> list[Scope]:
+        return [one for one in self.actor.scopes if one.type in ("*", type_) and one.permissions & set(letters)]
+
+    # --- what is seen ---
+
+    def view(self, type_: str, letters: str = "rs") -> View:
+        """What of a type is seen (or may be written, by other letters)."""
+        found = self._views.get((type_, letters))
+        if found is None:
+            found = self._views[type_, letters] = self._view(type_, letters)
+        return found
+
+    def _view(self, type_: str, letters: str) -> View:
+        scopes = self._scopes(letters, type_)
+        if self.who is None or not scopes:
+            return View(NOTHING)
+        scoped = any_of(self._scoped(scope, type_) for scope in scopes)
+        where = _both(reach(self.who, type_, letters), scoped)
+        partly = reach(self.who, type_, letters, masked=True)
+        return View(where, _both(partly, scoped), any(scope.criteria for scope in scopes))
+
+    def _scoped(self, scope: Scope, type_: str) -> Node:
+        where: Node = EVERYTHING
+        if scope.context == "patient" and type_ not in (*GUIDE, *DIRECTORY):
+            where = of_patients(self._launched(), type_)
+        return _both(where, self._criteria(scope, type_)) if scope.criteria else where
+
+    def _launched(self) -> tuple[str, ...]:
+        """The patient of the launch context, whom `patient/` scopes are of."""
+        if self.actor.patient:
+            return (f"Patient/{self.actor.patient}",)
+        return self.who.patients if self.who is not None and self.who.role == "person" else ()
+
+    def _criteria(self, scope: Scope, type_: str) -> Node:
+        """The condition of a scope such as `patient/Observation.rs?category=vital-signs`; one that is not understood grants nothing."""
+        try:
+            return parse_search((type_,), scope.criteria, self.context.asking()).query.where
+        except Rejected:
+            return NOTHING
+
+    def types_seen(self, types: Iterable[str]) -> tuple[str, ...]:
+        """Those of which anything may be seen; of all, if none are named."""
+        return tuple(one for one in tuple(types) or sorted(self.context.capability.types) if self.sees_type(one))
+
+    # --- single versions ---
+
+    async def shown(self, reader: Reader, versions: Sequence[Version], letters: str = "rs") -> list[Version]:
+        """Those of these versions that are seen, as they are seen. `reader` is asked about others, unnarrowed."""
+        whole = set(map(_identity, await self._holding(reader, versions, letters, masked=False)))
+        others = [one for one in versions if _identity(one) not in whole]
+        partly = set(map(_identity, await self._holding(reader, others, letters, masked=True)))
+        kept = (one for one in versions if _identity(one) in whole | partly)
+        return [one if _identity(one) in whole else _masked(one) for one in kept]
+
+    async def _holding(
+        self, reader: Reader, versions: Sequence[Version], letters: str, *, masked: bool
+    ) -> list[Version]:
+        kept = []
+        by_type: dict[str, list[Version]] = {}
+        for version in versions:
+            by_type.setdefault(version.type, []).append(version)
+        for type_, these in by_type.items():
+            view = self.view(type_, letters)
+            node = view.masked if masked else view.where
+            if node == EVERYTHING:
+                kept += these
+            elif node != NOTHING:
+                kept += await self._judged(reader, node, these, is_wide=view.is_wide)
+        return kept
+
+    async def _judged(self, reader: Reader, node: Node, versions: list[Version], *, is_wide: bool) -> list[Version]:
+        hits = [Hit(version, [], self._index(version, is_wide=is_wide)) for version in versions]
+        kept = await Joins(reader, self.context.asking()).look([node], hits)
+        return [hit.version for hit in kept]
+
+    def _index(self, version: Version, *, is_wide: bool) -> Index:
+        if is_wide and version.json is not None:
+            return self.context.index_of(loads(version.json, depth_max=STORED_DEPTH_MAX), version.id)
+        return Index(dict.fromkeys(version.access))
+
+    def shows_plainly(self, version: Version) -> bool | None:
+        """Whether a version is seen, where its own entries tell; None where others must be asked."""
+        view = self.view(version.type)
+        if view.is_wide or view.masked != NOTHING:
+            return None
+        if view.where == EVERYTHING:
+            return True
+        subject = Subject(version.type, version.id, version.at, Index(dict.fromkeys(version.access)), {})
+        try:
+            return match(view.where, subject)
+        except TypeError:  # it asks for other resources
+            return None
+
+    # --- what is written ---
+
+    def may_choose_ids(self, type_: str) -> bool:
+        """Whether a PUT may make a resource under an id of the client's choice.
+
+        Only for who sees them all: for others, that an id is taken would tell of what they may not see.
+        """
+        return self.view(type_).where == EVERYTHING and self.view(type_, "c").where == EVERYTHING
+
+
+def _unanswered() -> Reader:
+    raise AssertionError("nothing may be asked before it is known what may be seen")
+
+
+def _both(one: Node, other: Node) -> Node:
+    if NOTHING in (one, other):
+        return NOTHING
+    if one == EVERYTHING:
+        return other
+    return one if other == EVERYTHING else AllOf((one, other))
+
+
+def _identity(version: Version) -> tuple[str, int]:
+    return version.key, version.number
+
+
+def _masked(version: Version) -> Version:
+    if version.json is None:
+        return version
+    return version._replace(json=dumps(masked(loads(version.json, depth_max=STORED_DEPTH_MAX))), access=())
+
+
+# ---- who it is -----------------------------------------------------------------------------------
+
+
+async def access_of(context: Context, actor: Actor, purpose: str = "") -> Access:
+    """The access of an actor to a request. `purpose` is the purpose of use that the request states; that of a token goes first."""
+    if not actor.role:
+        return Access(context, actor, None)
+    purpose = actor.purpose or purpose
+    is_staff = actor.role not in ("person", "delegate") and bool(actor.user_identifier)
+    breaking = purpose in BREAK_GLASS and actor.role in BREAKS_GLASS
+    who = Who(
+        actor.role,
+        actor.user or (await _by_identifier(context, "Practitioner", actor.user_identifier) if is_staff else ""),
+        actor.organization or (await _by_identifier(context, "Organization", f"{ODS_CODE}|{actor.ods_code}") if actor.ods_code else ""),
+        is_breaking_glass=breaking,
+    )
+    learn = _LEARNT.get(actor.role)
+    return Access(context, actor, await learn(context, actor, who) if learn else who)
+
+
+async def _by_identifier(context: Context, type_: str, identifier: str) -> str:
+    """The one resource with a national identifier (`system|value`); "" where there is none, or more than one."""
+    found = await context.store.keys(Query((type_,), Key((f"identifier={identifier}",))), count=2)
+    return found[0] if len(found) == 1 else ""
+
+
+async def _person(context: Context, actor: Actor, who: Who) -> Who:
+    """Whose record it is: they signed in as this Patient, or by their NHS number."""
+    own = who.user if who.user.startswith("Patient/") else ""
+    if not own and not actor.user:
+        launched = f"Patient/{actor.patient}" if actor.patient else ""
+        own = await _by_identifier(context, "Patient", f"{NHS_NUMBER}|{actor.nhs_number}") if actor.nhs_number else launched
+    return replace(who, user=own, patients=(own,) if own else ())
+
+
+async def _trusted(context: Context, actor: Actor, who: Who) -> Who:
+    """Whom a person has let act for them, by an active Consent with a legal basis, a scope and a period (R11)."""
+    if not who.user and actor.nhs_number:  # they may be known as somebody's relation several times
+        known = Query(("RelatedPerson",), Key((f"identifier={NHS_NUMBER}|{actor.nhs_number}",)))
+        who = replace(who, roles=tuple(await context.store.keys(known, count=100)))
+    organization = who.organization if who.role == "broker" else ""
+    parties = [party for party in (who.user, *who.roles, organization) if party]
+    if not parties:
+        return who
+    query = Query(("Consent",), Key(tuple(f"actor={party}" for party in parties)))
+    consents = await context.store.search(query, count=CONSENTS_MAX)
+    if len(consents) == CONSENTS_MAX:
+        raise _too_many("consents name you")
+    found = [
+        mandate
+        for version in consents
+        for mandate in _mandates(loads(version.json or b"{}", depth_max=STORED_DEPTH_MAX), parties, context)
+        if actor.patient in ("", mandate.patient.removeprefix("Patient/"))
+    ]
+    return replace(who, mandates=tuple([await _with_plans(context, one) for one in found]))
+
+
+async def _caring(context: Context, actor: Actor, who: Who) -> Who:
+    """Whose care they co-ordinate or take part in: the patients of the active care teams that name them."""
+    del actor
+    roles = await _roles(context, who)
+    parties = [party for party in (who.user, *roles, who.organization if who.role == "nhs-team" else "") if party]
+    if not parties:
+        return who
+    query = Query(("CareTeam",), Key(tuple(f"participant={party}" for party in parties)))
+    teams = await context.store.search(query, count=CASELOAD_MAX)
+    if len(teams) == CASELOAD_MAX:
+        raise _too_many("care teams name you")
+    read = (loads(version.json or b"{}", depth_max=STORED_DEPTH_MAX) for version in teams)
+    patients = dict.fromkeys(_patient_of(team, parties, context) for team in read)
+    return replace(who, roles=roles, patients=tuple(one for one in patients if one))
+
+
+async def _roles(context: Context, who: Who) -> tuple[str, ...]:
+    """The PractitionerRoles of a practitioner, within the organisation they act for."""
+    if not who.user.startswith("Practitioner/"):
+        return ()
+    where = AllOf(
+        (
+            Key((f"practitioner={who.user}",)),
+            *([Key((f"organization={who.organization}",))] if who.organization else []),
+        )
+    )
+    return tuple(await context.store.keys(Query(("PractitionerRole",), where), count=100))
+
+
+async def _providing(context: Context, actor: Actor, who: Who) -> Who:
+    """What of the directory their organisation provides."""
+    del actor
+    if not who.organization:
+        return who
+    query = Query(("ChargeItemDefinition",), Key((f"provider={who.organization}",)))
+    items = await context.store.search(query, count=ITEMS_MAX)
+    urls = (loads(version.json or b"{}", depth_max=STORED_DEPTH_MAX).get("url") for version in items)
+    return replace(who, items=tuple(dict.fromkeys(url for url in urls if url)))
+
+
+_LEARNT = {
+    "person": _person,
+    "delegate": _trusted,
+    "broker": _trusted,
+    "peer-supporter": _trusted,
+    "care-coordinator": _caring,
+    "nhs-team": _caring,
+    "provider": _providing,
+}
+
+
+def _too_many(said: str) -> Rejected:
+    text = f"Too many {said} for the server to tell what you may see; nothing was done."
+    return refuse(Refusal.FORBIDDEN, Kind.TOO_COSTLY, text)
+
+
+# ---- consents ------------------------------------------------------------------------------------
+
+
+def _mandates(consent: Resource, parties: Sequence[str], context: Context) -> Iterable[Mandate]:
+    """What a Consent lets these parties do today: nothing, unless it is active, says on which basis, and until when."""
+    provision = consent.get("provision", {})
+    patient = context.own.local(consent.get("patient", {}).get("reference", ""))
+    names = [context.own.local(one.get("reference", {}).get("reference", "")) for one in provision.get("actor", ())]
+    holds = (
+        consent.get("status") == "active"
+        and _has_code(consent.get("policyRule"))
+        and provision.get("type") == "permit"
+        and _covers(provision.get("period"), context)
+        and patient.startswith("Patient/")
+        and not set(names).isdisjoint(parties)
+    )
+    denied = {
+        code
+        for part in provision.get("provision", ())
+        if part.get("type") != "permit"
+        for code in _codes(part) or {"*"}
+    }
+    rights = _codes(provision) - denied
+    if not holds or not rights or "*" in denied:
+        return
+    data = [context.own.local(one.get("reference", {}).get("reference", "")) for one in provision.get("data", ())]
+    accounts = tuple(one for one in data if one.startswith("Account/") and _LOCAL.fullmatch(one))
+    if accounts or not data:
+        yield Mandate(patient, frozenset(rights), accounts)
+
+
+def _codes(provision: dict[str, Any]) -> set[str]:
+    """What may be done: codes of phb-consent-action."""
+    codings = (coding for action in provision.get("action", ()) for coding in action.get("coding", ()))
+    return {coding.get("code", "") for coding in codings if coding.get("system") == ACTIONS}
+
+
+ACTIONS = "https://fhir.phb.nhs.example/CodeSystem/phb-consent-action"
+
+
+def _has_code(concept: Any) -> bool:
+    return isinstance(concept, dict) and any(coding.get("code") for coding in concept.get("coding", ()))
+
+
+def _covers(period: Any, context: Context) -> bool:
+    """Whether a period with a beginning covers this moment."""
+    if not isinstance(period, dict) or not period.get("start"):
+        return False
+    now = context.now()
+    try:
+        return period_of(period["start"])[0] <= now and ("end" not in period or now < period_of(period["end"])[1])
+    except (ValueError, OverflowError):
+        return False
+
+
+async def _with_plans(context: Context, mandate: Mandate) -> Mandate:
+    """With the care plans of the budgets it is for."""
+    if not mandate.accounts:
+        return mandate
+    query = Query(("Account",), Id(mandate.accounts))
+    plans = await context.store.pointed_at(query, "care-plan", ("CarePlan",), count=100)
+    return replace(mandate, plans=tuple(plans))
+
+
+def _patient_of(team: Resource, parties: Sequence[str], context: Context) -> str:
+    """Whose care team it is, where it is active and one of these takes part in it now."""
+    if team.get("status") != "active":
+        return ""
+    for participant in team.get("participant", ()):
+        member = context.own.local(participant.get("member", {}).get("reference", ""))
+        period = participant.get("period")
+        if member in parties and (period is None or _covers({"start": "1900", **period}, context)):
+            return str(context.own.local(team.get("subject", {}).get("reference", "")))
+    return ""

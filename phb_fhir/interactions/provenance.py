@@ -1,0 +1,51 @@
+"""The Provenance that goes with what a request writes: the server's own where somebody is signed in, and what X-Provenance brought."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from phb_fhir.fhir.codec import Resource
+from phb_fhir.fhir.dates import instant_text
+from phb_fhir.interactions.context import Context
+from phb_fhir.interactions.validation import check_resource
+from phb_fhir.outcome import Issue, Refusal, Rejected
+from phb_fhir.security.provenance import HEADER, Activity, Made, build_provenance, check_sent, complete
+from phb_fhir.store.store import Write
+
+ABOUT_OTHERS = ("Provenance", "AuditEvent")  # which have none of their own: it would have no end
+
+
+async def provenance_of(context: Context, writes: Sequence[Write], now: datetime) -> Resource | None:
+    """The Provenance of these writes, yet to be stored; None where there is none. Raises Rejected (400) for a wrong X-Provenance."""
+    trail, sent = context.trail, context.provenance
+    if trail is None and sent is None:
+        return None
+    made = [_made(write) for write in writes if write.after.type not in ABOUT_OTHERS]
+    if not made:
+        return None
+    who = None if trail is None else await trail.who()
+    purpose = "" if trail is None else trail.purpose
+    if sent is not None:
+        told = complete(sent, made, who, purpose)
+        _check(context, told, check_sent(sent, made))
+        return {name: value for name, value in told.items() if name != "id"}
+    return None if who is None else build_provenance(made, who, instant_text(now), purpose)
+
+
+def _made(write: Write) -> Made:
+    after, before = write.after, write.before
+    is_new = before is None or before.is_deleted
+    activity: Activity = "DELETE" if after.is_deleted else "CREATE" if is_new else "UPDATE"
+    return Made(after.key, after.number, activity, 0 if before is None or is_new else before.number)
+
+
+def _check(context: Context, told: Resource, issues: list[Issue]) -> None:
+    """Raise Rejected (400) with all that is wrong with what a client sent."""
+    if not issues:
+        try:
+            check_resource(context, told, "Provenance")
+        except Rejected as rejected:
+            issues = [Issue(one.kind, f"{HEADER}: {one.text}", one.expression) for one in rejected.issues]
+    if issues:
+        raise Rejected(Refusal.BAD_REQUEST, *issues)

@@ -1,0 +1,532 @@
+"""Every request leaves its mark: what is written into the audit trail of what somebody asked, and when.
+
+A `Trail` is made for each request whose sender is known, or was to be known, and goes along as `Context.trail`. `answered` runs the
+request within it. What changes leaves its records in the transaction of the change itself (`file`, which `commit` calls), so a
+change and its record stand or fall together. What is only looked at, or refused, is recorded when the answer is there and
+before it leaves (`note`); should that fail, the answer does not leave. An entry of a batch is a request of its own, and so
+is a read inside a transaction, recorded once the transaction is through.
+
+The trail itself is `store/trail`. AuditEvents are made of it in the background while a worker is idle (`keep_trail`), and at the latest
+before a question is answered that could see one (`show_trail`), so that nobody who asks misses what was done a moment ago.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, NamedTuple, Protocol
+from urllib.parse import parse_qsl
+
+import structlog
+
+from phb_fhir.change import Version
+from phb_fhir.fhir.codec import Resource, dumps
+from phb_fhir.fhir.dates import to_millisecond
+from phb_fhir.interactions.context import Context
+from phb_fhir.interactions.request import Answer, BundleAnswer, FhirRequest
+from phb_fhir.interactions.search_type import EVERY_TYPE, query_text
+from phb_fhir.interactions.status import status_of
+from phb_fhir.outcome import Kind, Refusal, Rejected, refuse
+from phb_fhir.search.access import access_entries, patients_of
+from phb_fhir.security.actor import Actor
+from phb_fhir.security.audit import WHAT_MAX, WHY_MAX, Block, Record, Row, Who, bounded_query, instant
+from phb_fhir.security.audit_event import Place, events
+from phb_fhir.store.documents import Document, document_of
+from phb_fhir.store.store import Transaction, Write
+from phb_fhir.store.trail import Chain
+
+NAMED_IN_BODY_MAX = 20  # patients that a refused body names
+ENTRIES_TOLD_MAX = 200  # of a refused Bundle
+PUBLISH_BLOCKS = 20  # at once
+PUBLISH_EVENTS_MAX = 500  # in one insert
+PUBLISH_WAIT_MAX_S = 8.0  # for which a question waits; past it, it is told to come again
+LOOK_S = 1.0  # how often a worker looks whether there is anything to publish
+LEFT_AFTER_S = 5.0  # after which what is pending was left by a crash
+BEHIND_MAX_S = 600.0  # for which a busy worker puts publishing off
+REST = 1.0  # of the time that publishing took, it is quiet
+TELL_HEAD_S = 60.0  # how often the log is told of the head
+
+_log = structlog.get_logger("phb_fhir.audit")
+
+
+class Asked(NamedTuple):
+    """A request as it came, before anything of it was understood. `query` is as it was sent, `address` the client's."""
+
+    request_id: str
+    method: str
+    path: str
+    query: str = ""
+    address: str = ""
+    purpose: str = ""
+
+
+class Route(Protocol):
+    """What runs a request, as `interactions/routes` has it."""
+
+    @property
+    def code(self) -> str: ...
+
+    @property
+    def name(self) -> str: ...
+
+    def run(self, context: Context, request: FhirRequest) -> Awaitable[Answer]: ...
+
+
+async def answered(context: Context, request: FhirRequest, route: Route) -> Answer:
+    """The answer to a request, with its record kept. Raises Rejected: what the route raises, or 503 where no record can be kept."""
+    if request.provenance is not None:
+        if request.method == "GET":
+            text = "X-Provenance goes with a change; this request changes nothing."
+            raise refuse(Refusal.BAD_REQUEST, Kind.INVALID, text)
+        context = replace(context, provenance=request.provenance)
+    trail = context.trail
+    if trail is None:
+        return await route.run(context, request)
+    trail.understood(request, route.code or route.name)
+    try:
+        await show_trail(context, request)
+        answer = await route.run(context, request)
+    except Rejected as rejected:
+        await trail.note(rejected)
+        raise
+    except Exception:
+        await trail.note(_FAULT)
+        raise
+    await trail.note(answer)
+    return answer
+
+
+_FAULT = refuse(Refusal.INTERNAL, Kind.EXCEPTION, "The server met a fault of its own.")
+
+
+class Trail:
+    """The marks of one request. `interaction` is FHIR's code for it, once that is known; `who` and the rest never change."""
+
+    __slots__ = (
+        "_asked",
+        "_context",
+        "_filed",
+        "_held",
+        "_is_entry",
+        "_is_noted",
+        "_outer",
+        "_parts",
+        "_request",
+        "actor",
+        "interaction",
+    )
+
+    def __init__(self, context: Context, actor: Actor | None, asked: Asked, outer: Trail | None = None) -> None:
+        self._context = context
+        self._asked = asked
+        self._request: FhirRequest | None = None
+        self._outer = outer  # of a read inside a transaction: it is recorded with it
+        self._filed = False  # whether records of changes were put down
+        self._held: list[Record] = []
+        self._parts = 0  # entries that are recorded by themselves
+        self._is_noted = False
+        self._is_entry = False
+        self.actor = actor
+        self.interaction = ""
+
+    @property
+    def purpose(self) -> str:
+        """The purpose of use that was stated, by the request or by the token."""
+        return self._asked.purpose or (self.actor.purpose if self.actor else "")
+
+    def understood(self, request: FhirRequest, interaction: str) -> None:
+        """Take up what the request turned out to be."""
+        self._request = request
+        self.interaction = interaction
+        if self._is_entry:
+            path, query = "/".join(request.segments), query_text(request.parameters)
+            self._asked = self._asked._replace(method=request.method, path=path, query=query)
+
+    def entry(self, *, held: bool = False) -> Trail:
+        """The trail of an entry of a batch; or of a read in a transaction, which is held until that is through."""
+        self._parts += not held
+        made = Trail(
+            self._context, self.actor, self._asked._replace(method="", path="", query=""), self if held else None
+        )
+        made._is_entry = True
+        return made
+
+    def hold(self, records: Sequence[Record]) -> None:
+        """Take records of what was read in this transaction, to be kept when it is through."""
+        self._held += records
+
+    # --- changes ---
+
+    def begin_again(self) -> None:
+        """Forget what an attempt put down, because the transaction begins anew."""
+        self._filed = False
+        self._held.clear()
+
+    async def file(self, transaction: Transaction, writes: Sequence[Write]) -> None:
+        """Put down the records of these changes, as a part of the transaction that makes them."""
+        done: dict[str, list[Row]] = {}
+        for write in writes:
+            done.setdefault(_interaction_of(write), []).append(_changed(write))
+        at = to_millisecond(self._context.now())
+        who, query = await self.who(), bounded_query(self._query())
+        records = [
+            self._record(at, who, _STATUS[interaction], rows)._replace(interaction=interaction, query=query)
+            for interaction, rows in done.items()
+        ]
+        if records:
+            await transaction.file([(record.text(), at) for record in records])
+            self._filed = True
+
+    # --- what was looked at, or refused ---
+
+    async def note(self, said: Answer | Rejected) -> None:
+        """Record what was answered, unless its changes are its record. Once; the first time counts. Raises Rejected (503)."""
+        if self._is_noted:
+            return
+        self._is_noted = True
+        if isinstance(said, Rejected):
+            await self._keep([await self._refused(said)])
+        elif not self._filed and not self._parts:
+            await self._keep([*self._held, await self._seen(said)])
+        elif self._held:
+            await self._keep(self._held)
+
+    async def told(self, rejected: Rejected) -> Rejected:
+        """The same refusal, recorded; or the one to answer with instead, because that cannot be kept."""
+        try:
+            await self.note(rejected)
+        except Rejected as worse:
+            return worse
+        return rejected
+
+    async def _keep(self, records: Sequence[Record]) -> None:
+        if self._outer is not None:
+            self._outer.hold(records)
+            return
+        chain = self._context.store.trail
+        if len(records) == 1:
+            await chain.append(records[0].text(), datetime.fromisoformat(records[0].at))
+            return
+        await asyncio.gather(*(chain.append(record.text(), datetime.fromisoformat(record.at)) for record in records))
+
+    async def _seen(self, answer: Answer) -> Record:
+        rows = _rows_in(answer) if answer.bundle is not None or answer.version is not None else await self._target()
+        query = _query_run(answer.bundle, self._query())
+        record = self._record(to_millisecond(self._context.now()), await self.who(), answer.status, rows)
+        return record._replace(query=query) if query else record
+
+    async def _refused(self, rejected: Rejected) -> Record:
+        why = "; ".join(issue.text for issue in rejected.issues)[:WHY_MAX]
+        try:
+            rows = await self._target()
+        except Rejected:
+            rows = []  # the database is away: then this is not kept either, and the answer says so
+        record = self._record(to_millisecond(self._context.now()), await self.who(), status_of(rejected), rows)
+        return record._replace(query=bounded_query(self._query()), why=why or "Refused.")
+
+    def _record(self, at: datetime, who: Who, status: int, rows: Sequence[Row]) -> Record:
+        asked = self._asked
+        return Record(
+            at=instant(at),
+            request_id=asked.request_id,
+            method=asked.method,
+            interaction=self._code(),
+            path=asked.path,
+            status=status,
+            who=who,
+            address=asked.address,
+            purpose=self.purpose,
+            what=tuple(rows[:WHAT_MAX]),
+            more=max(0, len(rows) - WHAT_MAX),
+        )
+
+    def _code(self) -> str:
+        """FHIR's code for the interaction; of a Bundle, what kind it is."""
+        if self.interaction != "bundle":
+            return self.interaction
+        body = self._request.body if self._request else None
+        kind = body.get("type") if isinstance(body, dict) else None
+        return kind if kind in ("batch", "transaction") else "bundle"
+
+    def _query(self) -> str:
+        """What was asked for beside the address: parameters, those of a form too, and the criteria of a conditional create."""
+        if self._request is None:
+            return self._asked.query
+        text = query_text(self._request.parameters) if self._request.parameters else ""
+        return text or self._request.headers.if_none_exist
+
+    async def who(self) -> Who:
+        """Who asks, with what they and their organisation are called."""
+        actor = self.actor
+        if actor is None:
+            return Who()
+        scribe, store = self._context.scribe, self._context.store
+        name, organization = actor.name, ""
+        if not name and actor.user:
+            name = await scribe.name_of(store, actor.user)
+        if actor.organization:
+            organization = await scribe.name_of(store, actor.organization)
+        return Who(
+            issuer=actor.issuer,
+            subject=actor.subject,
+            client=actor.client,
+            name=name,
+            role=actor.role,
+            user=actor.user,
+            user_identifier=actor.user_identifier,
+            organization=actor.organization,
+            organization_name=organization,
+            ods_code=actor.ods_code,
+            patient=actor.patient,
+            token_id=actor.token_id,
+        )
+
+    # --- what a request is about that brought nothing ---
+
+    async def _target(self) -> list[Row]:
+        """What was asked for by its address or in a body, and whom it is about: the same detail for what was refused."""
+        segments = tuple(self._asked.path.split("/"))
+        request = self._request
+        if self.interaction == "bundle":
+            return await self._standing(_keys_in(request))
+        rows: list[Row] = []
+        if len(segments) > 1 and segments[0] in self._context.capability.types and segments[1][:1] not in ("$", "_"):
+            rows = await self._standing([f"{segments[0]}/{segments[1]}"])
+            if segments[2:3] == ("_history",) and len(segments) == 4:
+                rows = [("/".join(segments), *rows[0][1:])]
+        if request is not None and isinstance(request.body, dict) and not self.interaction.startswith("$"):
+            rows = self._named_in(request, rows)
+        return rows
+
+    async def _standing(self, keys: Sequence[str]) -> list[Row]:
+        """These resources as they stand, whether or not whoever asked may know that."""
+        found = await self._context.store.read_all(keys) if keys else {}
+        return [_row(found[key]) if key in found else (key,) for key in keys]
+
+    def _named_in(self, request: FhirRequest, rows: list[Row]) -> list[Row]:
+        """With the patients that the body is about, which somebody wanted to write and could not."""
+        try:
+            index = self._context.index_of(request.body, request.id or "new")
+            named = patients_of(access_entries(index.keys))[:NAMED_IN_BODY_MAX]
+        except Exception:  # noqa: BLE001 - it may be anything, which is why it was refused
+            return rows
+        reference, *known = rows[0] if rows else (request.type,)
+        patients = dict.fromkeys([*known, *(name.partition("/")[2] for name in named)])
+        patients.pop("new", None)
+        return [(reference, *patients)] if rows or patients else []
+
+
+_STATUS = {"create": 201, "update": 200, "patch": 200, "delete": 204}
+
+
+def _interaction_of(write: Write) -> str:
+    after, before = write.after, write.before
+    if after.is_deleted:
+        return "delete"
+    if before is None or before.is_deleted:
+        return "create"
+    return "patch" if after.method == "PATCH" else "update"
+
+
+def _row(version: Version) -> Row:
+    return (f"{version.type}/{version.id}/_history/{version.number}", *_ids(version.access))
+
+
+def _ids(access: Iterable[str]) -> list[str]:
+    return [patient[len("Patient/") :] for patient in patients_of(access)]
+
+
+def _changed(write: Write) -> Row:
+    """A change concerns whom the resource was about before it, and whom it is about now."""
+    row = _row(write.after)
+    if write.before is None or write.before.access == write.after.access:
+        return row
+    return (row[0], *dict.fromkeys((*row[1:], *_ids(write.before.access))))
+
+
+def _rows_in(answer: Answer) -> list[Row]:
+    if answer.bundle is not None:
+        return [_row(entry.version) for entry in answer.bundle.entries if entry.version is not None]
+    return [] if answer.version is None else [_row(answer.version)]
+
+
+def _query_run(bundle: BundleAnswer | None, sent: str) -> str:
+    """The query as it ran: of a search, what its self link says was applied."""
+    if bundle is not None and bundle.links and bundle.links[0][0] == "self":
+        sent = bundle.links[0][1].partition("?")[2]
+    return bounded_query(sent) if sent else ""
+
+
+def _keys_in(request: FhirRequest | None) -> list[str]:
+    """The resources that the entries of a Bundle name."""
+    found: dict[str, None] = {}
+    for entry in _entries_of(request)[:ENTRIES_TOLD_MAX] if request is not None else ():
+        path = str(_asked_in(entry).get("url", "")).partition("?")[0].split("/")
+        if len(path) > 1 and all(path[:2]) and path[1][0] not in "$_":
+            found["/".join(path[:2])[:128]] = None
+    return list(found)
+
+
+def _entries_of(request: FhirRequest) -> list[Any]:
+    entries = request.body.get("entry") if isinstance(request.body, dict) else None
+    return entries if isinstance(entries, list) else []
+
+
+def _asked_in(entry: Any) -> dict[str, Any]:
+    asked = entry.get("request") if isinstance(entry, dict) else None
+    return asked if isinstance(asked, dict) else {}
+
+
+# ---- publishing ------------------------------------------------------------------------------------------------------
+
+
+def could_show(request: FhirRequest) -> bool:
+    """Whether the answer to this question could have an AuditEvent in it, or go by one."""
+    segments = request.segments
+    if "AuditEvent" in segments or EVERY_TYPE in segments or "$everything" in segments:
+        return True
+    if not segments or segments[0].startswith(("_", "$")):
+        return True
+    return any(
+        "AuditEvent" in name or "AuditEvent" in value or (name.startswith("_revinclude") and value.startswith("*"))
+        for name, value in request.parameters
+    )
+
+
+async def show_trail(context: Context, request: FhirRequest) -> None:
+    """Publish all that was recorded until now, where the question could see it. Raises Rejected (503) when that takes too long."""
+    if not any(could_show(one) for one in _questions(request)):
+        return
+    try:
+        async with asyncio.timeout(PUBLISH_WAIT_MAX_S):
+            await publish(context)
+    except TimeoutError:
+        context.scribe.wanted.set()  # the background goes on with it, busy or not
+        chain = context.store.trail
+        left = (await chain.head()).block - await chain.published()
+        text = f"The audit trail is being made readable ({left} blocks of it are left). Ask again in a moment."
+        raise refuse(Refusal.UNAVAILABLE, Kind.TRANSIENT, text) from None
+
+
+def _questions(request: FhirRequest) -> list[FhirRequest]:
+    """The questions in a request: itself, if it is one, or those of a Bundle that is posted."""
+    if request.method == "GET":
+        return [request]
+    if request.segments:  # a search by form, or an operation
+        return [request] if request.segments[-1] == "_search" or request.segments[-1].startswith("$") else []
+    asked = [_asked_in(entry) for entry in _entries_of(request)]
+    urls = [
+        str(one.get("url", "")).removeprefix(request.base).strip("/") for one in asked if one.get("method") in _READS
+    ]
+    parts = [url.partition("?") for url in urls]
+    return [
+        FhirRequest("GET", tuple(path.split("/")) if path else (), tuple(parse_qsl(query))) for path, _, query in parts
+    ]
+
+
+_READS = ("GET", "HEAD")
+
+
+async def publish(context: Context) -> int:
+    """Make AuditEvents of everything that is recorded now. Gives how many blocks of it that were. Raises Rejected (503)."""
+    chain = context.store.trail
+    async with context.scribe.publishing:
+        await chain.seal_left()
+        upto = (await chain.head()).block
+        return await _publish(context, upto, lambda: True)
+
+
+async def _publish(context: Context, upto: int, go_on: Callable[[], bool]) -> int:
+    chain = context.store.trail
+    done = begun = await chain.published()
+    while done < upto and go_on():
+        blocks = await chain.blocks(done, count=PUBLISH_BLOCKS)
+        if not blocks:
+            break
+        documents: list[Document] = []
+        for block in blocks:
+            for document in _documents(context, block):
+                documents.append(document)
+                if len(documents) % 8 == 0:
+                    await asyncio.sleep(0)  # what is done with each takes its time, and requests are waiting
+                if len(documents) == PUBLISH_EVENTS_MAX:
+                    await chain.publish(documents, block.number - 1)
+                    documents = []
+        done = blocks[-1].number
+        await chain.publish(documents, done)
+    return done - begun
+
+
+def _documents(context: Context, block: Block) -> Iterable[Document]:
+    for index, text in enumerate(block.records):
+        for version in published(block, index, text):
+            resource = version.resource
+            made = context.index_of(resource, resource["id"])
+            yield document_of(version.version._replace(access=access_entries(made.keys)), made)
+
+
+class Published(NamedTuple):
+    """An AuditEvent as it is stored: the resource, and the version of it."""
+
+    resource: Resource
+    version: Version
+
+
+def published(block: Block, index: int, text: str) -> list[Published]:
+    """What is published of one record of a block, byte for byte. Nothing, of a text that is no record."""
+    try:
+        record = Record.read(text)
+        before = block.seal_of(index - 1) if index else block.before
+        made = events(record, Place(block.first + index, before, block.seal_of(index), block.at))
+    except ValueError:
+        return []
+    at = instant(block.at)
+    told = []
+    for resource in made:
+        stamped = {**resource, "meta": {"versionId": "1", "lastUpdated": at, **resource["meta"]}}
+        version = Version("AuditEvent", resource["id"], 1, block.at, "POST", dumps(stamped))
+        told.append(Published(stamped, version))
+    return told
+
+
+def _while(chain: Chain, appended: int, is_pressing: bool) -> Callable[[], bool]:
+    """Whether the background may go on: nothing else is asked for, or somebody waits."""
+    return lambda: is_pressing or chain.appended == appended
+
+
+async def keep_trail(context: Context) -> None:
+    """Seal what a crash left, publish while nobody asks for anything, and tell the log of the head, for as long as this runs."""
+    chain, scribe = context.store.trail, context.scribe
+    appended, behind_since, told, told_at = -1, time.monotonic(), 0, time.monotonic() - TELL_HEAD_S
+    while True:
+        rest_s = LOOK_S
+        try:
+            await chain.seal_left(older_than_s=LEFT_AFTER_S)
+            idle_at, appended = appended, chain.appended
+            is_pressing = scribe.wanted.is_set() or time.monotonic() - behind_since > BEHIND_MAX_S
+            if is_pressing or idle_at == appended:
+                begun = time.monotonic()
+                async with scribe.publishing:
+                    head = await chain.head()
+                    await _publish(context, head.block, _while(chain, appended, is_pressing))
+                if is_pressing:
+                    scribe.wanted.clear()
+                behind_since = time.monotonic()
+                rest_s = max(LOOK_S, REST * (behind_since - begun))
+            if time.monotonic() - told_at > TELL_HEAD_S:
+                head = await chain.head()
+                told_at = time.monotonic()
+                if head.number != told:
+                    _log.info("head", number=head.number, seal=head.seal.hex())
+                    told = head.number
+        except Rejected as rejected:
+            _log.warning("audit", reason=rejected.issues[0].text)
+        except Exception:  # noqa: BLE001 - what went wrong with one record must not end this for all
+            _log.exception("audit")
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(rest_s):
+                await scribe.wanted.wait()

@@ -1,0 +1,52 @@
+"""The index entries by which access is decided: whose record it is, who owns or delivers it, and how restricted it is.
+
+Every version that is stored carries them, deleted and superseded ones too, so that one predicate tells who may see any of them
+(`security/policy` asks for nothing else). They are a part of the resource's ordinary index entries, in the same form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+# the parameters that policies ask for, whatever the type
+ACCESS_CODES = frozenset(
+    (
+        "account",
+        "actor",
+        "code",  # of a List: whether it is a directory
+        "definition",
+        "general-practitioner",
+        "issuer",
+        "managing-entity",
+        "organization",
+        "owner",
+        "participant",
+        "patient",
+        "performer-actor",
+        "performing-organization",
+        "provider",
+        "requester",
+        "security-context",
+        "target",
+    )
+)
+NO_SUBJECT = "!subject"  # of nobody in particular: an aggregate
+ENTRIES_MAX = 1_000  # of one version; nobody is found by what comes after that in its history
+_CONCERNS = "_in=Patient/"
+LABEL = "_security="  # how the entry of a security label begins
+
+
+def access_entries(keys: Collection[str]) -> tuple[str, ...]:
+    """Those of a resource's index entries that policies ask for, its security labels first."""
+    others = [key for key in keys if key.partition("=")[0] in ACCESS_CODES or key.startswith(_CONCERNS)]
+    return tuple([*labels_of(keys), *others, *({NO_SUBJECT} & set(keys))][:ENTRIES_MAX])
+
+
+def patients_of(entries: Iterable[str]) -> list[str]:
+    """The patients whom a version concerns, as `Patient/1`: in whose compartments it is (R4 §2.10)."""
+    return [entry.removeprefix("_in=") for entry in entries if entry.startswith(_CONCERNS)]
+
+
+def labels_of(entries: Iterable[str]) -> tuple[str, ...]:
+    """The entries of the security labels."""
+    return tuple(entry for entry in entries if entry.startswith(LABEL))

@@ -1,0 +1,225 @@
+"""The audit trail itself, as values: what one record says, and how records are chained so that nobody can bend them unseen.
+
+A record is kept as the exact text it was sealed with, one JSON object. Records are numbered from 1 without a gap, and each has a
+seal: the SHA-256 of the seal before it, its own number and its text. So a seal stands for the whole trail up to its record, and
+nobody changes, takes away, adds or moves a record without every later seal being another. Records of the same moment lie together
+in a block, which is how the store writes them; `check` follows the chain from block to block and tells the first break.
+
+What a chain cannot show: that everything from some record on was made anew, seals and all, by somebody who can write to the
+database. That shows only against a head that is kept elsewhere (docs/audit.md).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import orjson
+
+from phb_fhir.fhir.dates import instant_text
+
+WHAT_MAX = 12_000  # resources of one record: more than the largest page with all that comes along
+QUERY_MAX = 8_000  # characters of a query; of a longer one the rest is told by its digest
+WHY_MAX = 2_000  # characters of a refusal
+_SEAL_BYTES = 32
+
+Row = tuple[str, ...]  # what was looked at or changed: `Account/1/_history/3`, and the ids of the patients it is about
+
+
+class Who(NamedTuple):
+    """Who asked, as far as it was known. `name` and `organization_name` are what they were called at that time."""
+
+    issuer: str = ""
+    subject: str = ""
+    client: str = ""
+    name: str = ""
+    role: str = ""
+    user: str = ""
+    user_identifier: str = ""
+    organization: str = ""
+    organization_name: str = ""
+    ods_code: str = ""
+    patient: str = ""  # of the launch context: on whose behalf a delegate asked
+    token_id: str = ""
+
+
+NOBODY = Who()
+
+
+class Record(NamedTuple):
+    """One access or change, let through or refused.
+
+    `interaction` is FHIR's code for it (`read`, `search-type`, `create`, …), or an operation's name with its `$`. `path` and
+    `query` are what was asked below the base, the query as it ran; `address` is the client's. `why` is the sentence of a refusal.
+    `what` are the resources concerned, `more` how many there were beyond those that are kept.
+    """
+
+    at: str  # a FHIR instant
+    request_id: str
+    method: str
+    interaction: str
+    path: str
+    status: int
+    who: Who = NOBODY
+    query: str = ""
+    address: str = ""
+    purpose: str = ""
+    why: str = ""
+    what: tuple[Row, ...] = ()
+    more: int = 0
+
+    @property
+    def patients(self) -> list[str]:
+        """The ids of the patients concerned, each once, in order."""
+        return list(dict.fromkeys(patient for row in self.what for patient in row[1:]))
+
+    @property
+    def is_refused(self) -> bool:
+        return self.status >= 400
+
+    def text(self) -> str:
+        """The text that is kept and sealed: what is empty is left out, everything else in the order above."""
+        said: dict[str, Any] = {name: value for name, value in zip(self._fields, self, strict=True) if value}
+        if self.who:
+            said["who"] = {name: value for name, value in zip(Who._fields, self.who, strict=True) if value}
+            if not said["who"]:
+                del said["who"]
+        return orjson.dumps(said).decode()
+
+    @staticmethod
+    def read(text: str) -> Record:
+        """The record that a text says. Raises ValueError for a text that is none."""
+        try:
+            said = orjson.loads(text)
+            said["who"] = Who(**said.get("who", {}))
+            said["what"] = tuple(tuple(row) for row in said.get("what", ()))
+            return Record(**{**_EMPTY, **said})
+        except (TypeError, AttributeError, orjson.JSONDecodeError) as error:
+            raise ValueError(f"this is no audit record: {error}") from None
+
+
+_EMPTY: dict[str, Any] = {"request_id": "", "method": "", "interaction": "", "path": "", "status": 0}
+
+
+def bounded_query(text: str) -> str:
+    """The query as it is kept: whole, or its beginning and the digest of all of it."""
+    if len(text) <= QUERY_MAX:
+        return text
+    return f"{text[:QUERY_MAX]}… (sha256 {hashlib.sha256(text.encode()).hexdigest()})"
+
+
+# ---- the chain -------------------------------------------------------------------------------------------------------
+
+
+class Head(NamedTuple):
+    """Where the chain ends: the block, the number of its last record, that record's seal, and when it was sealed."""
+
+    block: int
+    number: int
+    seal: bytes
+    at: datetime
+
+    def __str__(self) -> str:
+        return f"{self.number}:{self.seal.hex()}"
+
+
+START = Head(0, 0, bytes(_SEAL_BYTES), datetime(1970, 1, 1, tzinfo=UTC))
+
+
+class Block(NamedTuple):
+    """Records that were sealed together. `first` is the number of its first record, `before` the seal that it follows.
+
+    `seals` are those of the records, one behind the other, `seal` the last of them. `at` is the latest time of a record up to here.
+    """
+
+    number: int
+    first: int
+    before: bytes
+    seal: bytes
+    at: datetime
+    records: tuple[str, ...]
+    seals: bytes
+
+    @property
+    def last(self) -> int:
+        return self.first + len(self.records) - 1
+
+    @property
+    def head(self) -> Head:
+        return Head(self.number, self.last, self.seal, self.at)
+
+    def seal_of(self, index: int) -> bytes:
+        return self.seals[index * _SEAL_BYTES : (index + 1) * _SEAL_BYTES]
+
+
+def seal_of(before: bytes, number: int, text: str) -> bytes:
+    """The seal of a record: over the one before, its number (8 bytes, the highest first) and its text in UTF-8."""
+    return hashlib.sha256(before + number.to_bytes(8) + text.encode()).digest()
+
+
+def block_after(head: Head, records: Sequence[str], at: datetime) -> Block:
+    """These records, sealed behind `head`. `at` is the latest time of any of them."""
+    seals, seal = bytearray(), head.seal
+    for number, text in enumerate(records, head.number + 1):
+        seal = seal_of(seal, number, text)
+        seals += seal
+    later = max(at, head.at)
+    return Block(head.block + 1, head.number + 1, head.seal, seal, later, tuple(records), bytes(seals))
+
+
+class Break(NamedTuple):
+    """Where the trail is broken first, in words; `number` is that of the record there."""
+
+    block: int
+    number: int
+    text: str
+
+    def __str__(self) -> str:
+        return f"The trail is broken at record {self.number} (block {self.block}): {self.text}"
+
+
+def check(head: Head, block: Block) -> Break | None:
+    """What is wrong with a block that should come right behind `head`."""
+    number = head.number + 1
+    if block.number != head.block + 1:
+        gap = "is missing" if block.number == head.block + 2 else f"and those up to {block.number - 1} are missing"
+        return Break(head.block + 1, number, f"block {head.block + 1} {gap}.")
+    seal, latest = head.seal, head.at
+    for index, text in enumerate(block.records):
+        seal = seal_of(seal, number + index, text)
+        if seal != block.seal_of(index):
+            return Break(block.number, number + index, _unlike(block))
+        latest = max(latest, _moment(text))
+    end = number + len(block.records)
+    if not block.records or len(block.seals) != len(block.records) * _SEAL_BYTES or block.seal != seal:
+        return Break(block.number, end, "records are missing at the end of the block.")
+    if (block.first, block.before) != (number, head.seal):
+        return Break(block.number, number, "the block says that it follows another one than it does.")
+    if block.at != latest:
+        return Break(block.number, block.last, f"the block says {instant_text(block.at)}, its records do not.")
+    return None
+
+
+def _unlike(block: Block) -> str:
+    if len(block.seals) != len(block.records) * _SEAL_BYTES:
+        return "the record is not the one that was sealed here; records were taken away or put in."
+    return "the record, or its seal, is not what was sealed: it was changed, moved, or one before it was taken away."
+
+
+def _moment(text: str) -> datetime:
+    try:
+        return moment_of(Record.read(text))
+    except ValueError:  # it was sealed like this, so it is no break; the chain is about what was sealed
+        return START.at
+
+
+def moment_of(record: Record) -> datetime:
+    """When a record says that it was. Raises ValueError."""
+    return datetime.fromisoformat(record.at)
+
+
+def instant(at: datetime) -> str:
+    """The time as a record says it."""
+    return instant_text(at)

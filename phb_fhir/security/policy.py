@@ -1,0 +1,399 @@
+"""May they: one table of role × type × interaction → predicate, and one predicate everywhere.
+
+`POLICY` is the whole of it, to be read top to bottom. A row gives a role some letters on some types (SMART's: c create, r read, u
+update, d delete, s search) for those resources that its predicate holds for. What no row gives, nobody has; a role with no row
+for a type and a letter hears 403, and what a predicate does not hold for is as if it were not there.
+
+A predicate is a condition in the words of `query`, so that it narrows searches, is held against single versions and against what is
+about to be written, and is the same each time. It asks for nothing but the entries of `search/access`. What a token cannot say by
+itself (who has consented, whose plan somebody co-ordinates) is in `Who`, which `interactions/access` reads from the record at each
+request: a consent that is withdrawn is withdrawn at once.
+
+Sources: R1, R7, R9, R11, R17, R38, R148, R169, R170, R172 and RULE-ACCESS; docs/security.md is the table for people.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from phb_fhir.query import EVERYTHING, NOTHING, AllOf, AnyOf, Id, Key, Linked, LinkedFrom, Node, Not
+from phb_fhir.search.access import NO_SUBJECT
+from phb_fhir.security.actor import Role
+
+Letter = Literal["c", "r", "u", "d", "s"]
+Right = Literal["view", "purchase", "plan", "receive-payment"]  # CodeSystem phb-consent-action
+
+# --- the types, in groups ---
+
+PERSON = ("Patient",)
+MONEY = ("Account", "ChargeItem", "Coverage", "Invoice", "PaymentReconciliation")
+PLAN = ("CarePlan", "CareTeam", "Goal", "RiskAssessment")
+EVIDENCE = ("DocumentReference", "Binary")
+WORK = ("Task",)
+CONSENT = ("Consent", "RelatedPerson")
+WORDS = ("Communication", "QuestionnaireResponse")
+CLINICAL = (
+    "AdverseEvent",
+    "AllergyIntolerance",
+    "Appointment",
+    "ClinicalImpression",
+    "Condition",
+    "Device",
+    "DiagnosticReport",
+    "Encounter",
+    "EpisodeOfCare",
+    "FamilyMemberHistory",
+    "Flag",
+    "Immunization",
+    "List",
+    "MedicationRequest",
+    "MedicationStatement",
+    "Observation",
+    "Procedure",
+    "ServiceRequest",
+)
+PROVENANCE = ("Provenance",)
+AUDIT = ("AuditEvent",)
+CRITERIA = ("Group",)
+FIGURES = ("MeasureReport",)
+DIRECTORY = (
+    "ChargeItemDefinition",
+    "HealthcareService",
+    "Location",
+    "Organization",
+    "Practitioner",
+    "PractitionerRole",
+)
+GUIDE = (
+    "ActivityDefinition",
+    "CapabilityStatement",
+    "CodeSystem",
+    "CompartmentDefinition",
+    "ConceptMap",
+    "Endpoint",
+    "GraphDefinition",
+    "ImplementationGuide",
+    "Library",
+    "Measure",
+    "NamingSystem",
+    "OperationDefinition",
+    "PlanDefinition",
+    "Questionnaire",
+    "SearchParameter",
+    "StructureDefinition",
+    "StructureMap",
+    "ValueSet",
+)
+ALL = ("*",)  # but for AuditEvents, which nobody writes
+
+# --- who is asking, as the record knows them ---
+
+
+@dataclass(frozen=True, slots=True)
+class Mandate:
+    """What one Consent lets somebody do for a patient (`Patient/1`); with `accounts`, for these budgets and their plans alone."""
+
+    patient: str
+    rights: frozenset[str]
+    accounts: tuple[str, ...] = ()
+    plans: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Who:
+    """An actor whose role is known here, with what the record says of them.
+
+    `user`, `organization` and `patients` are local references, `patients` whose record is theirs, or in their care; `roles` the
+    PractitionerRoles they act in. `items` are the urls of the directory items that their organisation provides. `is_breaking_glass`:
+    with a stated purpose, restricted records are shown.
+    """
+
+    role: Role
+    user: str = ""
+    organization: str = ""
+    patients: tuple[str, ...] = ()
+    roles: tuple[str, ...] = ()
+    mandates: tuple[Mandate, ...] = ()
+    items: tuple[str, ...] = ()
+    is_breaking_glass: bool = False
+
+
+# --- predicates ---
+
+Predicate = Callable[[Who, str], Node]
+
+
+def anybody(_: Who, __: str) -> Node:
+    return EVERYTHING
+
+
+def own(who: Who, type_: str) -> Node:
+    """It is the record of one of their patients: of the person, or of those in somebody's care."""
+    return of_patients(who.patients, type_)
+
+
+def consented(right: Right) -> Predicate:
+    """A Consent lets them, and it covers this."""
+
+    def holds(who: Who, type_: str) -> Node:
+        return any_of(_mandated(one, type_) for one in who.mandates if right in one.rights)
+
+    return holds
+
+
+def named(who: Who, type_: str) -> Node:
+    """It is they themselves, or a Consent that names them."""
+    parties = tuple(party for party in (who.user, who.organization, *who.roles) if party)
+    if type_ == "Consent":
+        return keys("actor", parties)
+    return Id(tuple(party for party in parties if party.startswith(f"{type_}/"))) if parties else NOTHING
+
+
+def commissioned(who: Who, type_: str) -> Node:
+    """It is, or concerns, a budget that their organisation owns (`Account.owner`)."""
+    owned = keys("owner", (who.organization,))
+    match type_:
+        case "Account" | "Task":
+            return owned
+        case "ChargeItem" | "Invoice" | "PaymentReconciliation":
+            return Linked("account", ("Account",), owned)
+        case "Provenance":
+            return Linked("target", ("Account",), owned)
+    return _of_those(LinkedFrom("Account", "patient", owned), type_)
+
+
+def registered(who: Who, type_: str) -> Node:
+    """It is the record of a patient registered with their practice (`Patient.generalPractitioner`)."""
+    return _of_those(keys("general-practitioner", (who.organization,)), type_)
+
+
+def managed(who: Who, type_: str) -> Node:
+    """It is the record of a patient whom their organisation manages (`Patient.managingOrganization`)."""
+    return _of_those(keys("organization", (who.organization,)), type_)
+
+
+def addressed(who: Who, type_: str) -> Node:
+    """They own the task: themselves, in a role, or their organisation."""
+    del type_
+    return keys("owner", (who.user, who.organization, *who.roles))
+
+
+def asked_by_them(who: Who, type_: str) -> Node:
+    """They asked for it."""
+    del type_
+    return keys("requester", (who.user, who.organization, *who.roles))
+
+
+def delivered(who: Who, type_: str) -> Node:
+    """Their organisation delivers it, or delivers to this person."""
+    performed = any_of(keys(code, (who.organization,)) for code in ("performing-organization", "performer-actor"))
+    return performed if type_ == "ChargeItem" else _of_those(LinkedFrom("ChargeItem", "patient", performed), type_)
+
+
+def provided(who: Who, type_: str) -> Node:
+    """It is of their organisation's part of the directory: an item, an invoice they issued."""
+    match type_:
+        case "ChargeItem":
+            return keys("definition", who.items)
+        case "Invoice":
+            return keys("issuer", (who.organization,))
+    return keys("provider", (who.organization,))
+
+
+def held(who: Who, type_: str) -> Node:
+    """Their organisation manages it: criteria, lists of candidates."""
+    del type_
+    return keys("managing-entity", (who.organization,))
+
+
+def directory(who: Who, type_: str) -> Node:
+    """It is a directory of what can be bought, not a list about somebody."""
+    del who, type_
+    return Key((f"code={DIRECTORY_CODE}",))
+
+
+def aggregate(who: Who, type_: str) -> Node:
+    """It is of nobody in particular."""
+    del who, type_
+    return Key((NO_SUBJECT,))
+
+
+DIRECTORY_CODE = "https://fhir.phb.nhs.example/CodeSystem/phb-list-code|phb-directory"
+
+
+def of_patients(patients: tuple[str, ...], type_: str) -> Node:
+    """It is the record of one of these (`Patient/1`)."""
+    if not patients:
+        return NOTHING
+    match type_:
+        case "Patient":
+            return Id(patients)
+        case "PaymentReconciliation":
+            return Linked("account", ("Account",), keys("patient", patients))
+        case "Binary":
+            return Linked("security-context", SECURED, keys("patient", patients))
+        case "Provenance":
+            return AnyOf((keys("patient", patients), Linked("target", TRACED, keys("patient", patients))))
+    return keys("patient", patients)
+
+
+TRACED = ("Account", "CarePlan", "ChargeItem", "Consent", "Coverage", "DocumentReference", "Goal", "Task")
+SECURED = ("DocumentReference",)
+
+
+def _of_those(patients: Node, type_: str) -> Node:
+    """It is the record of a patient whom a condition holds for."""
+    match type_:
+        case "Patient":
+            return patients
+        case "PaymentReconciliation":
+            return Linked("account", ("Account",), Linked("patient", ("Patient",), patients))
+        case "Binary":
+            return Linked("security-context", SECURED, Linked("patient", ("Patient",), patients))
+        case "Provenance":
+            there = Linked("patient", ("Patient",), patients)
+            return AnyOf((there, Linked("target", TRACED, there)))
+    return Linked("patient", ("Patient",), patients)
+
+
+def _mandated(mandate: Mandate, type_: str) -> Node:
+    if not mandate.accounts:
+        return of_patients((mandate.patient,), type_)
+    match type_:
+        case "Account":
+            return Id(mandate.accounts)
+        case "ChargeItem" | "Invoice" | "PaymentReconciliation":
+            return keys("account", mandate.accounts)
+        case "CarePlan":
+            return Id(mandate.plans) if mandate.plans else NOTHING
+    return of_patients((mandate.patient,), type_)
+
+
+def keys(code: str, values: Iterable[str]) -> Node:
+    """One of these values, none of which is empty; nothing where there is none."""
+    entries = tuple(f"{code}={value}" for value in values if value)
+    return Key(entries) if entries else NOTHING
+
+
+def any_of(nodes: Iterable[Node]) -> Node:
+    """Any of these, as simply as it can be said."""
+    parts = tuple(dict.fromkeys(node for node in nodes if node != NOTHING))
+    if EVERYTHING in parts:
+        return EVERYTHING
+    return parts[0] if len(parts) == 1 else AnyOf(parts)
+
+
+# --- the table ---
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """These letters, on these types, where the predicate holds. `is_masked`: without what tells who the person is (`mask`)."""
+
+    types: tuple[str, ...]
+    letters: str
+    where: Predicate
+    is_masked: bool = False
+
+
+_COMMON = (Row(GUIDE, "rs", anybody), Row(DIRECTORY, "rs", anybody), Row(("List",), "rs", directory))
+_HELPING = (
+    Row(("Patient", "Account", "ChargeItem", "Invoice", "PaymentReconciliation"), "rs", consented("view")),
+    Row(("CarePlan",), "rs", consented("view")),
+    Row(("ChargeItem",), "crsu", consented("purchase")),
+    Row(("Account", "DocumentReference", "Patient"), "rs", consented("purchase")),
+    Row(("DocumentReference",), "c", consented("purchase")),
+    Row(("CarePlan", "Goal", "QuestionnaireResponse", "Task"), "crsu", consented("plan")),
+    Row(("CareTeam", "Patient", "RiskAssessment"), "rs", consented("plan")),
+    Row(("PaymentReconciliation",), "rs", consented("receive-payment")),
+    Row(("Consent", "Practitioner", "RelatedPerson"), "rs", named),
+    Row(WORK, "rsu", addressed),
+    Row(WORK, "crs", asked_by_them),
+)
+_CARING = (*PERSON, *MONEY, *PLAN, *EVIDENCE, *WORK, *CONSENT, *WORDS, *CLINICAL)
+
+POLICY: dict[Role, tuple[Row, ...]] = {
+    "person": (
+        *_COMMON,
+        Row((*PERSON, *MONEY, *PLAN, *EVIDENCE, *WORDS, *CLINICAL, *PROVENANCE, *AUDIT, *CONSENT, *WORK), "rs", own),
+        Row(("CarePlan", "ChargeItem", "Consent", "Goal", "QuestionnaireResponse", "RelatedPerson", "Task"), "cu", own),
+        Row(("Communication", "DocumentReference", "Binary"), "c", own),
+    ),
+    "delegate": (*_COMMON, *_HELPING),
+    "broker": (*_COMMON, *_HELPING),
+    "peer-supporter": (*_COMMON, *_HELPING),
+    "care-coordinator": (
+        *_COMMON,
+        Row(_CARING, "crsu", own),
+        Row(_CARING, "crsu", managed),
+        Row(WORK, "crsu", addressed),
+        Row(PROVENANCE, "rs", own),
+    ),
+    "nhs-team": (
+        *_COMMON,
+        Row(_CARING, "crsu", own),
+        Row(_CARING, "crsu", managed),
+        Row(WORK, "crsu", addressed),
+        Row(PROVENANCE, "rs", own),
+    ),
+    "commissioner": (
+        *_COMMON,
+        Row((*PERSON, *MONEY, *PLAN, *EVIDENCE, *CONSENT, *WORDS, *WORK, *PROVENANCE), "rs", commissioned),
+        Row(("Account", "ChargeItem", "Coverage", "Invoice", "PaymentReconciliation", "Task"), "cu", commissioned),
+        Row(WORK, "crsu", asked_by_them),
+        Row(CRITERIA, "crsu", held),
+        Row(("ChargeItemDefinition",), "c", anybody),
+        Row(("List",), "c", directory),
+        Row(FIGURES, "rs", aggregate),
+    ),
+    "provider": (
+        *_COMMON,
+        Row(("ChargeItemDefinition",), "cu", provided),
+        Row(("ChargeItem", "Patient"), "rs", delivered),
+        Row(("ChargeItem",), "rs", provided, is_masked=True),
+        Row(("Invoice",), "crsu", provided),
+        Row(WORK, "rsu", addressed),
+    ),
+    "practice": (
+        *_COMMON,
+        Row((*PERSON, *MONEY, *PLAN, *EVIDENCE, *CONSENT, *WORDS, *CLINICAL, *WORK), "rs", registered),
+        Row(WORK, "rsu", addressed),
+        Row(WORK, "crs", asked_by_them),
+        Row(("Communication", "DocumentReference", "Binary", *CLINICAL), "c", registered),
+    ),
+    "finance": (
+        *_COMMON,
+        Row(MONEY, "rs", commissioned),
+        Row(("Invoice", "PaymentReconciliation"), "cu", commissioned),
+        Row(WORK, "rsu", addressed),
+    ),
+    "analyst": (*_COMMON, Row(FIGURES, "rs", aggregate)),
+    "auditor": (*_COMMON, Row((*AUDIT, *PROVENANCE), "rs", anybody)),
+    "system": (Row(ALL, "crsud", anybody), Row(AUDIT, "rs", anybody)),
+}
+
+# whose own record it is sees all of it; who reads the trail, and machines, see no labels (v3 Confidentiality)
+_UNLABELLED = ("person", "auditor", "system")
+BREAKS_GLASS = ("care-coordinator", "nhs-team", "practice")
+_CONFIDENTIALITY = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality"
+RESTRICTED = Key((f"_security={_CONFIDENTIALITY}|R", f"_security={_CONFIDENTIALITY}|V"))
+
+
+def letters_of(role: Role, type_: str) -> frozenset[str]:
+    """What a role may ever do with a type."""
+    return frozenset(letter for row in POLICY[role] if _is_of(row, type_) for letter in row.letters)
+
+
+def reach(who: Who, type_: str, letters: str, *, masked: bool = False) -> Node:
+    """For which resources of a type somebody has one of these letters. `masked`: those that are shown in part alone."""
+    rows = [row for row in POLICY[who.role] if _is_of(row, type_) and row.is_masked is masked]
+    node = any_of(row.where(who, type_) for row in rows if set(letters) & set(row.letters))
+    if node == NOTHING or who.role in _UNLABELLED or type_ in (*GUIDE, *DIRECTORY):
+        return node
+    return node if who.is_breaking_glass else AllOf((node, Not(RESTRICTED)))
+
+
+def _is_of(row: Row, type_: str) -> bool:
+    return type_ in row.types or (row.types is ALL and type_ not in AUDIT)
