@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from difflib import get_close_matches
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
 import uuid_utils
@@ -27,11 +27,11 @@ from phb_fhir.interactions.context import Context
 from phb_fhir.interactions.guide import keep_guide
 from phb_fhir.interactions.knowledge import Knowledge
 from phb_fhir.interactions.reindex import keep_indexed, note_all
+from phb_fhir.interactions.trail import keep_trail
 from phb_fhir.operations.registry import OPERATIONS, check_promises
 from phb_fhir.outcome import Rejected
 from phb_fhir.search.paging import Pager
 from phb_fhir.security.advertised import nobody_signs_in
-from phb_fhir.security.authenticate import Authenticator
 from phb_fhir.settings import API_PATH, Settings, WrongSetting, modes_of, read_settings
 from phb_fhir.store.open import open_store
 from phb_fhir.store.store import Limits, Store
@@ -45,6 +45,9 @@ from phb_fhir.wire.middleware import App, Edge
 from phb_fhir.wire.operators import Gate, build_operators
 from phb_fhir.wire.smart import PATH as SMART_PATH
 from phb_fhir.wire.smart import SmartConfiguration
+
+if TYPE_CHECKING:
+    from phb_fhir.security.authenticate import Authenticator
 
 T = TypeVar("T")
 
@@ -67,7 +70,7 @@ def create(
     world = _World.of(settings, now or _now, new_id or _new_id)
     metrics = Metrics()
     limits = RateLimits(settings)
-    authenticator = None if settings.open else Authenticator.of(settings)
+    authenticator = None if settings.open else _authenticator(settings)
     advertised = nobody_signs_in if authenticator is None else authenticator.advertised
     api = FhirApi(settings, Admission(authenticator, limits))
 
@@ -85,6 +88,8 @@ def create(
             await _insist(lambda: keep_guide(context, world.guide if settings.guide else NO_GUIDE), refused)
             api.context = replace(context, advertised=advertised)
             tasks.append(asyncio.create_task(keep_indexed(context)))
+            if not settings.open:
+                tasks.append(asyncio.create_task(keep_trail(context)))
 
         tasks = [asyncio.create_task(begin()), asyncio.create_task(knowledge.follow(store))]
         try:
@@ -217,6 +222,12 @@ async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
         if not pending:
             break
     await asyncio.gather(*(task for task in tasks if task.done()), return_exceptions=True)  # so that nobody misses them
+
+
+def _authenticator(settings: Settings) -> Authenticator:
+    from phb_fhir.security.authenticate import Authenticator  # noqa: PLC0415 - an open server needs no cryptography
+
+    return Authenticator.of(settings)
 
 
 def _split(api: FhirApi, smart: SmartConfiguration, operators: App) -> App:

@@ -148,6 +148,13 @@ class Settings(BaseSettings):
         86_400, ge=0, le=604_800, description="How long the keys of an issuer serve that cannot be asked again."
     )
 
+    break_glass_max_s: int = Field(
+        3_600,
+        ge=60,
+        le=86_400,
+        description="How long one opening of a restricted record lasts; the person is told of each opening.",
+    )
+
     # --- what one request may cost ---
     requests_max: int = Field(
         1_000, ge=1, le=100_000, description="The most requests one worker has under way; past it the answer is 503."

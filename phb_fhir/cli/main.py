@@ -89,8 +89,15 @@ def serve(
     open_: Annotated[
         bool, typer.Option("--open", help="Serve without authentication, on a loopback address alone.")
     ] = False,
+    trust_local_key: Annotated[
+        bool,
+        typer.Option("--trust-local-key", help="Take the tokens of `phb-fhir token`, on a loopback address alone."),
+    ] = False,
 ) -> None:
     """Serve the FHIR API, under /fhir.
+
+    Whoever asks shows a token of an issuer that `PHB_ISSUERS` names (`docs/sign-in.md`), or one that `phb-fhir token` made,
+    or needs none with `--open`.
 
     Without `--mongodb-uri` it runs a MongoDB of its own, whose data stay in the folder `--data`: the next
     start finds them there. Ctrl-C finishes what was accepted, then stops the server and its MongoDB.
@@ -107,10 +114,20 @@ def serve(
         tls_cert=tls_cert,
         tls_key=tls_key,
         open=open_ or None,
+        trust_local_key=trust_local_key or None,
     )
     from phb_fhir.cli import serve as command  # noqa: PLC0415 - the server's imports are slow, `--help` need not wait
 
     command.serve(settings, demo=demo)
+
+
+Data = Annotated[
+    Path | None,
+    typer.Option(help="The folder of the private MongoDB.", show_default="~/.local/share/phb-fhir", metavar="DIR"),
+]
+MongodbUri = Annotated[
+    str | None, typer.Option(help="The replica set of the server, when it is no private MongoDB.", metavar="URI")
+]
 
 
 @app.command()
@@ -171,20 +188,49 @@ def explain(
     raise typer.Exit(command.explain(settings, search, server))
 
 
+@app.command()
+def token(
+    *,
+    who: Annotated[
+        str | None,
+        typer.Option(
+            "--as",
+            help="Somebody of the examples: jill, ruth, co-ordinator, commissioner, provider, practice, auditor, system.",
+            metavar="WHO",
+        ),
+    ] = None,
+    role: Annotated[str, typer.Option(help="The role acted in, such as person or care-coordinator.")] = "",
+    user: Annotated[str, typer.Option(help="Who signed in, such as Practitioner/priya-nair.", metavar="TYPE/ID")] = "",
+    patient: Annotated[str, typer.Option(help="The Patient whose record is open.", metavar="ID")] = "",
+    organization: Annotated[
+        str, typer.Option(help="The organisation acted for, such as Organization/harbourside-north.", metavar="TYPE/ID")
+    ] = "",
+    name: Annotated[str, typer.Option(help="The name that others read.")] = "",
+    scope: Annotated[
+        str, typer.Option(help="SMART scopes, such as 'patient/Account.rs'.", show_default="all that the role may need")
+    ] = "",
+    purpose: Annotated[str, typer.Option(help="A purpose of use, such as TREAT or BTG.", metavar="CODE")] = "",
+    minutes: Annotated[int, typer.Option(min=1, max=43_200, help="How long it holds.")] = 480,
+    data: Data = None,
+) -> None:
+    """Print a token that this machine's own server takes, when it was started with `--trust-local-key`.
+
+    `curl -H "Authorization: Bearer $(phb-fhir token --as jill)" http://127.0.0.1:8000/fhir/Account`
+
+    It is signed by the key in the data folder, which is made if there is none: for development, not for people.
+    """
+    from phb_fhir.cli import token as command  # noqa: PLC0415 - its imports are slow, `--help` need not wait
+
+    asked = command.Asked(role, name, user, patient.removeprefix("Patient/"), organization, scope, purpose)
+    typer.echo(command.token(read_settings(data=data), who, asked, minutes))
+
+
 packages = typer.Typer(
     name="packages",
     help="Packages of profiles, value sets and code systems: install them, list them, build our own.",
     no_args_is_help=True,
 )
 app.add_typer(packages)
-
-Data = Annotated[
-    Path | None,
-    typer.Option(help="The folder of the private MongoDB.", show_default="~/.local/share/phb-fhir", metavar="DIR"),
-]
-MongodbUri = Annotated[
-    str | None, typer.Option(help="The replica set of the server, when it is no private MongoDB.", metavar="URI")
-]
 
 
 @app.command()
@@ -199,6 +245,48 @@ def index(*, data: Data = None, mongodb_uri: MongodbUri = None) -> None:
     from phb_fhir.cli import index as command  # noqa: PLC0415 - its imports are slow, `--help` need not wait
 
     raise typer.Exit(command.index(settings))
+
+
+audit = typer.Typer(
+    name="audit",
+    help="The audit trail: whether it is whole, and where it ends.",
+    no_args_is_help=True,
+)
+app.add_typer(audit)
+
+
+@audit.command()
+def verify(
+    *,
+    since: Annotated[
+        int, typer.Option("--from", min=1, help="The record to begin with; what was before it is trusted.", metavar="N")
+    ] = 1,
+    head: Annotated[
+        list[str] | None,
+        typer.Option(help="A head that was kept elsewhere, which the trail must still have.", metavar="N:HASH"),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="For a program.")] = False,
+    data: Data = None,
+    mongodb_uri: MongodbUri = None,
+) -> None:
+    """Follow the audit trail from its beginning, and name the first record that was changed, moved or taken away.
+
+    What is published of it as AuditEvents is held against it, too. Nothing is written. Ends with 0 when the trail is whole, and
+    with 1 when it is broken. That all of it was made anew shows only against a head that was kept elsewhere (`--head`).
+    """
+    settings = read_settings(data=data, mongodb_uri=mongodb_uri)
+    from phb_fhir.cli import audit as command  # noqa: PLC0415 - its imports are slow, `--help` need not wait
+
+    raise typer.Exit(command.audit_verify(settings, since=since, heads=head or (), as_json=json))
+
+
+@audit.command(name="head")
+def head_(*, data: Data = None, mongodb_uri: MongodbUri = None) -> None:
+    """Print where the audit trail ends, the number of its last record and its hash: to be kept elsewhere, for `verify --head`."""
+    settings = read_settings(data=data, mongodb_uri=mongodb_uri)
+    from phb_fhir.cli import audit as command  # noqa: PLC0415 - its imports are slow, `--help` need not wait
+
+    command.audit_head(settings)
 
 
 @packages.command()

@@ -88,16 +88,23 @@ def serve(settings: Settings, *, demo: bool) -> None:
 
 
 def _refuse_unsafe(settings: Settings) -> None:
+    if not (settings.open or settings.issuers or settings.trust_local_key):
+        raise CannotStart(
+            "Nobody could come in: this server takes the tokens of no issuer (PHB_ISSUERS) and none of this machine's own "
+            "(--trust-local-key). To serve everybody who is at this machine, without asking who they are, add --open."
+        )
+    trusting = ("--open serves without authentication" if settings.open else "") or (
+        "--trust-local-key takes tokens that are signed at this machine" if settings.trust_local_key else ""
+    )
+    if trusting and not ipaddress.ip_address(_address(settings.host, settings.port)[1][0]).is_loopback:
+        raise CannotStart(
+            f"{trusting}, so it listens on a loopback address alone, and {settings.host} is none: leave out --host, or "
+            "give 127.0.0.1."
+        )
     if not settings.open:
-        raise CannotStart(
-            "This server cannot sign anybody in yet, so it starts only when told to serve everyone: add --open, "
-            "which it allows on a loopback address alone."
-        )
-    if not ipaddress.ip_address(_address(settings.host, settings.port)[1][0]).is_loopback:
-        raise CannotStart(
-            f"--open serves without authentication, so it listens on a loopback address alone, and {settings.host} "
-            "is none: leave out --host, or give 127.0.0.1."
-        )
+        from phb_fhir.security.authenticate import Authenticator  # noqa: PLC0415 - its imports are slow
+
+        Authenticator.of(settings)  # what is wrong with the issuers is said here, and once
 
 
 def _refuse_tls(settings: Settings) -> None:

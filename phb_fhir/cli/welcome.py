@@ -23,6 +23,12 @@ def say_welcome(settings: Settings, *, demo: bool) -> None:
     console.print(f"\n[bold]FHIR R4 API[/bold] at [bold cyan]{settings.api_url}[/bold cyan]")
     if settings.open:
         console.print("[yellow]It asks nobody who they are (--open), so it answers this machine alone.[/yellow]")
+    if settings.trust_local_key:
+        console.print(
+            f"[yellow]It trusts the key in {settings.data / 'keys'} (--trust-local-key), so it answers this machine alone: "
+            "phb-fhir token signs with it.[/yellow]",
+            soft_wrap=True,
+        )
     console.print("\nTry in another terminal:")
     for line in curl_lines(settings.api_url, demo=demo):
         console.print(f"  {line}", markup=False, soft_wrap=True)

@@ -7,7 +7,7 @@ be written, `commit` asks here before and after. Nothing here is remembered beyo
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from phb_fhir.interactions.joins import Joins
 from phb_fhir.interactions.subset import STORED_DEPTH_MAX
 from phb_fhir.outcome import Kind, Refusal, Rejected, refuse
 from phb_fhir.query import EVERYTHING, NOTHING, AllOf, Id, Key, Node, Query
+from phb_fhir.search.access import patients_of
 from phb_fhir.search.kinds.kind import Index
 from phb_fhir.search.match import Subject, match
 from phb_fhir.search.parse import parse_search
@@ -27,6 +28,7 @@ from phb_fhir.security.policy import (
     BREAKS_GLASS,
     DIRECTORY,
     GUIDE,
+    RESTRICTED,
     Mandate,
     Who,
     any_of,
@@ -60,6 +62,8 @@ LETTERS = {  # of the interactions, in a CapabilityStatement's words (SMART App 
     "delete": "d",
 }
 _VERBS = {"c": "create", "r": "read", "u": "change", "d": "delete", "s": "search"}
+# whose role and claims say it all; of others, the record is asked at each request
+_BY_TOKEN = ("person", "commissioner", "practice", "finance", "system", "auditor", "analyst")
 _LOCAL = re.compile(r"[A-Z][A-Za-z]*/[A-Za-z0-9\-.]{1,64}")
 
 
@@ -74,18 +78,42 @@ class View:
 
 @dataclass(slots=True)
 class Access:
-    """One actor's, for one request. `context` asks the record itself, unnarrowed."""
+    """One actor's, for one request; or for all of theirs, where it depends on nothing but their token (`is_lasting`).
+
+    `context` asks the record itself, unnarrowed. `purpose` is the purpose of use that counts; `opened` the patients whose restricted
+    records were shown because of it.
+    """
 
     context: Context
     actor: Actor
     who: Who | None
+    purpose: str = ""
+    opened: set[str] = field(default_factory=set)
     narrowed: Callable[[Reader], Reader] = field(default=lambda _: _unanswered())
     _views: dict[tuple[str, str], View] = field(default_factory=dict)
+    _allowed: set[tuple[str, str]] = field(default_factory=set)
+    _seen: dict[str, bool] = field(default_factory=dict)
+
+    @property
+    def is_lasting(self) -> bool:
+        """Whether the same token will have the same access, whatever becomes of the record."""
+        actor = self.actor
+        told = actor.user if actor.role in ("person", "system", "auditor", "analyst") else actor.organization
+        return (
+            actor.role in _BY_TOKEN
+            and bool(told or actor.role in ("system", "auditor", "analyst"))
+            and not self.purpose
+        )
 
     # --- what may ever be done ---
 
     def check(self, letters: str, type_: str) -> None:
         """Raise Rejected (403) unless the role and the scopes have one of these letters for a type ("": for any)."""
+        if (letters, type_) not in self._allowed:
+            self._check(letters, type_)
+            self._allowed.add((letters, type_))
+
+    def _check(self, letters: str, type_: str) -> None:
         types = (type_,) if type_ else sorted(self.context.capability.types)
         if self.who is None:
             text = "The token names no role that is known here, so it gives access to nothing."
@@ -99,7 +127,11 @@ class Access:
 
     def sees_type(self, type_: str) -> bool:
         """Whether anything of a type may be seen."""
-        return bool(self.who and letters_of(self.who.role, type_) & {"r", "s"} and self._scopes("rs", type_))
+        found = self._seen.get(type_)
+        if found is None:
+            letters = letters_of(self.who.role, type_) if self.who else frozenset()
+            found = self._seen[type_] = bool(letters & {"r", "s"} and self._scopes("rs", type_))
+        return found
 
     def _scopes(self, letters: str, type_: str) -> list[Scope]:
         return [one for one in self.actor.scopes if one.type in ("*", type_) and one.permissions & set(letters)]
@@ -152,7 +184,9 @@ class Access:
         whole = set(map(_identity, await self._holding(reader, versions, letters, masked=False)))
         others = [one for one in versions if _identity(one) not in whole]
         partly = set(map(_identity, await self._holding(reader, others, letters, masked=True)))
-        kept = (one for one in versions if _identity(one) in whole | partly)
+        kept = [one for one in versions if _identity(one) in whole | partly]
+        for one in kept:
+            self.note_opened(one.access)
         return [one if _identity(one) in whole else _masked(one) for one in kept]
 
     async def _holding(
@@ -181,13 +215,24 @@ class Access:
             return self.context.index_of(loads(version.json, depth_max=STORED_DEPTH_MAX), version.id)
         return Index(dict.fromkeys(version.access))
 
+    @property
+    def is_breaking_glass(self) -> bool:
+        return self.who is not None and self.who.is_breaking_glass
+
+    def note_opened(self, entries: Collection[str]) -> None:
+        """Take note of what is shown: whether it is restricted, and whose it is."""
+        if self.is_breaking_glass and not set(RESTRICTED.keys).isdisjoint(entries):
+            self.opened.update(patients_of(entries))
+
     def shows_plainly(self, version: Version) -> bool | None:
         """Whether a version is seen, where its own entries tell; None where others must be asked."""
         view = self.view(version.type)
-        if view.is_wide or view.masked != NOTHING:
+        if view.is_wide or view.masked != NOTHING or self.is_breaking_glass:
             return None
         if view.where == EVERYTHING:
             return True
+        if isinstance(view.where, Key):  # as it mostly is
+            return any(key in version.access for key in view.where.keys)
         subject = Subject(version.type, version.id, version.at, Index(dict.fromkeys(version.access)), {})
         try:
             return match(view.where, subject)
@@ -223,7 +268,8 @@ def _identity(version: Version) -> tuple[str, int]:
 def _masked(version: Version) -> Version:
     if version.json is None:
         return version
-    return version._replace(json=dumps(masked(loads(version.json, depth_max=STORED_DEPTH_MAX))), access=())
+    # its entries stay: the audit trail tells the person of what was seen in part, too
+    return version._replace(json=dumps(masked(loads(version.json, depth_max=STORED_DEPTH_MAX))))
 
 
 # ---- who it is -----------------------------------------------------------------------------------
@@ -233,17 +279,28 @@ async def access_of(context: Context, actor: Actor, purpose: str = "") -> Access
     """The access of an actor to a request. `purpose` is the purpose of use that the request states; that of a token goes first."""
     if not actor.role:
         return Access(context, actor, None)
-    purpose = actor.purpose or purpose
+    purpose = _purpose_of(actor, context) or purpose
     is_staff = actor.role not in ("person", "delegate") and bool(actor.user_identifier)
     breaking = purpose in BREAK_GLASS and actor.role in BREAKS_GLASS
     who = Who(
         actor.role,
         actor.user or (await _by_identifier(context, "Practitioner", actor.user_identifier) if is_staff else ""),
-        actor.organization or (await _by_identifier(context, "Organization", f"{ODS_CODE}|{actor.ods_code}") if actor.ods_code else ""),
+        actor.organization
+        or (await _by_identifier(context, "Organization", f"{ODS_CODE}|{actor.ods_code}") if actor.ods_code else ""),
         is_breaking_glass=breaking,
     )
+    if breaking and not (who.user or who.organization):
+        text = "The token does not say who breaks the glass: neither a user nor an organisation that is known here."
+        raise refuse(Refusal.FORBIDDEN, Kind.FORBIDDEN, text)
     learn = _LEARNT.get(actor.role)
-    return Access(context, actor, await learn(context, actor, who) if learn else who)
+    return Access(context, actor, await learn(context, actor, who) if learn else who, purpose)
+
+
+def _purpose_of(actor: Actor, context: Context) -> str:
+    """The purpose that the token states; one that breaks the glass, only while the token does not outlive an opening."""
+    left_s = actor.expires - context.now().timestamp()
+    is_long = actor.purpose in BREAK_GLASS and left_s > context.settings.break_glass_max_s
+    return "" if is_long else actor.purpose
 
 
 async def _by_identifier(context: Context, type_: str, identifier: str) -> str:
@@ -257,7 +314,11 @@ async def _person(context: Context, actor: Actor, who: Who) -> Who:
     own = who.user if who.user.startswith("Patient/") else ""
     if not own and not actor.user:
         launched = f"Patient/{actor.patient}" if actor.patient else ""
-        own = await _by_identifier(context, "Patient", f"{NHS_NUMBER}|{actor.nhs_number}") if actor.nhs_number else launched
+        own = (
+            await _by_identifier(context, "Patient", f"{NHS_NUMBER}|{actor.nhs_number}")
+            if actor.nhs_number
+            else launched
+        )
     return replace(who, user=own, patients=(own,) if own else ())
 
 

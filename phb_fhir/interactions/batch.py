@@ -21,6 +21,7 @@ from phb_fhir.interactions.fault import fault
 from phb_fhir.interactions.patch import change_of_patch
 from phb_fhir.interactions.request import Answer, BundleAnswer, Entry, FhirRequest
 from phb_fhir.interactions.status import status_of, status_text
+from phb_fhir.interactions.trail import told_to
 from phb_fhir.interactions.transaction import Planned, run_transaction
 from phb_fhir.interactions.update import change_of_update
 from phb_fhir.interactions.validation import reject_errors, relocated, told_of_entry
@@ -179,7 +180,7 @@ async def _answer_alone(
         except Rejected as rejected:
             raise told_of_entry(rejected, f"Bundle.entry[{index}]", entry) from None
     except Rejected as rejected:
-        return _refused(rejected if trail is None else await trail.told(rejected))
+        return _refused(await told_to(trail, rejected))
     except Exception:  # noqa: BLE001 - the other entries are done, and are to be answered for
         return _refused(fault(request.request_id, request.method, "batch"))
 

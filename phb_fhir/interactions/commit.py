@@ -23,7 +23,7 @@ from phb_fhir.fhir.dates import instant_text, to_millisecond
 from phb_fhir.interactions.context import Context
 from phb_fhir.interactions.joins import Joins
 from phb_fhir.interactions.judgement import check_change, check_references, check_written, visible
-from phb_fhir.interactions.provenance import provenance_of
+from phb_fhir.interactions.provenance import not_to_be_written, provenance_of
 from phb_fhir.interactions.settled import check_query_settled
 from phb_fhir.interactions.subset import STORED_DEPTH_MAX
 from phb_fhir.interactions.validation import Content, check_resource, govern
@@ -194,8 +194,7 @@ async def _origin(context: Context, writes: Sequence[Write], now: datetime) -> l
 def check_trail_is_let_be(context: Context, changes: Sequence[Change]) -> None:
     """Raise Rejected (403) for a change of the audit trail, which is nobody's to write, where it is kept."""
     if context.trail is not None and any(change.type == "AuditEvent" for change in changes):
-        text = "The audit trail is written by the server alone; nobody adds to it, changes it or takes anything away."
-        raise refuse(Refusal.FORBIDDEN, Kind.FORBIDDEN, text, "AuditEvent")
+        raise not_to_be_written()
 
 
 def _answer(one: Settled, decided: list[Committed]) -> Committed:

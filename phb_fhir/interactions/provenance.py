@@ -9,7 +9,7 @@ from phb_fhir.fhir.codec import Resource
 from phb_fhir.fhir.dates import instant_text
 from phb_fhir.interactions.context import Context
 from phb_fhir.interactions.validation import check_resource
-from phb_fhir.outcome import Issue, Refusal, Rejected
+from phb_fhir.outcome import Issue, Kind, Refusal, Rejected, refuse
 from phb_fhir.security.provenance import HEADER, Activity, Made, build_provenance, check_sent, complete
 from phb_fhir.store.store import Write
 
@@ -31,6 +31,12 @@ async def provenance_of(context: Context, writes: Sequence[Write], now: datetime
         _check(context, told, check_sent(sent, made))
         return {name: value for name, value in told.items() if name != "id"}
     return None if who is None else build_provenance(made, who, instant_text(now), purpose)
+
+
+def not_to_be_written() -> Rejected:
+    """The refusal of any change of the audit trail, whoever asks."""
+    text = "The audit trail is written by the server alone; nobody adds to it, changes it or takes anything away."
+    return refuse(Refusal.FORBIDDEN, Kind.FORBIDDEN, text, "AuditEvent")
 
 
 def _made(write: Write) -> Made:

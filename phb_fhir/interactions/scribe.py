@@ -14,6 +14,7 @@ from phb_fhir.store.store import Reader
 
 NAMES_MAX = 2_000
 NAME_FRESH_S = 300.0
+NO_NAME_FRESH_S = 5.0  # who is not here yet may come at any moment
 _DEPTH_MAX = 200
 
 
@@ -28,7 +29,7 @@ class Scribe:
     def remembered(self, key: str) -> str | None:
         """What `Organization/x` is called, if that was looked up lately."""
         at, name = self._names.get(key, (0.0, ""))
-        return name if at and time.monotonic() - at < NAME_FRESH_S else None
+        return name if at and time.monotonic() - at < (NAME_FRESH_S if name else NO_NAME_FRESH_S) else None
 
     async def name_of(self, reader: Reader, key: str) -> str:
         """What it is called; "" for one that is not here, or has no name."""

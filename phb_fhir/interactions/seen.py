@@ -10,12 +10,14 @@ reader. What may be seen in part alone is found only by what that part tells, an
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 from phb_fhir.change import Version
+from phb_fhir.definitions.search_parameters import SearchParameters
 from phb_fhir.interactions.access import Access, access_of
 from phb_fhir.interactions.context import Context
 from phb_fhir.interactions.joins import Joins, Resolved, asks_others, local_references
@@ -25,18 +27,41 @@ from phb_fhir.query import EVERYTHING, NOTHING, AllOf, HistoryQuery, Node, OfTyp
 from phb_fhir.search.kinds.kind import Index
 from phb_fhir.security.actor import Actor
 from phb_fhir.security.mask import MASKS, shown
-from phb_fhir.security.policy import any_of
+from phb_fhir.security.policy import RESTRICTED, any_of
 from phb_fhir.store.store import Hit, Moment, Position, Reader
 
+REMEMBERED_MAX = 10_000  # tokens
 LOOKED_MAX_S = 10.0  # at candidates, for one question
+NOTED_MAX = 500  # restricted records that one question may open
 _BATCH = 200  # versions of a history looked at together
 
 
-async def admitted(context: Context, actor: Actor, purpose: str = "") -> Context:
+async def admitted(context: Context, actor: Actor, purpose: str, remembered: Remembered) -> Context:
     """The context of one request of an actor: what they may see is all there is. `purpose` is what the request states it is for."""
-    access = await access_of(context, actor, purpose)
-    access.narrowed = partial(Seen, access=access)
-    return replace(context, access=access, reader=access.narrowed(context.store))
+    access = None if purpose else remembered.of(actor, context)
+    if access is None:
+        access = await access_of(context, actor, purpose)
+        access.narrowed = partial(Seen, access=access)
+        remembered.keep(access)
+    return replace(context, access=access, reader=Seen(context.store, access))
+
+
+class Remembered:
+    """The access of those whose tokens say it all, so that it is worked out once for a token. One for each process."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[int, tuple[Access, SearchParameters]] = OrderedDict()
+
+    def of(self, actor: Actor, context: Context) -> Access | None:
+        """What was worked out for this very token, while resources are found by the same parameters."""
+        access, parameters = self._known.get(id(actor), (None, None))
+        return access if access is not None and access.actor is actor and parameters is context.parameters else None
+
+    def keep(self, access: Access) -> None:
+        if access.is_lasting:
+            self._known[id(access.actor)] = access, access.context.parameters
+            while len(self._known) > REMEMBERED_MAX:
+                self._known.popitem(last=False)
 
 
 class Seen(Reader):
@@ -47,9 +72,11 @@ class Seen(Reader):
     ) -> None:  # it has no collections of its own: what is not said here, is not answered
         self._inner = inner
         self._access = access
-        self._asking = access.context.asking()
-        self._joins = Joins(inner, self._asking)
         self._resolved: dict[tuple[str, ...], Resolved] = {}
+
+    @cached_property
+    def _joins(self) -> Joins:
+        return Joins(self._inner, self._access.context.asking())
 
     @property
     def is_in_transaction(self) -> bool:
@@ -226,7 +253,7 @@ class Seen(Reader):
     async def _narrowed(self, query: Query, order: Order = (), parameters: Iterable[str] = ()) -> Resolved | None:
         """The question with what may be seen; None where that is nothing."""
         types = self._access.types_seen(query.types)
-        asked = {
+        by = {
             *parameters,
             *(name for _, name in parameters_asked(types, query.where)),
             *(key.parameter for key in order),
@@ -234,7 +261,7 @@ class Seen(Reader):
         by_node: dict[Node, list[str]] = {}
         for type_ in types:
             view = self._access.view(type_)
-            node = any_of((view.where, view.masked)) if shown(type_, asked) else view.where
+            node = any_of((view.where, view.masked)) if shown(type_, by) else view.where
             if node != NOTHING:
                 by_node.setdefault(node, []).append(type_)
         if not by_node:
@@ -246,7 +273,17 @@ class Seen(Reader):
         else:
             node = any_of(AllOf((OfType(tuple(group)), one)) for one, group in by_node.items())
         settled = await self._settled(types, node)
-        return Resolved(Query(types, AllOf((query.where, settled.query.where))), settled.left)
+        asked = Resolved(Query(types, AllOf((query.where, settled.query.where))), settled.left)
+        if self._access.is_breaking_glass:
+            await self._note_opened(asked)
+        return asked
+
+    async def _note_opened(self, asked: Resolved) -> None:
+        """Whose restricted records a question is answered from, though it were only with a number."""
+        restricted = Resolved(asked.query & RESTRICTED, asked.left)
+        sifted = await self._joins.sift(restricted, count=NOTED_MAX)
+        for hit in sifted.hits:
+            self._access.note_opened(hit.version.access)
 
     async def _settled(self, types: tuple[str, ...], node: Node) -> Resolved:
         """The predicate with its joins resolved as far as they are of few; once for a request."""
@@ -262,6 +299,8 @@ class Seen(Reader):
 
     async def _as_seen(self, hits: list[Hit]) -> list[Hit]:
         """The hits, masked where only a part of them may be seen; what they are found by goes with it."""
+        for hit in hits:
+            self._access.note_opened(hit.version.access)
         if not any(self._masks((hit.version.type,)) for hit in hits):
             return hits
         shown_ = {one.key: one for one in await self._access.shown(self._inner, [hit.version for hit in hits])}

@@ -27,13 +27,14 @@ from phb_fhir.change import Version
 from phb_fhir.fhir.codec import Resource, dumps
 from phb_fhir.fhir.dates import to_millisecond
 from phb_fhir.interactions.context import Context
+from phb_fhir.interactions.provenance import not_to_be_written
 from phb_fhir.interactions.request import Answer, BundleAnswer, FhirRequest
 from phb_fhir.interactions.search_type import EVERY_TYPE, query_text
 from phb_fhir.interactions.status import status_of
 from phb_fhir.outcome import Kind, Refusal, Rejected, refuse
 from phb_fhir.search.access import access_entries, patients_of
 from phb_fhir.security.actor import Actor
-from phb_fhir.security.audit import WHAT_MAX, WHY_MAX, Block, Record, Row, Who, bounded_query, instant
+from phb_fhir.security.audit import NOBODY, WHAT_MAX, WHY_MAX, Block, Record, Row, Who, bounded_query, instant
 from phb_fhir.security.audit_event import Place, events
 from phb_fhir.store.documents import Document, document_of
 from phb_fhir.store.store import Transaction, Write
@@ -61,7 +62,6 @@ class Asked(NamedTuple):
     path: str
     query: str = ""
     address: str = ""
-    purpose: str = ""
 
 
 class Route(Protocol):
@@ -88,6 +88,7 @@ async def answered(context: Context, request: FhirRequest, route: Route) -> Answ
         return await route.run(context, request)
     trail.understood(request, route.code or route.name)
     try:
+        _check_let_be(request, route)
         await show_trail(context, request)
         answer = await route.run(context, request)
     except Rejected as rejected:
@@ -100,27 +101,52 @@ async def answered(context: Context, request: FhirRequest, route: Route) -> Answ
     return answer
 
 
+def _check_let_be(request: FhirRequest, route: Route) -> None:
+    """Raise Rejected (403) for a change of the audit trail, before anything else is said of it. `commit` holds against every way."""
+    if request.type == "AuditEvent" and route.code in ("create", "update", "patch", "delete"):
+        raise not_to_be_written()
+
+
 _FAULT = refuse(Refusal.INTERNAL, Kind.EXCEPTION, "The server met a fault of its own.")
+
+
+async def told_to(trail: Trail | None, rejected: Rejected) -> Rejected:
+    """The same refusal, once it is recorded; or the one to answer with instead, because it could not be."""
+    return rejected if trail is None else await trail.told(rejected)
+
+
+def marked(context: Context, trail: Trail, actor: Actor, purpose: str = "") -> Context:
+    """The context of a request whose sender is known, with the trail that takes down what they do."""
+    who = context.access.who if context.access is not None else None
+    if who is None:
+        trail.asked_by(actor, purpose=purpose)
+    else:
+        user = who.user or next(iter(who.roles), "")
+        trail.asked_by(actor, user=user, organization=who.organization, purpose=purpose)
+    return replace(context, trail=trail)
 
 
 class Trail:
     """The marks of one request. `interaction` is FHIR's code for it, once that is known; `who` and the rest never change."""
 
     __slots__ = (
+        "_actor",
         "_asked",
         "_context",
         "_filed",
         "_held",
         "_is_entry",
         "_is_noted",
+        "_organization",
         "_outer",
         "_parts",
         "_request",
-        "actor",
+        "_user",
         "interaction",
+        "purpose",
     )
 
-    def __init__(self, context: Context, actor: Actor | None, asked: Asked, outer: Trail | None = None) -> None:
+    def __init__(self, context: Context, asked: Asked, outer: Trail | None = None) -> None:
         self._context = context
         self._asked = asked
         self._request: FhirRequest | None = None
@@ -130,13 +156,16 @@ class Trail:
         self._parts = 0  # entries that are recorded by themselves
         self._is_noted = False
         self._is_entry = False
-        self.actor = actor
+        self._actor: Actor | None = None
+        self._user = self._organization = ""
+        self.purpose = ""  # of use, stated by the request or by the token
         self.interaction = ""
 
-    @property
-    def purpose(self) -> str:
-        """The purpose of use that was stated, by the request or by the token."""
-        return self._asked.purpose or (self.actor.purpose if self.actor else "")
+    def asked_by(self, actor: Actor, *, user: str = "", organization: str = "", purpose: str = "") -> None:
+        """Take up who asks, once that is known; `user` and `organization` where the record told who they are here."""
+        self._actor = actor
+        self._user, self._organization = actor.user or user, actor.organization or organization
+        self.purpose = actor.purpose or purpose
 
     def understood(self, request: FhirRequest, interaction: str) -> None:
         """Take up what the request turned out to be."""
@@ -149,10 +178,9 @@ class Trail:
     def entry(self, *, held: bool = False) -> Trail:
         """The trail of an entry of a batch; or of a read in a transaction, which is held until that is through."""
         self._parts += not held
-        made = Trail(
-            self._context, self.actor, self._asked._replace(method="", path="", query=""), self if held else None
-        )
-        made._is_entry = True
+        made = Trail(self._context, self._asked._replace(method="", path="", query=""), self if held else None)
+        made._actor, made._user, made._organization = self._actor, self._user, self._organization
+        made.purpose, made._is_entry = self.purpose, True
         return made
 
     def hold(self, records: Sequence[Record]) -> None:
@@ -188,6 +216,8 @@ class Trail:
         if self._is_noted:
             return
         self._is_noted = True
+        if isinstance(said, Rejected) and said.refusal is Refusal.TOO_MANY:
+            return  # it was turned away unread, as are all past the limit; the metrics count them
         if isinstance(said, Rejected):
             await self._keep([await self._refused(said)])
         elif not self._filed and not self._parts:
@@ -261,24 +291,24 @@ class Trail:
 
     async def who(self) -> Who:
         """Who asks, with what they and their organisation are called."""
-        actor = self.actor
+        actor = self._actor
         if actor is None:
-            return Who()
+            return NOBODY
         scribe, store = self._context.scribe, self._context.store
         name, organization = actor.name, ""
-        if not name and actor.user:
-            name = await scribe.name_of(store, actor.user)
-        if actor.organization:
-            organization = await scribe.name_of(store, actor.organization)
+        if not name and self._user:
+            name = await scribe.name_of(store, self._user)
+        if self._organization:
+            organization = await scribe.name_of(store, self._organization)
         return Who(
             issuer=actor.issuer,
             subject=actor.subject,
             client=actor.client,
             name=name,
             role=actor.role,
-            user=actor.user,
+            user=self._user,
             user_identifier=actor.user_identifier,
-            organization=actor.organization,
+            organization=self._organization,
             organization_name=organization,
             ods_code=actor.ods_code,
             patient=actor.patient,

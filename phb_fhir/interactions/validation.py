@@ -66,7 +66,7 @@ async def checked_whole(context: Context, change: Create) -> Create:
     questions = _unknown(context, content, rows) if rows is not None and change.unless is None else []
     if rows is None or not questions:
         return checked(context, change)
-    targets = Targets(context, context.store)
+    targets = Targets(context, context.reader)
     by_target, more = await targets.governing(questions)
     found = issues_of(context, change.resource, change.type, (), by_target)
     if is_closed(context.settings, change.type) and not by_target:

@@ -294,9 +294,10 @@ def _patient(patient: str, said: str) -> dict[str, Any]:
 
 
 def _domain_resource(reference: str) -> dict[str, Any]:
+    type_, is_one, _ = reference.partition("/")
     return {
-        "what": {"reference": reference},
-        "type": {"system": "http://hl7.org/fhir/resource-types", "code": reference.partition("/")[0]},
+        **({"what": {"reference": reference}} if is_one else {}),  # of what could not be made there is the type alone
+        "type": {"system": "http://hl7.org/fhir/resource-types", "code": type_},
         "role": {"system": f"{_TERMINOLOGY}/object-role", "code": "4", "display": "Domain Resource"},
     }
 

@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from phb_fhir.outcome import Issue, Kind, Refusal, Rejected
+from phb_fhir.outcome import Refusal, Rejected
 from phb_fhir.security.actor import Actor
 from phb_fhir.security.advertised import Advertised
 from phb_fhir.security.claims import actor_of
@@ -28,14 +28,11 @@ from phb_fhir.security.introspection import Introspector, check_introspected, us
 from phb_fhir.security.issuers import Bounds, IssuerAtWork
 from phb_fhir.security.keys import TrustedKey
 from phb_fhir.security.local_key import LOCAL_ISSUER, local_issuer, local_key
-from phb_fhir.security.tokens import Holds, Token, check_claims, check_type, is_jwt, not_trusted, read_token, verify
+from phb_fhir.security.refusals import no_token, not_trusted
+from phb_fhir.security.tokens import Holds, Token, check_claims, check_type, is_jwt, read_token, verify
 from phb_fhir.security.trusted import Issuer, read_issuers
 from phb_fhir.settings import Settings
 
-# R4's own code for it (http://hl7.org/fhir/operation-outcome), by which the edge tells "no token" from "a wrong token"
-AUTH_REQUIRED = {
-    "coding": [{"system": "http://terminology.hl7.org/CodeSystem/operation-outcome", "code": "MSG_AUTH_REQUIRED"}]
-}
 _BEARER = re.compile(r"bearer +([A-Za-z0-9\-._~+/]+=*) *", re.ASCII | re.IGNORECASE)  # RFC 6750 §2.1
 _SCHEME = "bearer"
 
@@ -245,12 +242,6 @@ class Authenticator:
             settings = self._settings
             self._fetcher = Fetcher(make_client(), settings.issuer_timeout_s, settings.issuer_bytes_max)
         return self._fetcher
-
-
-def no_token() -> Rejected:
-    """The refusal of a request that shows no token."""
-    text = "This needs somebody to be signed in: send an access token, as Authorization: Bearer …"
-    return Rejected(Refusal.UNAUTHENTICATED, Issue(Kind.LOGIN, text, details=AUTH_REQUIRED))
 
 
 def _digest(token: str) -> bytes:

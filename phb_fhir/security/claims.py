@@ -20,8 +20,8 @@ from nhs_number.validate import is_valid
 
 from phb_fhir.fhir.reference import is_id
 from phb_fhir.security.actor import ROLES, Actor, Role, Scope
+from phb_fhir.security.refusals import not_trusted
 from phb_fhir.security.scopes import names_resources, parse_scopes
-from phb_fhir.security.tokens import not_trusted
 from phb_fhir.security.trusted import Client, Issuer, Mapper, Names
 
 NHS_NUMBER = "https://fhir.nhs.uk/Id/nhs-number"

@@ -15,7 +15,8 @@ from urllib.parse import quote
 from phb_fhir.outcome import Kind, Refusal, Rejected, refuse
 from phb_fhir.security.fetch import Fetcher, NotReached
 from phb_fhir.security.issuers import IssuerAtWork
-from phb_fhir.security.tokens import Holds, check_audience, check_times, not_trusted
+from phb_fhir.security.refusals import not_trusted
+from phb_fhir.security.tokens import Holds, check_audience, check_times
 from phb_fhir.security.trusted import Introspection
 from phb_fhir.settings import WrongSetting
 

@@ -21,7 +21,7 @@ from phb_fhir.fhir.codec import loads
 from phb_fhir.outcome import Kind, Refusal, Rejected, refuse
 from phb_fhir.security.fetch import Fetcher, NotReached
 from phb_fhir.security.keys import TrustedKey, read_keys
-from phb_fhir.security.tokens import not_trusted
+from phb_fhir.security.refusals import not_trusted
 from phb_fhir.security.trusted import Issuer, check_address
 from phb_fhir.settings import WrongSetting
 

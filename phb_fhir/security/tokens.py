@@ -22,8 +22,9 @@ from joserfc.jws import JWSRegistry, deserialize_compact
 from joserfc.util import urlsafe_b64decode
 
 from phb_fhir.fhir.codec import loads
-from phb_fhir.outcome import Issue, Kind, Refusal, Rejected
+from phb_fhir.outcome import Rejected
 from phb_fhir.security.keys import TrustedKey
+from phb_fhir.security.refusals import not_trusted
 
 ALGORITHMS = (
     *("RS256", "RS384", "RS512"),
@@ -35,11 +36,6 @@ _DEPTH_MAX = 16
 _KEYS_TRIED_MAX = 4  # keys of one `kid`; no issuer has more while it changes from one to the next
 _COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*", re.ASCII)
 _SECONDS_MAX = 253_402_300_800  # the year 10000
-
-
-def not_trusted(sentence: str) -> Rejected:
-    """The refusal of a token, to be raised."""
-    return Rejected(Refusal.UNAUTHENTICATED, Issue(Kind.LOGIN, sentence))
 
 
 @dataclass(frozen=True, slots=True)

@@ -238,6 +238,12 @@ class Chain:
                 yield block
             after = blocks[-1].number
 
+    async def block_with(self, number: int) -> Block | None:
+        """The block that has the record of this number."""
+        with translated("reading the audit trail"):
+            found = await self._blocks.find_one({"last": {"$gte": number}}, sort=[("_id", 1)])
+        return _block_of(found) if found else None
+
     async def pending(self) -> int:
         """How many records of changes wait to be sealed."""
         with translated("reading the audit trail"):
@@ -250,6 +256,19 @@ class Chain:
         with translated("reading the audit trail"):
             found = await self._meta.find_one({"_id": _PUBLISHED})
         return int(found["block"]) if found else 0
+
+    async def stored(self, keys: Sequence[str]) -> dict[str, Document]:
+        """Of the published AuditEvents with these keys, what is stored: `version`, `json` (none, if it was deleted)."""
+        with translated("reading what is published of the audit trail"):
+            found = await self._resources.find({"_id": {"$in": list(keys)}}, {"version": 1, "json": 1}).to_list()
+        return {document["_id"]: document for document in found}
+
+    async def audit_events(self) -> AsyncIterator[tuple[str, str]]:
+        """Every AuditEvent that is stored, wherever it came from: its key and its text."""
+        with translated("reading what is published of the audit trail"):
+            wanted = {"type": "AuditEvent", "deleted": False}
+            async for document in self._resources.find(wanted, {"json": 1}):
+                yield document["_id"], str(document.get("json", ""))
 
     async def publish(self, documents: Sequence[Document], upto: int) -> None:
         """Put these into the resources, those that are not there yet, and note that the blocks up to this one are."""

@@ -7,15 +7,19 @@ An open server lets everybody in as nobody in particular. Else every request nee
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from phb_fhir.interactions.context import Context
-from phb_fhir.interactions.seen import admitted
+from phb_fhir.interactions.seen import Remembered, admitted
+from phb_fhir.interactions.trail import Trail, marked
 from phb_fhir.outcome import Kind, Refusal, Rejected, refuse
 from phb_fhir.security.actor import Actor
-from phb_fhir.security.authenticate import Authenticator
 from phb_fhir.wire.exchange import Exchange
 from phb_fhir.wire.limits import RateLimits
 from phb_fhir.wire.request import RawHeaders
+
+if TYPE_CHECKING:
+    from phb_fhir.security.authenticate import Authenticator
 
 PUBLIC = frozenset((("metadata",),))  # what anybody may read
 _PURPOSE = re.compile(r"(?:http://terminology\.hl7\.org/CodeSystem/v3-ActReason\|)?([A-Z]{3,20})")
@@ -27,6 +31,7 @@ class Admission:
     def __init__(self, authenticator: Authenticator | None, limits: RateLimits) -> None:
         self._authenticator = authenticator
         self._limits = limits
+        self._remembered = Remembered()
 
     @property
     def is_open(self) -> bool:
@@ -52,10 +57,13 @@ class Admission:
                 self._limits.note_failure(exchange)
             raise
 
-
-async def context_for(context: Context, actor: Actor | None, headers: RawHeaders) -> Context:
-    """The context in which a request of this actor is answered. Raises Rejected (400) for a purpose of use that is none."""
-    return context if actor is None else await admitted(context, actor, purpose_of(headers))
+    async def context_for(self, context: Context, actor: Actor | None, headers: RawHeaders, trail: Trail) -> Context:
+        """The context in which a request of this actor is answered. Raises Rejected (400) for a purpose of use that is none."""
+        if actor is None:
+            return context
+        trail.asked_by(actor)  # whatever comes of it, who it was is known
+        purpose = purpose_of(headers)
+        return marked(await admitted(context, actor, purpose, self._remembered), trail, actor, purpose)
 
 
 def purpose_of(headers: RawHeaders) -> str:

@@ -7,13 +7,15 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
+from phb_fhir.interactions.break_glass import tell_opened
 from phb_fhir.interactions.context import Context
 from phb_fhir.interactions.fault import fault
 from phb_fhir.interactions.request import Answer
 from phb_fhir.interactions.routes import check_address, methods_at, route_of
+from phb_fhir.interactions.trail import Asked, Trail, answered, told_to
 from phb_fhir.outcome import Kind, Refusal, Rejected, refuse
 from phb_fhir.settings import API_PATH, LOOPBACK_NAMES, Settings
-from phb_fhir.wire.admission import PUBLIC, Admission, context_for
+from phb_fhir.wire.admission import PUBLIC, Admission
 from phb_fhir.wire.errors import answer_to, extra_headers
 from phb_fhir.wire.exchange import Exchange
 from phb_fhir.wire.negotiate import FHIR_JSON, Accepted, accept
@@ -47,14 +49,17 @@ class FhirApi:
         how = _unnegotiated(base)
         segments = segments_of(scope)
         more: list[tuple[bytes, bytes]] = []
+        trail = self._trail(scope, segments, exchange)
         try:
             how = _presentation(headers, segments, base, _asked(scope["query_string"]))
-            answer, how = await self._answer(scope, headers, segments, receive, how, exchange)
+            answer, how = await self._answer(scope, headers, segments, receive, how, exchange, trail)
         except Rejected as rejected:
-            answer = answer_to(rejected)
-            more = extra_headers(rejected, self._methods_at(segments))
+            told = await told_to(trail, rejected)
+            answer = answer_to(told)
+            more = extra_headers(told, self._methods_at(segments))
         except Exception:  # noqa: BLE001 - the client must hear of it, whatever it is
-            answer = answer_to(fault(exchange.request_id, scope["method"], exchange.interaction))
+            ours = fault(exchange.request_id, scope["method"], exchange.interaction)
+            answer = answer_to(await told_to(trail, ours))
         if scope["method"] == "OPTIONS" and answer.status == 204:
             more = [(b"allow", ", ".join(self._methods_at(segments)).encode())]
         response = await respond(answer, how, self._settings.gzip_bytes_min)
@@ -68,9 +73,10 @@ class FhirApi:
         receive: Receive,
         how: Presentation,
         exchange: Exchange,
+        trail: Trail | None,
     ) -> tuple[Answer, Presentation]:
         context = self.context
-        if context is None:
+        if context is None or (trail is None and self._is_kept(scope, segments)):
             raise refuse(
                 Refusal.UNAVAILABLE,
                 Kind.TRANSIENT,
@@ -83,16 +89,29 @@ class FhirApi:
             check_address(context, segments)
             return Answer(204), how
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
-        if segments not in PUBLIC:
+        if trail is not None:
             actor = await self._admission.actor_of(headers, exchange)
-            context = await context_for(context, actor, headers)
+            context = await self._admission.context_for(context, actor, headers, trail)
         route = route_of(context, method, segments)
         exchange.interaction = route.code or route.name
         exchange.type = segments[0] if segments and segments[0] in context.capability.types else ""
         request = await read_request(self._settings, scope, headers, segments, receive, how.base, exchange.request_id)
         if segments[-1:] == ("_search",):  # a search by form may say in the form how it is to be answered
             how = _presentation(headers, segments, how.base, dict(request.parameters))
-        return await route.run(context, request), how
+        answer = await answered(context, request, route)
+        await tell_opened(context)
+        return answer, how
+
+    def _trail(self, scope: Scope, segments: tuple[str, ...], exchange: Exchange) -> Trail | None:
+        """What takes down this request for the audit; None for what anybody may ask, and on an open server."""
+        if self.context is None or not self._is_kept(scope, segments):
+            return None
+        path, query = "/".join(segments), scope["query_string"].decode("latin-1")
+        return Trail(self.context, Asked(exchange.request_id, scope["method"], path, query, exchange.address))
+
+    def _is_kept(self, scope: Scope, segments: tuple[str, ...]) -> bool:
+        """Whether who asks must be known, and what they do is taken down."""
+        return not (self._admission.is_open or segments in PUBLIC or scope["method"] == "OPTIONS")
 
     def _methods_at(self, segments: tuple[str, ...]) -> tuple[str, ...]:
         return methods_at(self.context, segments) if self.context else ()
@@ -105,7 +124,7 @@ class FhirApi:
         """
         name = host.decode("latin-1")
         if self._settings.base_url is None and _hostname(name) in LOOPBACK_NAMES:
-            return f"http://{name}{API_PATH}"
+            return f"{self._settings.scheme}://{name}{API_PATH}"
         own = urlsplit(self._settings.api_url).hostname
         return "" if self._settings.open and _hostname(name) not in (*LOOPBACK_NAMES, own) else self._settings.api_url
 

@@ -7,7 +7,7 @@ import re
 from phb_fhir.interactions.request import Answer
 from phb_fhir.interactions.status import status_of
 from phb_fhir.outcome import Issue, Kind, Refusal, Rejected, outcome_of
-from phb_fhir.security.authenticate import AUTH_REQUIRED
+from phb_fhir.security.refusals import AUTH_REQUIRED
 
 RETRY_AFTER_S = 2
 CHALLENGE = b'Bearer realm="phb-fhir"'

@@ -1,7 +1,7 @@
 """Structured logs: one JSON object a line on stderr, or coloured lines for a person.
 
 A request's line has its id, interaction, type, status and time. It never has the query or the body: a search for an NHS
-number must not leave that number in a log file.
+number must not leave that number in a log file. Of a fault it has where and what, and not the words (`wire/discreet`).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any, Literal
 import orjson
 import structlog
 
+from phb_fhir.wire.discreet import first_line, mask_numbers, tell_exception
 from phb_fhir.wire.exchange import Exchange
 
 _LINES_AT_ONCE = 12  # that is under 4096 bytes, which go into a pipe whole, whatever other workers write there
@@ -23,7 +24,7 @@ _LINE = orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z
 def configure(log_format: Literal["json", "console"]) -> None:
     """Set up logging for this process; what libraries log goes the same way."""
     stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
-    shared: list[Any] = [structlog.stdlib.add_log_level, stamp, structlog.processors.format_exc_info]
+    shared: list[Any] = [structlog.stdlib.add_log_level, stamp, tell_exception, mask_numbers]
     renderer: Any = _for_people() if log_format == "console" else _json
     structlog.configure(
         processors=[*shared, renderer],
@@ -38,7 +39,7 @@ def configure(log_format: Literal["json", "console"]) -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render],
-            foreign_pre_chain=shared,
+            foreign_pre_chain=[first_line, *shared],
         )
     )
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)

@@ -19,12 +19,15 @@ from phb_fhir.interactions.fault import fault
 from phb_fhir.interactions.status import status_of
 from phb_fhir.outcome import Rejected, outcome_of
 from phb_fhir.settings import API_PATH, Settings
+from phb_fhir.wire.admission import PUBLIC
+from phb_fhir.wire.discreet import has_number
 from phb_fhir.wire.errors import extra_headers, interrupted, overloaded
 from phb_fhir.wire.exchange import Exchange
 from phb_fhir.wire.limits import RateLimits, rate_headers
 from phb_fhir.wire.log import RequestLog
 from phb_fhir.wire.metrics import Metrics
 from phb_fhir.wire.peer import address_of, networks
+from phb_fhir.wire.request import segments_of
 from phb_fhir.wire.safeguards import DOCS_PATH, page_policy, safeguards
 
 Message = MutableMapping[str, Any]
@@ -108,7 +111,7 @@ class Edge:
         """Raises Rejected: 503 past what is taken at once, 429 past what an address may ask."""
         if self._metrics.under_way > self._under_way_max:
             raise overloaded(self._under_way_max)
-        if self._is_limited and not any(name == b"authorization" for name, _ in scope["headers"]):
+        if self._is_limited and not _brings_token(scope):
             self._limits.take_anonymous(exchange)
 
     def _tell_soon(self) -> None:
@@ -123,9 +126,16 @@ class Edge:
         self._log.write()
 
 
+def _brings_token(scope: Message) -> bool:
+    """Whether who asks will be known by a token. What anybody may ask is asked by nobody in particular, whatever comes with it."""
+    if scope["method"] == "OPTIONS" or segments_of(scope) in PUBLIC:
+        return False
+    return any(name == b"authorization" and value.strip() for name, value in scope["headers"])
+
+
 def _request_id(headers: list[tuple[bytes, bytes]]) -> bytes:
     for name, value in headers:
-        if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
+        if name == b"x-request-id" and _REQUEST_ID.fullmatch(value) and not has_number(value.decode()):
             return value
     return str(uuid_utils.uuid4()).encode()
 

@@ -188,7 +188,7 @@ def test_the_printed_purchase_names_a_file_that_curl_finds_from_any_folder() -> 
 
 def test_help_explains_every_option_of_serve() -> None:
     shown = subprocess.run(command("serve", "--help"), capture_output=True, text=True, env=environment(), check=True)
-    for option in ("--host", "--port", "--data", "--workers", "--mongodb-uri", "--demo", "--open"):
+    for option in ("--host", "--port", "--data", "--workers", "--mongodb-uri", "--demo", "--open", "--trust-local-key"):
         assert re.search(rf"{option}\b.* [A-Z][a-z]+", shown.stdout), option
     assert "Serve the FHIR API, under /fhir." in shown.stdout
 
@@ -205,10 +205,10 @@ def test_the_memory_of_an_idle_server_stays_under_150_mb(tmp_path: Path) -> None
 # --- what it refuses ---
 
 
-def test_without_open_it_is_refused() -> None:
+def test_a_server_that_nobody_could_come_into_is_refused_naming_the_ways_in() -> None:
     assert refused("serve") == (
-        "This server cannot sign anybody in yet, so it starts only when told to serve everyone: add --open, "
-        "which it allows on a loopback address alone."
+        "Nobody could come in: this server takes the tokens of no issuer (PHB_ISSUERS) and none of this machine's own "
+        "(--trust-local-key). To serve everybody who is at this machine, without asking who they are, add --open."
     )
 
 

@@ -104,7 +104,15 @@ def test_health_and_metrics_are_not_counted(clock):
 
 def test_who_brings_a_token_is_not_counted_by_address(clock):
     ask = asker(settings(), clock)
-    assert {ask(Authorization="Bearer x").status_code for _ in range(10)} == {200}
+    assert {ask("/fhir/Patient/jill", Authorization="Bearer x").status_code for _ in range(10)} == {200}
+
+
+@pytest.mark.parametrize(
+    ("path", "token"), [("/fhir/metadata", "Bearer x"), ("/fhir/metadata/", "Bearer x"), ("/fhir/Patient", " ")]
+)
+def test_a_token_that_nobody_looks_at_is_none(clock, path, token):
+    ask = asker(settings(), clock)
+    assert [ask(path, Authorization=token).status_code for _ in range(4)] == [200, 200, 200, 429]
 
 
 @pytest.mark.parametrize("chosen", [settings(open=True), settings(rate_address_max=0)], ids=["open", "no limit"])

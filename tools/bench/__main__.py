@@ -23,6 +23,7 @@ from tools.bench.processes import DATABASE, Memory, Running, bare_server, memory
 from tools.bench.rounds import Comparison, measure_in_turn
 from tools.bench.samples import TRANSACTION_ENTRIES, TYPE, creates, documents, purchase, request, transactions
 from tools.bench.search import GROWTH_GOAL, INDEX_BYTES_GOAL, LARGE, SMALL, SearchFindings, measure_search
+from tools.bench.security import compare_security
 from tools.bench.validation import compare_validation
 
 READ_CONNECTIONS = 64
@@ -60,7 +61,7 @@ def main(
     rounds: Annotated[int, typer.Option(help="How many times each thing is measured.", min=1)] = 7,
     seconds: Annotated[float, typer.Option(help="How long each measurement takes.", min=0.1)] = 2.0,
     only: Annotated[
-        str, typer.Option(help="Compare only this.", metavar="validation|reads|creates|transactions|search")
+        str, typer.Option(help="Compare only this.", metavar="validation|reads|creates|transactions|search|security")
     ] = "",
     people: Annotated[int, typer.Option(help="The larger population that is searched.", min=LARGE // SMALL)] = LARGE,
 ) -> None:
@@ -82,6 +83,9 @@ def measure(folder: Path, rounds: int, seconds: float, only: str, people: int) -
             found.comparisons.extend(compare_validation(rounds, seconds))
     if any(only in what for what in COMPARISONS):
         measure_server(found, folder, rounds, seconds, only)
+    if only in SECURITY:
+        with _terminal.status(SECURITY):
+            found.comparisons.extend(compare_security(folder, rounds, seconds))
     if only in SEARCH:
         with _terminal.status(SEARCH) as status:
             found.search = measure_search(folder / SEARCH, people, lambda doing: status.update(f"{SEARCH}: {doing}"))
@@ -164,7 +168,7 @@ def _documents(bench: Bench) -> Iterator[dict[str, Any]]:
     return documents(uvloop.run(mongo_only.stored_document(bench.mongodb_uri, DATABASE, bench.first)))
 
 
-VALIDATION, SEARCH = "validation", "search"
+VALIDATION, SEARCH, SECURITY = "validation", "search", "security"
 COMPARISONS: dict[str, Callable[[Bench], Comparison]] = {
     "reads": compare_reads,
     "creates": compare_creates,

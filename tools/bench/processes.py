@@ -58,6 +58,20 @@ def our_server(log: Path, *options: str, first: str = "/metadata", database: str
 
 
 @contextmanager
+def secure_server(log: Path, data: Path, *options: str, database: str = DATABASE) -> Iterator[Running]:
+    """The same, taking the tokens of the local key in a data folder, and from one client as many requests as come."""
+    command = ["-m", "phb_fhir.cli.main", "serve", "--workers", "1", *options]
+    more = {
+        "PHB_MONGODB_DATABASE": database,
+        "PHB_TRUST_LOCAL_KEY": "true",
+        "PHB_DATA": str(data),
+        "PHB_RATE_CLIENT_MAX": "0",
+    }
+    with _running(command, more, log, request("GET", "/metadata")) as running:
+        yield running
+
+
+@contextmanager
 def bare_server(log: Path, body: Path) -> Iterator[Running]:
     """The constant answer, under the same HTTP server with the same options."""
     command = ["-m", "uvicorn", "--factory", "tools.bench.bare:create", *_UVICORN]
