@@ -200,7 +200,7 @@ def _with_database(settings: Settings, give_up: Any) -> Iterator[Settings]:
     """The settings with the address of a MongoDB that fits."""
     timeout_s = settings.mongodb_start_timeout_s
     if settings.mongodb_uri is not None:
-        check_replica_set(settings.mongodb_uri, timeout_s=min(timeout_s, 10))
+        check_replica_set(settings.mongodb_uri, timeout_s=min(timeout_s, 10), database=settings.mongodb_database)
         end_abandoned(settings.mongodb_uri)  # by the server before this one, if it was killed
         yield settings
         return

@@ -17,10 +17,10 @@ from phb_fhir.fhir.dates import period_of
 from phb_fhir.interactions.joins import Joins
 from phb_fhir.interactions.subset import STORED_DEPTH_MAX
 from phb_fhir.outcome import Kind, Refusal, Rejected, refuse
-from phb_fhir.query import EVERYTHING, NOTHING, AllOf, Id, Key, Node, Query
+from phb_fhir.query import EVERYTHING, NOTHING, AllOf, AnyOf, Id, Key, Node, Not, Query
 from phb_fhir.search.access import patients_of
+from phb_fhir.search.kinds.keys import beginning
 from phb_fhir.search.kinds.kind import Index
-from phb_fhir.search.match import Subject, match
 from phb_fhir.search.parse import parse_search
 from phb_fhir.security.actor import Actor, Scope
 from phb_fhir.security.mask import masked
@@ -69,11 +69,26 @@ _LOCAL = re.compile(r"[A-Z][A-Za-z]*/[A-Za-z0-9\-.]{1,64}")
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What is seen of one type. `where` may ask for other resources; `is_wide`: it asks for more than access entries."""
+    """What is seen of one type. `where` may ask for other resources; `is_wide`: it asks for more than access entries.
+
+    `plain` is the same for a quick look: all, nothing, or what has one of these entries; None where that does not say it.
+    """
 
     where: Node
     masked: Node = NOTHING
     is_wide: bool = False
+    plain: bool | frozenset[str] | None = None
+
+
+def _plainly(where: Node) -> bool | frozenset[str] | None:
+    match where:
+        case Key(keys):
+            return frozenset(keys)
+        case AllOf(()):
+            return True
+        case AnyOf(()):
+            return False
+    return None
 
 
 @dataclass(slots=True)
@@ -148,11 +163,13 @@ class Access:
     def _view(self, type_: str, letters: str) -> View:
         scopes = self._scopes(letters, type_)
         if self.who is None or not scopes:
-            return View(NOTHING)
+            return View(NOTHING, plain=False)
         scoped = any_of(self._scoped(scope, type_) for scope in scopes)
         where = _both(reach(self.who, type_, letters), scoped)
-        partly = reach(self.who, type_, letters, masked=True)
-        return View(where, _both(partly, scoped), any(scope.criteria for scope in scopes))
+        partly = _both(reach(self.who, type_, letters, masked=True), scoped)
+        is_wide = any(scope.criteria for scope in scopes)
+        is_plain = partly == NOTHING and not is_wide and not self.is_breaking_glass
+        return View(where, partly, is_wide, _plainly(where) if is_plain else None)
 
     def _scoped(self, scope: Scope, type_: str) -> Node:
         where: Node = EVERYTHING
@@ -225,19 +242,9 @@ class Access:
             self.opened.update(patients_of(entries))
 
     def shows_plainly(self, version: Version) -> bool | None:
-        """Whether a version is seen, where its own entries tell; None where others must be asked."""
-        view = self.view(version.type)
-        if view.is_wide or view.masked != NOTHING or self.is_breaking_glass:
-            return None
-        if view.where == EVERYTHING:
-            return True
-        if isinstance(view.where, Key):  # as it mostly is
-            return any(key in version.access for key in view.where.keys)
-        subject = Subject(version.type, version.id, version.at, Index(dict.fromkeys(version.access)), {})
-        try:
-            return match(view.where, subject)
-        except TypeError:  # it asks for other resources
-            return None
+        """Whether a version is seen, where its own entries tell; None where more must be looked at."""
+        plain = self.view(version.type).plain
+        return plain if plain is None or isinstance(plain, bool) else not plain.isdisjoint(version.access)
 
     # --- what is written ---
 
@@ -380,8 +387,18 @@ async def _providing(context: Context, actor: Actor, who: Who) -> Who:
         return who
     query = Query(("ChargeItemDefinition",), Key((f"provider={who.organization}",)))
     items = await context.store.search(query, count=ITEMS_MAX)
-    urls = (loads(version.json or b"{}", depth_max=STORED_DEPTH_MAX).get("url") for version in items)
-    return replace(who, items=tuple(dict.fromkeys(url for url in urls if url)))
+    urls = [loads(version.json or b"{}", depth_max=STORED_DEPTH_MAX).get("url") for version in items]
+    named = tuple(dict.fromkeys(url for url in urls if url))
+    others = await others_items(context.store, named, who.organization) if named else {}
+    return replace(who, items=tuple(url for url in named if url not in others))
+
+
+async def others_items(reader: Reader, urls: Sequence[str], organization: str) -> dict[str, str]:
+    """Of these urls of directory items, those that an item of another provider has too, with the key of that item."""
+    another = AllOf((beginning("provider="), Not(Key((f"provider={organization}",)))))
+    where = AllOf((Key(tuple(f"url={url}" for url in urls)), another))
+    found = await reader.search(Query(("ChargeItemDefinition",), where), count=ITEMS_MAX)
+    return {str(loads(one.json or b"{}", depth_max=STORED_DEPTH_MAX).get("url", "")): one.key for one in found}
 
 
 _LEARNT = {

@@ -22,7 +22,7 @@ from phb_fhir.fhir.codec import Resource, canonical, dumps, loads
 from phb_fhir.fhir.dates import instant_text, to_millisecond
 from phb_fhir.interactions.context import Context
 from phb_fhir.interactions.joins import Joins
-from phb_fhir.interactions.judgement import check_change, check_references, check_written, visible
+from phb_fhir.interactions.judgement import check_change, check_references, check_written, standing
 from phb_fhir.interactions.provenance import not_to_be_written, provenance_of
 from phb_fhir.interactions.settled import check_query_settled
 from phb_fhir.interactions.subset import STORED_DEPTH_MAX
@@ -163,13 +163,13 @@ async def write_all(
         context.trail.begin_again()
     # what a create makes is new: its id was never given to anybody
     keys = {f"{change.type}/{change.id}" for change in changes if not isinstance(change, Create)}
-    view = await visible(context, transaction, await transaction.read_all(keys)) if keys else {}
+    view, theirs = await standing(context, transaction, changes, await transaction.read_all(keys) if keys else {})
     now = to_millisecond(context.now())
     decided: list[list[_Decided]] = []
     for index, one in enumerate(settled):
         wanted = [change for change in (one.change, *one.more) if change is not None]
         try:
-            decided.append([_decide(context, change, view, now) for change in wanted])
+            decided.append([_decide(context, change, view, theirs, now) for change in wanted])
         except Rejected as rejected:
             raise told(index, rejected) from None
     await _govern(context, transaction, decided, told)
@@ -238,10 +238,12 @@ async def _govern(
         one.committed = replace(one.committed, advice=said)
 
 
-def _decide(context: Context, change: Change, view: dict[str, Version], now: datetime) -> _Decided:
+def _decide(
+    context: Context, change: Change, view: dict[str, Version], theirs: Collection[str], now: datetime
+) -> _Decided:
     key = f"{change.type}/{change.id}"
     current = view.get(key)
-    check_change(context, change, current)
+    check_change(context, change, current, theirs)
     check_preconditions(change, current, context.settings.versioned_update)
     if current is not None:
         context.knowledge.check_guide(current)

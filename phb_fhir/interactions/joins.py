@@ -19,11 +19,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from phb_fhir.change import Version
 from phb_fhir.fhir.codec import Resource, loads
 from phb_fhir.interactions.contained import CONTAINS, contained_targets
+from phb_fhir.interactions.pointing import Pointing, Target, is_from_pointing
 from phb_fhir.interactions.subset import STORED_DEPTH_MAX
 from phb_fhir.outcome import Kind, Refusal, Rejected, refuse
 from phb_fhir.query import (
@@ -44,13 +45,15 @@ from phb_fhir.query import (
 from phb_fhir.search.asking import Asking
 from phb_fhir.search.kinds.kind import OwnAddress
 from phb_fhir.search.match import Subject, match, match_query
-from phb_fhir.store.store import Hit, Position, Reader
+from phb_fhir.store.positions import lost
+from phb_fhir.store.store import Hit, Position, Reader, references
 
 JOINS_MAX = 50  # conditions on other resources in one search
 JOINED_MAX = 1_000  # resources that one of them is turned into a list of
 POINTING_MAX = 100_000  # resources that are asked whom they point to, for a `_has`
 POINTED_MAX = 5_000  # of these, as many as are asked together whether they point to some candidates
 FEW = 100  # candidates that are looked at first of all
+SPARE = 4  # of so many that point, one may point to what was found already
 RARE = 50  # what fewer than one candidate in so many keeps
 BATCH = 500  # candidates looked at together
 CANDIDATES_MAX = 5_000  # candidates looked at for one page
@@ -62,10 +65,14 @@ Types = tuple[str, ...]  # empty: all of them
 
 
 class Resolved(NamedTuple):
-    """A query as the store can answer it, and the conditions left over, to be looked at."""
+    """A query as the store can answer it, and the conditions left over, to be looked at.
+
+    `has` is the one among these, if there is one, that a page can begin with (`pointing`).
+    """
 
     query: Query
     left: tuple[Node, ...] = ()
+    has: LinkedFrom | None = None
 
 
 class Sifted(NamedTuple):
@@ -74,6 +81,9 @@ class Sifted(NamedTuple):
     hits: list[Hit]
     more: bool
     edge: Position | None
+
+
+NOT_SOON = Sifted([], True, None)
 
 
 def split(query: Query) -> Resolved:
@@ -93,8 +103,8 @@ class Joins:
         self._reader = reader
         self._asking = asking
 
-    async def resolve(self, query: Query) -> Resolved:
-        """The query with its joins resolved, as far as they are of few.
+    async def resolve(self, query: Query, after: Position | None = None) -> Resolved:
+        """The query with its joins resolved, as far as they are of few; for the page that begins `after` a place.
 
         Raises Rejected (400) for too many joins.
         """
@@ -102,7 +112,24 @@ class Joins:
         if joins > JOINS_MAX:
             text = f"The search has {joins} conditions on other resources; at most {JOINS_MAX} are taken."
             raise refuse(Refusal.BAD_REQUEST, Kind.TOO_COSTLY, text)
-        return split(Query(query.types, await self._settled(query.types, query.where)) if joins else query)
+        if not joins:
+            return split(query)
+        has = await self._leading(query)
+        if has is not None and is_from_pointing(after):  # however few they are by now, the order stays
+            others = (part for part in _conditions(query.where) if part is not has)
+            rest = await self._settled(query.types, AllOf(tuple(others)))
+            return split(Query(query.types, AllOf((rest, has))))._replace(has=has)
+        resolved = split(Query(query.types, await self._settled(query.types, query.where)))
+        if has is None:
+            return resolved
+        return resolved._replace(has=next((one for one in resolved.left if isinstance(one, LinkedFrom)), None))
+
+    async def _leading(self, query: Query) -> LinkedFrom | None:
+        """The `_has` that a page can begin with: the only one, and of what is read off one index."""
+        found = [part for part in _conditions(query.where) if isinstance(part, LinkedFrom)]
+        if len(found) != 1 or split(Query((), found[0].where)).left:
+            return None
+        return found[0] if await self._reader.leads_in_order(Query((found[0].type,), found[0].where)) else None
 
     async def sift(
         self,
@@ -113,15 +140,107 @@ class Joins:
         backwards: bool = False,
         count: int,
         is_steady: bool = False,
+        with_index: bool = True,
     ) -> Sifted:
-        """Up to `count` of what matches, what is left over included, from the place `after` on; `is_steady` as in `Finder.find`."""
+        """Up to `count` of what matches, what is left over included, from the place `after` on; `is_steady` and `with_index` as in
+        `Finder.find`.
+
+        Raises Rejected (410) for a place in another order.
+        """
+        if is_from_pointing(after):
+            if asked.has is None or order:
+                raise lost()
+            return await self._sift_pointing(asked, asked.has, after, backwards=backwards, count=count)
+        if after is None and not is_steady and asked.has is not None and await self._begins_with_pointing(asked, order):
+            page = await self._sift_pointing(asked, asked.has, backwards=backwards, count=count)
+            if page is not NOT_SOON:
+                return page
+        return await self._sift(
+            asked, order, after=after, backwards=backwards, count=count, is_steady=is_steady, with_index=with_index
+        )
+
+    async def _begins_with_pointing(self, asked: Resolved, order: Order) -> bool:
+        """Whether a first page does: where nothing else leads to few."""
+        if order or asked.has is None or self._reader.is_in_transaction:
+            return False
+        return await self._reader.led_to(asked.query) > CANDIDATES_MAX
+
+    async def explain(self, asked: Resolved, order: Order, count: int) -> dict[str, Any]:
+        """How the first page of this search is answered, as `Reader.explain` tells it."""
+        begins = await self._begins_with_pointing(asked, order)
+        query = Query((asked.has.type,), asked.has.where) if begins and asked.has else asked.query
+        said = await self._reader.explain(query, order, count)
+        if begins and asked.has:
+            said["begins_with"] = f"what points: {asked.has.type}"
+        if asked.left:
+            said["looked_at_one_by_one"] = [repr(node) for node in asked.left]
+        return said
+
+    async def _sift_pointing(
+        self,
+        asked: Resolved,
+        node: LinkedFrom,
+        after: Position | None = None,
+        *,
+        backwards: bool = False,
+        count: int,
+    ) -> Sifted:
+        """The same, beginning at what points; NOT_SOON where that leads to too little, which only a first page finds out."""
+        pointing = Pointing(self._reader, node, asked.query.types)
+        rest = asked._replace(left=tuple(one for one in asked.left if one is not node))
+        found: list[Hit] = []
+        edge, size, looked_at = after, min(BATCH, 1 + count + count // SPARE), 0
+        while looked_at < CANDIDATES_MAX:
+            seen = await pointing.look(edge, backwards=backwards, count=size)
+            kept = await self._that_keep(rest, seen.targets)
+            found = kept + found if backwards else found + kept
+            if len(found) > count:
+                page = found[len(found) - count :] if backwards else found[:count]
+                return Sifted(page, True, page[0 if backwards else -1].position if page else edge)
+            edge = seen.edge
+            if not seen.more:
+                return Sifted(found, False, edge)
+            looked_at += size
+            if after is None and looked_at >= BATCH and len(found) * RARE < looked_at:
+                return NOT_SOON
+            size = min(BATCH, 1 + (count + 1 - len(found)) * looked_at // max(1, len(found)))
+        return Sifted(found, True, edge)
+
+    async def _that_keep(self, asked: Resolved, targets: Sequence[Target]) -> list[Hit]:
+        """Those of these that keep the other conditions."""
+        if not targets:
+            return []
+        query = asked.query & Id(tuple(target.key for target in targets))
+        hits = await self.look(asked.left, await self._reader.find(query, count=len(targets)))
+        there = {hit.version.key: hit for hit in hits}
+        return [there[target.key]._replace(position=target.position) for target in targets if target.key in there]
+
+    async def _sift(
+        self,
+        asked: Resolved,
+        order: Order = (),
+        *,
+        after: Position | None = None,
+        backwards: bool = False,
+        count: int,
+        is_steady: bool = False,
+        with_index: bool = True,
+    ) -> Sifted:
+        """The same, in any order, beginning at the candidates."""
         found: list[Hit] = []
         edge, size, looked_at = after, count + 1, 0
         is_insisted = False
         while looked_at < CANDIDATES_MAX:
             is_bare = bool(asked.left) and not order and all(isinstance(node, LinkedFrom) for node in asked.left)
             candidates = await self._reader.find(
-                asked.query, order, after=edge, backwards=backwards, count=size, is_bare=is_bare, is_steady=is_steady
+                asked.query,
+                order,
+                after=edge,
+                backwards=backwards,
+                count=size,
+                is_bare=is_bare,
+                is_steady=is_steady,
+                with_index=with_index or bool(asked.left),
             )
             kept = await self.look(asked.left, candidates)
             found = kept + found if backwards else found + kept
@@ -157,7 +276,7 @@ class Joins:
             return await self._reader.count(asked.query)
         count, edge = 0, None
         while True:
-            hits, more, edge = await self.sift(asked, after=edge, count=_COUNTED)
+            hits, more, edge = await self._sift(asked, after=edge, count=_COUNTED)
             count += len(hits)
             if not more:
                 return count
@@ -174,7 +293,7 @@ class Joins:
         await self._reader.check_served(asked.query)
         if not asked.left:
             return await self._reader.search(asked.query, count=count)
-        sifted = await self.sift(asked, count=count)
+        sifted = await self._sift(asked, count=count)
         if sifted.more and len(sifted.hits) < count:
             raise undecided()
         return [hit.version for hit in sifted.hits]
@@ -230,7 +349,7 @@ class Joins:
         if not asked.left:
             keys = await self._reader.keys(asked.query, count=most + 1)
             return keys if len(keys) <= most else None
-        sifted = await self.sift(asked, count=most)
+        sifted = await self._sift(asked, count=most)
         return None if sifted.more else [hit.version.key for hit in sifted.hits]
 
     async def _containing(self, types: Types, node: Linked) -> Node | None:
@@ -305,13 +424,13 @@ class Joins:
 
     async def _pointing(self, node: Linked, hits: Sequence[Hit]) -> list[str]:
         """Those of the batch that point to something the condition holds for."""
-        references = {hit.version.key: set(local_references(hit, node.parameter, node.types)) for hit in hits}
-        wanted = list(dict.fromkeys(target for targets in references.values() for target in targets))
+        named = {hit.version.key: set(local_references(hit, node.parameter, node.types)) for hit in hits}
+        wanted = list(dict.fromkeys(target for targets in named.values() for target in targets))
         held: set[str] = set()
         for start in range(0, len(wanted), _CHUNK):
             chunk = tuple(wanted[start : start + _CHUNK])
             held.update(await self._held(Query(node.types, AllOf((Id(chunk), node.where))), len(chunk)))
-        return [key for key, targets in references.items() if targets & held]
+        return [key for key, targets in named.items() if targets & held]
 
     async def _held(self, query: Query, most: int) -> list[str]:
         """The keys of what matches a query that names its candidates, `most` of them."""
@@ -352,7 +471,7 @@ class Joins:
         asked = split(Query((node.type,), AllOf((Key((f"{node.parameter}={key}",)), node.where))))
         if not asked.left:
             return bool(await self._reader.keys(asked.query, count=1))
-        sifted = await self.sift(asked, count=1)
+        sifted = await self._sift(asked, count=1)
         if sifted.more and not sifted.hits:
             raise undecided()
         return bool(sifted.hits)
@@ -379,13 +498,7 @@ def undecided() -> Rejected:
 
 def local_references(hit: Hit, parameter: str, types: Sequence[str]) -> Iterator[str]:
     """What a resource refers to here by a parameter, as `Patient/1`, of these types (none named: of any)."""
-    start = f"{parameter}="
-    for entry in hit.index.keys:
-        if entry.startswith(start):
-            target = entry[len(start) :]
-            type_, _, id_ = target.partition("/")
-            if id_ and "/" not in id_ and (type_ in types or not types):
-                yield target
+    return references(hit.index.keys, parameter, types)
 
 
 def _items(resource: Resource, own: OwnAddress) -> Iterator[str]:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from phb_fhir.change import Change, Delete, Put, Version
 from phb_fhir.definitions.walk import ReferenceAt, references
 from phb_fhir.fhir.codec import Resource, loads
-from phb_fhir.interactions.access import Access
+from phb_fhir.interactions.access import Access, others_items
 from phb_fhir.interactions.context import Context
 from phb_fhir.interactions.subset import STORED_DEPTH_MAX
 from phb_fhir.outcome import Issue, Kind, Refusal, Rejected, refuse
@@ -23,16 +24,40 @@ from phb_fhir.store.store import Transaction, Write
 _LOCAL = re.compile(r"([A-Z][A-Za-z]*/[A-Za-z0-9\-.]{1,64})(?:/_history/[^/]+)?(?:#.*)?")
 
 
-async def visible(context: Context, transaction: Transaction, view: Mapping[str, Version]) -> dict[str, Version]:
-    """What of the current versions the writer may see: nothing else is there for them."""
+class Standing(NamedTuple):
+    """What stands, for one who writes: the current versions they know of, and which of these they may change as they ask to."""
+
+    known: dict[str, Version]
+    theirs: frozenset[str]
+
+
+async def standing(
+    context: Context, transaction: Transaction, changes: Sequence[Change], view: Mapping[str, Version]
+) -> Standing:
+    """What of the current versions is there for the writer: what they may not see, nor change, is not."""
     if context.access is None:
-        return dict(view)
-    seen = await context.access.shown(transaction, list(view.values()))
-    return {version.key: view[version.key] for version in seen if version.json == view[version.key].json}
+        return Standing(dict(view), frozenset(view))
+    letters = {
+        f"{change.type}/{change.id}": letter_of(change, view.get(f"{change.type}/{change.id}")) for change in changes
+    }
+    theirs: dict[str, Version] = {}
+    for letter in ("u", "d"):
+        asked = [version for key, version in view.items() if letters.get(key) == letter]
+        theirs |= _whole(view, await context.access.shown(transaction, asked, letter))
+    others = [version for key, version in view.items() if key not in theirs]
+    return Standing({**theirs, **_whole(view, await context.access.shown(transaction, others))}, frozenset(theirs))
 
 
-def check_change(context: Context, change: Change, current: Version | None) -> None:
-    """Raise Rejected: 403 for what the writer may never do to this type, 404 for a PUT to where they see nothing."""
+def _whole(view: Mapping[str, Version], shown: Iterable[Version]) -> dict[str, Version]:
+    """Those that are shown as they are: who sees a part of something cannot change it."""
+    return {version.key: version for version in shown if version.json == view[version.key].json}
+
+
+def check_change(context: Context, change: Change, current: Version | None, theirs: Collection[str]) -> None:
+    """Raise Rejected: 403 for what the writer may never do to this type, or not to this; 404 for a PUT to where they see nothing.
+
+    `theirs` are the keys of what they may change as they ask to.
+    """
     access = context.access
     if access is None:
         return
@@ -43,6 +68,9 @@ def check_change(context: Context, change: Change, current: Version | None) -> N
         raise refuse(Refusal.NOT_FOUND, Kind.NOT_FOUND, text)
     if letter != "d" or current is not None:
         access.check(letter, change.type)
+    if current is not None and not current.is_deleted and current.key not in theirs:
+        text = f"{current.key} is not yours to change with the role of {access.who.role if access.who else 'none'}."
+        raise refuse(Refusal.FORBIDDEN, Kind.FORBIDDEN, text)
 
 
 def letter_of(change: Change, current: Version | None) -> str:
@@ -104,6 +132,18 @@ async def check_written(context: Context, transaction: Transaction, writes: Sequ
         for version in versions:
             if version.key not in kept:
                 raise _outside(access, version)
+        await _check_items(transaction, access, versions)
+
+
+async def _check_items(transaction: Transaction, access: Access, versions: Sequence[Version]) -> None:
+    """Raise Rejected (409) for a directory item under the url of another provider's: purchases are counted to who has the url."""
+    items = [one for one in versions if one.type == "ChargeItemDefinition" and one.json is not None]
+    if not items or access.who is None or access.who.role != "provider":
+        return
+    urls = {str(loads(one.json or b"{}", depth_max=STORED_DEPTH_MAX).get("url", "")): one for one in items}
+    for url, key in (await others_items(transaction, tuple(filter(None, urls)), access.who.organization)).items():
+        text = f"{key} of another provider has the url {url} already; give your item one of its own."
+        raise refuse(Refusal.CONFLICT, Kind.DUPLICATE, text, "ChargeItemDefinition.url")
 
 
 def _outside(access: Access, version: Version) -> Rejected:

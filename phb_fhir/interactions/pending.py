@@ -39,7 +39,7 @@ class Pending:
         """The entries that write what a query matches. Raises Rejected where that cannot be told."""
         if not self._subjects:
             return []
-        asked, left = await joins.resolve(query)
+        asked, left, _ = await joins.resolve(query)
         found = [index for index in self._candidates(asked) if match_query(asked, self._subjects[index])]
         return await self._looked_at(joins, left, found) if left else found
 

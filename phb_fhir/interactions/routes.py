@@ -66,6 +66,7 @@ ROUTES: dict[tuple[str, str], Route] = {
     ("POST", ""): Route("", lambda context, request: bundle(context, request, _Routes()), "bundle"),
 }
 
+_NAME_MAX = 64  # characters of an operation's name
 _METHODS = {shape: tuple(m for m, s in ROUTES if s == shape) for _, shape in ROUTES}
 
 
@@ -119,6 +120,14 @@ def _searched(context: Context, segments: tuple[str, ...]) -> tuple[str, ...]:
     """The type that is asked for: in a compartment, that of its members."""
     is_within = len(segments) > 2 and segments[2] in (*context.capability.types, EVERY_TYPE)
     return segments[2:3] if is_within else segments
+
+
+def interaction_at(method: str, segments: tuple[str, ...]) -> str:
+    """What a method and a path would ask for, whoever asks: an interaction's code or name, or that of an operation; "" for nothing."""
+    if _names_operation(segments):
+        return segments[-1][:_NAME_MAX]
+    route = ROUTES.get((method, shape_of(segments)))
+    return "" if route is None else route.code or route.name
 
 
 def check_address(context: Context, segments: tuple[str, ...]) -> None:

@@ -83,7 +83,7 @@ async def searchset(context: Context, request: FhirRequest, asked: Asked) -> Ans
     if told:
         entries.append(_outcome_entry(outcome_of(told)))
     if asked.search.explain:
-        entries.append(_outcome_entry(await _explanation(context.reader, asked)))
+        entries.append(_outcome_entry(await _explanation(context, asked)))
     return Answer(200, bundle=BundleAnswer("searchset", entries, total, _links(context, request, asked, page)))
 
 
@@ -133,7 +133,7 @@ async def understood(context: Context, request: FhirRequest, scope: Scope, searc
         question = f"{scope.path}?{query_text(search.applied)}"
         place = context.pager.open(question, search.page, context.now())
     await check_query_settled(context, search.query, search.order, search.includes)
-    resolved = await _joins(context).resolve(_with_types(context, search.query))
+    resolved = await _joins(context).resolve(_with_types(context, search.query), place.position)
     await context.reader.check_served(resolved.query)
     return Asked(scope, search, resolved, place, search.count == 0 or request.subset.summary == "count")
 
@@ -197,7 +197,10 @@ async def _found(context: Context, asked: Asked) -> tuple[Sifted, int | None]:
 async def _page(context: Context, asked: Asked) -> Sifted:
     position, backwards = asked.place
     order, count = asked.search.order, asked.search.count
-    return await _joins(context).sift(asked.resolved, order, after=position, backwards=backwards, count=count)
+    with_index = bool(asked.search.includes)  # which follow the references among the entries
+    return await _joins(context).sift(
+        asked.resolved, order, after=position, backwards=backwards, count=count, with_index=with_index
+    )
 
 
 async def _total(context: Context, asked: Asked) -> int | None:
@@ -278,11 +281,9 @@ def _outcome_entry(outcome: dict[str, Any]) -> Entry:
     return Entry("", dumps(outcome), "outcome")
 
 
-async def _explanation(reader: Reader, asked: Asked) -> dict[str, Any]:
+async def _explanation(context: Context, asked: Asked) -> dict[str, Any]:
     """What MongoDB was asked and how it found it, as JSON in an OperationOutcome."""
-    said = await reader.explain(asked.resolved.query, asked.search.order, asked.search.count + 1)
-    if asked.resolved.left:
-        said = {**said, "looked_at_one_by_one": [repr(node) for node in asked.resolved.left]}
+    said = await _joins(context).explain(asked.resolved, asked.search.order, asked.search.count + 1)
     text = "How this search was answered stands in the diagnostics."
     issue = {"severity": "information", "code": Kind.INFORMATIONAL.value, "details": {"text": text}}
     return {

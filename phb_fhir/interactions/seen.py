@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -28,7 +27,9 @@ from phb_fhir.search.kinds.kind import Index
 from phb_fhir.security.actor import Actor
 from phb_fhir.security.mask import MASKS, shown
 from phb_fhir.security.policy import RESTRICTED, any_of
-from phb_fhir.store.store import Hit, Moment, Position, Reader
+from phb_fhir.store.plan import PROBED_MAX
+from phb_fhir.store.store import Hit, Moment, Pointer, Position, Reader
+from phb_fhir.store.ways import ways
 
 REMEMBERED_MAX = 10_000  # tokens
 LOOKED_MAX_S = 10.0  # at candidates, for one question
@@ -43,7 +44,7 @@ async def admitted(context: Context, actor: Actor, purpose: str, remembered: Rem
         access = await access_of(context, actor, purpose)
         access.narrowed = partial(Seen, access=access)
         remembered.keep(access)
-    return replace(context, access=access, reader=Seen(context.store, access))
+    return context.asked_by(access, Seen(context.store, access))
 
 
 class Remembered:
@@ -160,6 +161,7 @@ class Seen(Reader):
         count: int,
         is_bare: bool = False,
         is_steady: bool = False,
+        with_index: bool = True,
     ) -> list[Hit]:
         del is_steady
         asked = await self._narrowed(query, order)
@@ -174,6 +176,7 @@ class Seen(Reader):
                 count=count,
                 is_bare=is_bare and not self._masks(asked.query.types),
                 is_steady=True,
+                with_index=with_index or self._masks(asked.query.types),
             )
             return await self._as_seen(found)
         return await self._as_seen(await self._sifted(asked, order, after, backwards=backwards, count=count))
@@ -225,6 +228,39 @@ class Seen(Reader):
         hits = await self._sifted(asked, (), None, backwards=False, count=count * 10)
         targets = {target for hit in hits for target in local_references(hit, parameter, types)}
         return sorted(targets)[:count]
+
+    async def leads_in_order(self, query: Query) -> bool:
+        asked = await self._narrowed(query)
+        if asked is None or asked.left or self._masks(asked.query.types):
+            return False
+        return await self._inner.leads_in_order(asked.query)
+
+    async def led_to(self, query: Query) -> int:
+        # what there is of others decides nothing here, not even the order
+        return 0 if ways(query) else PROBED_MAX
+
+    async def pointers(
+        self,
+        query: Query,
+        parameter: str,
+        types: Sequence[str],
+        *,
+        after: Position | None = None,
+        backwards: bool = False,
+        count: int,
+    ) -> list[Pointer]:
+        asked = await self._narrowed(query, parameters=(parameter,))
+        if asked is None or asked.left:  # in which case it leads in no order
+            return []
+        return await self._inner.pointers(asked.query, parameter, types, after=after, backwards=backwards, count=count)
+
+    async def first_pointers(
+        self, query: Query, parameter: str, keys: Sequence[str], *, as_of: Position
+    ) -> dict[str, str]:
+        asked = await self._narrowed(query, parameters=(parameter,))
+        if asked is None or asked.left:
+            return {}
+        return await self._inner.first_pointers(asked.query, parameter, keys, as_of=as_of)
 
     async def entries_in_use(
         self, types: Sequence[str], start: str, *, most: int, where: Node = EVERYTHING

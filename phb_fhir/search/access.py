@@ -25,12 +25,12 @@ ACCESS_CODES = frozenset(
         "performer-actor",
         "performing-organization",
         "provider",
+        "report-type",
         "requester",
         "security-context",
         "target",
     )
 )
-NO_SUBJECT = "!subject"  # of nobody in particular: an aggregate
 ENTRIES_MAX = 1_000  # of one version; nobody is found by what comes after that in its history
 _CONCERNS = "_in=Patient/"
 LABEL = "_security="  # how the entry of a security label begins
@@ -39,7 +39,7 @@ LABEL = "_security="  # how the entry of a security label begins
 def access_entries(keys: Collection[str]) -> tuple[str, ...]:
     """Those of a resource's index entries that policies ask for, its security labels first."""
     others = [key for key in keys if key.partition("=")[0] in ACCESS_CODES or key.startswith(_CONCERNS)]
-    return tuple([*labels_of(keys), *others, *({NO_SUBJECT} & set(keys))][:ENTRIES_MAX])
+    return tuple([*labels_of(keys), *others][:ENTRIES_MAX])
 
 
 def patients_of(entries: Iterable[str]) -> list[str]:

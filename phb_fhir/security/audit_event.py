@@ -2,8 +2,9 @@
 
 A person asks who looked at their record, and gets what concerns them and nothing else. So a record about several people becomes
 several events: one for each of them, with what was theirs, and one of the whole access, with the query as it ran and how much it
-brought, which stands in nobody's record (a query may name others). An access to one person's record by reading or
-changing it, or by that person, is one event.
+brought, which stands in nobody's record but that of a person who asked it (a query may name others). So it is with what was refused:
+whose it would have been is told to them, and not to whoever was refused. An access to one person's record by reading or changing
+it, or by that person, is one event.
 
 Everything here is a function of the record and its place in the trail. Publishing twice makes the same events, with the same ids,
 and `phb-fhir audit verify` holds what is published against what was sealed, byte by byte.
@@ -49,7 +50,7 @@ ROLES: dict[str, tuple[str, str]] = {
 # what people call things: one, several
 WORDS: dict[str, tuple[str, str]] = {
     "Account": ("budget", "budgets"),
-    "AuditEvent": ("list of who looked", "entries of who looked"),
+    "AuditEvent": ("record of who looked", "record of who looked"),
     "CarePlan": ("care plan", "care plans"),
     "CareTeam": ("care team", "care teams"),
     "ChargeItem": ("purchase", "purchases"),
@@ -77,6 +78,7 @@ PURPOSES: dict[str, str] = {
     "PATRQT": "as the person asked for",
     "TREAT": "for treatment and care",
 }
+_TYPES_TOLD_MAX = 8  # in one sentence
 _CAPITAL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
@@ -121,8 +123,8 @@ def events(record: Record, place: Place) -> list[Resource]:
     """The AuditEvents of a record, with their ids. They are `PROFILE`, whole but for `meta.versionId` and `lastUpdated`."""
     patients = record.patients
     if _is_one(record, patients):
-        return [_event(record, place, patients[0] if patients else "", record.what, is_whole=True)]
-    nobodys = tuple(row for row in record.what if len(row) == 1)
+        return [_event(record, place, patients[0] if patients else "", _shown(record, patients), is_whole=True)]
+    nobodys = _shown(record, ()) if record.is_refused else tuple(row for row in record.what if len(row) == 1)
     of_each: dict[str, list[Row]] = {patient: [] for patient in patients}
     for row in record.what:
         for patient in row[1:]:
@@ -135,7 +137,17 @@ def _is_one(record: Record, patients: Sequence[str]) -> bool:
     """Whether one event tells all of it to everybody concerned: nobody else's is in it."""
     if not patients:
         return True
-    return len(patients) == 1 and (not record.query or record.who.user == f"Patient/{patients[0]}")
+    is_own = len(patients) == 1 and record.who.user == f"Patient/{patients[0]}"
+    return is_own or (len(patients) == 1 and not record.query and not record.is_refused)
+
+
+def _shown(record: Record, patients: Sequence[str]) -> tuple[Row, ...]:
+    """What the event of the whole tells of. Of what was refused, only what was asked for: a person who reads what they did
+    themselves must not learn from it whether that is there, or whose it is.
+    """
+    if patients or not record.is_refused:
+        return record.what
+    return tuple(dict.fromkeys((_key(row[0]),) for row in record.what))
 
 
 def id_of(place: Place, patient: str, *, is_whole: bool) -> str:
@@ -164,7 +176,7 @@ def _event(record: Record, place: Place, patient: str, rows: Sequence[Row], *, i
     }
     if record.purpose:
         made["purposeOfEvent"] = [purpose_of(record.purpose)]
-    made["agent"] = _agents(record)
+    made["agent"] = _agents(record, patient, is_whole=is_whole)
     made["source"] = {"observer": {"display": "phb_fhir"}}
     made["entity"] = _entities(record, patient, rows, said, is_whole=is_whole)
     return made
@@ -203,8 +215,11 @@ def purpose_of(code: str) -> dict[str, Any]:
 # ---- who -------------------------------------------------------------------------------------------------------------
 
 
-def _agents(record: Record) -> list[dict[str, Any]]:
+def _agents(record: Record, patient: str, *, is_whole: bool) -> list[dict[str, Any]]:
     who = record.who
+    if who.user.startswith("Patient/") and who.user != f"Patient/{patient}" and not is_whole:
+        # an event is found by the patients it refers to, and this one is somebody else's to read
+        who = who._replace(user="")
     asked: dict[str, Any] = {}
     if who.role:
         asked["role"] = [role_of(who.role)]
@@ -220,7 +235,7 @@ def _agents(record: Record) -> list[dict[str, Any]]:
         agents.append({"who": {"identifier": {"value": who.client}, "display": who.client}, "requestor": False})
     if organization := authority_of(who):
         agents.append({"who": organization, "requestor": False})
-    if who.patient and who.user != f"Patient/{who.patient}":
+    if who.patient and record.who.user != f"Patient/{who.patient}":
         agents.append({"type": {"text": "on behalf of"}, "who": _on_behalf_of(who), "requestor": False})
     return agents
 
@@ -351,14 +366,15 @@ def _introduced(record: Record, patient: str) -> str:
 
 
 def _told(record: Record, patient: str, rows: Sequence[Row]) -> str:
-    types = Counter(row[0].partition("/")[0] for row in _each_once(rows))
+    own = [row for row in rows if patient in row[1:]] if patient else rows
+    types = Counter(row[0].partition("/")[0] for row in _each_once(own))
     if patient:
         if not types:
             return "something about you"
         added = record.interaction == "create"
         parts = [_counted(type_, count, "a " if added else "your ") for type_, count in types.items()]
         return _listed(parts) + (" to your record" if added else "")
-    if types and len(rows) == len(record.what):
+    if types and len(types) <= _TYPES_TOLD_MAX and len(rows) == len(record.what):
         return _listed([_counted(type_, count, "the ") for type_, count in types.items()])
     return _asked(record)
 
@@ -366,8 +382,9 @@ def _told(record: Record, patient: str, rows: Sequence[Row]) -> str:
 def _asked(record: Record) -> str:
     """What was asked for, where nothing in particular came of it, or what came of it is told to each person by itself."""
     if record.what:
-        people = len(record.patients)
-        return f"{len(record.what) + record.more} resources of {people} {'person' if people == 1 else 'people'}"
+        count, people = len(record.what) + record.more, len(record.patients)
+        of = f" of {people} {'person' if people == 1 else 'people'}" if people else ""
+        return f"{count} resource{'' if count == 1 else 's'}{of}"
     asked = record.path.partition("/")[0]
     return f"/{record.path}" if not asked or asked.startswith(("_", "$")) else f"{plural(asked)} (/{record.path})"
 
@@ -378,7 +395,7 @@ def _each_once(rows: Sequence[Row]) -> list[Row]:
 
 def _counted(type_: str, count: int, whose: str) -> str:
     one, several = WORDS.get(type_) or _split(type_)
-    if count > 1:
+    if count > 1 and one != several:
         return f"{count} of your {several}" if whose == "your " else f"{count} {several}"
     if whose == "a ":
         whose = "" if one == several else "an " if one[0] in "aeiou" else "a "

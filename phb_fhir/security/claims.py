@@ -34,6 +34,7 @@ _NOBODY = Client()
 _CODE = re.compile(r"[A-Za-z0-9_-]{1,40}", re.ASCII)
 _ODS_CODE = re.compile(r"[A-Z0-9]{3,10}", re.ASCII)
 _SDS_ID = re.compile(r"[0-9]{6,20}", re.ASCII)
+_TEN_DIGITS = re.compile(r"[0-9]{10}", re.ASCII)
 _AAL = re.compile(r"AAL([1-3])(?:_.*)?", re.ASCII)
 
 Claims = Mapping[str, Any]
@@ -75,7 +76,7 @@ def _service(client: Client, client_id: str) -> Known:
 
 def _generic(issuer: Issuer, client: Client, claims: Claims, base: str) -> Known:
     names = issuer.claims
-    nhs_number = _text(_at(claims, names.nhs_number))
+    nhs_number = _nhs_number(_at(claims, names.nhs_number))
     return {
         "role": _role(issuer, _at(claims, names.role)) or client.user_role or "",
         "name": _text(_at(claims, names.name)),
@@ -83,7 +84,7 @@ def _generic(issuer: Issuer, client: Client, claims: Claims, base: str) -> Known
         "patient": _reference(_at(claims, names.patient), ("Patient",), base, bare=True).removeprefix("Patient/"),
         "organization": _reference(_at(claims, names.organization), ("Organization",), base) or client.organization,
         "ods_code": _matching(_ODS_CODE, _at(claims, names.ods_code)) or client.ods_code,
-        **(_known_by_nhs_number(nhs_number) if is_valid(nhs_number) else {}),
+        **(_known_by_nhs_number(nhs_number) if nhs_number else {}),
     }
 
 
@@ -92,8 +93,8 @@ def _nhs_login(_issuer: Issuer, client: Client, claims: Claims, base: str) -> Kn
     proved = isinstance(vector, str) and vector.split(".")[0] == PROOFING_LEVEL
     if claims.get("identity_proofing_level") != PROOFING_LEVEL or not proved:
         raise not_trusted("NHS login has not proved who holds the token to level P9, which this record needs.")
-    nhs_number = claims.get("nhs_number")
-    if not isinstance(nhs_number, str) or not re.fullmatch(r"\d{10}", nhs_number, re.ASCII) or not is_valid(nhs_number):
+    nhs_number = _nhs_number(claims.get("nhs_number"))
+    if not nhs_number:
         raise not_trusted("NHS login does not say by which NHS number the holder of the token is known.")
     names = (_text(claims.get("given_name")), _text(claims.get("family_name")))
     return {
@@ -176,6 +177,11 @@ def _code(value: Any) -> str:
 
 def _matching(pattern: re.Pattern[str], value: Any) -> str:
     return value if isinstance(value, str) and pattern.fullmatch(value) else ""
+
+
+def _nhs_number(value: Any) -> str:
+    number = _matching(_TEN_DIGITS, value)
+    return number if number and is_valid(number) else ""
 
 
 def _role(issuer: Issuer, value: Any) -> Role | None:

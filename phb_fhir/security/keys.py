@@ -12,6 +12,7 @@ from typing import Any
 
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, JWKRegistry, Key, OKPKey, RSAKey
+from joserfc.util import urlsafe_b64decode
 
 KEYS_MAX = 100  # of one issuer
 _RSA_BITS_MIN = 2048  # RFC 7518 §3.3
@@ -50,6 +51,8 @@ def _usable(listed: list[Any]) -> Iterator[TrustedKey]:
 def _imported(jwk: Any) -> Key | None:
     if not isinstance(jwk, dict) or jwk.get("use", "sig") != "sig" or "verify" not in jwk.get("key_ops", ["verify"]):
         return None
+    if jwk.get("kty") == "RSA" and not _RSA_BITS_MIN <= _bits(jwk.get("n")) <= _RSA_BITS_MAX:
+        return None
     public = {name: value for name, value in jwk.items() if name in ("kty", "n", "e", "crv", "x", "y", "kid")}
     try:
         return None if public.get("kty") == "oct" else JWKRegistry.import_key(public)
@@ -57,9 +60,17 @@ def _imported(jwk: Any) -> Key | None:
         return None
 
 
+def _bits(text: Any) -> int:
+    """How many bits a number has that is written in base64url; 0 for what is none."""
+    try:
+        return int.from_bytes(urlsafe_b64decode(text.encode())).bit_length() if isinstance(text, str) else 0
+    except ValueError:
+        return 0
+
+
 def _algorithms(key: Key) -> tuple[str, ...]:
     if isinstance(key, RSAKey):
-        return _RSA if _RSA_BITS_MIN <= key.raw_value.key_size <= _RSA_BITS_MAX else ()
+        return _RSA
     if isinstance(key, ECKey | OKPKey):
         return _CURVES.get(key.curve_name, ())
     return ()

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from phb_fhir.query import EVERYTHING, NOTHING, AllOf, AnyOf, Id, Key, Linked, LinkedFrom, Node, Not
-from phb_fhir.search.access import NO_SUBJECT
+from phb_fhir.search.kinds.keys import beginning
 from phb_fhir.security.actor import Role
 
 Letter = Literal["c", "r", "u", "d", "s"]
@@ -215,9 +215,9 @@ def directory(who: Who, type_: str) -> Node:
 
 
 def aggregate(who: Who, type_: str) -> Node:
-    """It is of nobody in particular."""
+    """It is a summary: figures, of nobody in particular."""
     del who, type_
-    return Key((NO_SUBJECT,))
+    return AllOf((Key(("report-type=*summary",)), Not(beginning("patient="))))
 
 
 DIRECTORY_CODE = "https://fhir.phb.nhs.example/CodeSystem/phb-list-code|phb-directory"

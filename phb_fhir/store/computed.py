@@ -70,9 +70,7 @@ def entries(start: str) -> list[Document]:
 
 def pointed_at(parameter: str, types: Sequence[str]) -> list[Document]:
     """From resources to the distinct keys (`_id`) of what a reference parameter of theirs points to, here."""
-    start = f"{parameter}="
-    named = {"$substrCP": ["$$this", len(start), {"$strLenCP": "$$this"}]}
-    keys = {"$map": {"input": _entries(start), "in": named}}
+    keys = _named(parameter)
     # a reference to a resource here is its type and id; a longer one names a version, or another place
     pieces = {"$split": ["$$this", "/"]}
     of_types = [{"$in": [{"$arrayElemAt": [pieces, 0]}, {"$literal": list(types)}]}] if types else []
@@ -82,3 +80,20 @@ def pointed_at(parameter: str, types: Sequence[str]) -> list[Document]:
         {"$unwind": "$to"},
         {"$group": {"_id": "$to"}},
     ]
+
+
+def first_to_point(parameter: str, keys: Sequence[str]) -> list[Document]:
+    """From resources to the least `seq` among those whose reference parameter points to each of these keys (`_id`)."""
+    among = {"$setIntersection": [_named(parameter), {"$literal": list(keys)}]}
+    return [
+        {"$project": {"_id": 0, "seq": 1, "to": among}},
+        {"$unwind": "$to"},
+        {"$group": {"_id": "$to", "seq": {"$min": "$seq"}}},
+    ]
+
+
+def _named(parameter: str) -> Document:
+    """What a reference parameter names."""
+    start = f"{parameter}="
+    named = {"$substrCP": ["$$this", len(start), {"$strLenCP": "$$this"}]}
+    return {"$map": {"input": _entries(start), "in": named}}

@@ -30,6 +30,7 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -38,6 +39,7 @@ from collections import deque
 from concurrent.futures import Future
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self
+from urllib.parse import unquote_plus
 
 from pymongo import MongoClient
 from pymongo.errors import (
@@ -73,6 +75,7 @@ _WATCH_S = 0.2  # while all is well
 
 _EXIT_ADDRESS_IN_USE = 48  # mongod's EXIT_NET_ERROR
 _EXIT_CANNOT_LOAD = 127  # the dynamic loader's
+_CODE_UNAUTHORIZED = 13
 _CODE_AUTHENTICATION_FAILED = 18
 
 # Run in a fresh interpreter, which then becomes mongod under the same process id. Setting this up in our own
@@ -442,20 +445,37 @@ class PrivateMongo:
             process.wait(KILL_TIMEOUT_S)
 
 
-def check_replica_set(uri: str, *, timeout_s: float) -> None:
-    """Whether a server can work on the MongoDB at `uri`.
+def check_replica_set(uri: str, *, timeout_s: float, database: str | None = None) -> None:
+    """Whether a server can work on the MongoDB at `uri`, and when it is named, in this database of it.
 
-    Raises CannotStart: the address is malformed, nobody answers there, the user is not let in, it is a
-    standalone (transactions, and with them every promise about money, would be missing), a sharded cluster's
-    router, it has no primary, or it is older than 6.0.
+    Raises CannotStart: the address is malformed, nobody answers there, its certificate is not trusted, the user is not
+    let in, or not to the database, it is a standalone (transactions, and with them every promise about money, would be
+    missing), a sharded cluster's router, it has no primary, or it is older than 6.0. What the address says of who we
+    are is not repeated in the sentence.
     """
+    try:
+        _check_replica_set(uri, timeout_s, database)
+    except CannotStart as refusal:
+        raise CannotStart(_without_password(refusal.sentence, uri)) from None
+
+
+def _check_replica_set(uri: str, timeout_s: float, database: str | None) -> None:
+    if "@" in uri.partition("://")[2].partition("?")[0].partition("/")[2]:
+        raise CannotStart(_ESCAPED)  # or a part of the password would be taken for the host
     try:
         parsed = parse_uri(uri)
         where = ", ".join(f"{host}:{port}" for host, port in parsed["nodelist"])
         with _client(uri, int(timeout_s * 1000)) as client:
             _check_kind(client, where)
+            if database is not None:
+                _check_rights(client, where, database, known=parsed["username"] is not None)
     except (InvalidURI, ConfigurationError, ValueError) as error:
         raise CannotStart(f"The MongoDB address (PHB_MONGODB_URI) is not right: {_sentence(error)}.") from None
+    except OSError as error:  # among them what TLS cannot read
+        why = error.reason if isinstance(error, ssl.SSLError) else error.strerror
+        raise CannotStart(
+            f"A file that the MongoDB address (PHB_MONGODB_URI) names for TLS cannot be used: {why}."
+        ) from None
     except ServerSelectionTimeoutError as error:
         raise _unselected(parsed, where, timeout_s, error) from None
     except OperationFailure as error:
@@ -464,6 +484,35 @@ def check_replica_set(uri: str, *, timeout_s: float) -> None:
         raise CannotStart(f"The MongoDB at {where} refused us: {_sentence(error)}.") from None
     except PyMongoError as error:
         raise CannotStart(f"The MongoDB at {where} cannot be used: {_sentence(error)}.") from None
+
+
+_ESCAPED = (
+    "The MongoDB address (PHB_MONGODB_URI) is not right: the user name and password in it are to be percent-encoded, "
+    "so that they hold none of / : @ ? #."
+)
+
+
+def _without_password(sentence: str, uri: str) -> str:
+    password = uri.partition("://")[2].rpartition("@")[0].partition(":")[2]
+    for secret in {password, unquote_plus(password)} - {""}:
+        sentence = sentence.replace(secret, "…")
+    return sentence
+
+
+def _check_rights(client: MongoClient[dict[str, Any]], where: str, database: str, *, known: bool) -> None:
+    """By reading one document and deleting none: whoever may do that may do the rest, with the role `readWrite`."""
+    try:
+        client[database]["resources"].find_one({}, {"_id": 1})
+        client[database]["locks"].delete_many({"_id": {"$in": []}})
+    except OperationFailure as error:
+        if error.code != _CODE_UNAUTHORIZED:
+            raise
+        raise CannotStart(
+            f"The user that was named may not read and write the database {database} of the MongoDB at {where}: "
+            "give it the role readWrite there."
+            if known
+            else f"The MongoDB at {where} wants to know who we are: put a user name and a password into its address."
+        ) from None
 
 
 def _check_kind(client: MongoClient[dict[str, Any]], where: str) -> None:
@@ -481,9 +530,10 @@ def _check_kind(client: MongoClient[dict[str, Any]], where: str) -> None:
 def _unselected(parsed: Any, where: str, timeout_s: float, error: ServerSelectionTimeoutError) -> CannotStart:
     """Why no server could be chosen: the driver says only that none fitted, so the first one is asked."""
     host, port = parsed["nodelist"][0]
+    tls = {name: value for name, value in parsed["options"].items() if name.lower().startswith("tls")}
     with (
         contextlib.suppress(PyMongoError),
-        _client(f"mongodb://{host}:{port}/?directConnection=true", 1_000) as client,
+        _client(f"mongodb://{host}:{port}/?directConnection=true", 1_000, **tls) as client,
     ):
         hello = client.admin.command("hello")
         name = hello.get("setName")
@@ -497,7 +547,17 @@ def _unselected(parsed: Any, where: str, timeout_s: float, error: ServerSelectio
         return CannotStart(
             f'The replica set "{name}" at {where} had no primary to write to within {timeout_s:g} seconds.'
         )
-    return CannotStart(f"No MongoDB answered at {where} within {timeout_s:g} seconds: {_sentence(error)}.")
+    reason = _sentence(error)
+    if "CERTIFICATE_VERIFY_FAILED" in reason:
+        return CannotStart(
+            f"The MongoDB at {where} shows a certificate that is not trusted here: name its authority with tlsCAFile in the "
+            f"address (PHB_MONGODB_URI), and the host by a name that the certificate is for. ({reason})"
+        )
+    if "connection closed" in reason and not parsed["options"].get("tls"):
+        return CannotStart(
+            f"The MongoDB at {where} closes every connection: if it wants TLS, say tls=true in its address."
+        )
+    return CannotStart(f"No MongoDB answered at {where} within {timeout_s:g} seconds: {reason}.")
 
 
 def _no_set(where: str, hello: dict[str, Any]) -> str:
@@ -524,9 +584,9 @@ def _sentence(error: Exception) -> str:
     return " ".join(text.split()).rstrip(".")
 
 
-def _client(uri: str, timeout_ms: int) -> MongoClient[dict[str, Any]]:
+def _client(uri: str, timeout_ms: int, **more: Any) -> MongoClient[dict[str, Any]]:
     return MongoClient(
-        uri, serverSelectionTimeoutMS=timeout_ms, connectTimeoutMS=timeout_ms, socketTimeoutMS=timeout_ms
+        uri, serverSelectionTimeoutMS=timeout_ms, connectTimeoutMS=timeout_ms, socketTimeoutMS=timeout_ms, **more
     )
 
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import pymongo
 from bson import json_util
@@ -22,11 +22,11 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from phb_fhir.change import Version
 from phb_fhir.outcome import Kind, Refusal, Rejected, refuse
-from phb_fhir.query import EVERYTHING, AllOf, Node, Order, Query
+from phb_fhir.query import EVERYTHING, AllOf, Key, Node, Order, Query
 from phb_fhir.search.kinds.keys import beginning
 from phb_fhir.search.kinds.kind import Index
-from phb_fhir.store.computed import entries, pointed_at
-from phb_fhir.store.documents import RESOURCES, WITHOUT_INDEX, Document, index_of, version_of
+from phb_fhir.store.computed import entries, first_to_point, pointed_at
+from phb_fhir.store.documents import END, MAX, RESOURCES, WITHOUT_INDEX, Document, index_of, version_of
 from phb_fhir.store.explained import summary
 from phb_fhir.store.faults import translated
 from phb_fhir.store.filters import Filter, joint, of_types
@@ -39,6 +39,7 @@ from phb_fhir.store.plan import (
     Led,
     Phase,
     Plan,
+    Probe,
     are_few,
     freely,
     gone_through,
@@ -47,7 +48,7 @@ from phb_fhir.store.plan import (
     led,
     probes,
 )
-from phb_fhir.store.positions import Position, lost, mode_of, ordered
+from phb_fhir.store.positions import Position, lost, mode_of, ordered, time_of
 from phb_fhir.store.rarity import Rarity
 from phb_fhir.store.ways import ANY_TYPE, SEQ, Way, conditions, types_named, ways
 
@@ -58,7 +59,20 @@ SORTED_MAX = 50_000  # matches that are put into an order that no index has
 
 PROBES_MAX = 10  # of so many conditions the rarest is looked for
 _SIZE_REMEMBERED_S = 60.0
+_BARE: Document = {"json": 0, "ix": 0}
+_WITHOUT_VALUES: Document = {
+    "ix.k": 0,
+    "ix.r": 0,
+    "ix.c": 0,
+}  # the sortable texts stay, because positions are made of them
 _POPULATION_MAX = 200_000  # how many resources of a type are counted, to tell what is common among them
+
+
+class Pointer(NamedTuple):
+    """A resource that points to others: its place among its like, and the keys of what it points to here, sorted."""
+
+    position: Position
+    targets: tuple[str, ...]
 
 
 class Hit(NamedTuple):
@@ -108,25 +122,28 @@ class Finder:
         count: int,
         is_bare: bool = False,
         is_steady: bool = False,
+        with_index: bool = True,
     ) -> list[Hit]:
         """Up to `count` resources that match, those after a position; `backwards`, the last ones before it, in the same order.
 
-        `is_bare`: without their content and index values, for who wants to know no more than which they are. `is_steady`: where no
-        order is asked for, always in that of `seq`, whatever else there is: an order that others' data decides would tell of it.
+        `is_bare`: without their content and index values, for who wants to know no more than which they are. Not `with_index`:
+        without the index values, which are half of what is read. `is_steady`: where no order is asked for, always in that of
+        `seq`, whatever else there is: an order that others' data decides would tell of it.
         Raises Rejected: 400 where it would be too costly, 410 for a position of another order, 503 when it takes too long.
         """
-        fields = {"json": 0, "ix": 0} if is_bare else None
-        found = await self._found(query, order, Page(count, after, backwards, fields), is_steady=is_steady)
+        fields = _BARE if is_bare else None if with_index else _WITHOUT_VALUES
+        dated: Literal["never", "where it moves"] = "never" if is_bare else "where it moves"
+        found = await self._found(query, order, Page(count, after, backwards, fields, dated), is_steady=is_steady)
         return [Hit(version_of(document), position, index_of(document)) for document, position in found]
 
     async def search(self, query: Query, *, count: int) -> list[Version]:
         """The first few that match."""
-        found = await self._found(query, (), Page(count, fields=WITHOUT_INDEX))
+        found = await self._found(query, (), Page(count, fields=WITHOUT_INDEX, dated="never"))
         return [version_of(document) for document, _ in found]
 
     async def keys(self, query: Query, *, count: int) -> list[str]:
         """The keys (`Patient/1`) of the first that match, in the order of a search that asks for none."""
-        found = await self._found(query, (), Page(count, fields={"_id": 1}))
+        found = await self._found(query, (), Page(count, fields={"_id": 1}, dated="never"))
         return [document["_id"] for document, _ in found]
 
     async def count(self, query: Query) -> int:
@@ -138,6 +155,39 @@ class Finder:
         """How many resources match, no more than `most` of them counted."""
         with self._answering("counting"):
             return await self._counted(await self._named(query), most) if most > 0 else 0
+
+    async def leads_in_order(self, query: Query) -> bool:
+        """Whether what matches is read off an index in the order of `seq`, whatever else it could be found by."""
+        found = ways(query)
+        return all(way.mode == SEQ for way in found) and any(is_in_order(query, way) for way in found)
+
+    async def pointers(
+        self,
+        query: Query,
+        parameter: str,
+        types: Sequence[str],
+        *,
+        after: Position | None = None,
+        backwards: bool = False,
+        count: int,
+    ) -> list[Pointer]:
+        """The next that match, in the order of `seq` and as of the first page, with what they point to (as `pointed_at`)."""
+        page = Page(count, after, backwards, {"type": 1, "seq": 1, "ix.k": 1}, "always")
+        return [
+            Pointer(position, tuple(sorted(references(document["ix"]["k"], parameter, types))))
+            for document, position in await self._found(query, (), page)
+        ]
+
+    async def first_pointers(
+        self, query: Query, parameter: str, keys: Sequence[str], *, as_of: Position
+    ) -> dict[str, str]:
+        """By these keys, the first in the order of `seq` of what matches and points to it, as of the page of this position."""
+        pointing = query & Key(tuple(f"{parameter}={key}" for key in keys))
+        with self._answering("following references"):
+            way, _ = await self._soonest(pointing, ways(pointing), is_sized=False)
+            stages = first_to_point(parameter, keys)
+            found = await self._pages.grouped(led(pointing, way), stages, len(keys), time_of(as_of))
+        return {document["_id"]: str(document["seq"]) for document in found}
 
     async def pointed_at(self, query: Query, parameter: str, types: Sequence[str], *, count: int) -> list[str]:
         """The distinct resources here of these types (empty: any) that the reference parameter of what matches points to."""
@@ -160,6 +210,12 @@ class Finder:
         pipeline = [{"$match": joint(leading.parts)}, *stages, {"$limit": most}]
         cursor = await self._resources.aggregate(pipeline, session=self._session, hint=leading.index)
         return sorted(document["_id"] for document in await cursor.to_list())
+
+    async def led_to(self, query: Query) -> int:
+        """How many an index leads to at the least, of what matches and of what does not; as far as that was counted a moment ago."""
+        with self._answering("counting"):
+            query = await self._named(query)
+            return (await self._soonest(query, ways(query), is_sized=True))[1]
 
     async def check_served(self, query: Query) -> None:
         """Raise Rejected (400) when no index leads to what is asked, and there is too much to look through."""
@@ -275,22 +331,41 @@ class Finder:
             return None, PROBED_MAX
         if len(led_by) == 1 and not is_sized:
             return led_by[0], PROBED_MAX
-        for most in (RARE_MAX, PROBED_MAX):
-            sizes = await asyncio.gather(*(self._size_of(query, way, most) for way in led_by))
-            size, first = min((size, number) for number, size in enumerate(sizes))
-            if size < most:
+        known = {way: size for way in led_by if (size := self._known_size(query, way)) is not None}
+        least = min(known.values(), default=None)
+        # where the size of one is known, it is only asked of the others whether they lead to fewer
+        for most in (RARE_MAX, PROBED_MAX) if least is None else (least,):
+            asked = [way for way in led_by if way not in known]
+            counted = await asyncio.gather(*(self._size_of(query, way, most) for way in asked))
+            sizes = known | dict(zip(asked, counted, strict=True))
+            first = min(
+                sizes, key=sizes.__getitem__
+            )  # of several a known one, which may be less than what was not counted on
+            if sizes[first] < most:
                 break
-        return led_by[first], size
+        return first, sizes[first]
+
+    def _known_size(self, query: Query, way: Way) -> int | None:
+        """How many it leads to, up to `PROBED_MAX`, where that need not be counted."""
+        if way.kind == "id":
+            return min(way.points or 0, PROBED_MAX)
+        return self._rarity.known((query.types, way, PROBED_MAX))
 
     async def _size_of(self, query: Query, way: Way, most: int) -> int:
-        if way.kind == "id":
-            return min(way.points or 0, most)
         return await self._rarity.of((query.types, way, most), lambda: self._probe(query, way, most))
 
     async def _probe(self, query: Query, way: Way, most: int) -> int:
         # outside of a transaction, if there is one: it decides nothing but the time
-        counts = [self._count_now(wanted, index, most) for wanted, index in probes(query, way)]
+        counts = [self._probed(probe, most) for probe in probes(query, way)]
         return min(most, sum(await asyncio.gather(*counts)))
+
+    async def _probed(self, probe: Probe, most: int) -> int:
+        if probe.path.endswith((MAX, END)):  # of lists, and of long intervals: most parameters have neither
+            any_: Filter = {probe.path: {"$gte": ""}}
+            asked = ("used", probe.path)
+            if not await self._rarity.of(asked, lambda: self._count_now(any_, probe.index, 1), _SIZE_REMEMBERED_S):
+                return 0
+        return await self._count_now(probe.wanted, probe.index, most)
 
     # --- counting ---
 
@@ -328,6 +403,17 @@ class Finder:
             return
         with translated(doing), pymongo.timeout(self._limits.query_time_max_ms / 1000):
             yield
+
+
+def references(entries: Iterable[str], parameter: str, types: Sequence[str]) -> Iterator[str]:
+    """Of these entries of `ix.k`, what a reference parameter points to here, as `Patient/1`, of these types (none named: of any)."""
+    start = f"{parameter}="
+    for entry in entries:
+        if entry.startswith(start):
+            target = entry[len(start) :]
+            type_, _, id_ = target.partition("/")
+            if id_ and "/" not in id_ and (type_ in types or not types):
+                yield target
 
 
 def _unserved(types: Sequence[str]) -> Rejected:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import pymongo
 from bson import Timestamp
@@ -24,7 +24,7 @@ from pymongo.errors import OperationFailure, PyMongoError
 from phb_fhir.store.computed import computing
 from phb_fhir.store.documents import RESOURCES, Document
 from phb_fhir.store.filters import Filter, joint
-from phb_fhir.store.plan import Computed, Phase, Plan
+from phb_fhir.store.plan import Computed, Led, Phase, Plan
 from phb_fhir.store.positions import Position, ordered, position_of, read_position, time_of
 from phb_fhir.store.rarity import Rarity
 
@@ -44,12 +44,19 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Which page is wanted: up to `count` of what comes after a position or, `backwards`, before it. `fields` as MongoDB has them."""
+    """Which page is wanted: up to `count` of what comes after a position or, `backwards`, before it. `fields` as MongoDB has them.
+
+    `dated`: whether it is read as of the first page; of an order that writes move, unless it is no page for anybody to read.
+    """
 
     count: int
     after: Position | None = None
     backwards: bool = False
     fields: Document | None = None
+    dated: Literal["where it moves", "always", "never"] = "where it moves"
+
+    def is_dated(self, plan: Plan) -> bool:
+        return self.dated == "always" or (self.dated == "where it moves" and plan.moves)
 
     @property
     def direction(self) -> int:
@@ -67,12 +74,26 @@ class Pages:
 
     async def read(self, plan: Plan, page: Page) -> list[tuple[Document, Position]]:
         """The documents of a page in the order of the answer, each with its position."""
-        if self._session is None and plan.moves and page.fields is None:
+        if self._session is None and page.is_dated(plan):
             known = time_of(page.after)
             for snapshot in (Snapshot(known), Snapshot()) if known else (Snapshot(),):
                 with suppress(_NoSnapshot):
                     return await self._read(plan, page, snapshot)
         return await self._read(plan, page, None)
+
+    async def grouped(self, reading: Led, stages: list[Document], most: int, time: Timestamp | None) -> list[Document]:
+        """What these stages make of the matches, up to `most`; as of a time, while that is to be had."""
+        pipeline = [{"$match": joint(reading.parts)}, *stages, {"$limit": most}]
+        command = {
+            "aggregate": RESOURCES,
+            "pipeline": pipeline,
+            "cursor": {"batchSize": most + 1},
+            "hint": reading.index,
+        }
+        if time is not None and self._session is None:
+            with suppress(_NoSnapshot):
+                return await self._ask(command, Snapshot(time))
+        return await self._ask(command, None)
 
     async def _read(self, plan: Plan, page: Page, snapshot: Snapshot | None) -> list[tuple[Document, Position]]:
         found: dict[str, tuple[Document, Position]] = {}
@@ -147,9 +168,12 @@ class _Asked:
         return ordered(self.phase, self.page.direction)
 
     def command(self, plan: Plan, *, at_once: bool) -> Document:
-        return command_of(plan, self.phase, self.beyond, dict(self.sort), self.count, at_once=at_once) | (
-            {"projection": self.page.fields} if self.page.fields else {}
-        )
+        asked = command_of(plan, self.phase, self.beyond, dict(self.sort), self.count, at_once=at_once)
+        if not self.page.fields:
+            return asked
+        if "pipeline" in asked:
+            return {**asked, "pipeline": [*asked["pipeline"], {"$project": self.page.fields}]}
+        return {**asked, "projection": self.page.fields}
 
 
 def command_of(

@@ -111,12 +111,21 @@ def led(query: Query, way: Way | None) -> Led:
     return Led(({"$or": reaching} if len(reaching) > 1 else reaching[0], *parts), BY_VALUE)
 
 
-def probes(query: Query, way: Way) -> list[tuple[Filter, str]]:
-    """What to count, on which index, to know how many a way leads to; some may be counted twice."""
+class Probe(NamedTuple):
+    """What to count, on which index. `path` is that of the sortable texts, which nothing at all may have."""
+
+    wanted: Filter
+    index: str  # type: ignore[assignment]  # a tuple's own `index` is no loss
+    path: str = ""
+
+
+def probes(query: Query, way: Way) -> list[Probe]:
+    """What to count to know how many a way leads to; some may be counted twice."""
     if way.reach is not None:
-        return [(joint(phase.where[:1]), BY_VALUE) for phase in by_reach(query.types, way.reach)]
+        phases = by_reach(query.types, way.reach)
+        return [Probe(joint(phase.where[:1]), BY_VALUE, phase.sort[0][0]) for phase in phases]
     wanted = joint([of_types(query.types), condition(way.node, query.types)])
-    return [(wanted, BY_KEY if way.kind == "key" else BY_TIME)]
+    return [Probe(wanted, BY_KEY if way.kind == "key" else BY_TIME)]
 
 
 def parts_of(query: Query, leading: Node | None = None) -> tuple[Filter, ...]:

@@ -43,7 +43,7 @@ from phb_fhir.store.documents import (
 )
 from phb_fhir.store.faults import rejection_of, translated
 from phb_fhir.store.filters import current_filter, superseded_filter
-from phb_fhir.store.found import Finder, Hit, Limits
+from phb_fhir.store.found import Finder, Hit, Limits, Pointer, references
 from phb_fhir.store.gather import Gather
 from phb_fhir.store.positions import Position
 from phb_fhir.store.rarity import Rarity
@@ -51,7 +51,7 @@ from phb_fhir.store.reindex import Reindexing
 from phb_fhir.store.trail import Chain, Kept
 from phb_fhir.store.watch import AWAIT_MAX_MS, Watch, pipeline
 
-__all__ = ["Hit", "Limits", "Position", "Reader", "Store", "Transaction", "Write"]
+__all__ = ["Hit", "Limits", "Pointer", "Position", "Reader", "Store", "Transaction", "Write", "references"]
 
 T = TypeVar("T")
 

@@ -11,7 +11,7 @@ from phb_fhir.interactions.break_glass import tell_opened
 from phb_fhir.interactions.context import Context
 from phb_fhir.interactions.fault import fault
 from phb_fhir.interactions.request import Answer
-from phb_fhir.interactions.routes import check_address, methods_at, route_of
+from phb_fhir.interactions.routes import check_address, interaction_at, methods_at, route_of
 from phb_fhir.interactions.trail import Asked, Trail, answered, told_to
 from phb_fhir.outcome import Kind, Refusal, Rejected, refuse
 from phb_fhir.settings import API_PATH, LOOPBACK_NAMES, Settings
@@ -107,7 +107,10 @@ class FhirApi:
         if self.context is None or not self._is_kept(scope, segments):
             return None
         path, query = "/".join(segments), scope["query_string"].decode("latin-1")
-        return Trail(self.context, Asked(exchange.request_id, scope["method"], path, query, exchange.address))
+        method = "GET" if scope["method"] == "HEAD" else scope["method"]
+        trail = Trail(self.context, Asked(exchange.request_id, scope["method"], path, query, exchange.address))
+        trail.interaction = interaction_at(method, segments)  # as far as the address tells, whatever becomes of it
+        return trail
 
     def _is_kept(self, scope: Scope, segments: tuple[str, ...]) -> bool:
         """Whether who asks must be known, and what they do is taken down."""

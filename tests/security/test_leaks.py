@@ -52,7 +52,7 @@ def watched(request, mongodb_uri, mongodb_admin, tmp_path_factory):
     with errors.open("wb") as out:
         process = subprocess.Popen(command, env=environment, stderr=out, stdout=out)
     try:
-        assert until(lambda: b"running on http://" in errors.read_bytes())
+        assert until(lambda: b"running on http://" in errors.read_bytes() or process.poll() is not None)
         root = re.search(rb"http://127\.0\.0\.1:\d+", errors.read_bytes())[0].decode()
         with httpx.Client(base_url=root, timeout=60) as client:
             yield client, lambda: errors.read_text(errors="replace"), mongodb_admin[database]

@@ -802,3 +802,54 @@ def test_two_questions_that_have_led_cost_no_more_counting(mongodb_uri: str, dat
                 assert commands.count == expected
 
     run(story)
+
+
+def test_what_led_to_fewer_leads_again_when_both_are_known(
+    mongodb_uri: str, database_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (plan_module, found_module):
+        monkeypatch.setattr(module, "RARE_MAX", 2)
+        monkeypatch.setattr(module, "PROBED_MAX", 20)
+
+    async def story() -> None:
+        async with opened(mongodb_uri, database_name) as store:
+            for day in range(15):
+                await observation(store, str(day), 1, dated_index(day, "code=*a", *(["code=*b"] if day < 3 else [])))
+            period = asks("date", "ge2020-01-03"), asks("date", "lt2020-01-11")
+
+            async def led_by(*where: Node) -> list[str]:
+                said = await store.explain(Query((SINGLE,), AllOf(where)), (), 5)
+                return [phase["index"] for phase in said["phases"]][:1]
+
+            for _ in range(3):  # first they are counted, then they are known
+                assert await led_by(CODED, *period) == ["sortable"]
+                assert await led_by(key("code=*b"), *period) == ["key_seq"]
+                assert await led_by(key("code=*b"), CODED) == ["key_seq"]
+            # of something new it is only asked whether it leads to fewer than what is known
+            assert await led_by(key("code=*b"), asks("date", "ge2020-01-04")) == ["key_seq"]
+            assert await led_by(CODED, asks("date", "ge2020-01-14")) == ["sortable"]
+            assert await led_by(Id(("1",)), CODED) == ["_id_"]
+
+    run(story)
+
+
+def test_a_hit_without_its_index_values_is_the_same_version_in_the_same_place(
+    mongodb_uri: str, database_name: str
+) -> None:
+    async def story() -> None:
+        async with opened(mongodb_uri, database_name) as store:
+            for day in range(4):
+                await observation(store, str(day), 1, dated_index(day, "code=*a"))
+            for order in ((), (DATE,), BY_CODE):
+                whole = await store.find(Query((SINGLE,)), order, count=9)
+                without = await store.find(Query((SINGLE,)), order, count=9, with_index=False)
+                assert [hit.version for hit in without] == [hit.version for hit in whole]
+                # the moment that they are read as of is another
+                assert [hit.position[1:] for hit in without] == [hit.position[1:] for hit in whole]
+                assert [list(hit.index.keys) for hit in whole] == [["code=*a"]] * 4
+                assert [list(hit.index.keys) for hit in without] == [[]] * 4
+                place = without[1].position
+                later = await store.find(Query((SINGLE,)), order, after=place, count=9, with_index=False)
+                assert [hit.version for hit in later] == [hit.version for hit in whole[2:]]
+
+    run(story)

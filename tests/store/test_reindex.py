@@ -154,18 +154,20 @@ def test_a_batch_of_large_resources_is_a_small_one(mongodb_uri, database_name, m
 # ---- mending it ------------------------------------------------------------------------------------------------------
 
 
-def test_index_values_are_put_in_place_and_nothing_else_is_changed(mongodb_uri, database_name, database):
+def test_index_values_and_access_entries_are_put_in_place_and_nothing_else_is_changed(mongodb_uri, database_name, database):
     async def story() -> None:
         async with opened(mongodb_uri, database_name) as store:
             await store.insert(version("a", text='{"a": 1}'), indexed("old", "code=*old"))
             before = database.resources.find_one()
             [stale] = await store.reindexing.batch("Task", ["new"], 10)
-            made = Index({"code=*new": None}, {"date": "2026"}, {"date": [{"lo": "a", "hi": "b"}]}, {}, "new")
+            keys = {"code=*new": None, "owner=Organization/1": None, "status=*draft": None}
+            made = Index(keys, {"date": "2026"}, {"date": [{"lo": "a", "hi": "b"}]}, {}, "new")
             assert await store.reindexing.mend([(stale, made)]) == 1
             seq = str(before["seq"])
             after = database.resources.find_one()
             assert after.pop("ix") == index_document(made, "Task", seq) != before["ix"]
-            del before["ix"]
+            assert after.pop("a") == ["code=*new", "owner=Organization/1"]
+            del before["ix"], before["a"]
             assert after == before
             assert database.history.count_documents({}) == 0
 

@@ -1,0 +1,423 @@
+"""Every access and every change is taken down, let through or refused; the person can ask who looked; and nobody can bend it."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from datetime import date
+from functools import cache
+from typing import Any
+
+import pytest
+from pymongo import MongoClient
+
+from phb_fhir.data import data_path
+from phb_fhir.definitions.guide import read_guide
+from phb_fhir.definitions.load import load
+from phb_fhir.definitions.registry import Registry
+from phb_fhir.security.audit import Record
+from phb_fhir.security.audit_event import PROFILE
+from phb_fhir.validation.validate import validate
+from tests.builders import bundle, entry
+from tests.journeys.audited import AUDITOR, JILL, PRIYA, SAM, SYSTEM, Audited, audited, budget, populate
+from tests.processes import until
+from tests.store.test_faults import Road
+
+WHO = "Priya Nair (care co-ordinator, Harbourside Community Trust)"
+
+
+@pytest.fixture(scope="module")
+def running(
+    mongodb_uri: str, mongodb_admin: MongoClient[dict[str, Any]], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Audited]:
+    with audited(mongodb_uri, mongodb_admin, tmp_path_factory.mktemp("audited")) as server:
+        yield server
+
+
+@pytest.fixture
+def server(running: Audited) -> Audited:
+    """The server with Jill's and Sam's budgets, and nothing else done yet that a test looks at."""
+    populate_once(running)
+    return running
+
+
+def populate_once(server: Audited) -> None:
+    if not server.database.resources.count_documents({"_id": "Patient/jill"}):
+        populate(server)
+
+
+@cache
+def known() -> Registry:
+    return Registry.of(load(), read_guide(data_path("profiles")).resources)
+
+
+def taken_down(server: Audited, before: int = 0) -> list[Record]:
+    """The records in the chain behind the first so many, once those of changes are sealed."""
+    assert until(lambda: not server.database.audit_pending.count_documents({}))
+    texts = [text for block in server.database.audit.find().sort("_id", 1) for text in block["records"]]
+    return [Record.read(text) for text in texts[before:]]
+
+
+def count(server: Audited) -> int:
+    return len(taken_down(server))
+
+
+def seen(before: int, server: Audited) -> list[tuple[str, int, str]]:
+    return [(one.interaction, one.status, one.path) for one in taken_down(server, before)]
+
+
+# ---- what is taken down ----------------------------------------------------------------------------------------------
+
+ASKED = [
+    ("GET", "/Account/jill-budget", None, "read", 200),
+    ("GET", "/Account/jill-budget/_history/1", None, "vread", 200),
+    ("GET", "/Account/jill-budget/_history", None, "history-instance", 200),
+    ("GET", "/Account?status=active", None, "search-type", 200),
+    ("GET", "/Patient/jill/Account", None, "search-type", 200),
+    ("GET", "/Patient/jill/$everything", None, "$everything", 200),
+    ("GET", "/Patient/jill/$meta", None, "$meta", 200),
+    ("HEAD", "/Account/jill-budget", None, "read", 200),
+    ("GET", "/Account/sam-budget", None, "read", 404),
+    ("GET", "/Account/none", None, "read", 404),
+    ("GET", "/Account?nonsense=1", None, "search-type", 400),
+    ("GET", "/Nonsense/1", None, "read", 404),
+    ("DELETE", "/Account/jill-budget", None, "delete", 403),
+    ("POST", "/Observation", {"resourceType": "Observation"}, "create", 422),
+    ("POST", "/Account/jill-budget", {}, "", 405),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body", "interaction", "status"), ASKED)
+def test_one_request_leaves_one_record(
+    server: Audited, method: str, path: str, body: Any, interaction: str, status: int
+) -> None:
+    before = count(server)
+    answer = server.as_(PRIYA, X_Request_ID="asked-1").request(method, path, json=body)
+    assert answer.status_code in (status, 400 if status == 422 else status), answer.text
+    (made,) = taken_down(server, before)
+    assert (made.interaction, made.status, made.method) == (interaction, answer.status_code, method)
+    assert made.path == path.partition("?")[0].strip("/")
+    assert (made.request_id, made.address) == ("asked-1", "127.0.0.1")
+    assert (made.who.subject, made.who.role, made.who.user) == ("Priya Nair", "care-coordinator", "Practitioner/priya")
+    assert (made.who.organization, made.who.organization_name) == (
+        "Organization/harbourside",
+        "Harbourside Community Trust",
+    )
+    if status >= 400:
+        assert made.why == "; ".join(issue["diagnostics"] for issue in answer.json()["issue"])
+
+
+def test_what_was_looked_at_is_told_by_version_and_by_person(server: Audited) -> None:
+    before = count(server)
+    priya = server.as_(PRIYA)
+    assert priya.get("/Account/jill-budget").status_code == 200
+    assert priya.get("/Account", params={"status": "active"}).json()["total"] == 1
+    assert priya.get("/Account/sam-budget").status_code == 404
+    read, searched, refused = taken_down(server, before)
+    assert read.what == searched.what == (("Account/jill-budget/_history/1", "jill"),)
+    assert searched.query == "status=active"
+    assert refused.what == (("Account/sam-budget/_history/1", "sam"),), (
+        "what was refused is known as well as what was not"
+    )
+
+
+def test_a_search_by_form_is_told_with_its_criteria(server: Audited) -> None:
+    before = count(server)
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    answer = server.as_(PRIYA).post("/Account/_search", content="status=active", headers=form)
+    assert answer.status_code == 200
+    (made,) = taken_down(server, before)
+    assert (made.method, made.interaction, made.query) == ("POST", "search-type", "status=active")
+
+
+def test_whoever_is_not_signed_in_is_taken_down_too(server: Audited) -> None:
+    before = count(server)
+    assert server.as_(None).get("/Account/jill-budget").status_code == 401
+    assert server.as_(None, Authorization="Bearer nonsense").get("/Account/jill-budget").status_code == 401
+    first, second = taken_down(server, before)
+    assert [one.what for one in (first, second)] == [(("Account/jill-budget/_history/1", "jill"),)] * 2
+    assert {one.who for one in (first, second)} == {Record("", "", "", "", "", 0).who}
+    assert all(one.why for one in (first, second))
+
+
+def test_what_anybody_may_ask_is_not_taken_down(server: Audited) -> None:
+    before = count(server)
+    assert server.as_(None).get("/metadata").status_code == 200
+    assert server.as_(None).options("/Account").status_code == 204
+    assert taken_down(server, before) == []
+
+
+def test_the_purpose_of_use_is_taken_down(server: Audited) -> None:
+    before = count(server)
+    assert server.as_(PRIYA, X_Purpose_Of_Use="TREAT").get("/Account/jill-budget").status_code == 200
+    assert [one.purpose for one in taken_down(server, before)] == ["TREAT"]
+
+
+def test_what_is_not_modified_was_asked_for_all_the_same(server: Audited) -> None:
+    before = count(server)
+    assert server.as_(PRIYA, If_None_Match='W/"1"').get("/Account/jill-budget").status_code == 304
+    assert [(one.interaction, one.status) for one in taken_down(server, before)] == [("read", 304)]
+
+
+# ---- changes ---------------------------------------------------------------------------------------------------------
+
+
+def test_each_change_leaves_one_record_and_one_provenance(server: Audited) -> None:
+    system = server.as_(SYSTEM)
+    before = count(server)
+    assert system.put("/Account/changing", json=budget("changing", "jill")).status_code == 201
+    assert system.put("/Account/changing", json=budget("changing", "sam")).status_code == 200
+    patch = [{"op": "replace", "path": "/status", "value": "inactive"}]
+    header = {"Content-Type": "application/json-patch+json"}
+    assert system.patch("/Account/changing", json=patch, headers=header).status_code == 200
+    assert system.delete("/Account/changing").status_code == 204
+    assert seen(before, server) == [
+        ("create", 201, "Account/changing"),
+        ("update", 200, "Account/changing"),
+        ("patch", 200, "Account/changing"),
+        ("delete", 204, "Account/changing"),
+    ]
+    whats = [one.what for one in taken_down(server, before)]
+    assert whats == [
+        (("Account/changing/_history/1", "jill"),),
+        (("Account/changing/_history/2", "sam", "jill"),),  # she is told that it was taken from her
+        (("Account/changing/_history/3", "sam"),),
+        (("Account/changing/_history/4", "sam"),),
+    ]
+    found = [provenance(server, f"Account/changing/_history/{number}") for number in range(1, 5)]
+    assert [one["activity"]["coding"][0]["code"] for one in found] == ["CREATE", "UPDATE", "UPDATE", "DELETE"]
+    assert found[1]["entity"] == [{"role": "revision", "what": {"reference": "Account/changing/_history/1"}}]
+    assert found[0]["agent"][0]["who"]["display"] == "The system"
+
+
+def provenance(server: Audited, target: str) -> dict[str, Any]:
+    answer = server.as_(SYSTEM).get("/Provenance", params={"target": target})
+    (found,) = [one["resource"] for one in answer.json()["entry"]]
+    return dict(found)
+
+
+def test_a_change_that_changes_nothing_is_told_as_a_look(server: Audited) -> None:
+    system = server.as_(SYSTEM)
+    before = count(server)
+    assert system.put("/Account/jill-budget", json=budget("jill-budget", "jill")).status_code == 200
+    assert seen(before, server) == [("update", 200, "Account/jill-budget")]
+    assert server.database.resources.find_one({"_id": "Account/jill-budget"})["version"] == 1
+
+
+def test_a_transaction_is_taken_down_with_what_it_read(server: Audited) -> None:
+    before = count(server)
+    posted = bundle(
+        "transaction",
+        entry("POST", "Account", budget("x", "jill"), "urn:uuid:8f0ee44a-6ae6-4c6b-9f49-7d6d1d1ab111"),
+        entry("POST", "Account", budget("y", "sam"), "urn:uuid:8f0ee44a-6ae6-4c6b-9f49-7d6d1d1ab112"),
+        entry("PUT", "Practitioner/another", {"resourceType": "Practitioner", "id": "another"}),
+        entry("GET", "Account/jill-budget"),
+    )
+    answer = server.as_(SYSTEM).post("", json=posted)
+    assert answer.status_code == 200, answer.text
+    made = taken_down(server, before)
+    assert sorted((one.interaction, one.path, len(one.what)) for one in made) == [
+        ("create", "", 3),
+        ("read", "Account/jill-budget", 1),
+    ]
+    targets = [one["resource"]["target"] for one in server.as_(SYSTEM).get("/Provenance?_count=1000").json()["entry"]]
+    (own,) = [target for target in targets if len(target) == 3]
+    assert {one["reference"].partition("/")[0] for one in own} == {"Account", "Practitioner"}
+
+
+def test_a_transaction_that_fails_leaves_its_refusal_and_nothing_else(server: Audited) -> None:
+    before, provenances = count(server), server.database.resources.count_documents({"type": "Provenance"})
+    posted = bundle(
+        "transaction",
+        entry("PUT", "Account/failing", budget("failing", "jill")),
+        entry("PUT", "Account/jill-budget", budget("jill-budget", "jill", name="Another"), ifMatch='W/"7"'),
+        entry("GET", "Account/sam-budget"),
+    )
+    answer = server.as_(SYSTEM).post("", json=posted)
+    assert answer.status_code == 412
+    (made,) = taken_down(server, before)
+    assert (made.interaction, made.status) == ("transaction", 412)
+    assert made.what == (
+        ("Account/failing",),
+        ("Account/jill-budget/_history/1", "jill"),
+        ("Account/sam-budget/_history/1", "sam"),
+    )
+    assert server.database.resources.count_documents({"type": "Provenance"}) == provenances
+    assert server.as_(SYSTEM).get("/Account/failing").status_code == 404
+
+
+def test_each_entry_of_a_batch_is_taken_down_by_itself(server: Audited) -> None:
+    before = count(server)
+    posted = bundle(
+        "batch",
+        entry("GET", "Account/jill-budget"),
+        entry("GET", "Account/sam-budget"),
+        entry("PUT", "Practitioner/batched", {"resourceType": "Practitioner", "id": "batched"}),
+        entry("GET", "Nonsense/1"),
+        entry("POST", "", {"resourceType": "Bundle"}),
+    )
+    answer = server.as_(PRIYA).post("", json=posted)
+    statuses = [one["response"]["status"][:3] for one in answer.json()["entry"]]
+    found = Counter((one.interaction, str(one.status), one.path) for one in taken_down(server, before))
+    paths = ["Account/jill-budget", "Account/sam-budget", "Practitioner/batched", "Nonsense/1", ""]
+    assert Counter((status, path) for _, status, path in found) == Counter(zip(statuses, paths, strict=True))
+    assert found["read", "200", "Account/jill-budget"] == found["read", "404", "Account/sam-budget"] == 1
+
+
+# ---- who looked ------------------------------------------------------------------------------------------------------
+
+
+def test_a_person_finds_who_looked_in_words_at_once(server: Audited) -> None:
+    before = len(server.looked(JILL))
+    priya = server.as_(PRIYA)
+    assert priya.get("/Account/jill-budget").status_code == 200
+    assert priya.get("/Account/sam-budget").status_code == 404
+    answer = server.as_(SAM).get("/Account/jill-budget")
+    assert answer.status_code == 404
+    hers = [line.partition(" on 22 November 2026")[0] for line in server.looked(JILL)[before:]]
+    assert hers[0] == "You looked at your record of who looked"
+    assert hers[1:] == [f"{WHO} looked at your budget", "Sam Archer (the person) tried to look at your budget"]
+    assert [line for line in server.looked(SAM, "sam") if line.startswith(f"{WHO} tried to look at your budget")]
+
+
+def test_nobody_learns_from_the_trail_what_they_may_not_see(server: Audited) -> None:
+    """What Sam reads of his own attempts is the same, whether or not there was something."""
+
+    def told(path: str) -> str:
+        before = {event["id"] for event in server.events(SAM)}
+        assert server.as_(SAM).get(path).status_code == 404
+        found = [event for event in server.events(SAM) if event["id"] not in before]
+        (event,) = [event for event in found if event["outcome"] == "4"]
+        for name in ("id", "extension", "recorded", "meta"):
+            del event[name]
+        return json.dumps(event).replace(path[1:], "Account/asked").replace("request-id", "")
+
+    def plain(text: str) -> dict[str, Any]:
+        event: dict[str, Any] = json.loads(text)
+        for one in event["entity"]:
+            one.pop("detail", None)
+        event["text"] = event["text"]["div"].partition(" at ")[0]
+        return {name: value for name, value in event.items() if name != "entity"} | {
+            "entity": [
+                {**one, "description": one.get("description", "").partition(" at 09")[0]} for one in event["entity"]
+            ]
+        }
+
+    assert plain(told("/Account/jill-budget")) == plain(told("/Account/no-one-budget"))
+    assert "jill" not in json.dumps(server.events(SAM)).replace("Account/jill-budget", "")
+
+
+def test_every_event_is_valid_by_our_own_profile(server: Audited) -> None:
+    events = server.events(AUDITOR)
+    assert len(events) > 10
+    for event in events:
+        issues = validate(event, load(), (PROFILE,), known=known(), today=lambda: date(2026, 11, 22))
+        assert [issue.text for issue in issues if issue.severity in ("error", "fatal")] == []
+
+
+def test_every_provenance_of_the_server_is_valid_by_our_own_profile(server: Audited) -> None:
+    found = server.as_(SYSTEM).get("/Provenance?_count=1000").json()["entry"]
+    for one in found:
+        issues = validate(one["resource"], load(), (), known=known(), today=lambda: date(2026, 11, 22))
+        assert [issue.text for issue in issues if issue.severity != "information" and "(dom-6)" not in issue.text] == []
+
+
+QUESTIONS = [
+    "/AuditEvent?patient=Patient/jill",
+    "/Patient/jill/AuditEvent",
+    "/Patient/jill/*",
+    "/Patient/jill/$everything?_type=AuditEvent",
+    "/AuditEvent/_history",
+    "/_history",
+    "/?_type=AuditEvent",
+    "/Account?_id=jill-budget&_revinclude=AuditEvent:entity",
+    "/Account?_has:AuditEvent:entity:action=R",
+]
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_whoever_could_see_an_event_finds_what_was_done_a_moment_ago(server: Audited, question: str) -> None:
+    before = server.database.resources.count_documents({"type": "AuditEvent"})
+    assert server.as_(PRIYA).get("/Account/jill-budget").status_code == 200
+    assert server.as_(SYSTEM).get(question + ("&" if "?" in question else "?") + "_count=1").status_code == 200
+    assert server.database.resources.count_documents({"type": "AuditEvent"}) > before
+
+
+def test_an_event_can_be_read_by_its_id_and_has_one_version(server: Audited) -> None:
+    *_, event = server.events(AUDITOR)
+    answer = server.as_(AUDITOR).get(f"/AuditEvent/{event['id']}")
+    assert answer.json() == event
+    assert answer.headers["etag"] == 'W/"1"'
+
+
+# ---- what cannot be kept is not answered -----------------------------------------------------------------------------
+
+
+def test_no_answer_leaves_whose_record_cannot_be_kept(
+    mongodb_uri: str, mongodb_admin: MongoClient[dict[str, Any]], tmp_path: Path
+) -> None:
+    with (
+        Road(mongodb_uri, b"audit", 0) as road,
+        audited(road.uri, mongodb_admin, tmp_path, commit_time_max_s=1.0) as server,
+    ):
+        populate(server)
+        priya = server.as_(PRIYA)
+        assert priya.get("/Account/jill-budget").status_code == 200
+        road.tolls = 1_000_000  # whatever goes to the collections of the trail is cut off; everything else arrives
+        for path in ("/Account/jill-budget", "/Account", "/Account/none"):
+            answer = priya.get(path)
+            assert answer.status_code == 503, answer.text
+            assert "jill" not in answer.text
+        road.tolls = 0
+        assert priya.get("/Account/jill-budget").status_code == 200
+
+
+# ---- nobody writes it ------------------------------------------------------------------------------------------------
+
+EVENT = {
+    "resourceType": "AuditEvent",
+    "id": "forged",
+    "type": {"code": "rest"},
+    "recorded": "2026-11-22T09:00:00Z",
+    "agent": [{"requestor": True, "who": {"display": "x"}}],
+    "source": {"observer": {"display": "x"}},
+}
+LABEL = {
+    "resourceType": "Parameters",
+    "parameter": [{"name": "meta", "valueMeta": {"tag": [{"system": "urn:x", "code": "y"}]}}],
+}
+
+
+def ways(id_: str) -> list[tuple[str, str, Any, dict[str, str]]]:
+    patch = [{"op": "remove", "path": "/outcomeDesc"}]
+    return [
+        ("POST", "/AuditEvent", EVENT, {}),
+        ("PUT", "/AuditEvent/forged", EVENT, {}),
+        ("PUT", f"/AuditEvent/{id_}", {**EVENT, "id": id_}, {}),
+        ("PATCH", f"/AuditEvent/{id_}", patch, {"Content-Type": "application/json-patch+json"}),
+        ("DELETE", f"/AuditEvent/{id_}", None, {}),
+        ("PUT", "/AuditEvent?action=R", EVENT, {}),
+        ("PATCH", f"/AuditEvent?_id={id_}", patch, {"Content-Type": "application/json-patch+json"}),
+        ("DELETE", f"/AuditEvent?_id={id_}", None, {}),
+        ("POST", "/AuditEvent", EVENT, {"If-None-Exist": "action=X"}),
+        ("POST", f"/AuditEvent/{id_}/$meta-add", LABEL, {}),
+        ("POST", f"/AuditEvent/{id_}/$meta-delete", LABEL, {}),
+        ("POST", "", bundle("transaction", entry("POST", "AuditEvent", EVENT)), {}),
+        ("POST", "", bundle("transaction", entry("DELETE", f"AuditEvent/{id_}")), {}),
+        ("POST", "", bundle("transaction", entry("DELETE", f"AuditEvent?_id={id_}")), {}),
+    ]
+
+
+@pytest.mark.parametrize("who", [SYSTEM, AUDITOR, JILL, PRIYA], ids=lambda who: who.role)
+def test_nobody_writes_the_trail_by_any_way(server: Audited, who: Any) -> None:
+    *_, event = server.events(AUDITOR)
+    before = server.database.resources.find_one({"_id": f"AuditEvent/{event['id']}"})
+    client = server.as_(who)
+    for method, path, body, headers in ways(event["id"]):
+        answer = client.request(method, path, json=body, headers=headers)
+        assert answer.status_code == 403, (method, path, answer.text)
+    answer = client.post("", json=bundle("batch", entry("DELETE", f"AuditEvent/{event['id']}")))
+    assert answer.json()["entry"][0]["response"]["status"] == "403 Forbidden"
+    assert server.database.resources.find_one({"_id": f"AuditEvent/{event['id']}"}) == before
+    assert server.as_(SYSTEM).get("/AuditEvent/forged").status_code == 404

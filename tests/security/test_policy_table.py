@@ -1,0 +1,534 @@
+"""Who may do what: the policy table cell by cell, over HTTP.
+
+`EXPECTED` says by hand what `security/policy.POLICY` says in predicates, so that a change of one must be made in the other. Each cell that
+is allowed is tried on a resource of one's own and on one of somebody else's: the first succeeds, the second is not there. Each cell
+that is not allowed is 403, whatever is asked for. In SMART's letters: c create, r read, u update, d delete, s search.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+
+import pytest
+
+from tests.builders import bundle, entry
+from tests.security.world import ACTORS, PHB, USER, Resource, World, coded, record, ref, running_world, whole_world
+
+PLAN = "CarePlan CareTeam Goal RiskAssessment"
+MONEY = "Account ChargeItem Coverage Invoice PaymentReconciliation"
+CLINICAL = (
+    "AdverseEvent AllergyIntolerance Appointment ClinicalImpression Condition Device DiagnosticReport Encounter EpisodeOfCare "
+    "FamilyMemberHistory Flag Immunization List MedicationRequest MedicationStatement Observation Procedure ServiceRequest"
+)
+DIRECTORY = "ChargeItemDefinition HealthcareService Location Organization Practitioner PractitionerRole"
+GUIDE = (
+    "ActivityDefinition CapabilityStatement CodeSystem CompartmentDefinition ConceptMap Endpoint GraphDefinition ImplementationGuide "
+    "Library Measure NamingSystem OperationDefinition PlanDefinition Questionnaire SearchParameter StructureDefinition StructureMap ValueSet"
+)
+ABOUT_PEOPLE = (
+    f"Patient {MONEY} {PLAN} DocumentReference Binary Task Consent RelatedPerson Communication QuestionnaireResponse {CLINICAL} "
+    "Provenance AuditEvent Group MeasureReport"
+)
+UNNAMED = "Basic Media Person"
+CARING = f"Patient {MONEY} {PLAN} DocumentReference Binary Task Consent RelatedPerson Communication QuestionnaireResponse {CLINICAL}"
+TRUSTED = {
+    "rs": "Patient Account Invoice PaymentReconciliation CareTeam RiskAssessment Consent RelatedPerson List",
+    "crs": "DocumentReference",
+    "crsu": "ChargeItem CarePlan Goal QuestionnaireResponse Task",
+}
+
+# what each role may do, beside reading the directory and the guide; what is not said, it may not
+EXPECTED: dict[str, dict[str, str]] = {
+    "person": {
+        "rs": f"Patient Account Coverage Invoice PaymentReconciliation CareTeam RiskAssessment {CLINICAL} Provenance AuditEvent",
+        "crs": "Communication DocumentReference Binary",
+        "crsu": "CarePlan ChargeItem Consent Goal QuestionnaireResponse RelatedPerson Task",
+    },
+    "delegate": TRUSTED,
+    "broker": TRUSTED,
+    "peer-supporter": TRUSTED,
+    "care-coordinator": {"crsu": CARING, "rs": "Provenance"},
+    "nhs-team": {"crsu": CARING, "rs": "Provenance"},
+    "commissioner": {
+        "rs": f"Patient {PLAN} DocumentReference Binary Consent RelatedPerson Communication QuestionnaireResponse Provenance MeasureReport",
+        "crs": "ChargeItemDefinition List",
+        "crsu": f"{MONEY} Task Group",
+    },
+    "provider": {"rs": "ChargeItem Patient List", "rsu": "Task", "crsu": "ChargeItemDefinition Invoice"},
+    "practice": {
+        "rs": f"Patient {MONEY} {PLAN} Consent RelatedPerson QuestionnaireResponse",
+        "crs": f"Communication DocumentReference Binary {CLINICAL}",
+        "crsu": "Task",
+    },
+    "finance": {"rs": "Account ChargeItem Coverage List", "crsu": "Invoice PaymentReconciliation", "rsu": "Task"},
+    "analyst": {"rs": "MeasureReport List"},
+    "auditor": {"rs": "AuditEvent Provenance List"},
+    "system": {
+        "crsud": f"{CARING} Provenance Group MeasureReport {DIRECTORY} {GUIDE} {UNNAMED}",
+        "rs": "AuditEvent",
+    },
+}
+WHO = {  # the actor of each role
+    "person": "jill",
+    "delegate": "ruth",
+    "broker": "willow",
+    "peer-supporter": "pat",
+    "care-coordinator": "priya",
+    "nhs-team": "harbour",
+    "commissioner": "north",
+    "provider": "river",
+    "practice": "oak",
+    **{role: role for role in ("finance", "analyst", "auditor", "system")},
+}
+# which resource is one's own, where it is not Jill's; "" where no resource of the type can be
+OWN: dict[str, dict[str, str]] = {
+    "delegate": {"Consent": "c-ruth", "RelatedPerson": "ruth", "List": "directory"},
+    "broker": {"Consent": "c-willow", "RelatedPerson": "", "List": "directory"},
+    "peer-supporter": {"Consent": "c-pat", "RelatedPerson": "", "List": "directory"},
+    "commissioner": {"MeasureReport": "figures", "Group": "criteria", "List": "directory", "ChargeItemDefinition": "massage"},
+    "provider": {"Task": "river-task", "List": "directory", "ChargeItemDefinition": "massage"},
+    "practice": {"Task": "oak-task"},
+    "finance": {"List": "directory"},
+    "analyst": {"MeasureReport": "figures", "List": "directory"},
+    "auditor": {"List": "directory"},
+    "system": {"MeasureReport": "figures", "Group": "criteria"},
+}
+SEES_ALL = {"auditor": "AuditEvent Provenance".split(), "system": None}  # of which there is no somebody else's
+PUBLIC = frozenset(f"{DIRECTORY} {GUIDE}".split())
+TYPES = f"{ABOUT_PEOPLE} {DIRECTORY} {GUIDE} {UNNAMED}".split()
+THINGS = {(one["resourceType"], one["id"]): one for one in whole_world()}
+
+
+@pytest.fixture(scope="module")
+def world(mongodb_uri):
+    with running_world(mongodb_uri) as world:
+        yield world
+
+
+def letters_of(role: str, type_: str) -> str:
+    said = [letters for letters, types in EXPECTED[role].items() if type_ in types.split()]
+    return "".join(sorted({*"".join(said), *("rs" if type_ in PUBLIC and role != "system" else "")}))
+
+
+def own_id(world: World, role: str, type_: str) -> str:
+    if type_ == "AuditEvent":
+        return world.get("auditor", "/AuditEvent?patient=Patient/jill&_count=1").json()["entry"][0]["resource"]["id"]
+    named = OWN.get(role, {}).get(type_)
+    if named is not None:
+        return named
+    of_all = [id_ for other, id_ in THINGS if other == type_ and not id_.startswith(("ted", "mo", "asha"))]
+    return next((id_ for id_ in ("jill", f"jill-{type_.lower()}") if id_ in of_all), of_all[0] if of_all else "")
+
+
+def other_id(world: World, role: str, type_: str) -> str:
+    """One that the role's actor may not see; "" where they see all."""
+    seen = SEES_ALL.get(role, ())
+    if seen is None or type_ in seen or type_ in PUBLIC:
+        return ""
+    if type_ == "AuditEvent":
+        return world.get("auditor", "/AuditEvent?patient=Patient/ted&_count=1").json()["entry"][0]["resource"]["id"]
+    return "ted" if type_ == "Patient" else f"ted-{type_.lower()}"
+
+
+def made_new(type_: str, id_: str) -> Resource:
+    """The same resource without an id, to be created again."""
+    return {name: value for name, value in THINGS[type_, id_].items() if name not in ("id", "identifier")} | (
+        {"identifier": [{"value": "again"}]} if type_ in ("Patient", "ChargeItem") else {}
+    )
+
+
+def same_but_for(answer, id_: str) -> tuple[int, str, dict[str, str]]:
+    headers = {name: value for name, value in answer.headers.items() if name not in ("date", "x-request-id", "content-length")}
+    return answer.status_code, answer.text.replace(id_, "[id]"), headers
+
+
+def check_never(world: World, who: str, letter: str, type_: str, id_: str) -> None:
+    """403, the same for what is there and for what is not."""
+    body = THINGS.get((type_, id_), {"resourceType": type_})
+    asked = {
+        "r": [("GET", f"/{type_}/{id_ or 'x'}", None), ("GET", f"/{type_}/never-was", None)],
+        "s": [("GET", f"/{type_}", None)],
+        "c": [("POST", f"/{type_}", {name: value for name, value in body.items() if name != "id"})],
+        "u": [("PUT", f"/{type_}/{id_}", body)] if id_ else [],
+        "d": [("DELETE", f"/{type_}/{id_ or 'x'}", None), ("DELETE", f"/{type_}/never-was", None)],
+    }
+    for method, path, sent in asked[letter]:
+        answer = world.ask(who, method, path, sent)
+        assert answer.status_code in REFUSED[letter], (who, method, path, answer.text)
+
+
+REFUSED = {"r": (403,), "s": (403,), "c": (403,), "u": (403, 404), "d": (403, 404)}  # what is not seen is not there to be changed
+
+
+def check_read(world: World, who: str, role: str, type_: str) -> None:
+    own, other = own_id(world, role, type_), other_id(world, role, type_)
+    if own:
+        assert world.get(who, f"/{type_}/{own}").status_code == 200, (who, type_, own)
+    if other:
+        unseen, never = world.get(who, f"/{type_}/{other}"), world.get(who, f"/{type_}/never-was")
+        assert unseen.status_code == 404, (who, type_, other)
+        assert same_but_for(unseen, other) == same_but_for(never, "never-was")
+
+
+def check_search(world: World, who: str, role: str, type_: str) -> None:
+    own, other = own_id(world, role, type_), other_id(world, role, type_)
+    ids = [id_ for id_ in (own, other) if id_]
+    answer = world.get(who, f"/{type_}?_id={','.join(ids) or 'x'}&_total=accurate")
+    assert answer.status_code == 200, (who, type_, answer.text)
+    found = answer.json()
+    assert [one["resource"]["id"] for one in found.get("entry", ())] == ([own] if own else []), (who, type_)
+    assert found["total"] == (1 if own else 0)
+
+
+def check_create(world: World, who: str, role: str, type_: str) -> None:
+    own, other = own_id(world, role, type_), other_id(world, role, type_)
+    made = world.post(who, f"/{type_}", made_new(type_, own))
+    assert made.status_code == 201, (who, type_, made.text)
+    if other and (type_, other) in THINGS:
+        stored = world.database.resources.count_documents({"type": type_})
+        refused = world.post(who, f"/{type_}", made_new(type_, other))
+        assert refused.status_code in (403, 422), (who, type_, refused.text)
+        assert world.database.resources.count_documents({"type": type_}) == stored
+
+
+def check_update(world: World, who: str, role: str, type_: str) -> None:
+    own, other = own_id(world, role, type_), other_id(world, role, type_)
+    changed = world.put(who, {**THINGS[type_, own], "language": "cy"})
+    assert changed.status_code == 200, (who, type_, changed.text)
+    if other:
+        before = world.stands(f"{type_}/{other}")
+        unseen = world.put(who, {**THINGS[type_, other], "language": "cy"})
+        never = world.put(who, {**THINGS[type_, other], "id": "never-was", "language": "cy"})
+        assert unseen.status_code == 404, (who, type_, unseen.text)
+        assert same_but_for(unseen, other) == same_but_for(never, "never-was")
+        assert world.stands(f"{type_}/{other}") == before
+
+
+def check_delete(world: World, who: str, role: str, type_: str) -> None:
+    id_ = f"to-go-{type_.lower()}"
+    world.write({**made_new(type_, own_id(world, role, type_)), "id": id_})
+    assert world.delete(who, f"/{type_}/{id_}").status_code in (200, 204), (who, type_)
+    assert world.get(who, f"/{type_}/{id_}").status_code == 410
+
+
+CHECKS = {"r": check_read, "s": check_search, "c": check_create, "u": check_update, "d": check_delete}
+
+
+@pytest.mark.parametrize("letter", "rscud")
+@pytest.mark.parametrize("role", EXPECTED)
+def test_a_role_does_what_the_table_says_and_nothing_else(world, role, letter):
+    world.restore()
+    for type_ in TYPES:
+        if letter in letters_of(role, type_):
+            CHECKS[letter](world, WHO[role], role, type_)
+        else:
+            check_never(world, WHO[role], letter, type_, own_id(world, role, type_))
+
+
+@pytest.mark.parametrize("role", EXPECTED)
+def test_no_type_that_is_served_is_forgotten(world, role):
+    """Every type that the server serves, the ones that no row names among them, in one batch."""
+    served = [one["type"] for one in world.client.get("/metadata").json()["rest"][0]["resource"]]
+    asked = [entry("GET", f"{type_}?_summary=count") for type_ in served]
+    statuses: dict[str, str] = {}
+    for part in itertools.batched(asked, 50) if hasattr(itertools, "batched") else [asked[n : n + 50] for n in range(0, len(asked), 50)]:
+        answer = world.post(WHO[role], "/", bundle("batch", *part))
+        statuses |= {
+            one["request"]["url"].partition("?")[0]: done["response"]["status"][:3]
+            for one, done in zip(part, answer.json()["entry"], strict=True)
+        }
+    sees = {type_ for type_ in served if role == "system" or "s" in letters_of(role, type_)}
+    assert {type_ for type_, status in statuses.items() if status == "200"} == sees
+    assert {status for type_, status in statuses.items() if type_ not in sees} <= {"403"}
+
+
+def test_nobody_writes_the_trail_not_even_the_system(world):
+    (event,) = world.get("system", "/AuditEvent?_count=1").json()["entry"]
+    event = event["resource"]
+    tried = [
+        ("POST", "/AuditEvent", {name: value for name, value in event.items() if name not in ("id", "meta")}),
+        ("PUT", f"/AuditEvent/{event['id']}", event),
+        ("PUT", "/AuditEvent/another", {**event, "id": "another"}),
+        ("PATCH", f"/AuditEvent/{event['id']}", {"language": "cy"}),
+        ("DELETE", f"/AuditEvent/{event['id']}", None),
+        ("DELETE", "/AuditEvent?_id=" + event["id"], None),
+        ("POST", f"/AuditEvent/{event['id']}/$meta-add", {"resourceType": "Parameters"}),
+    ]
+    for method, path, body in tried:
+        headers = {"content_type": "application/merge-patch+json"} if method == "PATCH" else {}
+        assert world.ask("system", method, path, body, **headers).status_code == 403, (method, path)
+    for kind in ("batch", "transaction"):
+        for method, path, body in tried[:3]:
+            answer = world.post("system", "/", bundle(kind, entry(method, path[1:], body)))
+            status = answer.json()["entry"][0]["response"]["status"][:3] if kind == "batch" else str(answer.status_code)
+            assert status == "403", (kind, method, path)
+    assert world.get("system", f"/AuditEvent/{event['id']}").json() == event
+
+
+# ---- deny by default -----------------------------------------------------------------------------------------------
+
+NOTHING_SAID = {
+    "no role": {"fhirUser": "Patient/jill", "patient": "jill"},
+    "an unknown role": {"role": "superuser", "fhirUser": "Patient/jill", "patient": "jill"},
+    "a role in other letters": {"role": "System"},
+    "a role with a blank": {"role": "system "},
+    "no scope": {**ACTORS["jill"], "scope": ""},
+    "a scope that is none": {**ACTORS["jill"], "scope": "patient/*"},
+    "a scope of another kind": {**ACTORS["jill"], "scope": "openid fhirUser launch/patient"},
+    "a scope with letters out of order": {**ACTORS["jill"], "scope": "patient/*.sr"},
+    "a scope of version 1 with criteria": {**ACTORS["jill"], "scope": "patient/*.read?category=a"},
+    "a scope with an asterisk in a name": {**ACTORS["jill"], "scope": "patient/Pat*.rs"},
+    "a scope for an unknown context": {**ACTORS["jill"], "scope": "admin/*.cruds"},
+}
+
+
+@pytest.mark.parametrize("claims", NOTHING_SAID.values(), ids=NOTHING_SAID)
+def test_what_a_token_does_not_say_is_no_access(world, claims):
+    assert world.get("jill", "/Patient/jill").status_code == 200
+    for path in ("/Patient/jill", "/Patient", "/", "/_history", "/Organization/oak", "/Patient/jill/$everything", "/Patient/jill/Account"):
+        answer = world.get({**claims, "sub": "x"}, path)
+        assert answer.status_code == 403, (path, answer.text)
+        assert "Jill" not in answer.text
+        assert "zq" not in answer.text
+
+
+CLAIM_MISSING = {
+    "a person without a record": {"role": "person"},
+    "a person who is a practitioner": {"role": "person", "fhirUser": "Practitioner/tom", "patient": "jill"},
+    "a person launched with another's record": {"role": "person", "fhirUser": "Patient/mo", "patient": "jill", "scope": "patient/*.cruds"},
+    "a delegate without a name": {"role": "delegate"},
+    "a delegate in whose name only an organisation acts": {"role": "delegate", "organization": "Organization/willow"},
+    "a broker without an organisation": {"role": "broker"},
+    "a care co-ordinator without a name": {"role": "care-coordinator"},
+    "an NHS team without an organisation": {"role": "nhs-team"},
+    "a commissioner without an organisation": {"role": "commissioner"},
+    "a commissioner that is a practitioner": {"role": "commissioner", "fhirUser": "Organization/north"},
+    "a provider without an organisation": {"role": "provider"},
+    "a practice without an organisation": {"role": "practice"},
+    "finance without an organisation": {"role": "finance"},
+    "an organisation that is elsewhere": {"role": "commissioner", "organization": "https://elsewhere.example/fhir/Organization/north"},
+    "an organisation of another type": {"role": "commissioner", "organization": "Patient/north"},
+    "several organisations": {"role": "commissioner", "organization": "Organization/north,Organization/south"},
+    "an ODS code that nobody has": {"role": "commissioner", "ods_code": "Z99"},
+}
+
+
+@pytest.mark.parametrize("claims", CLAIM_MISSING.values(), ids=CLAIM_MISSING)
+def test_a_missing_claim_is_no_access_to_anybodys_record(world, claims):
+    for type_ in ABOUT_PEOPLE.split():
+        answer = world.get({**claims, "sub": "x"}, f"/{type_}?_total=accurate")
+        ids = [one["resource"]["id"] for one in answer.json().get("entry", ())]
+        assert answer.status_code in (200, 403)
+        assert set(ids) <= {"directory", "figures"}, (type_, ids)
+    assert "zq" not in world.get({**claims, "sub": "x"}, "/?_total=accurate").text
+    assert world.get({**claims, "sub": "x"}, "/Patient/jill").status_code in (403, 404)
+
+
+KNOWN_BY = {
+    "an ODS code": ({"role": "commissioner", "ods_code": "X00"}, "north"),
+    "an NHS number": ({"role": "person", "nhs_number": "9000000009"}, "jill"),
+    "the launch context alone": ({"role": "person", "patient": "jill"}, "jill"),
+}
+
+
+@pytest.mark.parametrize(("claims", "as_"), KNOWN_BY.values(), ids=KNOWN_BY)
+def test_who_is_known_by_a_national_identifier_sees_the_same(world, claims, as_):
+    for type_ in ("Patient", "Account", "Task", "Consent"):
+        asked = f"/{type_}?_total=accurate&_sort=_id"
+        assert world.get({**claims, "sub": "x"}, asked).json() == world.get(as_, asked).json()
+
+
+# ---- scopes --------------------------------------------------------------------------------------------------------
+
+
+def with_scope(who: str, scope: str) -> dict[str, str]:
+    return {**ACTORS[who], "scope": scope}
+
+
+SCOPES = {
+    # the scope: what may be done with Jill's Observation (r s), her Task (c u r), and her Condition (r)
+    "patient/*.cruds": "Or Os Tc Tu Tr Cr",
+    "user/*.cruds": "Or Os Tc Tu Tr Cr",
+    "patient/*.rs": "Or Os Tr Cr",
+    "patient/*.read": "Or Os Tr Cr",
+    "patient/*.*": "Or Os Tc Tu Tr Cr",
+    "patient/*.write": "Tc Tu",
+    "patient/Observation.rs": "Or Os",
+    "patient/Observation.read": "Or Os",
+    "patient/Observation.r": "Or",
+    "patient/Observation.s": "Os",
+    "patient/Observation.r patient/Observation.s": "Or Os",
+    "patient/Task.cu": "Tc Tu",
+    "patient/Task.c": "Tc",
+    "patient/Task.u": "Tu",
+    "patient/Task.cruds": "Tc Tu Tr",
+    "patient/Observation.rs patient/Task.r": "Or Os Tr",
+    "patient/Observation.rs?category=http://terminology.hl7.org/CodeSystem/observation-category|vital-signs": "Or Os",
+    "patient/Observation.rs?category=http://terminology.hl7.org/CodeSystem/observation-category|laboratory": "",
+    "patient/Observation.rs?category=vital-signs&status=final": "Or Os",
+    "patient/Observation.rs?category=vital-signs&status=amended": "",
+    "patient/Observation.rs?no-such-parameter=1": "",
+    "patient/Observation.rs?category=laboratory patient/Observation.rs?status=final": "Or Os",
+    "patient/Encounter.rs": "",
+}
+
+
+@pytest.mark.parametrize(("scope", "expected"), SCOPES.items(), ids=SCOPES)
+def test_a_scope_lets_its_token_do_what_it_says(world, scope, expected):
+    world.restore()
+    who, task = with_scope("jill", scope), record("jill")["Task"]
+    fresh = {name: value for name, value in task.items() if name != "id"}
+    found = world.get(who, "/Observation?_id=jill-observation")
+    done = {
+        "Or": world.get(who, "/Observation/jill-observation").status_code == 200,
+        "Os": found.status_code == 200 and found.json()["total"] == 1,
+        "Tc": world.post(who, "/Task", fresh).status_code == 201,
+        "Tu": world.put(who, {**task, "language": "cy"}).status_code == 200,
+        "Tr": world.get(who, "/Task/jill-task").status_code == 200,
+        "Cr": world.get(who, "/Condition/jill-condition").status_code == 200,
+    }
+    assert [name for name, is_done in done.items() if is_done] == [name for name in done if name in expected.split()]
+
+
+def test_a_scope_of_one_patient_narrows_whoever_has_it_to_that_patient(world):
+    north = {**ACTORS["north"], "patient": "jill", "scope": "patient/*.rs"}
+    assert world.get("north", "/Patient?_total=accurate").json()["total"] == 2
+    assert world.get(north, "/Patient?_total=accurate").json()["total"] == 1
+    assert world.get("north", "/Account/mo-account").status_code == 200
+    assert world.get(north, "/Account/mo-account").status_code == 404
+    nobody = {**ACTORS["north"], "scope": "patient/*.rs"}
+    assert world.get(nobody, "/Patient?_total=accurate").json()["total"] == 0
+    assert world.get({**north, "patient": "ted"}, "/Patient?_total=accurate").json()["total"] == 0
+
+
+def test_a_scope_adds_nothing_to_a_role(world):
+    jill = with_scope("jill", "system/*.cruds user/*.cruds patient/*.cruds")
+    assert world.get(jill, "/Patient/jill").status_code == 200
+    assert world.get(jill, "/Patient/ted").status_code == 404
+    assert world.delete(jill, "/Patient/jill").status_code == 403
+
+
+def test_a_scope_with_criteria_holds_for_histories_and_what_comes_along(world):
+    vital = with_scope("jill", "patient/Observation.rs?category=vital-signs patient/Patient.rs")
+    assert world.get(vital, "/Observation/jill-observation/_history").status_code == 200
+    assert world.get(vital, "/Observation/jill-laboratory/_history").status_code == 404
+    ids = [one["resource"]["id"] for one in world.get(vital, "/Observation/_history?_count=100").json()["entry"] if "resource" in one]
+    assert "jill-observation" in ids
+    assert "jill-laboratory" not in ids
+    along = world.get(vital, "/Patient?_id=jill&_revinclude=Observation:subject").json()["entry"]
+    assert "jill-observation" in json.dumps(along)
+    assert "jill-laboratory" not in json.dumps(along)
+    assert world.get(vital, "/Patient?_has:Observation:subject:category=laboratory").json()["total"] == 0
+    assert world.get(vital, "/Patient?_has:Observation:subject:category=vital-signs").json()["total"] == 1
+
+
+# ---- consents ------------------------------------------------------------------------------------------------------
+
+REACHES = {
+    # who acts for Jill: which of these they read
+    "ruth": "Account/jill-account Account/jill-second ChargeItem/jill-chargeitem ChargeItem/jill-second-purchase CarePlan/jill-careplan "
+    "CarePlan/jill-other-plan PaymentReconciliation/jill-second-payment Task/jill-task Patient/jill",
+    "lim": "Account/jill-account ChargeItem/jill-chargeitem CarePlan/jill-careplan Task/jill-task Patient/jill",
+    "vic": "Account/jill-account Account/jill-second ChargeItem/jill-chargeitem ChargeItem/jill-second-purchase CarePlan/jill-careplan "
+    "CarePlan/jill-other-plan PaymentReconciliation/jill-second-payment Patient/jill",
+    "pay": "PaymentReconciliation/jill-second-payment",
+    "den": "Account/jill-account Account/jill-second ChargeItem/jill-chargeitem ChargeItem/jill-second-purchase CarePlan/jill-careplan "
+    "CarePlan/jill-other-plan PaymentReconciliation/jill-second-payment Task/jill-task Patient/jill",
+    "exa": "",
+    "wes": "",
+    "fay": "",
+    "bas": "",
+    "una": "",
+    "sam": "",
+}
+
+
+@pytest.mark.parametrize(("who", "expected"), REACHES.items(), ids=REACHES)
+def test_a_consent_opens_what_it_says_while_it_lasts(world, who, expected):
+    world.restore()
+    wanted = dict.fromkeys(key for keys in REACHES.values() for key in keys.split())
+    assert [key for key in wanted if world.get(who, f"/{key}").status_code == 200] == [key for key in wanted if key in expected.split()]
+
+
+def test_a_consent_to_see_is_none_to_buy(world):
+    world.restore()
+    bought = {name: value for name, value in record("jill")["ChargeItem"].items() if name not in ("id", "identifier")}
+    assert world.post("ruth", "/ChargeItem", bought).status_code == 201
+    assert world.post("vic", "/ChargeItem", bought).status_code == 403
+    assert world.post("lim", "/ChargeItem", bought).status_code == 201
+    assert world.post("lim", "/ChargeItem", {**bought, "account": [ref("Account/jill-second")]}).status_code in (403, 422)
+    assert world.post("ruth", "/ChargeItem", {**bought, "account": [ref("Account/jill-second")]}).status_code == 201
+
+
+@pytest.mark.parametrize("who", ["jill", "priya"])
+def test_a_consent_counts_from_the_next_request_and_so_does_its_withdrawal(world, who):
+    world.restore()
+    given = next(one for (type_, id_), one in THINGS.items() if type_ == "Consent" and id_ == "c-wes")
+    assert world.get("wes", "/Account/jill-account").status_code == 404
+    assert world.put(who, {**given, "status": "active"}).status_code == 200
+    assert world.get("wes", "/Account/jill-account").status_code == 200
+    assert world.get("wes", "/Account?_summary=count").json()["total"] == 2
+    assert world.put(who, given).status_code == 200
+    assert world.get("wes", "/Account/jill-account").status_code == 404
+    assert world.get("wes", "/Account?_summary=count").json()["total"] == 0
+
+
+def test_a_care_team_counts_from_the_next_request_and_so_does_its_end(world):
+    world.restore()
+    team = next(one for (type_, id_), one in THINGS.items() if (type_, id_) == ("CareTeam", "team-over"))
+    assert world.get("sam", "/Account/jill-account").status_code == 404
+    world.write({**team, "status": "active"})
+    assert world.get("sam", "/Account/jill-account").status_code == 200
+    world.write(team)
+    assert world.get("sam", "/Account/jill-account").status_code == 404
+
+
+# ---- restricted records --------------------------------------------------------------------------------------------
+
+RESTRICTED = ("Condition/jill-restricted", "Observation/jill-very", "Task/jill-restricted-task")
+
+
+@pytest.mark.parametrize("who", ["ruth", "priya", "harbour", "oak", "north"])
+def test_a_restricted_record_is_not_there_for_those_who_help(world, who):
+    for key in RESTRICTED:
+        assert world.get(who, f"/{key}").status_code in (403, 404), (who, key)
+        assert world.get("jill", f"/{key}").status_code == 200
+
+
+@pytest.mark.parametrize("who", ["priya", "harbour", "oak"])
+def test_breaking_the_glass_opens_it_and_tells_the_person(world, who):
+    world.restore()
+    tasks = world.get("jill", "/Task?_summary=count").json()["total"]
+    answer = world.get(who, "/Condition/jill-restricted", x_purpose_of_use="BTG")
+    assert answer.status_code == 200
+    assert world.get(who, "/Condition/jill-restricted").status_code == 404  # only while the purpose is stated
+    assert world.get(who, "/Condition/jill-restricted", x_purpose_of_use="TREAT").status_code == 404
+    assert world.get("jill", "/Task?_summary=count").json()["total"] == tasks + 1
+    assert "opened parts of your record" in world.get("jill", "/Task?_sort=-_lastUpdated&_count=1").text
+
+
+@pytest.mark.parametrize("who", ["ruth", "north", "river", "finance"])
+def test_who_may_not_break_the_glass_sees_no_more_by_trying(world, who):
+    world.restore()
+    for key in RESTRICTED:
+        assert world.get(who, f"/{key}", x_purpose_of_use="BTG").status_code in (403, 404), (who, key)
+    assert world.get("jill", "/Task?_summary=count").json()["total"] == 7
+
+
+def test_breaking_the_glass_reaches_no_further_than_ones_own_patients(world):
+    assert world.get("priya", "/Condition/ted-condition", x_purpose_of_use="BTG").status_code == 404
+    assert world.get("priya", "/Condition/jill-restricted", x_purpose_of_use="not a code").status_code == 400
+
+
+def test_a_label_that_is_taken_away_opens_what_comes_and_not_what_was(world):
+    world.restore()
+    assert world.get("priya", "/Condition/once-open").status_code == 404
+    assert world.get("priya", "/Condition/once-open/_history/2").status_code == 404
+    assert world.get("priya", "/Condition/once-open/_history/1").status_code == 200  # it was open then, and read
+
+
+def test_scope_and_user_claims_of_the_tests_are_as_they_were_meant():
+    assert USER == "user/*.cruds"
+    assert {actor["role"] for actor in ACTORS.values()} == set(EXPECTED)
+    assert coded("a")["coding"] and PHB

@@ -1,0 +1,627 @@
+"""A small world for the tests of who may see and do what: four patients whose records have nothing in common with one another's,
+everybody who works with them, and a server that asks for tokens.
+
+Jill is whom the actors of these tests act for. Ted is whom none of them may see: another commissioner, another practice, another
+provider, another team. Mo shares the commissioner with Jill, Asha shares the practice, so that "own" is never "all". Each record
+has a resource of each type that the policy names for patients (`record`), and each text in it ends in a word that is nowhere else
+(`secret`), so that a byte of it in the wrong answer shows.
+"""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+from pymongo import MongoClient
+
+from phb_fhir.security.local_key import LocalKey, local_key
+from tests.builders import NHS_NUMBER, bundle, entry
+from tests.running import RunningServer
+
+PHB = "https://fhir.phb.nhs.example"
+LABELS = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality"
+BUDGETS = f"{PHB}/Id/phb-budget-reference"
+ODS = "https://fhir.nhs.uk/Id/ods-organization-code"
+LOADED_AT = 100_000  # seconds after the first moment at which tests begin, long after everything was loaded
+
+Resource = dict[str, Any]
+
+
+def secret(of: str) -> str:
+    """The word that only the record of this patient has in it; nobody ever sends it."""
+    return f"zq{of}zq"
+
+
+def ref(reference: str) -> dict[str, str]:
+    return {"reference": reference}
+
+
+def coded(code: str, system: str = "http://codes.example", text: str = "") -> Resource:
+    return {"coding": [{"system": system, "code": code}], **({"text": text} if text else {})}
+
+
+def extension(name: str, **value: Any) -> Resource:
+    return {"url": f"{PHB}/StructureDefinition/{name}", **value}
+
+
+def labelled(resource: Resource, *codes: str) -> Resource:
+    """The resource with security labels of v3 Confidentiality."""
+    return {**resource, "meta": {"security": [{"system": LABELS, "code": code} for code in codes]}}
+
+
+def consent(id_: str, patient: str, actor: str, *actions: str, accounts: tuple[str, ...] = (), **more: Any) -> Resource:
+    """A Consent that lets somebody act for a patient; `more` replaces elements of it, `provision_…` those of its provision."""
+    provision = {
+        "type": "permit",
+        "period": {"start": "2026-01-01", "end": "2028-01-01"},
+        "actor": [{"role": coded("DELEGATEE"), "reference": ref(actor)}],
+        "action": [coded(action, f"{PHB}/CodeSystem/phb-consent-action") for action in actions],
+        **({"data": [{"meaning": "dependents", "reference": ref(account)} for account in accounts]} if accounts else {}),
+    }
+    inner = {name.removeprefix("provision_"): value for name, value in more.items() if name.startswith("provision_")}
+    outer = {name: value for name, value in more.items() if not name.startswith("provision_")}
+    return {
+        "resourceType": "Consent",
+        "id": id_,
+        "status": "active",
+        "scope": coded("patient-privacy", "http://terminology.hl7.org/CodeSystem/consentscope"),
+        "category": [coded("INFA", "http://terminology.hl7.org/CodeSystem/v3-ActCode")],
+        "patient": ref(patient),
+        "policyRule": coded("consent", f"{PHB}/CodeSystem/phb-legal-basis"),
+        "provision": {**provision, **inner},
+        **outer,
+    }
+
+
+def _texts(of: str, kind: str) -> str:
+    return f"{of} {kind} {secret(of)}"
+
+
+def _paid(account: str, payee: str) -> list[Resource]:
+    return [extension("phb-account", valueReference=ref(account)), extension("phb-payee", valueReference=ref(payee))]
+
+
+NUMBERS = {"jill": "9000000009", "mo": "9000000017", "asha": "9000000025", "ted": "9000000033"}
+
+
+class Around:
+    """Who is around a patient: what makes a record one's own."""
+
+    def __init__(self, commissioner: str, practice: str, provider: str, trust: str) -> None:
+        self.commissioner = f"Organization/{commissioner}"
+        self.practice = f"Organization/{practice}"
+        self.provider = f"Organization/{provider}"
+        self.trust = f"Organization/{trust}"
+
+
+AROUND = {
+    "jill": Around("north", "oak", "river", "harbour"),
+    "mo": Around("north", "elm", "lantern", "inland"),
+    "asha": Around("south", "oak", "lantern", "inland"),
+    "ted": Around("south", "elm", "lantern", "inland"),
+}
+
+
+def record(of: str) -> dict[str, Resource]:
+    """One patient's record: a resource of each type, under `<patient>-<type>`, the Patient under the patient's name."""
+    around, patient, said = AROUND[of], ref(f"Patient/{of}"), lambda kind: _texts(of, kind)
+    account, plan, letter = f"Account/{of}-account", f"CarePlan/{of}-careplan", f"DocumentReference/{of}-documentreference"
+    final, subject = {"status": "final"}, {"subject": patient}
+    made: dict[str, Resource] = {
+        "Patient": {
+            "identifier": [{"system": NHS_NUMBER, "value": NUMBERS[of]}],
+            "active": True,
+            "name": [{"family": said("family"), "given": [said("given")]}],
+            "telecom": [{"system": "phone", "value": said("phone")}],
+            "birthDate": "1968-05-11",
+            "address": [{"city": said("city")}],
+            "generalPractitioner": [ref(around.practice)],
+            "managingOrganization": ref(around.trust),
+        },
+        "Account": {
+            "identifier": [{"system": BUDGETS, "value": f"B-{of}"}],
+            "status": "active",
+            "name": said("budget"),
+            "subject": [patient],
+            "owner": ref(around.commissioner),
+            "extension": [extension("phb-care-plan", valueReference=ref(plan))],
+        },
+        "ChargeItem": {
+            "identifier": [{"system": f"{PHB}/Id/phb-purchase-reference", "value": f"P-{of}"}],
+            "status": "billable",
+            "definitionCanonical": [f"{PHB}/ChargeItemDefinition/massage"],
+            "code": {"text": "Massage"},
+            **subject,
+            "account": [ref(account)],
+            "occurrenceDateTime": "2026-10-09",
+            "performingOrganization": ref(around.provider),
+            "supportingInformation": [ref(letter)],
+            "quantity": {"value": 1},
+            "note": [{"text": said("note")}],
+        },
+        "Coverage": {"status": "active", "beneficiary": patient, "payor": [ref(around.commissioner)], "subscriberId": said("cover")},
+        "Invoice": {
+            "status": "issued",
+            **subject,
+            "account": ref(account),
+            "issuer": ref(around.provider),
+            "note": [{"text": said("invoice")}],
+        },
+        "PaymentReconciliation": {
+            "status": "active",
+            "created": "2026-10-10",
+            "paymentDate": "2026-10-11",
+            "paymentAmount": {"value": 45, "currency": "GBP"},
+            "disposition": said("payment"),
+            "outcome": "complete",
+            "paymentIssuer": ref(around.commissioner),
+            "paymentIdentifier": {"system": f"{PHB}/Id/phb-payment-reference", "value": f"PAY-{of}"},
+            "extension": _paid(account, around.provider),
+        },
+        "CarePlan": {
+            "status": "active",
+            "intent": "plan",
+            "title": said("plan"),
+            **subject,
+            "goal": [ref(f"Goal/{of}-goal")],
+        },
+        "CareTeam": {"status": "active", "name": said("team"), **subject, "participant": [{"member": ref(around.practice)}]},
+        "Goal": {"lifecycleStatus": "active", "description": {"text": said("goal")}, **subject},
+        "RiskAssessment": {**final, "mitigation": said("risk"), **subject},
+        "DocumentReference": {
+            "status": "current",
+            "description": said("letter"),
+            **subject,
+            "content": [{"attachment": {"url": f"Binary/{of}-binary", "title": said("title")}}],
+        },
+        "Binary": {
+            "contentType": "text/plain",
+            "securityContext": ref(letter),
+            "data": base64.b64encode(said("content").encode()).decode(),
+        },
+        "Task": {
+            "status": "requested",
+            "intent": "order",
+            "description": said("task"),
+            "for": patient,
+            "owner": ref(around.commissioner),
+        },
+        "Consent": consent(f"{of}-consent", f"Patient/{of}", f"Organization/{of}-nobody", "view"),
+        "RelatedPerson": {"patient": patient, "name": [{"text": said("relation")}]},
+        "Communication": {"status": "completed", **subject, "payload": [{"contentString": said("said")}]},
+        "QuestionnaireResponse": {
+            "status": "completed",
+            **subject,
+            "item": [{"linkId": "1", "answer": [{"valueString": said("answer")}]}],
+        },
+        "AdverseEvent": {"actuality": "actual", **subject, "event": {"text": said("event")}},
+        "AllergyIntolerance": {
+            "clinicalStatus": coded("active", "http://terminology.hl7.org/CodeSystem/allergyintolerance-clinical"),
+            "patient": patient, "code": {"text": said("allergy")},
+        },
+        "Appointment": {
+            "status": "booked",
+            "start": "2026-12-01T09:00:00Z",
+            "end": "2026-12-01T10:00:00Z",
+            "description": said("appointment"),
+            "participant": [{"actor": patient, "status": "accepted"}],
+        },
+        "ClinicalImpression": {"status": "completed", "summary": said("impression"), **subject},
+        "Condition": {"code": {"text": said("condition")}, **subject},
+        "Device": {"patient": patient, "deviceName": [{"name": said("device"), "type": "user-friendly-name"}]},
+        "DiagnosticReport": {**final, "code": {"text": said("report")}, **subject},
+        "Encounter": {
+            "status": "finished",
+            "class": {"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "AMB"},
+            "reasonCode": [{"text": said("encounter")}],
+            **subject,
+        },
+        "EpisodeOfCare": {"status": "active", "patient": patient, "type": [{"text": said("episode")}]},
+        "FamilyMemberHistory": {
+            "status": "completed",
+            "patient": patient,
+            "relationship": coded("FTH", "http://terminology.hl7.org/CodeSystem/v3-RoleCode"),
+            "name": said("father"),
+        },
+        "Flag": {"status": "active", "code": {"text": said("flag")}, **subject},
+        "Immunization": {
+            "status": "completed",
+            "vaccineCode": {"text": said("vaccine")},
+            "patient": patient,
+            "occurrenceDateTime": "2026-01-02",
+        },
+        "List": {"status": "current", "mode": "working", "title": said("list"), **subject},
+        "MedicationRequest": {
+            "status": "active",
+            "intent": "order",
+            "medicationCodeableConcept": {"text": said("medicine")},
+            **subject,
+        },
+        "MedicationStatement": {
+            "status": "active",
+            "medicationCodeableConcept": {"text": said("medicine")},
+            **subject,
+        },
+        "Observation": {
+            **final,
+            "category": [coded("vital-signs", "http://terminology.hl7.org/CodeSystem/observation-category")],
+            "code": {"text": said("observation")},
+            **subject,
+        },
+        "Procedure": {"status": "completed", "code": {"text": said("procedure")}, **subject},
+        "ServiceRequest": {"status": "active", "intent": "order", "code": {"text": said("service")}, **subject},
+        "Provenance": {
+            "target": [ref(account)],
+            "recorded": "2026-10-09T09:00:00Z",
+            "agent": [{"who": {"display": said("agent")}}],
+        },
+        # what the policy names for no patient
+        "Basic": {"code": {"text": said("basic")}, **subject},
+        "Media": {"status": "completed", **subject, "content": {"title": said("media")}},
+        "Person": {"name": [{"text": said("person")}], "link": [{"target": patient}]},
+    }
+    ids = {type_: of if type_ == "Patient" else f"{of}-{type_.lower()}" for type_ in made}
+    return {type_: {"resourceType": type_, **content, "id": ids[type_]} for type_, content in made.items()}
+
+
+def _thing(type_: str, id_: str, **more: Any) -> Resource:
+    return {"resourceType": type_, "id": id_, **more}
+
+
+def directory() -> list[Resource]:
+    """What everybody may see: organisations, who works there, and what can be bought."""
+    organisations = ("north", "south", "oak", "elm", "river", "lantern", "harbour", "inland", "willow", "jill-nobody")
+    organisations += ("mo-nobody", "asha-nobody", "ted-nobody")
+    return [
+        *(
+            _thing("Organization", name, name=f"{name} trust", identifier=[{"system": ODS, "value": f"X{number:02}"}])
+            for number, name in enumerate(organisations)
+        ),
+        *(_thing("Practitioner", name, name=[{"text": name}]) for name in ("priya", "tom", "sam", "bea", "pat", "una")),
+        _thing("PractitionerRole", "priya-role", practitioner=ref("Practitioner/priya"), organization=ref("Organization/harbour")),
+        _thing("Location", "clinic", name="Clinic"),
+        _thing("HealthcareService", "physio", name="Physiotherapy", providedBy=ref("Organization/river")),
+        item("massage", "river"),
+        item("respite", "lantern"),
+        _thing(
+            "List",
+            "directory",
+            status="current",
+            mode="working",
+            title="What can be bought",
+            source=ref("Practitioner/priya"),
+            code=coded("phb-directory", f"{PHB}/CodeSystem/phb-list-code"),
+            entry=[{"item": ref("ChargeItemDefinition/massage")}],
+        ),
+    ]
+
+
+def item(id_: str, provider: str) -> Resource:
+    """Something that can be bought, of this provider's part of the directory."""
+    return _thing(
+        "ChargeItemDefinition",
+        id_,
+        url=f"{PHB}/ChargeItemDefinition/{id_}",
+        status="active",
+        title=id_,
+        extension=[extension("phb-provider", valueReference=ref(f"Organization/{provider}"))],
+    )
+
+
+def guide() -> list[Resource]:
+    """One of each kind of definition, which everybody may read."""
+    base, active = {"name": "Thing", "status": "active"}, {"status": "active"}
+    made: dict[str, Resource] = {
+        "ActivityDefinition": active,
+        "CapabilityStatement": {
+            **active,
+            "date": "2026-01-01",
+            "kind": "requirements",
+            "fhirVersion": "4.0.1",
+            "format": ["json"],
+            "rest": [{"mode": "server"}],
+            "description": "What is asked of a server",
+        },
+        "CodeSystem": {**active, "content": "not-present"},
+        "CompartmentDefinition": {**base, "code": "Patient", "search": True},
+        "ConceptMap": active,
+        "Endpoint": {
+            **active,
+            "connectionType": {"code": "hl7-fhir-rest"},
+            "payloadType": [{"text": "any"}],
+            "address": "https://elsewhere.example",
+        },
+        "GraphDefinition": {**base, "start": "Patient"},
+        "ImplementationGuide": {**base, "packageId": "thing.example", "fhirVersion": ["4.0.1"]},
+        "Library": {**active, "type": coded("logic-library", "http://terminology.hl7.org/CodeSystem/library-type")},
+        "Measure": active,
+        "NamingSystem": {
+            **base,
+            "kind": "identifier",
+            "date": "2026-01-01",
+            "uniqueId": [{"type": "uri", "value": "http://names.example"}],
+        },
+        "OperationDefinition": {
+            **base,
+            "kind": "operation",
+            "code": "thing",
+            "system": False,
+            "type": False,
+            "instance": True,
+            "resource": ["Patient"],
+        },
+        "PlanDefinition": active,
+        "Questionnaire": active,
+        "SearchParameter": {
+            **base,
+            "status": "retired",
+            "description": "What nothing is found by",
+            "code": "thing",
+            "base": ["Basic"],
+            "type": "token",
+            "expression": "Basic.code",
+        },
+        "StructureDefinition": {
+            **base,
+            "kind": "resource",
+            "abstract": False,
+            "type": "Basic",
+            "baseDefinition": "http://hl7.org/fhir/StructureDefinition/Basic",
+            "derivation": "constraint",
+            "differential": {"element": [{"id": "Basic", "path": "Basic"}]},
+        },
+        "StructureMap": {
+            **base,
+            "group": [
+                {"name": "a", "typeMode": "none", "input": [{"name": "a", "mode": "source"}], "rule": [{"name": "r", "source": [{"context": "a"}]}]}
+            ],
+        },
+        "ValueSet": active,
+    }
+    urls = {"Endpoint", "NamingSystem", "GraphDefinition"}
+    return [
+        _thing(type_, f"a-{type_.lower()}", **({} if type_ in urls - {"GraphDefinition"} else {"url": f"http://defined.example/{type_}"}), **content)
+        for type_, content in made.items()
+    ]
+
+
+def aggregates() -> list[Resource]:
+    """What is of nobody in particular, and criteria of two commissioners."""
+    report = {"status": "complete", "type": "summary", "measure": "http://defined.example/Measure", "period": {"start": "2026"}}
+    return [
+        _thing("MeasureReport", "figures", **report),
+        _thing("MeasureReport", "ted-measurereport", **{**report, "type": "individual"}, subject=ref("Patient/ted")),
+        _thing("Group", "criteria", type="person", actual=False, managingEntity=ref("Organization/north")),
+        _thing("Group", "ted-group", type="person", actual=False, managingEntity=ref("Organization/south")),
+    ]
+
+
+ALL_RIGHTS = ("view", "purchase", "plan", "receive-payment")
+_RELATIONS = ("ruth", "lim", "vic", "exa", "wes", "fay", "den", "duo", "bas", "pay")
+
+
+def consents() -> list[Resource]:
+    """Whom Jill has let act for her, in every way there is; `duo` acts for Mo as well, whose record they may only see."""
+    jill, related = "Patient/jill", "RelatedPerson/"
+    return [
+        *(_thing("RelatedPerson", name, patient=ref(jill), name=[{"text": name}]) for name in _RELATIONS),
+        _thing("RelatedPerson", "duo-mo", patient=ref("Patient/mo")),
+        consent("c-ruth", jill, f"{related}ruth", *ALL_RIGHTS),
+        consent("c-lim", jill, f"{related}lim", *ALL_RIGHTS, accounts=("Account/jill-account",)),
+        consent("c-vic", jill, f"{related}vic", "view"),
+        consent("c-pay", jill, f"{related}pay", "receive-payment"),
+        consent("c-exa", jill, f"{related}exa", *ALL_RIGHTS, provision_period={"start": "2025-01-01", "end": "2026-01-01"}),
+        consent("c-wes", jill, f"{related}wes", *ALL_RIGHTS, status="inactive"),
+        consent("c-fay", jill, f"{related}fay", *ALL_RIGHTS, provision_period={"start": "2027-06-01", "end": "2028-01-01"}),
+        consent("c-bas", jill, f"{related}bas", *ALL_RIGHTS, policyRule={"text": "no code of a legal basis"}),
+        consent(
+            "c-den",
+            jill,
+            f"{related}den",
+            *ALL_RIGHTS,
+            provision_provision=[{"type": "deny", "action": [coded("view", f"{PHB}/CodeSystem/phb-consent-action")]}],
+        ),
+        consent("c-duo", jill, f"{related}duo", *ALL_RIGHTS),
+        consent("c-duo-mo", "Patient/mo", f"{related}duo", "view"),
+        consent("c-willow", jill, "Organization/willow", *ALL_RIGHTS),
+        consent("c-pat", jill, "Practitioner/pat", *ALL_RIGHTS),
+        consent("c-ted", "Patient/ted", "RelatedPerson/ted-relatedperson", *ALL_RIGHTS),
+    ]
+
+
+def teams() -> list[Resource]:
+    """Priya co-ordinates Jill's care, in her role; Una's part in it is over, and so is Sam's whole team."""
+
+    def team(id_: str, patient: str, *participants: Resource, status: str = "active") -> Resource:
+        return _thing("CareTeam", id_, status=status, subject=ref(f"Patient/{patient}"), participant=list(participants))
+
+    over = {"end": "2026-01-01"}
+    return [
+        team(
+            "team",
+            "jill",
+            {"member": ref("PractitionerRole/priya-role")},
+            {"member": ref("Organization/harbour")},
+            {"member": ref("Practitioner/una"), "period": over},
+        ),
+        team("team-over", "jill", {"member": ref("Practitioner/sam")}, status="inactive"),
+        team("team-ted", "ted", {"member": ref("Practitioner/tom")}),
+    ]
+
+
+def further() -> list[Resource]:
+    """What the tests need besides: a second budget of Jill's, restricted records, work for others."""
+    jill = record("jill")
+    again = lambda type_, id_, **more: {**jill[type_], "id": id_, **more}  # noqa: E731
+    second = "Account/jill-second"
+    return [
+        again("Account", "jill-second", name="second", identifier=[{"system": BUDGETS, "value": "B-jill-second"}], extension=[extension("phb-care-plan", valueReference=ref("CarePlan/jill-other-plan"))]),
+        again("CarePlan", "jill-other-plan", title="other plan"),
+        again("ChargeItem", "jill-second-purchase", account=[ref(second)]),
+        again("PaymentReconciliation", "jill-second-payment", extension=_paid(second, "Organization/river")),
+        labelled(again("Condition", "jill-restricted", code={"text": f"restricted {secret('restricted')}"}), "R"),
+        labelled(again("Observation", "jill-very", code={"text": f"very restricted {secret('restricted')}"}), "N", "V"),
+        labelled(again("Task", "jill-restricted-task", description=f"restricted {secret('restricted')}"), "R"),
+        again("Observation", "jill-laboratory", category=[coded("laboratory", "http://terminology.hl7.org/CodeSystem/observation-category")]),
+        again("Task", "river-task", owner=ref("Organization/river")),
+        again("Task", "oak-task", owner=ref("Organization/oak")),
+        again("Task", "asked-by-ruth", requester=ref("RelatedPerson/ruth")),
+        again("Task", "for-ruth", owner=ref("RelatedPerson/ruth")),
+        {**record("ted")["ChargeItem"], "id": "ted-respite", "definitionCanonical": [f"{PHB}/ChargeItemDefinition/respite"]},
+    ]
+
+
+PATIENTS = tuple(AROUND)
+
+
+def whole_world() -> list[Resource]:
+    records = [resource for of in PATIENTS for resource in record(of).values()]
+    return [*directory(), *guide(), *records, *aggregates(), *consents(), *teams(), *further()]
+
+
+# ---- who is asking -------------------------------------------------------------------------------------------------
+
+USER = "user/*.cruds"
+ACTORS: dict[str, dict[str, str]] = {
+    "system": {"role": "system", "scope": "system/*.cruds"},
+    "jill": {"role": "person", "fhirUser": "Patient/jill", "patient": "jill", "scope": "patient/*.cruds"},
+    "ted": {"role": "person", "fhirUser": "Patient/ted", "patient": "ted", "scope": "patient/*.cruds"},
+    "mo": {"role": "person", "fhirUser": "Patient/mo", "patient": "mo", "scope": "patient/*.cruds"},
+    **{name: {"role": "delegate", "fhirUser": f"RelatedPerson/{name}"} for name in _RELATIONS},
+    "willow": {"role": "broker", "organization": "Organization/willow"},
+    "pat": {"role": "peer-supporter", "fhirUser": "Practitioner/pat"},
+    "priya": {"role": "care-coordinator", "fhirUser": "Practitioner/priya"},
+    "una": {"role": "care-coordinator", "fhirUser": "Practitioner/una"},
+    "sam": {"role": "care-coordinator", "fhirUser": "Practitioner/sam"},
+    "harbour": {"role": "nhs-team", "organization": "Organization/harbour"},
+    "north": {"role": "commissioner", "organization": "Organization/north"},
+    "south": {"role": "commissioner", "organization": "Organization/south"},
+    "river": {"role": "provider", "organization": "Organization/river"},
+    "lantern": {"role": "provider", "organization": "Organization/lantern"},
+    "oak": {"role": "practice", "organization": "Organization/oak"},
+    "elm": {"role": "practice", "organization": "Organization/elm"},
+    "finance": {"role": "finance", "organization": "Organization/north"},
+    "analyst": {"role": "analyst", "organization": "Organization/north"},
+    "auditor": {"role": "auditor"},
+}
+
+
+class World:
+    """The server with its data. `get("jill", "/Patient/jill")` asks as an actor, or with claims."""
+
+    def __init__(self, server: RunningServer, key: LocalKey, database: Any) -> None:
+        self.server = server
+        self.database = database
+        self._key = key
+        self._tokens: dict[str, str] = {}
+        self._snapshot: dict[str, list[dict[str, Any]]] = {}
+        # no TLS here, so no authorities to load: that would take longer than most tests
+        headers = {"Content-Type": "application/fhir+json", "Accept": "application/fhir+json"}
+        self.client = httpx.Client(base_url=server.base, headers=headers, timeout=60, verify=False)
+
+    @property
+    def base(self) -> str:
+        return self.server.base
+
+    def token(self, who: str | Mapping[str, str]) -> str:
+        claims = {"scope": USER, "sub": str(who), **(ACTORS[who] if isinstance(who, str) else who)}
+        name = repr(sorted(claims.items()))
+        if name not in self._tokens:
+            self._tokens[name] = self._key.sign(claims, now=time.time(), life_s=3600)
+        return self._tokens[name]
+
+    def ask(self, who: str | Mapping[str, str], method: str, path: str, body: Any = None, **headers: str) -> httpx.Response:
+        """`headers` are written with underscores: `if_match="W/…"`."""
+        said = {name.replace("_", "-"): value for name, value in headers.items()}
+        said["Authorization"] = f"Bearer {self.token(who)}"
+        if isinstance(body, bytes | str):
+            return self.client.request(method, path, content=body, headers=said)
+        return self.client.request(method, path, json=body, headers=said)
+
+    def get(self, who: str | Mapping[str, str], path: str, **headers: str) -> httpx.Response:
+        return self.ask(who, "GET", path, **headers)
+
+    def post(self, who: str | Mapping[str, str], path: str, body: Any = None, **headers: str) -> httpx.Response:
+        return self.ask(who, "POST", path, body, **headers)
+
+    def put(self, who: str | Mapping[str, str], resource: Resource, **headers: str) -> httpx.Response:
+        return self.ask(who, "PUT", f"/{resource['resourceType']}/{resource['id']}", resource, **headers)
+
+    def delete(self, who: str | Mapping[str, str], path: str, **headers: str) -> httpx.Response:
+        return self.ask(who, "DELETE", path, **headers)
+
+    def stands(self, key: str) -> Resource | None:
+        """What is stored under this key, asked behind everybody's back; None where nothing is, or it was deleted."""
+        answer = self.get("system", f"/{key}")
+        return answer.json() if answer.status_code == 200 else None
+
+    def write(self, *resources: Resource) -> None:
+        """Put these as the system."""
+        sent = [entry("PUT", f"{one['resourceType']}/{one['id']}", one) for one in resources]
+        answer = self.post("system", "/", bundle("transaction", *sent))
+        assert answer.status_code == 200, answer.text[:6000]
+
+    # --- the same moment, the same data, again ---
+
+    def hold_the_clock(self, at: int = LOADED_AT) -> None:
+        """What is asked next is asked at this moment, and finds the same ids to give."""
+        self.server.foretold._ticks = itertools.count(at)
+        self.server.foretold._ids = itertools.count(1_000_000)
+
+    def keep(self) -> None:
+        """Remember what is stored, for `restore`."""
+        names = ("resources", "history")
+        self._snapshot = {name: list(self.database[name].find()) for name in names}
+
+    def restore(self) -> None:
+        """Everything is as it was when it was kept."""
+        for name, documents in self._snapshot.items():
+            there = {one["_id"]: one for one in self.database[name].find()}
+            kept = {one["_id"]: one for one in documents}
+            if gone := [id_ for id_ in there if id_ not in kept]:
+                self.database[name].delete_many({"_id": {"$in": gone}})
+            for id_, document in kept.items():
+                if there.get(id_) != document:
+                    self.database[name].replace_one({"_id": id_}, document, upsert=True)
+
+
+@contextmanager
+def running_world(mongodb_uri: str, **settings: Any) -> Iterator[World]:
+    """A server that asks for tokens, with the whole world in it, which goes when the tests are done."""
+    name = f"test_{uuid.uuid4().hex}"
+    with tempfile.TemporaryDirectory(prefix="phb-fhir-world-") as folder, MongoClient[Any](mongodb_uri) as mongo:
+        key = local_key(Path(folder))
+        secure = {"open": False, "trust_local_key": True, "data": Path(folder), "rate_client_max": 0, **settings}
+        try:
+            with RunningServer(mongodb_uri, name, **secure) as server:
+                world = World(server, key, mongo[name])
+                with world.client:
+                    _load(world)
+                    yield world
+        finally:
+            mongo.drop_database(name)
+
+
+def _load(world: World) -> None:
+    world.write(*whole_world())
+    # what was deleted, and what went from one record into another, leave histories behind
+    for of in ("jill", "ted"):
+        observation = {**record(of)["Observation"], "id": f"{of}-deleted"}
+        world.write(observation)
+        assert world.delete("system", f"/Observation/{of}-deleted").status_code in (200, 204)
+    task = record("jill")["Task"]
+    world.write({**task, "id": "moved-away"}, {**record("ted")["Task"], "id": "moved-in"})
+    world.write({**record("ted")["Task"], "id": "moved-away"}, {**task, "id": "moved-in"})
+    once_open = {**record("jill")["Condition"], "id": "once-open"}
+    world.write(once_open)
+    world.write(labelled(once_open, "R"))
+    world.hold_the_clock()
+    world.keep()
