@@ -19,7 +19,7 @@ help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
 
 run: $(READY) ## serve the API on loopback with the example data, on a MongoDB of its own (PORT=8000 DATA=.data)
-	@PHB_LOG_FORMAT=$${PHB_LOG_FORMAT:-console} $(BIN)/phb-fhir serve --open --demo --port $(PORT) --data $(DATA)
+	@PHB_LOG_FORMAT=$${PHB_LOG_FORMAT:-console} $(BIN)/phb-fhir serve --trust-local-key --demo --port $(PORT) --data $(DATA)
 
 test: check ## every check and every test, on a real MongoDB
 	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from uvicorn.lifespan.on import LifespanOn
 
+from phb_fhir.cli.token import Asked, sign
 from phb_fhir.data import data_path
 from phb_fhir.fhir.codec import Resource, dumps, loads
 from phb_fhir.settings import API_PATH
@@ -31,6 +32,7 @@ MARKER = "Account/jill-budget"
 REQUESTS = "requests"  # the folder of examples that are bodies to send, and no resources of the record
 READY_TIMEOUT_S = 60.0
 _POLL_S = 0.05
+_MINUTES = 10
 _HEADERS = {"Content-Type": "application/fhir+json", "Accept": "application/fhir+json"}
 
 
@@ -52,15 +54,27 @@ async def _api(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the application as it stands in this process, with no socket between."""
     from phb_fhir.app import create  # noqa: PLC0415 - once the environment says where the database is
 
+    headers = _HEADERS | _signed(settings)
     app = create(settings)
     lifespan = LifespanOn(uvicorn.Config(app, log_config=None, lifespan="on"))
     await lifespan.startup()
     transport = httpx.ASGITransport(app=app)
     try:
-        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1", headers=_HEADERS) as api:
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1", headers=headers) as api:
             yield api
     finally:
         await lifespan.shutdown()
+
+
+def _signed(settings: Settings) -> dict[str, str]:
+    """What the examples are loaded with where nobody may do that unasked: a token of the local key, as the system itself."""
+    if settings.open:
+        return {}
+    if not settings.trust_local_key:
+        raise CannotStart(
+            "--demo loads the examples through the API, as somebody who may: add --trust-local-key, or --open."
+        )
+    return {"Authorization": f"Bearer {sign(settings, 'demo', Asked('system', 'The examples'), _MINUTES)}"}
 
 
 async def _until_ready(api: httpx.AsyncClient) -> None:

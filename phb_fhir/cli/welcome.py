@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from phb_fhir.cli.token import Persona, tokens_of_personas
 from phb_fhir.data import data_path
 
 if TYPE_CHECKING:
@@ -29,19 +30,32 @@ def say_welcome(settings: Settings, *, demo: bool) -> None:
             "phb-fhir token signs with it.[/yellow]",
             soft_wrap=True,
         )
+    who = tokens_of_personas(settings) if demo and settings.trust_local_key else []
+    if who:
+        console.print(
+            "\nTokens to look at the examples with, for a day's work (phb-fhir token makes others). To use them, paste:"
+        )
+    for persona, token in who:
+        console.print(f"  {_name_of(persona)}={token}  # {persona.is_}", markup=False, soft_wrap=True)
     console.print("\nTry in another terminal:")
-    for line in curl_lines(settings.api_url, demo=demo):
+    for line in curl_lines(settings.api_url, demo=demo, token=_name_of(who[0][0]) if who else ""):
         console.print(f"  {line}", markup=False, soft_wrap=True)
     console.print("\nCtrl-C stops the server.\n")
 
 
-def curl_lines(base: str, *, demo: bool) -> list[str]:
-    """Commands to try against the API at `base`; with the examples: read, search, buy."""
+def curl_lines(base: str, *, demo: bool, token: str = "") -> list[str]:
+    """Commands to try against the API at `base`; with the examples: read, search, buy. `token` names the variable with the token."""
     if not demo:
         return [f"curl {base}/metadata"]
+    signed = f' -H "Authorization: Bearer ${token}"' if token else ""
     purchase = shlex.quote(f"@{data_path('examples') / 'requests' / 'purchase.json'}")
     return [
-        f"curl {base}/Account/jill-budget",
-        f"curl '{base}/ChargeItem?identifier={A_PURCHASE}'",
-        f"curl -X POST {base}/ChargeItem -H '{FHIR_JSON}' -H 'If-None-Exist: identifier={NEW_PURCHASE}' -d {purchase}",
+        f"curl{signed} {base}/Account/jill-budget",
+        f"curl{signed} '{base}/ChargeItem?identifier={A_PURCHASE}'",
+        f"curl{signed} -X POST {base}/ChargeItem -H '{FHIR_JSON}' -H 'If-None-Exist: identifier={NEW_PURCHASE}' -d {purchase}",
     ]
+
+
+def _name_of(persona: Persona) -> str:
+    """The shell variable for somebody's token."""
+    return persona.who.upper().replace("-", "_")

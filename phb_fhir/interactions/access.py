@@ -334,8 +334,9 @@ async def _trusted(context: Context, actor: Actor, who: Who) -> Who:
     if not who.user and actor.nhs_number:  # they may be known as somebody's relation several times
         known = Query(("RelatedPerson",), Key((f"identifier={NHS_NUMBER}|{actor.nhs_number}",)))
         who = replace(who, roles=tuple(await context.store.keys(known, count=100)))
-    organization = who.organization if who.role == "broker" else ""
-    parties = [party for party in (who.user, *who.roles, organization) if party]
+    if who.role != "broker":  # an organisation acts for nobody else
+        who = replace(who, organization="")
+    parties = [party for party in (who.user, *who.roles, who.organization) if party]
     if not parties:
         return who
     query = Query(("Consent",), Key(tuple(f"actor={party}" for party in parties)))

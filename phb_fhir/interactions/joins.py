@@ -9,8 +9,10 @@ that the other conditions leave, a batch at a time: what do these point to, and 
 What only the whole resource can tell (`Judge`) is looked at there too, and so is every "or" and "not" around one of them. A
 page is then what was found among so many candidates (`CANDIDATES_MAX`), and says where to go on.
 
-`_has` begins at the far end, where very many may point to a few. What is common there is soon found among the first
-candidates; only where these do not fill a page is all that points asked whom it points to (`_insisted`).
+`_has` begins at the far end, where very many may point to a few. Where they are many, and no other condition leads to few, a
+page is read off what points (`pointing`). Else, or where that leads to nobody new, the candidates are gone through: what is
+common is soon found among the first, and only where these do not fill a page is all that points asked whom it points to
+(`_insisted`).
 """
 
 from __future__ import annotations
@@ -57,6 +59,9 @@ SPARE = 4  # of so many that point, one may point to what was found already
 RARE = 50  # what fewer than one candidate in so many keeps
 BATCH = 500  # candidates looked at together
 CANDIDATES_MAX = 5_000  # candidates looked at for one page
+LED_MAX = (
+    5_000  # candidates that other conditions lead to; where these are more, a page of `_has` begins with what points
+)
 _CHUNK = 500  # ids in one question
 _COUNTED = 1_000  # matches counted at once, where they must be looked at
 _AT_ONCE = 8  # questions under way together
@@ -163,7 +168,7 @@ class Joins:
         """Whether a first page does: where nothing else leads to few."""
         if order or asked.has is None or self._reader.is_in_transaction:
             return False
-        return await self._reader.led_to(asked.query) > CANDIDATES_MAX
+        return await self._reader.led_to(asked.query) > LED_MAX
 
     async def explain(self, asked: Resolved, order: Order, count: int) -> dict[str, Any]:
         """How the first page of this search is answered, as `Reader.explain` tells it."""

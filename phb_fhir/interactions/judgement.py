@@ -97,7 +97,8 @@ async def check_references(
         key for at in added if (key := _key(context, at)) and access.view(key.partition("/")[0]).where != EVERYTHING
     }
     pending = {f"{content['resourceType']}/{content.get('id')}" for _, content in written}
-    there = {*pending, *(await context.narrow(transaction).read_all(keys - pending) if keys - pending else ())}
+    there = pending | _named(access)
+    there |= set(await context.narrow(transaction).read_all(keys - there) if keys - there else ())
     issues = [
         Issue(Kind.NOT_FOUND, f"There is no {key}.", at.path)
         for at in added
@@ -105,6 +106,14 @@ async def check_references(
     ]
     if issues:
         raise Rejected(Refusal.UNPROCESSABLE, *issues)
+
+
+def _named(access: Access) -> set[str]:
+    """Whom the token and the record name as the writer, and as those they act for: known to them, whatever the scopes are."""
+    who = access.who
+    if who is None:
+        return set()
+    return {who.user, who.organization, *who.roles, *who.patients, *(mandate.patient for mandate in who.mandates)}
 
 
 def _added(context: Context, before: Version | None, content: Resource) -> Iterable[ReferenceAt]:

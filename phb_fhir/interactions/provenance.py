@@ -27,8 +27,8 @@ async def provenance_of(context: Context, writes: Sequence[Write], now: datetime
     who = None if trail is None else await trail.who()
     purpose = "" if trail is None else trail.purpose
     if sent is not None:
+        _check(context, complete(sent, made, None), check_sent(sent, made))
         told = complete(sent, made, who, purpose)
-        _check(context, told, check_sent(sent, made))
         return {name: value for name, value in told.items() if name != "id"}
     return None if who is None else build_provenance(made, who, instant_text(now), purpose)
 

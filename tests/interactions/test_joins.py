@@ -19,18 +19,18 @@ from tests.interactions.test_search import FORM, keys, outcomes
 
 BOUNDS = {
     "few": {},
-    # with so many candidates to be looked at for one page, none begins at what points
-    "many": {"JOINED_MAX": 0, "POINTING_MAX": 0, "FEW": 0, "BATCH": 2, "CANDIDATES_MAX": 50_000},
+    # where so many must be led to, no page begins with what points
+    "many": {"JOINED_MAX": 0, "POINTING_MAX": 0, "FEW": 0, "BATCH": 2, "LED_MAX": 50_000},
     "very many": {
         "JOINED_MAX": 0,
         "POINTING_MAX": 0,
         "POINTED_MAX": 0,
         "FEW": 0,
         "BATCH": 1,
-        "CANDIDATES_MAX": 50_000,
+        "LED_MAX": 50_000,
     },
-    "few after all": {"JOINED_MAX": 2, "FEW": 0, "RARE": 1, "BATCH": 3, "CANDIDATES_MAX": 50_000},
-    "from what points": {"JOINED_MAX": 0, "FEW": 0, "CANDIDATES_MAX": 1},
+    "few after all": {"JOINED_MAX": 2, "FEW": 0, "RARE": 1, "BATCH": 3, "LED_MAX": 50_000},
+    "from what points": {"JOINED_MAX": 0, "FEW": 0, "LED_MAX": 1},
     "from what points, in vain": {"JOINED_MAX": 0, "FEW": 0, "BATCH": 1},
 }
 

@@ -156,7 +156,7 @@ def test_it_is_held_against_the_profile_that_it_claims(api: httpx.Client) -> Non
 
 
 @pytest.fixture(scope="module")
-def server(
+def secure(
     mongodb_uri: str, mongodb_admin: MongoClient[dict[str, Any]], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Audited]:
     with audited(mongodb_uri, mongodb_admin, tmp_path_factory.mktemp("provenance")) as running:
@@ -164,16 +164,16 @@ def server(
         yield running
 
 
-def test_who_is_signed_in_is_an_agent_beside_those_that_were_sent(server: Audited) -> None:
-    system = server.as_(SYSTEM)
+def test_who_is_signed_in_is_an_agent_beside_those_that_were_sent(secure: Audited) -> None:
+    system = secure.as_(SYSTEM)
     made(system.put("/Account/p", json=budget("p", "jill"), headers=header(sent(reason=[{"text": "as agreed"}]))))
     (found,) = stored(system, target="Account/p/_history/1")
     assert [agent["who"]["display"] for agent in found["agent"]] == ["Somebody's own tool", "The system"]
     assert found["reason"] == [{"text": "as agreed"}]
 
 
-def test_the_purpose_of_use_is_the_reason(server: Audited) -> None:
-    priya = server.as_(PRIYA, X_Purpose_Of_Use="TREAT")
+def test_the_purpose_of_use_is_the_reason(secure: Audited) -> None:
+    priya = secure.as_(PRIYA, X_Purpose_Of_Use="TREAT")
     plan = {
         "resourceType": "Observation",
         "status": "final",
@@ -182,7 +182,7 @@ def test_the_purpose_of_use_is_the_reason(server: Audited) -> None:
     }
     answer = priya.post("/Observation", json=plan)
     assert answer.status_code == 201, answer.text
-    (found,) = stored(server.as_(SYSTEM), target=f"Observation/{answer.json()['id']}/_history/1")
+    (found,) = stored(secure.as_(SYSTEM), target=f"Observation/{answer.json()['id']}/_history/1")
     assert found["reason"][0]["coding"][0]["code"] == "TREAT"
     assert found["agent"][0]["onBehalfOf"] == {
         "reference": "Organization/harbourside",
@@ -191,18 +191,18 @@ def test_the_purpose_of_use_is_the_reason(server: Audited) -> None:
     assert found["agent"][0]["role"][0]["coding"][0]["code"] == "care-coordinator"
 
 
-def test_a_wrong_one_is_refused_here_too_and_taken_down(server: Audited) -> None:
-    system = server.as_(SYSTEM)
+def test_a_wrong_one_is_refused_here_too_and_taken_down(secure: Audited) -> None:
+    system = secure.as_(SYSTEM)
     answer = system.put("/Account/wrong", json=budget("wrong", "jill"), headers=header(sent(agent=[])))
     assert answer.status_code == 400
     assert system.get("/Account/wrong").status_code == 404
-    (block,) = server.database.audit.find().sort("_id", -1).skip(1).limit(1)
+    (block,) = secure.database.audit.find().sort("_id", -1).skip(1).limit(1)
     assert '"status":400' in block["records"][0]
 
 
-def test_a_provenance_has_none_of_its_own(server: Audited) -> None:
-    system = server.as_(SYSTEM)
-    before = server.database.resources.count_documents({"type": "Provenance"})
+def test_a_provenance_has_none_of_its_own(secure: Audited) -> None:
+    system = secure.as_(SYSTEM)
+    before = secure.database.resources.count_documents({"type": "Provenance"})
     own = sent(target=[{"reference": "Patient/jill"}])
     assert system.post("/Provenance", json=own).status_code == 201
-    assert server.database.resources.count_documents({"type": "Provenance"}) == before + 1
+    assert secure.database.resources.count_documents({"type": "Provenance"}) == before + 1

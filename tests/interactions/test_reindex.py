@@ -36,7 +36,7 @@ from tests.store.stores import run
 R4 = load()
 SHIPPED = search_parameters(R4)
 JUST_BEGUN = (
-    "Patient cannot be searched by marital yet, because not every Patient is indexed for it: this has just begun. "
+    "Patient cannot be searched by marital yet, because not every Patient is indexed for it: it is under way. "
     "Ask again in a moment."
 )
 FAR = datetime.now(UTC) + timedelta(days=1)
