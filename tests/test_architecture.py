@@ -39,6 +39,7 @@ VERSION = "__version__"  # the package's own name for itself, which everyone may
 CROSSINGS = {
     ("change", "fhir"): "a change holds a resource, and a resource's type is fhir's to name",
     ("change", "query"): "a conditional change holds the query that finds its target",
+    ("store", "security"): "the store keeps the blocks of the audit trail, whose chain is security's to define",
 }
 
 # where a library may be imported at all

@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING
 
 from phb_fhir.fhir.reference import is_id
 from phb_fhir.security.actor import ROLES
-from phb_fhir.security.claims import USER_TYPES
-from phb_fhir.security.local_key import local_key
 from phb_fhir.security.scopes import parse_scopes
 from phb_fhir.settings import WrongSetting
 
@@ -116,6 +114,8 @@ def sign(settings: Settings, subject: str, asked: Asked, minutes: int) -> str:
         "organization": asked.organization,
         "purpose_of_use": asked.purpose,
     }
+    from phb_fhir.security.local_key import local_key  # noqa: PLC0415 - a server that signs nothing needs no cryptography
+
     said = {name: value for name, value in claims.items() if value}
     return local_key(settings.data).sign(said, now=time.time(), life_s=seconds)
 
@@ -140,6 +140,8 @@ def _checked(asked: Asked) -> Asked:
             f'"{asked.role}" is no role' if asked.role else "A token needs a role, or somebody to be: --role, or --as"
         )
         raise WrongSetting(f"{said}. Roles are {', '.join(ROLES)}.")
+    from phb_fhir.security.claims import USER_TYPES  # noqa: PLC0415 - as above
+
     for option, reference, types in (
         ("--user", asked.user, USER_TYPES),
         ("--organization", asked.organization, ("Organization",)),

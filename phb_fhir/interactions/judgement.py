@@ -19,6 +19,7 @@ from phb_fhir.interactions.context import Context
 from phb_fhir.interactions.subset import STORED_DEPTH_MAX
 from phb_fhir.outcome import Issue, Kind, Refusal, Rejected, refuse
 from phb_fhir.query import EVERYTHING
+from phb_fhir.security.policy import reach
 from phb_fhir.store.store import Transaction, Write
 
 _LOCAL = re.compile(r"([A-Z][A-Za-z]*/[A-Za-z0-9\-.]{1,64})(?:/_history/[^/]+)?(?:#.*)?")
@@ -93,9 +94,7 @@ async def check_references(
     if access is None:
         return
     added = [at for before, content in written for at in _added(context, before, content)]
-    keys = {
-        key for at in added if (key := _key(context, at)) and access.view(key.partition("/")[0]).where != EVERYTHING
-    }
+    keys = {key for at in added if (key := _key(context, at)) and not _is_everybodys(access, key)}
     pending = {f"{content['resourceType']}/{content.get('id')}" for _, content in written}
     there = pending | _named(access)
     there |= set(await context.narrow(transaction).read_all(keys - there) if keys - there else ())
@@ -106,6 +105,11 @@ async def check_references(
     ]
     if issues:
         raise Rejected(Refusal.UNPROCESSABLE, *issues)
+
+
+def _is_everybodys(access: Access, key: str) -> bool:
+    """Whether all of its type is there for a role, so that to refer to one tells nothing, whatever the scopes are."""
+    return access.who is not None and reach(access.who, key.partition("/")[0], "rs") == EVERYTHING
 
 
 def _named(access: Access) -> set[str]:

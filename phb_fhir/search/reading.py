@@ -96,12 +96,12 @@ class Reading:
         if name in _ONCE and name in self.seen:
             raise malformed(f"{name} stands more than once; say it once.")
         self.seen.add(name)
-        control = CONTROLS.get(name.partition(":")[0])
-        asks = None if control or name in PRESENTATION else condition_of(self.types, name, self.asking)
-        if not value:
+        if not value:  # which is no error, whatever it would have asked for (R4 §3.1.1.3)
             text = f"{name} has no value, so it is not applied; a condition needs one."
             self.ignored.append(Issue(Kind.INFORMATIONAL, text))
             return None
+        control = CONTROLS.get(name.partition(":")[0])
+        asks = None if control or name in PRESENTATION else condition_of(self.types, name, self.asking)
         if control:
             return control(self, name, value)
         if asks:

@@ -35,7 +35,6 @@ WORK = ("Task",)
 CONSENT = ("Consent", "RelatedPerson")
 WORDS = ("Communication", "QuestionnaireResponse")
 CLINICAL = (
-    "AdverseEvent",
     "AllergyIntolerance",
     "Appointment",
     "ClinicalImpression",

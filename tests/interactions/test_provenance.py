@@ -106,7 +106,7 @@ WRONG = {
     "no JSON": ("{", "structure", "X-Provenance cannot be read"),
     "not an object": ("[]", "invalid", "this is none"),
     "another resource": (json.dumps(person()), "invalid", "this is none"),
-    "no agent": (json.dumps({"resourceType": "Provenance", "recorded": "2026-11-22T08:00:00Z"}), "structure", "agent"),
+    "no agent": (json.dumps({"resourceType": "Provenance", "recorded": "2026-11-22T08:00:00Z"}), "required", "agent"),
     "a misspelt element": (json.dumps(sent(recordedAt="x")), "structure", "recordedAt"),
     "a time that is none": (json.dumps(sent(recorded="yesterday")), "value", "yesterday"),
     "another target": (json.dumps(sent(target=[{"reference": "Patient/b"}])), "business-rule", "Patient/b"),

@@ -299,8 +299,11 @@ def test_a_parameter_without_a_value_is_left_out_and_that_is_said(name):
     assert [issue.text.partition(" ")[0] for issue in search.ignored] == [name]
 
 
-def test_an_unknown_parameter_without_a_value_is_unknown_still():
-    check_refused("Patient", ("colour", ""), Kind.NOT_SUPPORTED, "colour")
+def test_an_unknown_parameter_without_a_value_is_left_out_and_with_one_refused():
+    search = parsed("Patient", ("colour", ""), ("_tag", "t"))
+    assert search.applied == (("_tag", "t"),)
+    assert [issue.text.partition(" ")[0] for issue in search.ignored] == ["colour"]
+    check_refused("Patient", ("colour", "blue"), Kind.NOT_SUPPORTED, "colour")
 
 
 # ---- leniency (R4 §3.1.1.3) ------------------------------------------------------------------------------------------
