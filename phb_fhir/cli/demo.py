@@ -7,6 +7,9 @@ tells whether they are there, and a second start leaves alone what its user made
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import ctypes
+import gc
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +42,9 @@ _HEADERS = {"Content-Type": "application/fhir+json", "Accept": "application/fhir
 def load_once(settings: Settings) -> None:
     """Loads the examples into the database of the environment's settings, unless they were. Raises CannotStart."""
     asyncio.run(_load_once(settings))
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):  # another libc keeps what was freed, which does no harm
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 async def _load_once(settings: Settings) -> None:

@@ -32,6 +32,7 @@ from phb_fhir.security.policy import (
     Mandate,
     Who,
     any_of,
+    directory,
     letters_of,
     of_patients,
     reach,
@@ -175,6 +176,8 @@ class Access:
         where: Node = EVERYTHING
         if scope.context == "patient" and type_ not in (*GUIDE, *DIRECTORY):
             where = of_patients(self._launched(), type_)
+            if type_ == "List":  # a directory is nobody's
+                where = any_of((where, directory(self.who, type_))) if self.who is not None else where
         return _both(where, self._criteria(scope, type_)) if scope.criteria else where
 
     def _launched(self) -> tuple[str, ...]:

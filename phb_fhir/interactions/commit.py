@@ -183,12 +183,12 @@ async def write_all(
 
 async def _origin(context: Context, writes: Sequence[Write], now: datetime) -> list[Write]:
     """The Provenance of these writes, to be written with them. Raises Rejected (400) where a client sent a wrong one."""
-    resource = await provenance_of(context, writes, now)
-    if resource is None:
-        return []
-    change = Create("Provenance", context.new_id(), resource)
-    index = context.index_of(resource, change.id)
-    return [Write(None, next_version(change, None, resource, now, index), index)]
+    made = []
+    for resource in await provenance_of(context, writes, now):
+        change = Create("Provenance", context.new_id(), resource)
+        index = context.index_of(resource, change.id)
+        made.append(Write(None, next_version(change, None, resource, now, index), index))
+    return made
 
 
 def check_trail_is_let_be(context: Context, changes: Sequence[Change]) -> None:

@@ -10,27 +10,47 @@ from phb_fhir.fhir.dates import instant_text
 from phb_fhir.interactions.context import Context
 from phb_fhir.interactions.validation import check_resource
 from phb_fhir.outcome import Issue, Kind, Refusal, Rejected, refuse
+from phb_fhir.search.access import patients_of
 from phb_fhir.security.provenance import HEADER, Activity, Made, build_provenance, check_sent, complete
 from phb_fhir.store.store import Write
 
 ABOUT_OTHERS = ("Provenance", "AuditEvent")  # which have none of their own: it would have no end
 
 
-async def provenance_of(context: Context, writes: Sequence[Write], now: datetime) -> Resource | None:
-    """The Provenance of these writes, yet to be stored; None where there is none. Raises Rejected (400) for a wrong X-Provenance."""
+async def provenance_of(context: Context, writes: Sequence[Write], now: datetime) -> list[Resource]:
+    """The Provenances of these writes, yet to be stored. Raises Rejected (400) for a wrong X-Provenance.
+
+    Where somebody is signed in there is one for each patient concerned, so that nobody learns from theirs what was written of others, and
+    one for what concerns nobody.
+    """
     trail, sent = context.trail, context.provenance
     if trail is None and sent is None:
-        return None
-    made = [_made(write) for write in writes if write.after.type not in ABOUT_OTHERS]
-    if not made:
-        return None
+        return []
+    about = [write for write in writes if write.after.type not in ABOUT_OTHERS]
+    if not about:
+        return []
+    if sent is not None:
+        everything = [_made(write) for write in about]
+        _check(context, complete(sent, everything, None), check_sent(sent, everything))
     who = None if trail is None else await trail.who()
     purpose = "" if trail is None else trail.purpose
-    if sent is not None:
-        _check(context, complete(sent, made, None), check_sent(sent, made))
-        told = complete(sent, made, who, purpose)
-        return {name: value for name, value in told.items() if name != "id"}
-    return None if who is None else build_provenance(made, who, instant_text(now), purpose)
+    told = []
+    for group in _by_patient(about) if who is not None else [about]:
+        made = [_made(write) for write in group]
+        if sent is not None:
+            told.append({name: value for name, value in complete(sent, made, who, purpose).items() if name != "id"})
+        elif who is not None:
+            told.append(build_provenance(made, who, instant_text(now), purpose))
+    return told
+
+
+def _by_patient(writes: Sequence[Write]) -> list[list[Write]]:
+    """The writes, sorted by whom they concern; what concerns two people at once is told to both."""
+    groups: dict[str, list[Write]] = {}
+    for write in writes:
+        for patient in patients_of(write.after.access) or [""]:
+            groups.setdefault(patient, []).append(write)
+    return list(groups.values())
 
 
 def not_to_be_written() -> Rejected:

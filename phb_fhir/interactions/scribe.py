@@ -19,11 +19,14 @@ _DEPTH_MAX = 200
 
 
 class Scribe:
-    """`publishing` is held by whoever makes AuditEvents of the trail; `wanted` is set when somebody waits for them."""
+    """`publishing` is held by whoever makes AuditEvents of the trail; `waiting` is how many wait for that; `wanted` is set when
+    somebody could not wait long enough.
+    """
 
     def __init__(self) -> None:
         self.publishing = asyncio.Lock()
         self.wanted = asyncio.Event()
+        self.waiting = 0
         self._names: OrderedDict[str, tuple[float, str]] = OrderedDict()
 
     def remembered(self, key: str) -> str | None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
@@ -28,21 +28,33 @@ from phb_fhir.fhir.codec import Resource, dumps
 from phb_fhir.fhir.dates import to_millisecond
 from phb_fhir.interactions.context import Context
 from phb_fhir.interactions.provenance import not_to_be_written
+from phb_fhir.interactions.reindex import owner
 from phb_fhir.interactions.request import Answer, BundleAnswer, FhirRequest
 from phb_fhir.interactions.search_type import EVERY_TYPE, query_text
 from phb_fhir.interactions.status import status_of
 from phb_fhir.outcome import Kind, Refusal, Rejected, refuse
 from phb_fhir.search.access import access_entries, patients_of
 from phb_fhir.security.actor import Actor
-from phb_fhir.security.audit import NOBODY, WHAT_MAX, WHY_MAX, Block, Record, Row, Who, bounded_query, instant
+from phb_fhir.security.audit import (
+    NOBODY,
+    WHAT_MAX,
+    WHY_MAX,
+    Block,
+    Head,
+    Record,
+    Row,
+    Who,
+    bounded_query,
+    instant,
+    moment_of,
+)
 from phb_fhir.security.audit_event import Place, events
 from phb_fhir.store.documents import Document, document_of
 from phb_fhir.store.store import Transaction, Write
-from phb_fhir.store.trail import Chain
 
 NAMED_IN_BODY_MAX = 20  # patients that a refused body names
 ENTRIES_TOLD_MAX = 200  # of a refused Bundle
-PUBLISH_BLOCKS = 20  # at once
+PUBLISH_BLOCKS = 4  # at once
 PUBLISH_EVENTS_MAX = 500  # in one insert
 PUBLISH_WAIT_MAX_S = 8.0  # for which a question waits; past it, it is told to come again
 LOOK_S = 1.0  # how often a worker looks whether there is anything to publish
@@ -239,9 +251,9 @@ class Trail:
             return
         chain = self._context.store.trail
         if len(records) == 1:
-            await chain.append(records[0].text(), datetime.fromisoformat(records[0].at))
+            await chain.append(records[0].text(), moment_of(records[0]))
             return
-        await asyncio.gather(*(chain.append(record.text(), datetime.fromisoformat(record.at)) for record in records))
+        await asyncio.gather(*(chain.append(record.text(), moment_of(record)) for record in records))
 
     async def _seen(self, answer: Answer) -> Record:
         rows = _rows_in(answer) if answer.bundle is not None or answer.version is not None else await self._target()
@@ -463,32 +475,35 @@ _READS = ("GET", "HEAD")
 
 async def publish(context: Context) -> int:
     """Make AuditEvents of everything that is recorded now. Gives how many blocks of it that were. Raises Rejected (503)."""
-    chain = context.store.trail
-    async with context.scribe.publishing:
-        await chain.seal_left()
-        upto = (await chain.head()).block
-        return await _publish(context, upto, lambda: True)
+    chain, scribe = context.store.trail, context.scribe
+    scribe.waiting += 1
+    try:
+        async with scribe.publishing:
+            await chain.seal_left()
+            upto = (await chain.head()).block
+            done = begun = await chain.published()
+            while done < upto:
+                done = await _publish(context, done)
+            return done - begun
+    finally:
+        scribe.waiting -= 1
 
 
-async def _publish(context: Context, upto: int, go_on: Callable[[], bool]) -> int:
+async def _publish(context: Context, after: int) -> int:
+    """Publish the next few blocks. Gives the number of the last one that is."""
     chain = context.store.trail
-    done = begun = await chain.published()
-    while done < upto and go_on():
-        blocks = await chain.blocks(done, count=PUBLISH_BLOCKS)
-        if not blocks:
-            break
-        documents: list[Document] = []
-        for block in blocks:
-            for document in _documents(context, block):
-                documents.append(document)
-                if len(documents) % 8 == 0:
-                    await asyncio.sleep(0)  # what is done with each takes its time, and requests are waiting
-                if len(documents) == PUBLISH_EVENTS_MAX:
-                    await chain.publish(documents, block.number - 1)
-                    documents = []
-        done = blocks[-1].number
-        await chain.publish(documents, done)
-    return done - begun
+    blocks = await chain.blocks(after, count=PUBLISH_BLOCKS)
+    documents: list[Document] = []
+    for block in blocks:
+        for document in _documents(context, block):
+            documents.append(document)
+            await asyncio.sleep(0)  # what is done with each takes its time, and requests are waiting
+            if len(documents) == PUBLISH_EVENTS_MAX:
+                await chain.publish(documents, block.number - 1)
+                documents = []
+    done = blocks[-1].number if blocks else after
+    await chain.publish(documents, done)
+    return done
 
 
 def _documents(context: Context, block: Block) -> Iterable[Document]:
@@ -523,40 +538,59 @@ def published(block: Block, index: int, text: str) -> list[Published]:
     return told
 
 
-def _while(chain: Chain, appended: int, is_pressing: bool) -> Callable[[], bool]:
-    """Whether the background may go on: nothing else is asked for, or somebody waits."""
-    return lambda: is_pressing or chain.appended == appended
-
-
 async def keep_trail(context: Context) -> None:
     """Seal what a crash left, publish while nobody asks for anything, and tell the log of the head, for as long as this runs."""
-    chain, scribe = context.store.trail, context.scribe
-    appended, behind_since, told, told_at = -1, time.monotonic(), 0, time.monotonic() - TELL_HEAD_S
+    watch = _Watch(context)
     while True:
-        rest_s = LOOK_S
         try:
-            await chain.seal_left(older_than_s=LEFT_AFTER_S)
-            idle_at, appended = appended, chain.appended
-            is_pressing = scribe.wanted.is_set() or time.monotonic() - behind_since > BEHIND_MAX_S
-            if is_pressing or idle_at == appended:
-                begun = time.monotonic()
-                async with scribe.publishing:
-                    head = await chain.head()
-                    await _publish(context, head.block, _while(chain, appended, is_pressing))
-                if is_pressing:
-                    scribe.wanted.clear()
-                behind_since = time.monotonic()
-                rest_s = max(LOOK_S, REST * (behind_since - begun))
-            if time.monotonic() - told_at > TELL_HEAD_S:
-                head = await chain.head()
-                told_at = time.monotonic()
-                if head.number != told:
-                    _log.info("head", number=head.number, seal=head.seal.hex())
-                    told = head.number
+            await watch.look()
         except Rejected as rejected:
             _log.warning("audit", reason=rejected.issues[0].text)
         except Exception:  # noqa: BLE001 - what went wrong with one record must not end this for all
             _log.exception("audit")
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(rest_s):
-                await scribe.wanted.wait()
+            async with asyncio.timeout(LOOK_S):
+                await context.scribe.wanted.wait()
+
+
+class _Watch:
+    """What one worker does about the trail in the background. Publishing is one worker's at a time: two do no harm, and no good."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._chain, self._scribe = context.store.trail, context.scribe
+        self._owner = owner()
+        self._appended = -1  # at the last look, by this worker
+        self._caught_up_at = time.monotonic()
+        self._told = 0
+        self._told_at = self._caught_up_at - TELL_HEAD_S
+
+    async def look(self) -> None:
+        """Do what there is to do. Raises Rejected when the database cannot."""
+        await self._chain.seal_left(older_than_s=LEFT_AFTER_S)
+        head = await self._chain.head()
+        was_idle, self._appended = self._appended == self._chain.appended, self._chain.appended
+        is_pressing = self._scribe.wanted.is_set() or time.monotonic() - self._caught_up_at > BEHIND_MAX_S
+        if (was_idle or is_pressing) and await self._publish(head.block, is_pressing=is_pressing):
+            self._caught_up_at = time.monotonic()
+            self._scribe.wanted.clear()
+        self._tell(head)
+
+    async def _publish(self, upto: int, *, is_pressing: bool) -> bool:
+        """Whether everything up to that block is published; it stops as soon as somebody asks for something."""
+        done = await self._chain.published()
+        while done < upto:
+            is_wanted = is_pressing or self._appended == self._chain.appended
+            if self._scribe.waiting or not is_wanted or not await self._chain.take_turn(self._owner):
+                return False
+            begun = time.monotonic()
+            async with self._scribe.publishing:
+                done = await _publish(self._context, done)
+            await asyncio.sleep(REST * (time.monotonic() - begun))
+        return True
+
+    def _tell(self, head: Head) -> None:
+        """Tell the log, which others keep, where the trail ends."""
+        if head.number != self._told and time.monotonic() - self._told_at > TELL_HEAD_S:
+            _log.info("head", number=head.number, seal=head.seal.hex())
+            self._told, self._told_at = head.number, time.monotonic()

@@ -33,6 +33,7 @@ ACCESS_CODES = frozenset(
 )
 ENTRIES_MAX = 1_000  # of one version; nobody is found by what comes after that in its history
 _CONCERNS = "_in=Patient/"
+_ABOUT = "patient=Patient/"  # of Tasks too, which R4 puts into no compartment
 LABEL = "_security="  # how the entry of a security label begins
 
 
@@ -43,8 +44,9 @@ def access_entries(keys: Collection[str]) -> tuple[str, ...]:
 
 
 def patients_of(entries: Iterable[str]) -> list[str]:
-    """The patients whom a version concerns, as `Patient/1`: in whose compartments it is (R4 §2.10)."""
-    return [entry.removeprefix("_in=") for entry in entries if entry.startswith(_CONCERNS)]
+    """The patients whom a version concerns, as `Patient/1`: in whose compartments it is (R4 §2.10), or whom it is about."""
+    concerned = (entry.partition("=")[2] for entry in entries if entry.startswith((_CONCERNS, _ABOUT)))
+    return list(dict.fromkeys(concerned))
 
 
 def labels_of(entries: Iterable[str]) -> tuple[str, ...]:

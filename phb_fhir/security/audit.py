@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import orjson
@@ -81,11 +82,11 @@ class Record(NamedTuple):
 
     def text(self) -> str:
         """The text that is kept and sealed: what is empty is left out, everything else in the order above."""
-        said: dict[str, Any] = {name: value for name, value in zip(self._fields, self, strict=True) if value}
-        if self.who:
-            said["who"] = {name: value for name, value in zip(Who._fields, self.who, strict=True) if value}
-            if not said["who"]:
-                del said["who"]
+        said = {name: value for name, value in zip(_FIELDS, self, strict=True) if value}
+        if self.who == NOBODY:
+            said.pop("who", None)
+        else:
+            said["who"] = _json_of(self.who)
         return orjson.dumps(said).decode()
 
     @staticmethod
@@ -98,6 +99,14 @@ class Record(NamedTuple):
             return Record(**{**_EMPTY, **said})
         except (TypeError, AttributeError, orjson.JSONDecodeError) as error:
             raise ValueError(f"this is no audit record: {error}") from None
+
+
+_FIELDS = Record._fields
+
+
+@lru_cache(maxsize=1_000)  # whoever asks asks again
+def _json_of(who: Who) -> orjson.Fragment:
+    return orjson.Fragment(orjson.dumps({name: value for name, value in zip(Who._fields, who, strict=True) if value}))
 
 
 _EMPTY: dict[str, Any] = {"request_id": "", "method": "", "interaction": "", "path": "", "status": 0}

@@ -22,7 +22,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from typing import Any
 
 import bson
@@ -142,7 +141,7 @@ def _long(index: Index) -> dict[str, str]:
     found: dict[str, str] = {}
     for name, rows in index.spans.items():
         for path, ends in _sorted_by(name, rows).items():
-            begins = [low for low, high in ends if not _is_of_one_day(low, high) and low < earliest(high)]
+            begins = [low for low, high in ends if low < earliest(high)]
             if begins:
                 found |= {path + LONG: min(begins), path + END: max(high for _, high in ends)}
     return found
@@ -165,12 +164,6 @@ def canonical_unit(unit: str) -> str | None:
     return unit[1:] if unit.startswith("~") else None
 
 
-def _is_of_one_day(low: str, high: str) -> bool:
-    """Whether an interval of moments is short, as nearly all are, told without reckoning."""
-    return len(low) == len(high) == _MOMENT_LENGTH and low[-1] == "Z" and low[:_DAY_LENGTH] == high[:_DAY_LENGTH]
-
-
-@lru_cache(maxsize=1_000)  # whole days end when others do
 def earliest(end: str) -> str:
     """Where an interval that ends here begins at the earliest unless it is long: a day before; for a number, there."""
     if len(end) != _MOMENT_LENGTH or end[-1] != "Z":
@@ -182,7 +175,7 @@ def earliest(end: str) -> str:
     return day_before.isoformat(timespec="microseconds") + "Z"
 
 
-_MOMENT_LENGTH, _DAY_LENGTH = len("2026-11-22T09:00:00.000000Z"), len("2026-11-22")
+_MOMENT_LENGTH = len("2026-11-22T09:00:00.000000Z")
 
 
 # --- versions that were superseded, and versions read ---

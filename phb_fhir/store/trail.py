@@ -32,7 +32,6 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
-from pymongo.read_concern import ReadConcern
 
 from phb_fhir.outcome import Kind, Refusal, Rejected, refuse
 from phb_fhir.security.audit import START, Block, Head, block_after
@@ -44,9 +43,11 @@ BLOCK_BYTES_MAX = 4_000_000  # of text; MongoDB takes 16 MB
 ATTEMPTS_MAX = 1_000  # of one block against other processes; the time limit comes first
 NOTE_AFTER_S = 0.2  # how long the head may be ahead of what is noted of it
 CLOSE_MAX_S = 5.0
+TURN_MS = 10_000  # a worker that does not renew its turn to publish for so long has lost it
 LEFT_MAX = 1_000  # records that are asked for at once, of those that a crash left
 _HEAD = "audit"
 _PUBLISHED = "audit-published"
+_TURN = "audit-publishing"
 _DUPLICATE_CODE = 11000
 _HEAD_FIELDS = {"records": 0, "seals": 0}
 
@@ -64,8 +65,6 @@ class Chain:
 
     def __init__(self, database: AsyncDatabase[Document], *, batch_max: int, time_max_s: float) -> None:
         self._blocks: AsyncCollection[Document] = database[AUDIT]
-        # the newest block may not have reached a majority yet, and ours comes behind it all the same
-        self._newest: AsyncCollection[Document] = self._blocks.with_options(read_concern=ReadConcern("local"))
         self._pending: AsyncCollection[Document] = database[PENDING]
         self._meta: AsyncCollection[Document] = database[META]
         self._resources: AsyncCollection[Document] = database[RESOURCES]
@@ -165,7 +164,7 @@ class Chain:
     async def _unsealed(self, batch: list[Kept]) -> list[Kept]:
         """Without those that another process has sealed meanwhile."""
         ids = [kept.pending for kept in batch if kept.pending is not None]
-        found = await self._newest.find({"pending": {"$in": ids}}, {"pending": 1}).to_list()
+        found = await self._blocks.find({"pending": {"$in": ids}}, {"pending": 1}).to_list()
         sealed = {id_ for document in found for id_ in document["pending"]}
         return [kept for kept in batch if kept.pending not in sealed]
 
@@ -183,9 +182,9 @@ class Chain:
     # --- the head ---
 
     async def head(self) -> Head:
-        """Where the chain ends now."""
+        """Where the chain ends now, as far as a majority has it: behind a block that could be rolled back, none is put."""
         with translated("reading the audit trail"):
-            found = await self._newest.find_one({}, _HEAD_FIELDS, sort=[("_id", -1)])
+            found = await self._blocks.find_one({}, _HEAD_FIELDS, sort=[("_id", -1)])
         return _head_of(found) if found else START
 
     async def noted(self) -> Head:
@@ -256,6 +255,20 @@ class Chain:
         with translated("reading the audit trail"):
             found = await self._meta.find_one({"_id": _PUBLISHED})
         return int(found["block"]) if found else 0
+
+    async def take_turn(self, owner: str) -> bool:
+        """Have the turn to publish, or keep it: it is this owner's already, or nobody's, or was let lapse. By MongoDB's clock."""
+        free = {"$or": [{"$eq": ["$owner", {"$literal": owner}]}, {"$lt": ["$until", "$$NOW"]}]}
+        held = {"$set": {"owner": {"$literal": owner}, "until": {"$add": ["$$NOW", TURN_MS]}}}
+        with translated("publishing the audit trail"):
+            for _ in range(2):
+                done = await self._meta.update_one({"_id": _TURN, "$expr": free}, [held])
+                if done.matched_count:
+                    return True
+                made = await self._meta.update_one({"_id": _TURN}, {"$setOnInsert": {"until": START.at}}, upsert=True)
+                if made.upserted_id is None:
+                    return False
+        return False
 
     async def stored(self, keys: Sequence[str]) -> dict[str, Document]:
         """Of the published AuditEvents with these keys, what is stored: `version`, `json` (none, if it was deleted)."""

@@ -86,7 +86,7 @@ def _id(key: str) -> str:
 PROBES = {  # of a key, and of the key of one's own
     "read": lambda k, o: Ask("GET", f"/{k}"),
     "read of a part": lambda k, o: Ask("GET", f"/{k}?_elements=id"),
-    "read as XML": lambda k, o: Ask("GET", f"/{k}?_format=xml"),
+    "read, to be looked at": lambda k, o: Ask("GET", f"/{k}?_pretty=true"),
     "head": lambda k, o: Ask("HEAD", f"/{k}"),
     "read if changed": lambda k, o: Ask("GET", f"/{k}", None, {"if_none_match": 'W/"1"'}),
     "read if newer": lambda k, o: Ask("GET", f"/{k}", None, {"if_modified_since": "Sun, 22 Nov 2099 09:00:00 GMT"}),
@@ -160,7 +160,7 @@ PROBES = {  # of a key, and of the key of one's own
         TASK,
         {
             "x_provenance": json.dumps(
-                {"resourceType": "Provenance", "agent": [{"who": {"display": "x"}}], "entity": [{"role": "source", "what": ref(k)}]}
+                {"resourceType": "Provenance", "recorded": "2026-11-22T09:00:00Z", "agent": [{"who": {"display": "x"}}], "entity": [{"role": "source", "what": ref(k)}]}
             )
         },
     ),
@@ -191,16 +191,6 @@ def answer_to(world: World, who: str, ask: Ask, id_: str) -> tuple[int, str, dic
     return answer.status_code, text.replace(id_, "[id]"), headers
 
 
-# what answers one's own in the same way as anything else, because the actor may never do it; and what finds nothing either way
-BLIND = {
-    "update", "update of what was read", "update of a wrong version", "update if it is not there", "patch", "patch of what was read",
-    "patch of what has this", "delete", "delete of a wrong version", "conditional update", "conditional patch", "conditional delete",
-    "conditional create", "meta added", "meta taken away", "update in a transaction", "update in a transaction if it stands",
-    "patch in a transaction", "delete in a transaction", "conditional delete in a transaction", "conditional create in a transaction",
-    "conditional update with the id", "update in a batch",
-}  # fmt: skip
-
-
 @pytest.mark.parametrize("probe", PROBES)
 @pytest.mark.parametrize("case", CASES)
 def test_what_may_not_be_seen_answers_as_what_never_was(world, case, probe):
@@ -221,12 +211,17 @@ def test_each_probe_tells_what_is_ones_own_from_what_never_was(world, probe):
         mine = answer_to(world, who, PROBES[probe](own, own), _id(own))
         never = answer_to(world, who, PROBES[probe](f"{_type(hidden)}/{NEVER}", own), NEVER)
         told.append(mine != never)
-    assert any(told) or probe in BLIND_FOR_ALL
-    assert all(told) or probe in BLIND or probe not in READS
+    assert any(told) or probe in BLIND
+    assert all(told) or probe not in ALWAYS_TELL
 
 
-READS = [name for name in PROBES if PROBES[name]("A/b", "A/b").method in ("GET", "HEAD") and name not in ("history of the type", "read if newer")]
-BLIND_FOR_ALL = {"delete", "delete of a wrong version", "conditional delete", "delete in a transaction", "conditional delete in a transaction", "history of the type"}
+# by which everybody tells their own; by the others only who may write it, or what is not deleted
+ALWAYS_TELL = [name for name in PROBES if name.startswith(("read", "head", "vread", "history", "meta")) and name not in ("history of the type", "read if newer", "meta added", "meta taken away")]
+# nobody of these deletes, and what is looked at beforehand is looked at by itself
+BLIND = {
+    "delete", "delete of a wrong version", "conditional delete", "delete in a transaction", "conditional delete in a transaction",
+    "history of the type", "validate for an update", "reference, looked at beforehand",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("probe", LINKED)
@@ -259,25 +254,22 @@ BY_VALUE = {  # what of Ted's is asked for, and what of Jill's would be
     "an account's number": ("/Account?identifier={}", "B-ted", "B-jill"),
     "an account's name": ("/Account?name:contains={}", "ted", "jill"),
     "an owner": ("/Account?owner=Organization/{}", "south", "north"),
-    "not an owner": ("/Account?owner:not=Organization/{}", "north", "south"),
     "a chain": ("/ChargeItem?subject:Patient.name={}", "ted", "jill"),
     "a chain from a practice": ("/Account?patient.general-practitioner.name={}", "elm", "oak"),
     "a chain over two": ("/ChargeItem?account.owner.name={}", "south", "north"),
     "what refers to an organisation": ("/Organization?_has:Patient:organization:name={}", "ted", "jill"),
-    "what is bought": ("/ChargeItemDefinition?_has:ChargeItem:definition:identifier={}", "P-ted", "P-jill"),
     "what refers to what refers": ("/Organization?_has:Patient:organization:_has:Account:patient:identifier={}", "B-ted", "B-jill"),
     "a practitioner's patients": ("/Organization?_has:Patient:general-practitioner:name={}", "ted", "jill"),
     "content": ("/Patient?_content={}", "zqtedzq", "zqjillzq"),
     "content of purchases": ("/ChargeItem?_content={}", "zqtedzq", "zqjillzq"),
-    "all types by content": ("/?_content={}", "zqtedzq", "zqjillzq"),
+    "all types by content": ("/?_type=Patient,Account,Task,ChargeItem&_content={}", "zqtedzq", "zqjillzq"),
     "all types by patient": ("/?_type=Account,Task,Condition&patient=Patient/{}", "ted", "jill"),
     "a compartment": ("/Patient/{}/*", "ted", "jill"),
     "a compartment's accounts": ("/Patient/{}/Account", "ted", "jill"),
     "everything": ("/Patient/{}/$everything", "ted", "jill"),
     "everything of a budget": ("/Account/{}/$everything", "ted-account", "jill-account"),
-    "everything of an organisation": ("/Organization/elm/Account?name={}", "ted", "jill"),
     "a list": ("/Patient?_list={}", "ted-list", "jill-list"),
-    "a list in all types": ("/?_list={}", "ted-list", "directory"),
+    "a list in all types": ("/?_list={}", "ted-list", "jill-list"),
     "a tag": ("/Condition?_security={}", "V", "R"),
 }
 
@@ -294,20 +286,20 @@ def test_what_may_not_be_seen_is_found_by_nothing_that_it_holds(world, name):
             answers[value] = answer.status_code, answer.text.replace(quote(value), "[value]").replace(value, "[value]")
         assert answers[hidden] == answers[NEVER]
         assert answers[own][0] == 200
-        if name not in ("a list", "everything of an organisation", "not an owner"):
+        if not name.startswith("a list"):  # which is empty
             assert answers[own] != answers[NEVER], asked
 
 
 INCLUDES = {
     "what it refers to": "/ChargeItem?_include=ChargeItem:*",
     "what it refers to, further": "/ChargeItem?_include=ChargeItem:subject&_include:iterate=Patient:organization&_include:iterate=Account:*",
-    "what refers to organisations": "/Organization?_revinclude=*:*",
-    "whose commissioner it is": "/Organization?_revinclude=Account:owner&_revinclude:iterate=ChargeItem:account&_revinclude:iterate=*:*",
-    "whose practice it is": "/Organization?_revinclude=Patient:general-practitioner&_revinclude:iterate=*:*",
-    "what was bought of it": "/ChargeItemDefinition?_revinclude=ChargeItem:definition&_include:iterate=*:*",
+    "what refers to organisations": "/Organization?_revinclude=*",
+    "whose commissioner it is": "/Organization?_revinclude=Account:owner&_revinclude:iterate=ChargeItem:account&_revinclude:iterate=*",
+    "whose practice it is": "/Organization?_revinclude=Patient:general-practitioner&_revinclude:iterate=*",
+    "what was bought of it": "/ChargeItemDefinition?_revinclude=ChargeItem:definition&_include:iterate=*",
     "who works where": "/Practitioner?_revinclude=CareTeam:participant&_include:iterate=CareTeam:*",
-    "all by anything": "/?_type=Organization,Practitioner,Location&_revinclude=*:*&_include:iterate=*:*",
-    "of everybody": "/Organization?_include=*:*&_revinclude=Patient:organization",
+    "all by anything": "/?_type=Organization,Practitioner,Location&_revinclude=*&_include:iterate=*",
+    "of everybody": "/Organization?_include=*&_revinclude=Patient:organization",
 }
 OTHERS = ("zqtedzq", "zqmozq", "zqashazq")
 
@@ -348,7 +340,7 @@ def test_whoever_asks_for_all_gets_their_own(world, name):
     assert "zqjillzq" in answer.text
     found = answer.json()
     shown = [one for one in found["entry"] if one.get("search", {}).get("mode", "match") == "match"]
-    assert found.get("total", len(shown)) == len(shown)
+    assert min(found.get("total", len(shown)), 1000) == len(shown)
 
 
 def test_a_history_shows_the_versions_that_were_ones_own(world):
@@ -382,7 +374,7 @@ def test_a_deletion_is_seen_by_those_who_saw_what_was_deleted(world):
     assert world.get("jill", "/Observation/jill-deleted/_history").json()["total"] == 2
     urls = [one["fullUrl"] for one in world.get("jill", "/Observation/_history?_count=100").json()["entry"]]
     assert sum(url.endswith("/jill-deleted") for url in urls) == 2
-    assert not any("ted" in url for url in urls)
+    assert not any("/ted" in url for url in urls)
 
 
 # ---- pages ---------------------------------------------------------------------------------------------------------
@@ -434,7 +426,7 @@ PARTS = {
     "history": "/ChargeItem/ted-chargeitem/_history",
     "search": "/ChargeItem?_id=ted-chargeitem",
     "search by what is shown": "/ChargeItem?status=billable&_sort=occurrence&_count=100",
-    "search with all it refers to": "/ChargeItem?_id=ted-chargeitem&_include=ChargeItem:*&_revinclude=*:*",
+    "search with all it refers to": "/ChargeItem?_id=ted-chargeitem&_include=ChargeItem:*&_revinclude=*",
     "elements": "/ChargeItem?_id=ted-chargeitem&_elements=subject,note,account",
     "the whole": "/ChargeItem?_id=ted-chargeitem&_summary=data",
     "the text": "/ChargeItem?_id=ted-chargeitem&_summary=text",
@@ -511,7 +503,7 @@ def written(world: World, who: str, resource: dict[str, Any]) -> int:
     key = f"{resource['resourceType']}/{resource['id']}"
     before = world.stands(key)
     answer = world.put(who, resource)
-    if answer.status_code != 200:
+    if answer.status_code >= 300:
         assert world.stands(key) == before
     world.restore()
     return int(answer.status_code)

@@ -82,6 +82,7 @@ def test_what_no_policy_asks_for_is_not_kept():
     assert set(access_entries(keys)) == {"patient=Patient/1", "_in=Patient/1", LABEL}
 
 
-def test_the_patients_of_a_version_are_those_in_whose_compartments_it_is():
-    assert patients_of(["_in=Patient/1", "patient=Patient/2", "_in=Patient/3"]) == ["Patient/1", "Patient/3"]
+def test_the_patients_of_a_version_are_those_in_whose_compartments_it_is_and_whom_it_is_about():
+    assert patients_of(["_in=Patient/1", "patient=Patient/2", "_in=Patient/2"]) == ["Patient/1", "Patient/2"]
+    assert patients_of(["_in=Encounter/1", "owner=Patient/3"]) == []
     assert labels_of(["_in=Patient/1", LABEL]) == (LABEL,)

@@ -42,8 +42,6 @@ class Codes(Protocol):
 class OwnAddress(Protocol):
     """Tells this server's own addresses from others."""
 
-    def __hash__(self) -> int: ...
-
     def local(self, reference: str) -> str:
         """`Patient/1` for `http://this.server/fhir/Patient/1`; any other reference as it is."""
 

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any
 
 from phb_fhir.definitions.load import SearchParameter, load
@@ -37,7 +36,6 @@ _LITERAL = re.compile(
     r"(?P<here>(?P<base>https?://.+/)?(?P<type>[A-Z][A-Za-z]+)/(?P<id>[A-Za-z0-9\-.]{1,64}))"
     r"(?P<version>/_history/[A-Za-z0-9\-.]{1,64})?"
 )
-_REMEMBERED, _REMEMBERED_LENGTH = 1_000, 200  # references, and their characters
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:\S+")
 
 # ---- what is kept ----------------------------------------------------------------------------------------------------
@@ -62,8 +60,7 @@ def index(made: Index, parameter: SearchParameter, values: Sequence[Value], is_l
 def _keep_reference(keys: dict[str, None], code: str, reference: dict[str, Any], own: OwnAddress) -> None:
     address = reference.get("reference")
     if type(address) is str:
-        for one in _known_addresses(address, own) if len(address) <= _REMEMBERED_LENGTH else addresses(address, own):
-            keys[f"{code}={one}"] = None
+        keys.update((f"{code}={one}", None) for one in addresses(address, own))
         if len(address) > 1 and address[0] == "#":
             keys[f"{code}{CONTAINS}"] = None
     identifier = reference.get("identifier")
@@ -79,12 +76,6 @@ def addresses(reference: str, own: OwnAddress) -> list[str]:
     literal = _LITERAL.fullmatch(local)
     forms = (literal["here"], local) if literal else (local,)
     return list(dict.fromkeys(escaped(cut(one)) for one in forms))
-
-
-@lru_cache(maxsize=_REMEMBERED)
-def _known_addresses(reference: str, own: OwnAddress) -> tuple[str, ...]:
-    """The same, remembered: several parameters look at one reference, and whole records refer to one person."""
-    return tuple(addresses(reference, own))
 
 
 def _keep_canonical(keys: dict[str, None], code: str, canonical: str, own: OwnAddress) -> None:
