@@ -176,14 +176,16 @@ async def write_all(
     writes = [one.write for each in decided for one in each if one.write is not None]
     if context.trail is not None:
         await context.trail.file(transaction, writes)
-    await transaction.write([*writes, *await _origin(context, writes, now)])
+    await transaction.write([*writes, *await _origin(context, transaction, writes, now)])
     await check_written(context, transaction, writes)
     return [_answer(one, [each.committed for each in done]) for one, done in zip(settled, decided, strict=True)]
 
 
-async def _origin(context: Context, writes: Sequence[Write], now: datetime) -> list[Write]:
+async def _origin(context: Context, transaction: Transaction, writes: Sequence[Write], now: datetime) -> list[Write]:
     """The Provenance of these writes, to be written with them. Raises Rejected (400) where a client sent a wrong one."""
     made = []
+    if context.provenance is not None:  # its target is the server's to say
+        await check_references(context, transaction, [(None, {**context.provenance, "target": []})])
     for resource in await provenance_of(context, writes, now):
         change = Create("Provenance", context.new_id(), resource)
         index = context.index_of(resource, change.id)

@@ -47,6 +47,7 @@ from phb_fhir.query import (
 from phb_fhir.search.asking import Asking
 from phb_fhir.search.kinds.kind import OwnAddress
 from phb_fhir.search.match import Subject, match, match_query
+from phb_fhir.store.plan import PROBED_MAX
 from phb_fhir.store.positions import lost
 from phb_fhir.store.store import Hit, Position, Reader, references
 
@@ -156,27 +157,41 @@ class Joins:
             if asked.has is None or order:
                 raise lost()
             return await self._sift_pointing(asked, asked.has, after, backwards=backwards, count=count)
-        if after is None and not is_steady and asked.has is not None and await self._begins_with_pointing(asked, order):
-            page = await self._sift_pointing(asked, asked.has, backwards=backwards, count=count)
+        if (
+            after is None
+            and not is_steady
+            and asked.has is not None
+            and await self._may_begin_with_pointing(asked, order)
+        ):
+            page = NOT_SOON
+            if await self._are_common(asked.has):
+                page = await self._sift(asked, backwards=backwards, count=count, is_soon=True)
+            if page is NOT_SOON:
+                page = await self._sift_pointing(asked, asked.has, backwards=backwards, count=count)
             if page is not NOT_SOON:
                 return page
         return await self._sift(
             asked, order, after=after, backwards=backwards, count=count, is_steady=is_steady, with_index=with_index
         )
 
-    async def _begins_with_pointing(self, asked: Resolved, order: Order) -> bool:
-        """Whether a first page does: where nothing else leads to few."""
-        if order or asked.has is None or self._reader.is_in_transaction:
+    async def _may_begin_with_pointing(self, asked: Resolved, order: Order) -> bool:
+        """Whether a first page may: where nothing else leads to few."""
+        if order or self._reader.is_in_transaction:
             return False
         return await self._reader.led_to(asked.query) > LED_MAX
 
+    async def _are_common(self, node: LinkedFrom) -> bool:
+        """Whether so much points that it is best to look at candidates first, and see."""
+        return await self._reader.led_to(Query((node.type,), node.where)) >= PROBED_MAX
+
     async def explain(self, asked: Resolved, order: Order, count: int) -> dict[str, Any]:
         """How the first page of this search is answered, as `Reader.explain` tells it."""
-        begins = await self._begins_with_pointing(asked, order)
-        query = Query((asked.has.type,), asked.has.where) if begins and asked.has else asked.query
-        said = await self._reader.explain(query, order, count)
-        if begins and asked.has:
-            said["begins_with"] = f"what points: {asked.has.type}"
+        has, query = asked.has, asked.query
+        if has is not None and await self._may_begin_with_pointing(asked, order) and not await self._are_common(has):
+            said = await self._reader.explain(Query((has.type,), has.where), order, count)
+            said["begins_with"] = f"what points: {has.type}"
+        else:
+            said = await self._reader.explain(query, order, count)
         if asked.left:
             said["looked_at_one_by_one"] = [repr(node) for node in asked.left]
         return said
@@ -206,7 +221,7 @@ class Joins:
             if not seen.more:
                 return Sifted(found, False, edge)
             looked_at += size
-            if after is None and looked_at >= BATCH and len(found) * RARE < looked_at:
+            if after is None and len(found) * RARE < looked_at:
                 return NOT_SOON
             size = min(BATCH, 1 + (count + 1 - len(found)) * looked_at // max(1, len(found)))
         return Sifted(found, True, edge)
@@ -230,8 +245,9 @@ class Joins:
         count: int,
         is_steady: bool = False,
         with_index: bool = True,
+        is_soon: bool = False,
     ) -> Sifted:
-        """The same, in any order, beginning at the candidates."""
+        """The same, in any order, beginning at the candidates; with `is_soon`, NOT_SOON where the first do not fill the page."""
         found: list[Hit] = []
         edge, size, looked_at = after, count + 1, 0
         is_insisted = False
@@ -257,6 +273,8 @@ class Joins:
             if len(candidates) < size:
                 return Sifted(await self._whole(found), False, edge)
             looked_at += size
+            if is_soon and looked_at >= BATCH:
+                return NOT_SOON
             if not is_insisted and looked_at >= BATCH and len(found) * RARE < looked_at:
                 asked, is_insisted = await self._insisted(asked), True
             size = min(BATCH, 1 + (count + 1 - len(found)) * looked_at // max(1, len(found)))

@@ -46,7 +46,8 @@ def access_entries(keys: Collection[str]) -> tuple[str, ...]:
 def patients_of(entries: Iterable[str]) -> list[str]:
     """The patients whom a version concerns, as `Patient/1`: in whose compartments it is (R4 §2.10), or whom it is about."""
     concerned = (entry.partition("=")[2] for entry in entries if entry.startswith((_CONCERNS, _ABOUT)))
-    return list(dict.fromkeys(concerned))
+    # a Provenance is about one version of a patient, which has an entry of its own
+    return list(dict.fromkeys(patient.partition("/_history/")[0] for patient in concerned))
 
 
 def labels_of(entries: Iterable[str]) -> tuple[str, ...]:

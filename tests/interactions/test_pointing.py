@@ -156,6 +156,16 @@ def test_where_most_of_what_points_leads_to_nobody_new_it_begins_with_the_candid
     assert walked(weighed, f"{WEIGHED}&_count=4") == sorted(IN_ORDER)
 
 
+def test_where_very_much_points_the_first_candidates_are_looked_at_before(
+    weighed: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(joins, "PROBED_MAX", 1)
+    assert walked(weighed, f"{WEIGHED}&_count=3") == sorted(IN_ORDER)
+    # … unless they do not fill a page
+    monkeypatch.setattr(joins, "BATCH", 1)
+    assert walked(weighed, f"{WEIGHED}&_count=3") == IN_ORDER
+
+
 def test_an_explanation_tells_what_a_page_begins_with(weighed: httpx.Client) -> None:
     assert explained(weighed, WEIGHED)["begins_with"] == "what points: Observation"
     assert "begins_with" not in explained(weighed, f"{WEIGHED}&gender=male")

@@ -17,6 +17,7 @@ from phb_fhir.data import data_path
 from phb_fhir.definitions.guide import read_guide
 from phb_fhir.definitions.load import load
 from phb_fhir.definitions.registry import Registry
+from phb_fhir.interactions import trail
 from phb_fhir.security.audit import Record
 from phb_fhir.security.audit_event import PROFILE
 from phb_fhir.validation.validate import validate
@@ -222,9 +223,9 @@ def test_a_transaction_is_taken_down_with_what_it_read(server: Audited) -> None:
         ("create", "", 3),
         ("read", "Account/jill-budget", 1),
     ]
-    targets = [one["resource"]["target"] for one in server.as_(SYSTEM).get("/Provenance?_count=1000").json()["entry"]]
-    (own,) = [target for target in targets if len(target) == 3]
-    assert {one["reference"].partition("/")[0] for one in own} == {"Account", "Practitioner"}
+    whats = [row for one in made for row in one.what if one.interaction == "create"]
+    told = [[one["reference"] for one in provenance(server, row[0])["target"]] for row in whats]
+    assert sorted(told) == sorted([row[0]] for row in whats), "each person's by itself"
 
 
 def test_a_transaction_that_fails_leaves_its_refusal_and_nothing_else(server: Audited) -> None:
@@ -343,6 +344,24 @@ def test_whoever_could_see_an_event_finds_what_was_done_a_moment_ago(server: Aud
     assert server.as_(PRIYA).get("/Account/jill-budget").status_code == 200
     assert server.as_(SYSTEM).get(question + ("&" if "?" in question else "?") + "_count=1").status_code == 200
     assert server.database.resources.count_documents({"type": "AuditEvent"}) > before
+
+
+def test_what_was_done_is_published_without_anybody_asking(server: Audited) -> None:
+    assert server.as_(PRIYA, X_Request_ID="unasked").get("/Account/jill-budget").status_code == 200
+    assert until(
+        lambda: server.database.resources.count_documents({"type": "AuditEvent", "json": {"$regex": "unasked"}})
+    )
+
+
+def test_a_question_that_would_wait_too_long_is_told_to_come_again(
+    server: Audited, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(trail, "PUBLISH_WAIT_MAX_S", 0.0)
+        answer = server.as_(JILL).get("/AuditEvent")
+        assert (answer.status_code, "Ask again in a moment" in answer.text) == (503, True)
+        assert answer.headers["retry-after"]
+    assert server.as_(JILL).get("/AuditEvent").status_code == 200
 
 
 def test_an_event_can_be_read_by_its_id_and_has_one_version(server: Audited) -> None:

@@ -623,16 +623,19 @@ def test_what_is_in_use_is_told_of_what_may_be_seen(world):
     world.restore()
 
 
-def test_a_provenance_tells_each_of_their_own(world):
+@pytest.mark.parametrize("type_", ["Condition", "Task", "Account", "ChargeItem", "Consent", "Appointment"])
+def test_a_provenance_tells_each_of_their_own(world, type_):
     """One request that writes in two records is told of in each of them, and in neither of the other."""
     world.restore()
-    sent = [entry("PUT", f"Condition/{of}-condition", {**record(of)["Condition"], "language": "cy"}) for of in ("jill", "ted")]
+    sent = [entry("PUT", f"{type_}/{of}-{type_.lower()}", {**record(of)[type_], "language": "cy"}) for of in ("jill", "ted")]
     assert world.post("system", "/", bundle("transaction", *sent)).status_code == 200
     for of, other in (("jill", "ted"), ("ted", "jill")):
-        traced = world.get(of, f"/Provenance?target=Condition/{of}-condition&_sort=-_lastUpdated")
+        key, theirs = f"{type_}/{of}-{type_.lower()}", f"{type_}/{other}-{type_.lower()}"
+        traced = world.get(of, f"/Provenance?target={key}&_sort=-_lastUpdated")
         assert traced.json()["total"] >= 1
-        assert f"{other}-condition" not in traced.text
-        assert f"{other}-condition" not in world.get(of, "/Provenance?_count=100").text
-        assert f"{other}-condition" not in world.get(of, "/AuditEvent?_count=1000").text
-        assert f"{of}-condition" in world.get(of, "/AuditEvent?_count=1000").text
+        assert theirs not in traced.text
+        assert theirs not in world.get(of, "/Provenance?_count=100").text
+        events = world.get(of, "/AuditEvent?_count=50&_sort=-_lastUpdated").text
+        assert theirs not in events
+        assert key in events
     world.restore()

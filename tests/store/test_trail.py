@@ -16,6 +16,7 @@ from pymongo import MongoClient
 
 from phb_fhir.outcome import Refusal, Rejected
 from phb_fhir.security.audit import START, Break, Head, Record, check, instant
+from phb_fhir.store.documents import document_of
 from phb_fhir.store.store import Store, Transaction, Write
 from phb_fhir.store.trail import BLOCK_BYTES_MAX, Chain
 from tests.store.stores import MOMENT, Commands, connected, opened, run, version
@@ -346,6 +347,31 @@ def test_a_process_that_is_behind_does_not_note_an_older_head(mongodb_uri: str, 
             assert await store.trail.noted() == last
 
     run(story)
+
+
+def test_one_worker_at_a_time_has_the_turn_to_publish(mongodb_uri: str, database_name: str) -> None:
+    async def story() -> None:
+        async with opened(mongodb_uri, database_name) as store:
+            assert await store.trail.take_turn("one")
+            assert not await store.trail.take_turn("other")
+            assert await store.trail.take_turn("one")
+
+    run(story)
+
+
+def test_what_is_published_twice_is_there_once_and_the_place_only_goes_on(
+    mongodb_uri: str, mongodb_admin: MongoClient[dict[str, Any]], database_name: str
+) -> None:
+    document = document_of(version("event"), None)
+
+    async def story() -> None:
+        async with opened(mongodb_uri, database_name) as store:
+            for upto in (3, 2, 5):
+                await store.trail.publish([document], upto)
+            assert await store.trail.published() == 5
+
+    run(story)
+    assert mongodb_admin[database_name].resources.count_documents({}) == 1
 
 
 def test_a_damaged_block_is_read_and_found(
