@@ -168,7 +168,7 @@ _HIERARCHICAL = ("is-a", "descendent-of", "is-not-a", "generalizes")
 # ---- SNOMED CT without SNOMED CT ------------------------------------------------------------------
 
 _CONSTRAINT_TERM = re.compile(
-    r"\s*(?P<self><<|descendantOrSelfOf\b)?\s*(?P<code>[0-9]{6,18})(?:\s*\|[^|]*\|)?\s*", re.IGNORECASE
+    r"(?P<self><<|descendantOrSelfOf\b)?\s*(?P<code>[0-9]{6,18})(?:\s*\|[^|]*\|)?", re.IGNORECASE
 )
 _OR = re.compile(r"\bOR\b", re.IGNORECASE)
 
@@ -181,6 +181,8 @@ def listed_by_constraint(filters: list[Json]) -> tuple[frozenset[str], bool]:
     if len(filters) != 1 or filters[0].get("property") != "constraint" or filters[0].get("op") != "=":
         return frozenset(), False
     terms = _OR.split(str(filters[0].get("value")))
-    found = [_CONSTRAINT_TERM.fullmatch(term) for term in terms]
+    found = [
+        _CONSTRAINT_TERM.fullmatch(term.strip()) for term in terms
+    ]  # blanks around it are not the pattern's to try
     codes = frozenset(term["code"] for term in found if term)
     return codes, all(term and not term["self"] for term in found)

@@ -268,7 +268,7 @@ def _both(one: Node, other: Node) -> Node:
         return NOTHING
     if one == EVERYTHING:
         return other
-    return one if other == EVERYTHING else AllOf((one, other))
+    return one if other in (EVERYTHING, one) else AllOf((one, other))
 
 
 def _identity(version: Version) -> tuple[str, int]:

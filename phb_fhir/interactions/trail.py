@@ -441,6 +441,8 @@ def could_show(request: FhirRequest) -> bool:
 
 async def show_trail(context: Context, request: FhirRequest) -> None:
     """Publish all that was recorded until now, where the question could see it. Raises Rejected (503) when that takes too long."""
+    if context.access is not None and not context.access.sees_type("AuditEvent"):
+        return
     if not any(could_show(one) for one in _questions(request)):
         return
     try:
@@ -448,9 +450,7 @@ async def show_trail(context: Context, request: FhirRequest) -> None:
             await publish(context)
     except TimeoutError:
         context.scribe.wanted.set()  # the background goes on with it, busy or not
-        chain = context.store.trail
-        left = (await chain.head()).block - await chain.published()
-        text = f"The audit trail is being made readable ({left} blocks of it are left). Ask again in a moment."
+        text = "The audit trail is being made readable. Ask again in a moment."  # how much is left, tells of others
         raise refuse(Refusal.UNAVAILABLE, Kind.TRANSIENT, text) from None
 
 

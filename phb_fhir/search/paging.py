@@ -2,8 +2,11 @@
 
 A page is a position in a fixed order (keyset paging), not a number of rows to skip: nothing is skipped or repeated while
 others write. The token binds the position, and whether what follows or what precedes it is wanted, to the search it belongs
-to and to a time after which it is refused; it is signed with a key that all workers share through the database, so it works
+to and to a time after which it is refused; it is sealed with a key that all workers share through the database, so it works
 across workers and restarts.
+
+The seal hides what it protects, because a position tells of more than the page: in the manner of RFC 5297, the signature of the text
+is also where the key stream begins that the text is encrypted with. Both are HMAC-SHA256, each with a key of its own.
 """
 
 from __future__ import annotations
@@ -36,14 +39,15 @@ class Pager:
     """Seals and opens page tokens with `key`; a token lives `life_s` seconds."""
 
     def __init__(self, key: bytes, life_s: int) -> None:
-        self._key = key
+        self._signing, self._hiding = (hmac.digest(key, purpose, hashlib.sha256) for purpose in (b"sign", b"hide"))
         self._life = timedelta(seconds=life_s)
 
     def seal(self, question: str, place: Place, now: datetime) -> str:
         """The token for the page at `place` in the answer to `question`."""
         expires = int((now + self._life).timestamp())
         payload = orjson.dumps([_digest(question), place.position, place.backwards, expires])
-        return _encode(payload) + "." + _encode(self._sign(payload))
+        signature = self._sign(payload)
+        return _encode(self._hidden(payload, signature)) + "." + _encode(signature)
 
     def open(self, question: str, token: str, now: datetime) -> Place:
         """The place in `token`. Raises Rejected: 400 if it is not ours or for another question, 410 if it is too old."""
@@ -64,16 +68,25 @@ class Pager:
         if len(token) > _TOKEN_CHARACTERS_MAX:
             return None
         try:
-            payload, given = _decode(body), _decode(signature)
+            hidden, given = _decode(body), _decode(signature)
         except ValueError:
             return None
+        payload = self._hidden(hidden, given)
         if not hmac.compare_digest(given, self._sign(payload)):
             return None
         made: list[Any] = orjson.loads(payload)
         return made
 
     def _sign(self, payload: bytes) -> bytes:
-        return hmac.new(self._key, payload, hashlib.sha256).digest()[:_SIGNATURE_BYTES]
+        return hmac.digest(self._signing, payload, hashlib.sha256)[:_SIGNATURE_BYTES]
+
+    def _hidden(self, text: bytes, signature: bytes) -> bytes:
+        """The text with the key stream of this signature laid over it; the same again brings it back."""
+        blocks = range(0, len(text), hashlib.sha256().digest_size)
+        stream = b"".join(
+            hmac.digest(self._hiding, signature + block.to_bytes(4, "big"), hashlib.sha256) for block in blocks
+        )
+        return bytes(one ^ other for one, other in zip(text, stream, strict=False))
 
 
 def _digest(question: str) -> str:

@@ -1,7 +1,10 @@
-"""What a provider sees of a purchase from its directory that somebody else delivers: what was bought, not by whom.
+"""What is seen in part: the elements that are kept, so that a new one is hidden until somebody says otherwise.
 
-The elements that are kept are named, so that a new one is hidden until somebody says otherwise. Only the search parameters that are made
-of these may be asked for; the index entries of all others are taken away with the elements.
+A provider sees of a purchase from its directory that somebody else delivers what was bought, not by whom. A person sees who looked at
+their record without the places of these entries in the trail, which would tell how much everybody does.
+
+Only the search parameters that are made of what is kept may be asked for; the index entries of all others are taken away with the
+elements.
 """
 
 from __future__ import annotations
@@ -38,7 +41,14 @@ MASKS = {
         )
         | {"quantity", "priceOverride"},
         frozenset(("_id", "_lastUpdated", "status", "code", "definition", "occurrence", "quantity", "price-override")),
-    )
+    ),
+    "AuditEvent": Mask(
+        frozenset(("resourceType", "id", "meta", "text", "type", "subtype", "action", "period", "recorded", "outcome"))
+        | {"outcomeDesc", "purposeOfEvent", "agent", "source", "entity"},
+        frozenset(("_id", "_lastUpdated", "_in", "action", "address", "agent", "agent-name", "agent-role", "altid"))
+        | {"date", "entity", "entity-name", "entity-role", "entity-type", "outcome", "patient", "policy", "site"}
+        | {"source", "subtype", "type"},
+    ),
 }
 _META = ("versionId", "lastUpdated")
 

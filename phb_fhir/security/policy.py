@@ -289,7 +289,7 @@ def any_of(nodes: Iterable[Node]) -> Node:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """These letters, on these types, where the predicate holds. `is_masked`: without what tells who the person is (`mask`)."""
+    """These letters, on these types, where the predicate holds. `is_masked`: in part (`security/mask`)."""
 
     types: tuple[str, ...]
     letters: str
@@ -316,7 +316,8 @@ _CARING = (*PERSON, *MONEY, *PLAN, *EVIDENCE, *WORK, *CONSENT, *WORDS, *CLINICAL
 POLICY: dict[Role, tuple[Row, ...]] = {
     "person": (
         *_COMMON,
-        Row((*PERSON, *MONEY, *PLAN, *EVIDENCE, *WORDS, *CLINICAL, *PROVENANCE, *AUDIT, *CONSENT, *WORK), "rs", own),
+        Row((*PERSON, *MONEY, *PLAN, *EVIDENCE, *WORDS, *CLINICAL, *PROVENANCE, *CONSENT, *WORK), "rs", own),
+        Row(AUDIT, "rs", own, is_masked=True),
         Row(("CarePlan", "ChargeItem", "Consent", "Goal", "QuestionnaireResponse", "RelatedPerson", "Task"), "cu", own),
         Row(("Communication", "DocumentReference", "Binary"), "c", own),
     ),

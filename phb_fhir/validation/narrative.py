@@ -76,7 +76,7 @@ _LINES = frozenset(
 )
 _NOT_IN = {"p": _BLOCKS | {"p", "blockquote"}, **dict.fromkeys(_LINES, _BLOCKS)}
 _STRAY_TEXT = re.compile(
-    r"(?:<(?:table|thead|tbody|tfoot|tr|ul|ol|dl)\b[^>]*>|</(?:thead|tbody|tfoot|tr|td|th|caption|li|dt|dd)>)\s*[^<\s]"
+    r"(?:<(?:table|thead|tbody|tfoot|tr|ul|ol|dl)\b[^<>]*>|</(?:thead|tbody|tfoot|tr|td|th|caption|li|dt|dd)>)\s*[^<\s]"
 )
 _CONTENT = re.compile(r">\s*[^\s<]|<img\s")
 _SCHEME = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.-]*):")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from datetime import timedelta
 
 import pytest
@@ -84,3 +85,17 @@ def test_a_token_cut_short_is_refused(length):
     token = PAGER.seal("q", HERE, NOW)
     assert refusal_of("q", token[:length]) is Refusal.BAD_REQUEST
     assert refusal_of("q", token[: -length - 1]) is Refusal.BAD_REQUEST
+
+
+def test_a_token_tells_nothing_of_the_place_it_leads_to():
+    place = Place(["seq", 0, "6b02ed50826e50d53d986a00"])
+    token = PAGER.seal("q", place, NOW)
+    hidden = base64.urlsafe_b64decode(token.partition(".")[0] + "==")
+    assert b"6b02" not in hidden
+    assert b"seq" not in hidden
+    assert PAGER.open("q", token, NOW) == place
+
+
+def test_two_places_that_differ_in_one_letter_have_tokens_that_differ_throughout():
+    one, other = (PAGER.seal("q", Place(["seq", number]), NOW).partition(".")[0] for number in (1, 2))
+    assert sum(a == b for a, b in zip(one, other, strict=True)) < len(one) / 2

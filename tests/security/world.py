@@ -574,8 +574,8 @@ class World:
     # --- the same moment, the same data, again ---
 
     def hold_the_clock(self, at: int = LOADED_AT) -> None:
-        """What is asked next is asked at this moment, and finds the same ids to give."""
-        self.server.foretold._ticks = itertools.count(at)
+        """What is asked from now on is asked at this very moment, and finds the same ids to give."""
+        self.server.foretold._ticks = itertools.repeat(at)
         self.server.foretold._ids = itertools.count(1_000_000)
 
     def keep(self) -> None:

@@ -1,0 +1,68 @@
+"""A `_has` of many begins with what points (`interactions/pointing`): both ends of it are narrowed to what the one who asks may see."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from phb_fhir.interactions import joins
+from phb_fhir.interactions.pointing import Pointing
+from tests.security.world import World, running_world
+
+PAGES_MAX = 50
+ASKED = (
+    "/Patient?_has:ChargeItem:subject:status=billable,billed,planned,not-billable,aborted,entered-in-error,unknown",
+    "/Organization?_has:Account:owner:status=active,inactive,on-hold,entered-in-error,unknown",
+    "/Patient?_has:Account:patient:status=active,inactive,on-hold,entered-in-error,unknown",
+)
+
+
+@pytest.fixture(scope="module")
+def world(mongodb_uri):
+    with running_world(mongodb_uri) as world:
+        yield world
+
+
+def walked(world: World, who: str, address: str) -> list[str]:
+    """What somebody sees of a search, page by page."""
+    found: list[str] = []
+    link = f"{address}&_count=1"
+    for _ in range(PAGES_MAX):
+        answer = world.get(who, link)
+        assert answer.status_code == 200, answer.text
+        page: dict[str, Any] = answer.json()
+        found += ["/".join(one["fullUrl"].split("/")[-2:]) for one in page.get("entry", ())]
+        link = next((one["url"] for one in page["link"] if one["relation"] == "next"), "")
+        if not link:
+            return found
+    raise AssertionError("the pages do not end")
+
+
+@pytest.mark.parametrize("who", ["jill", "priya", "north", "oak"])
+@pytest.mark.parametrize("address", ASKED)
+def test_where_many_point_everybody_sees_what_they_see_where_few_do(
+    world: World, monkeypatch: pytest.MonkeyPatch, address: str, who: str
+) -> None:
+    few = walked(world, who, address)
+    looked = list[str]()
+    look = Pointing.look
+
+    async def told(self: Pointing, *args: Any, **how: Any) -> Any:
+        looked.append(who)
+        return await look(self, *args, **how)
+
+    monkeypatch.setattr(Pointing, "look", told)
+    monkeypatch.setattr(joins, "JOINED_MAX", 0)
+    monkeypatch.setattr(joins, "FEW", 0)
+    many = walked(world, who, address)
+    assert sorted(many) == sorted(few)
+    assert len(set(many)) == len(many)
+    if few and who == "jill":  # what others may see, only further questions tell, and then it begins with the candidates
+        assert looked
+
+
+def test_there_is_somebody_to_be_seen_and_somebody_who_is_not(world: World) -> None:
+    seen = {who: set(walked(world, who, ASKED[0])) for who in ("jill", "north")}
+    assert seen["jill"] == {"Patient/jill"}
+    assert seen["north"] - seen["jill"]
