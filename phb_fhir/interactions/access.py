@@ -226,9 +226,23 @@ class Access:
         return kept
 
     async def _judged(self, reader: Reader, node: Node, versions: list[Version], *, is_wide: bool) -> list[Version]:
-        hits = [Hit(version, [], self._index(version, is_wide=is_wide)) for version in versions]
-        kept = await Joins(reader, self.context.asking()).look([node], hits)
-        return [hit.version for hit in kept]
+        """Those that the condition holds for. Joins tell resources apart by their keys, so that of one, one version is looked at at a time."""
+        alike: dict[tuple[str, object], list[Version]] = {}
+        for version in versions:
+            alike.setdefault((version.key, version.number if is_wide else version.access), []).append(version)
+        turns: dict[str, int] = {}
+        rounds: list[list[list[Version]]] = []
+        for (key, _), these in alike.items():
+            turn = turns[key] = turns.get(key, -1) + 1
+            if turn == len(rounds):
+                rounds.append([])
+            rounds[turn].append(these)
+        kept: set[tuple[str, int]] = set()
+        for groups in rounds:
+            hits = [Hit(these[0], [], self._index(these[0], is_wide=is_wide)) for these in groups]
+            found = {hit.version.key for hit in await Joins(reader, self.context.asking()).look([node], hits)}
+            kept.update(_identity(one) for these in groups if these[0].key in found for one in these)
+        return [version for version in versions if _identity(version) in kept]
 
     def _index(self, version: Version, *, is_wide: bool) -> Index:
         if is_wide and version.json is not None:

@@ -54,7 +54,7 @@ from phb_fhir.store.store import Transaction, Write
 
 NAMED_IN_BODY_MAX = 20  # patients that a refused body names
 ENTRIES_TOLD_MAX = 200  # of a refused Bundle
-PUBLISH_BLOCKS = 4  # at once
+PUBLISH_BLOCKS = 32  # at once
 PUBLISH_EVENTS_MAX = 500  # in one insert
 PUBLISH_WAIT_MAX_S = 8.0  # for which a question waits; past it, it is told to come again
 LOOK_S = 1.0  # how often a worker looks whether there is anything to publish

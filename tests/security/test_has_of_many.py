@@ -58,7 +58,8 @@ def test_where_many_point_everybody_sees_what_they_see_where_few_do(
     many = walked(world, who, address)
     assert sorted(many) == sorted(few)
     assert len(set(many)) == len(many)
-    if few and who == "jill":  # what others may see, only further questions tell, and then it begins with the candidates
+    # what others may see, only further questions tell, and then it begins with the candidates
+    if few and who == "jill":
         assert looked
 
 

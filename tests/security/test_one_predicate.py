@@ -352,6 +352,14 @@ def test_a_history_shows_the_versions_that_were_ones_own(world):
     assert versions("ted", "Task/moved-away") == ["2"]
     assert versions("jill", "Task/moved-in") == ["2"]
     assert versions("mo", "Task/moved-in") == []
+    assert versions("priya", "Task/moved-away") == ["1"]
+    assert versions("oak", "Task/moved-away") == ["1"]
+    assert versions("elm", "Task/moved-away") == ["2"]
+    assert versions("oak", "Task/moved-in") == ["2"]
+    for who in ("jill", "priya", "harbour", "oak", "north", "ruth"):  # in a history of many, the versions of one stand side by side
+        for path in ("/_history?_count=1000", "/Task/_history?_count=100", "/Task/moved-away/_history", "/Task/moved-in/_history"):
+            assert "zqtedzq" not in world.get(who, path).text, (who, path)
+            assert "zqjillzq" not in world.get("elm", path).text, path
     for who, key, number, status in (
         ("jill", "Task/moved-away", 1, 200),
         ("jill", "Task/moved-away", 2, 404),
