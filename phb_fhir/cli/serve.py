@@ -60,6 +60,7 @@ _POLL_S = 0.05
 def serve(settings: Settings, *, demo: bool) -> None:
     """Serves until SIGINT or SIGTERM. Raises CannotStart."""
     _refuse_unsafe(settings)
+    _refuse_clear(settings)
     _refuse_tls(settings)
     _refuse_broken_promises(settings)
     _allow_connections(settings)
@@ -105,6 +106,17 @@ def _refuse_unsafe(settings: Settings) -> None:
         from phb_fhir.security.authenticate import Authenticator  # noqa: PLC0415 - its imports are slow
 
         Authenticator.of(settings)  # what is wrong with the issuers is said here, and once
+
+
+def _refuse_clear(settings: Settings) -> None:
+    """Tokens and records that cross a network unencrypted are everybody's."""
+    if settings.api_url.startswith("https:"):
+        return
+    if not ipaddress.ip_address(_address(settings.host, settings.port)[1][0]).is_loopback:
+        raise CannotStart(
+            f"On {settings.host} tokens and records would cross the network in the clear: give --tls-cert and --tls-key; or, "
+            "where a proxy before this server speaks TLS, its public address as PHB_BASE_URL=https://…/fhir."
+        )
 
 
 def _refuse_tls(settings: Settings) -> None:

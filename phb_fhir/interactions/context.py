@@ -55,7 +55,7 @@ class Context:
     provenance: Resource | None = None
     advertised: Callable[[], Awaitable[Advertised | None]] = nobody_signs_in
 
-    def asked_by(self, access: Access, reader: Reader) -> Context:
+    def asked_by(self, access: Access, reader: Reader, trail: Trail) -> Context:
         """The context of one request of somebody who signed in; as `dataclasses.replace` would make it, for a third of its time."""
         return Context(
             self.settings,
@@ -70,7 +70,7 @@ class Context:
             self.operations,
             access,
             self.scribe,
-            self.trail,
+            trail,
             self.provenance,
             self.advertised,
         )

@@ -21,6 +21,7 @@ from phb_fhir.interactions.access import Access, access_of
 from phb_fhir.interactions.context import Context
 from phb_fhir.interactions.joins import Joins, Resolved, asks_others, local_references
 from phb_fhir.interactions.settled import parameters_asked
+from phb_fhir.interactions.trail import Trail, mark
 from phb_fhir.outcome import Kind, Refusal, refuse
 from phb_fhir.query import EVERYTHING, NOTHING, AllOf, HistoryQuery, Node, OfType, Order, Query
 from phb_fhir.search.kinds.kind import Index
@@ -37,14 +38,18 @@ NOTED_MAX = 500  # restricted records that one question may open
 _BATCH = 200  # versions of a history looked at together
 
 
-async def admitted(context: Context, actor: Actor, purpose: str, remembered: Remembered) -> Context:
-    """The context of one request of an actor: what they may see is all there is. `purpose` is what the request states it is for."""
+async def admitted(context: Context, actor: Actor, purpose: str, remembered: Remembered, trail: Trail) -> Context:
+    """The context of one request of an actor: what they may see is all there is, and `trail` takes down what they do.
+
+    `purpose` is what the request states it is for.
+    """
     access = None if purpose else remembered.of(actor, context)
     if access is None:
         access = await access_of(context, actor, purpose)
         access.narrowed = partial(Seen, access=access)
         remembered.keep(access)
-    return context.asked_by(access, Seen(context.store, access))
+    mark(trail, access, actor, purpose)
+    return context.asked_by(access, Seen(context.store, access), trail)
 
 
 class Remembered:

@@ -26,6 +26,7 @@ import structlog
 from phb_fhir.change import Version
 from phb_fhir.fhir.codec import Resource, dumps
 from phb_fhir.fhir.dates import to_millisecond
+from phb_fhir.interactions.access import Access
 from phb_fhir.interactions.context import Context
 from phb_fhir.interactions.provenance import not_to_be_written
 from phb_fhir.interactions.reindex import owner
@@ -127,15 +128,14 @@ async def told_to(trail: Trail | None, rejected: Rejected) -> Rejected:
     return rejected if trail is None else await trail.told(rejected)
 
 
-def marked(context: Context, trail: Trail, actor: Actor, purpose: str = "") -> Context:
-    """The context of a request whose sender is known, with the trail that takes down what they do."""
-    who = context.access.who if context.access is not None else None
+def mark(trail: Trail, access: Access | None, actor: Actor, purpose: str = "") -> None:
+    """Let the trail of a request know who they are who sent it, as the record knows them."""
+    who = access.who if access is not None else None
     if who is None:
         trail.asked_by(actor, purpose=purpose)
     else:
         user = who.user or next(iter(who.roles), "")
         trail.asked_by(actor, user=user, organization=who.organization, purpose=purpose)
-    return replace(context, trail=trail)
 
 
 class Trail:

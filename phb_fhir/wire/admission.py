@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from phb_fhir.interactions.context import Context
 from phb_fhir.interactions.seen import Remembered, admitted
-from phb_fhir.interactions.trail import Trail, marked
+from phb_fhir.interactions.trail import Trail
 from phb_fhir.outcome import Kind, Refusal, Rejected, refuse
 from phb_fhir.security.actor import Actor
 from phb_fhir.wire.exchange import Exchange
@@ -63,7 +63,7 @@ class Admission:
             return context
         trail.asked_by(actor)  # whatever comes of it, who it was is known
         purpose = purpose_of(headers)
-        return marked(await admitted(context, actor, purpose, self._remembered), trail, actor, purpose)
+        return await admitted(context, actor, purpose, self._remembered, trail)
 
 
 def purpose_of(headers: RawHeaders) -> str:

@@ -87,6 +87,20 @@ def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) ->
     assert (settings.port, settings.mongodb_uri) == (8000, None)
 
 
+@pytest.mark.parametrize("name", ["trusted_proxies", "operators"])
+def test_networks_are_addresses_or_networks(name: str) -> None:
+    assert getattr(read_settings(**{name: "10.0.0.0/8, ::1,192.0.2.1"}), name) == ("10.0.0.0/8", "::1", "192.0.2.1")
+    with pytest.raises(WrongSetting) as refused:
+        read_settings(**{name: "10.0.0.1/8"})
+    assert '"10.0.0.1/8" is not an address or a network such as 10.0.0.0/8' in refused.value.sentence
+
+
+def test_over_tls_the_base_url_is_https(tmp_path: Path) -> None:
+    settings = read_settings(tls_cert=tmp_path / "a.pem", tls_key=tmp_path / "a.key")
+    assert (settings.scheme, settings.api_url) == ("https", "https://127.0.0.1:8000/fhir")
+    assert read_settings().scheme == "http"
+
+
 def test_lists_are_written_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PHB_VERSIONED_UPDATE", "Account, CarePlan,")
     monkeypatch.setenv("PHB_CORS_ORIGINS", "https://a.example,http://localhost:3000")

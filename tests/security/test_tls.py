@@ -15,6 +15,9 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from phb_fhir.cli import serve
+from phb_fhir.settings import Settings
+from phb_fhir.store.embedded import CannotStart
 from phb_fhir.wire.protocol import tls_context
 from tests.builders import person
 from tests.processes import ServerProcess, connections_held, until
@@ -211,6 +214,19 @@ def test_a_key_with_a_password_is_refused_and_nobody_is_asked_for_it(pair):
     sentence = refused("--tls-cert", shut.cert, "--tls-key", shut.key)
     assert sentence.startswith(f"The TLS certificate {shut.cert} and key {shut.key} cannot be used (")
     assert sentence.endswith("each is a PEM file, the key without a password.")
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])
+def test_what_others_can_reach_is_served_over_tls_or_behind_a_proxy_that_speaks_it(pair, host):
+    with pytest.raises(CannotStart) as refusal:
+        serve._refuse_clear(Settings(host=host))
+    assert refusal.value.sentence == (
+        f"On {host} tokens and records would cross the network in the clear: give --tls-cert and --tls-key; or, "
+        "where a proxy before this server speaks TLS, its public address as PHB_BASE_URL=https://…/fhir."
+    )
+    serve._refuse_clear(Settings(host=host, tls_cert=pair.cert, tls_key=pair.key))
+    serve._refuse_clear(Settings(host=host, base_url="https://phb.example.nhs.uk/fhir"))
+    serve._refuse_clear(Settings(host="127.0.0.1"))
 
 
 @pytest.mark.parametrize("flag", ["--tls-cert", "--tls-key"])
