@@ -36,7 +36,9 @@ def main() -> int:
     statuses: Counter[int] = Counter()
     deadline, seed = time.monotonic() + asked.minutes * 60, asked.seed
     with _mongodb() as uri, running_world(uri) as world:
-        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))  # what each request logs is not for here
+        structlog.configure(
+            wrapper_class=structlog.make_filtering_bound_logger(50)
+        )  # what each request logs is not for here
         while time.monotonic() < deadline:
             fuzzer = Fuzzer(world, seed)
             while sum(fuzzer.statuses.values()) < ROUND and time.monotonic() < deadline:
@@ -54,7 +56,10 @@ def _mongodb() -> Iterator[str]:
     if uri := os.environ.get("PHB_MONGODB_URI"):
         yield uri
         return
-    with tempfile.TemporaryDirectory(prefix="phb-fhir-fuzz-") as folder, PrivateMongo(Path(folder), cache_mb=256, start_timeout_s=60) as mongo:
+    with (
+        tempfile.TemporaryDirectory(prefix="phb-fhir-fuzz-") as folder,
+        PrivateMongo(Path(folder), cache_mb=256, start_timeout_s=60) as mongo,
+    ):
         yield mongo.uri
 
 
@@ -63,7 +68,9 @@ def _report(statuses: Counter[int], findings: list[tuple[int, Finding]], seeds: 
     print(", ".join(f"{status}: {count}" for status, count in sorted(statuses.items())))
     print(f"{len(findings)} findings")
     for seed, one in findings[:SHOWN_MAX]:
-        print(f"\n== {one.what} (seed {seed})\n{one.who}: {one.method} {one.path}\n{one.headers}\n{one.body}\n-> {one.answer}")
+        print(
+            f"\n== {one.what} (seed {seed})\n{one.who}: {one.method} {one.path}\n{one.headers}\n{one.body}\n-> {one.answer}"
+        )
 
 
 if __name__ == "__main__":

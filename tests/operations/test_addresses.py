@@ -324,6 +324,9 @@ def closing(tmp_path):
         operations={"urn:close": Operation("close", "urn:close", close, affects_state=True)},
         settings=Settings(open=True),
         definitions=load(),
+        access=None,
+        trail=None,
+        provenance=None,
     )
 
 

@@ -49,7 +49,24 @@ NAMES = (
     "patient.name", "patient:Patient.name", "account.owner.name", "subject:Patient.organization.name", "_has:Account:patient:name",
     "_has:ChargeItem:subject:code", "_has:Patient:organization:_has:Account:patient:identifier", "_has:AuditEvent:entity:_id",
 )  # fmt: skip
-MODIFIERS = ("", "", "", "", ":exact", ":contains", ":missing", ":not", ":text", ":in", ":above", ":below", ":of-type", ":identifier", ":iterate", ":Patient")
+MODIFIERS = (
+    "",
+    "",
+    "",
+    "",
+    ":exact",
+    ":contains",
+    ":missing",
+    ":not",
+    ":text",
+    ":in",
+    ":above",
+    ":below",
+    ":of-type",
+    ":identifier",
+    ":iterate",
+    ":Patient",
+)
 PREFIXES = ("", "", "", "eq", "ne", "gt", "lt", "ge", "le", "sa", "eb", "ap")
 GARBAGE = (
     "", " ", "'", '"', "\\", "$", "{$ne:null}", '{"$gt":""}', "*", ".*", "^t", "(a+)+$", "[", "](", "|", "||", ",", ",,", "\\,", "a|b|c",
@@ -65,7 +82,18 @@ MEDIA = (
     "application/fhir+json", "application/fhir+json", "application/fhir+json", "application/json", "application/json-patch+json",
     "application/merge-patch+json", "application/x-www-form-urlencoded", "application/fhir+xml", "text/plain", "multipart/form-data", "nonsense",
 )  # fmt: skip
-INCLUDES = ("*", "Account:patient", "ChargeItem:*", "ChargeItem:account:Account", "Task:*", "Provenance:target", "Consent:actor", "nonsense", "Patient:organization", "AuditEvent:patient")
+INCLUDES = (
+    "*",
+    "Account:patient",
+    "ChargeItem:*",
+    "ChargeItem:account:Account",
+    "Task:*",
+    "Provenance:target",
+    "Consent:actor",
+    "nonsense",
+    "Patient:organization",
+    "AuditEvent:patient",
+)
 
 
 @dataclass(frozen=True)
@@ -114,10 +142,14 @@ class Fuzzer:
             self._note(f"status {answer.status_code}", who, method, path, headers, body, said)
         if found := UNSEEN.search(said):
             at = max(0, found.start() - SHOWN_MAX // 2)
-            self._note(f"a byte of somebody else: {found[0]}", who, method, path, headers, body, said[at : at + SHOWN_MAX])
+            self._note(
+                f"a byte of somebody else: {found[0]}", who, method, path, headers, body, said[at : at + SHOWN_MAX]
+            )
         self._remember(answer)
 
-    def _answer(self, who: str, method: str, path: str, headers: dict[str, str], body: bytes | None) -> httpx.Response | None:
+    def _answer(
+        self, who: str, method: str, path: str, headers: dict[str, str], body: bytes | None
+    ) -> httpx.Response | None:
         sent = {**headers, "Authorization": f"Bearer {self.world.token(who)}"}
         try:
             request = self.world.client.build_request(method, self.world.base + path, content=body, headers=sent)
@@ -136,7 +168,9 @@ class Fuzzer:
             return None
         return answer
 
-    def _note(self, what: str, who: str, method: str, path: str, headers: dict[str, str], body: bytes | None, answer: str) -> None:
+    def _note(
+        self, what: str, who: str, method: str, path: str, headers: dict[str, str], body: bytes | None, answer: str
+    ) -> None:
         sent = (body or b"").decode(errors="replace")[:SHOWN_MAX]
         self.findings.append(Finding(what, who, method, path[:SHOWN_MAX], headers, sent, answer[:SHOWN_MAX]))
 
@@ -222,17 +256,48 @@ class Fuzzer:
 
     def _word(self) -> str:
         dice = self.dice
-        return dice.choice((lambda: dice.choice(self.words), lambda: dice.choice(IDS), lambda: dice.choice(KEYS), lambda: dice.choice(GARBAGE)))()
+        return dice.choice(
+            (
+                lambda: dice.choice(self.words),
+                lambda: dice.choice(IDS),
+                lambda: dice.choice(KEYS),
+                lambda: dice.choice(GARBAGE),
+            )
+        )()
 
     def _headers(self) -> dict[str, str]:
         dice, said = self.dice, {"Content-Type": self.dice.choice(MEDIA)}
         for name, values in (
             ("If-Match", ('W/"1"', 'W/"2"', "*", '"1"', "x", 'W/"99999999999999999999"')),
             ("If-None-Match", ("*", 'W/"1"', "x")),
-            ("If-None-Exist", ("_id=ted-task", "identifier=B-ted", "name=ted", "x", "", "_content=ted", "patient.name=ted")),
+            (
+                "If-None-Exist",
+                ("_id=ted-task", "identifier=B-ted", "name=ted", "x", "", "_content=ted", "patient.name=ted"),
+            ),
             ("If-Modified-Since", ("Sun, 22 Nov 2026 09:00:00 GMT", "x")),
-            ("Prefer", ("return=minimal", "return=representation", "return=OperationOutcome", "handling=strict", "handling=lenient", "respond-async", "x")),
-            ("Accept", ("application/fhir+json", "*/*", "text/plain", "application/fhir+xml", "x/y", "application/fhir+json; fhirVersion=3.0")),
+            (
+                "Prefer",
+                (
+                    "return=minimal",
+                    "return=representation",
+                    "return=OperationOutcome",
+                    "handling=strict",
+                    "handling=lenient",
+                    "respond-async",
+                    "x",
+                ),
+            ),
+            (
+                "Accept",
+                (
+                    "application/fhir+json",
+                    "*/*",
+                    "text/plain",
+                    "application/fhir+xml",
+                    "x/y",
+                    "application/fhir+json; fhirVersion=3.0",
+                ),
+            ),
             ("Accept-Encoding", ("gzip", "identity", "br, *;q=0")),
             ("X-Purpose-Of-Use", ("TREAT", "ETREAT", "x", "é".encode("latin-1").decode("latin-1"))),
             ("X-Provenance", ('{"resourceType":"Provenance"}', "{", json.dumps(self._content("Provenance")))),
@@ -256,14 +321,29 @@ class Fuzzer:
                 lambda: self._content(dice.choice(TYPES)),
                 lambda: self._content(dice.choice(TYPES)),
                 lambda: self._mutated(self._content(dice.choice(TYPES)), 4),
-                lambda: self._bundle(),
-                lambda: self._bundle(),
-                lambda: {"resourceType": "Parameters", "parameter": [{"name": dice.choice(NAMES), "valueString": self._word()} for _ in range(3)]},
-                lambda: {"resourceType": "Parameters", "parameter": [{"name": "meta", "valueMeta": {"security": [{"system": LABELS, "code": "N"}]}}]},
-                lambda: {"resourceType": "Parameters", "parameter": [{"name": "resource", "resource": self._content(dice.choice(TYPES))}]},
-                lambda: [{"op": dice.choice(("add", "replace", "remove", "test", "copy", "move", "x")), "path": f"/{self._word()}", "value": self._word()}],
+                self._bundle,
+                self._bundle,
+                lambda: {
+                    "resourceType": "Parameters",
+                    "parameter": [{"name": dice.choice(NAMES), "valueString": self._word()} for _ in range(3)],
+                },
+                lambda: {
+                    "resourceType": "Parameters",
+                    "parameter": [{"name": "meta", "valueMeta": {"security": [{"system": LABELS, "code": "N"}]}}],
+                },
+                lambda: {
+                    "resourceType": "Parameters",
+                    "parameter": [{"name": "resource", "resource": self._content(dice.choice(TYPES))}],
+                },
+                lambda: [
+                    {
+                        "op": dice.choice(("add", "replace", "remove", "test", "copy", "move", "x")),
+                        "path": f"/{self._word()}",
+                        "value": self._word(),
+                    }
+                ],
                 lambda: {dice.choice(NAMES): self._word()},
-                lambda: self._word(),
+                self._word,
                 lambda: None,
             )
         )()

@@ -4,9 +4,9 @@ Generated: an actor, what happens to things that are not there for them (changed
 unseen record to another, many at once), and what they ask before and after, with the clock held. What they may not see is asked of the
 server once, by reading each thing; that this is right, `test_policy_table` says.
 
-Left out are the Date, the X-Request-ID, the rate-limit headers, and what stands in page tokens, which nobody
-can read and which holds the moment of the database that they are bound to. A person's audit trail grows with what they ask, so what could have it in
-the answer is asked by the others; `test_what_happens_elsewhere_does_not_show_in_ones_audit_trail` is about that.
+Left out are the Date, the X-Request-ID, the rate-limit headers, and what stands in page tokens, which nobody can read and which holds the
+moment of the database that they are bound to. A person's audit trail grows with what they ask, so what could have it in the answer is asked
+by the others; `test_what_happens_elsewhere_does_not_show_in_ones_audit_trail` is about that.
 """
 
 from __future__ import annotations
@@ -47,7 +47,9 @@ def hidden(world) -> dict[str, list[str]]:
         for start in range(0, len(asked), 100):
             part = asked[start : start + 100]
             answers = world.post(who, "/", bundle("batch", *(entry("GET", key) for key in part))).json()["entry"]
-            found[who] += [key for key, one in zip(part, answers, strict=True) if one["response"]["status"][:3] in ("403", "404")]
+            found[who] += [
+                key for key, one in zip(part, answers, strict=True) if one["response"]["status"][:3] in ("403", "404")
+            ]
     assert all("Account/ted-account" in keys for keys in found.values())
     return found
 
@@ -94,7 +96,7 @@ CHANGES = st.one_of(
 def happen(world: World, key: str, change: tuple[str, str]) -> None:
     """Something happens to what is stored under this key."""
     kind, said = change
-    type_, _, id_ = key.partition("/")
+    id_ = key.partition("/")[2]
     resource = THINGS[key]
     match kind:
         case "delete":
@@ -118,13 +120,39 @@ def happen(world: World, key: str, change: tuple[str, str]) -> None:
 
 # ---- what is asked -------------------------------------------------------------------------------------------------
 
-TYPES = st.sampled_from(["Patient", "Account", "ChargeItem", "Task", "CarePlan", "Condition", "Consent", "Observation", "PaymentReconciliation", "Organization"])
+TYPES = st.sampled_from(
+    [
+        "Patient",
+        "Account",
+        "ChargeItem",
+        "Task",
+        "CarePlan",
+        "Condition",
+        "Consent",
+        "Observation",
+        "PaymentReconciliation",
+        "Organization",
+    ]
+)
 HOSTS = st.sampled_from(["Organization", "Practitioner", "ChargeItemDefinition", "Patient", "Account"])
-WORDS = st.sampled_from(["ted", "jill", "zqtedzq", "zqjillzq", "mo", "budget", "B-ted", "B-jill", "9000000033", "other"])
+WORDS = st.sampled_from(
+    ["ted", "jill", "zqtedzq", "zqjillzq", "mo", "budget", "B-ted", "B-jill", "9000000033", "other"]
+)
 PATIENTS = st.sampled_from(["ted", "mo", "asha", "jill", "nobody"])
 AROUND = st.sampled_from(["north", "south", "oak", "elm", "river", "lantern", "harbour", "inland"])
-TOTALS = st.sampled_from(["", "_total=accurate", "_total=estimate", "_total=none", "_summary=count", "_count=2", "_count=1&_total=accurate", "_count=0"])
-KEYS = st.sampled_from(sorted(THINGS) + ["Task/never-was", "Account/never-was"])
+TOTALS = st.sampled_from(
+    [
+        "",
+        "_total=accurate",
+        "_total=estimate",
+        "_total=none",
+        "_summary=count",
+        "_count=2",
+        "_count=1&_total=accurate",
+        "_count=0",
+    ]
+)
+KEYS = st.sampled_from([*sorted(THINGS), "Task/never-was", "Account/never-was"])
 
 CONDITIONS = st.one_of(
     st.just(""),
@@ -137,25 +165,66 @@ CONDITIONS = st.one_of(
     st.builds("_tag:missing={}".format, st.sampled_from(["true", "false"])),
     st.builds("_security:not={}".format, st.sampled_from(["R", "N"])),
     st.builds("_has:Provenance:target:recorded=ge{}".format, DATES),
-    st.builds("_filter={}".format, st.sampled_from([quote("_lastUpdated ge 2020-01-01"), quote('_tag eq "alpha" or _security eq "R"'), quote('not (_tag eq "beta")')])),
-    st.builds("_id={}".format, st.sampled_from(["jill-account,ted-account", "ted-account-copy-1,ted-task-1", "jill,ted", "x"])),
+    st.builds(
+        "_filter={}".format,
+        st.sampled_from(
+            [
+                quote("_lastUpdated ge 2020-01-01"),
+                quote('_tag eq "alpha" or _security eq "R"'),
+                quote('not (_tag eq "beta")'),
+            ]
+        ),
+    ),
+    st.builds(
+        "_id={}".format, st.sampled_from(["jill-account,ted-account", "ted-account-copy-1,ted-task-1", "jill,ted", "x"])
+    ),
     st.builds("_list={}".format, st.sampled_from(["ted-list", "directory", "jill-list"])),
 )
 SORTS = st.sampled_from(["", "_sort=_id", "_sort=-_lastUpdated", "_sort=_lastUpdated,_id", "_sort=-_id"])
 LINKED = st.one_of(
-    st.builds("/Account?patient.{}={}".format, st.sampled_from(["name", "identifier", "_id", "general-practitioner.name"]), WORDS),
+    st.builds(
+        "/Account?patient.{}={}".format,
+        st.sampled_from(["name", "identifier", "_id", "general-practitioner.name"]),
+        WORDS,
+    ),
     st.builds("/ChargeItem?account.{}={}".format, st.sampled_from(["name", "identifier", "_id"]), WORDS),
-    st.builds("/ChargeItem?_sort={}".format, st.sampled_from(["occurrence", "-occurrence", "subject", "status", "_id"])),
+    st.builds(
+        "/ChargeItem?_sort={}".format, st.sampled_from(["occurrence", "-occurrence", "subject", "status", "_id"])
+    ),
     st.builds("/Organization?_has:Account:owner:{}={}".format, st.sampled_from(["name", "identifier", "_id"]), WORDS),
-    st.builds("/Organization?_has:Patient:organization:{}={}".format, st.sampled_from(["name", "identifier", "_id", "_tag"]), WORDS),
+    st.builds(
+        "/Organization?_has:Patient:organization:{}={}".format,
+        st.sampled_from(["name", "identifier", "_id", "_tag"]),
+        WORDS,
+    ),
     st.builds("/Organization?_has:Patient:general-practitioner:_has:Account:patient:identifier={}".format, WORDS),
     st.builds("/Patient?_has:Account:patient:owner=Organization/{}".format, AROUND),
     st.builds("/Patient?_has:ChargeItem:subject:performing-organization=Organization/{}".format, AROUND),
     st.builds("/Patient?organization.name={}&_total=accurate".format, AROUND),
     st.builds("/Task?owner=Organization/{}&_total=accurate".format, AROUND),
-    st.builds("/{}?_revinclude={}".format, HOSTS, st.sampled_from(["Account:owner", "Patient:general-practitioner", "ChargeItem:subject", "Task:owner", "Account:patient", "Provenance:target"])),
-    st.builds("/{}?_include={}&_include:iterate=Patient:organization".format, TYPES, st.sampled_from(["Account:patient", "ChargeItem:*", "Task:*", "Consent:*"])),
-    st.builds("/Organization?_revinclude=Patient:organization&_revinclude:iterate=Account:patient&_revinclude:iterate=ChargeItem:account&_count={}".format, st.integers(1, 5)),
+    st.builds(
+        "/{}?_revinclude={}".format,
+        HOSTS,
+        st.sampled_from(
+            [
+                "Account:owner",
+                "Patient:general-practitioner",
+                "ChargeItem:subject",
+                "Task:owner",
+                "Account:patient",
+                "Provenance:target",
+            ]
+        ),
+    ),
+    st.builds(
+        "/{}?_include={}&_include:iterate=Patient:organization".format,
+        TYPES,
+        st.sampled_from(["Account:patient", "ChargeItem:*", "Task:*", "Consent:*"]),
+    ),
+    st.builds(
+        "/Organization?_revinclude=Patient:organization&_revinclude:iterate=Account:patient&_revinclude:iterate=ChargeItem:account&_count={}".format,
+        st.integers(1, 5),
+    ),
 )
 HISTORIES = st.one_of(
     st.builds("/{}/_history?{}".format, TYPES, TOTALS.filter(lambda said: "total" not in said)),
@@ -164,7 +233,9 @@ HISTORIES = st.one_of(
     st.builds("/{}/_history?_at={}".format, TYPES, DATES),
     st.builds("/{}/_history?_since={}".format, TYPES, DATES),
 )
-SEARCHES = st.builds("/{}?{}".format, TYPES, st.tuples(CONDITIONS, TOTALS, SORTS).map(lambda parts: "&".join(filter(None, parts))))
+SEARCHES = st.builds(
+    "/{}?{}".format, TYPES, st.tuples(CONDITIONS, TOTALS, SORTS).map(lambda parts: "&".join(filter(None, parts)))
+)
 # in which a person's own trail could stand
 WIDE = st.one_of(
     st.builds("/?{}".format, st.tuples(CONDITIONS, TOTALS, SORTS).map(lambda parts: "&".join(filter(None, parts)))),
@@ -203,26 +274,79 @@ WRITES = st.one_of(
     st.builds(lambda key: ("PUT", f"/{key}", _named(key), {}), KEYS),
     st.builds(lambda key, tag: ("PUT", f"/{key}", _named(key), {"if_match": f'W/"{tag}"'}), KEYS, st.integers(1, 3)),
     st.builds(lambda key: ("PUT", f"/{key}", _named(key), {"if_none_match": "*"}), KEYS),
-    st.builds(lambda key: ("PATCH", f"/{key}", {"language": "cy"}, {"content_type": "application/merge-patch+json"}), KEYS),
+    st.builds(
+        lambda key: ("PATCH", f"/{key}", {"language": "cy"}, {"content_type": "application/merge-patch+json"}), KEYS
+    ),
     st.builds(lambda key: ("DELETE", f"/{key}", None, {}), KEYS),
     st.builds(lambda key: ("POST", "/Task", _task(focus=ref(key)), {}), KEYS),
     st.builds(lambda word: ("POST", "/Task", _task(), {"if_none_exist": f"_tag={word}"}), st.one_of(TAGS, WORDS)),
     st.builds(lambda word: ("POST", "/Task", _task(), {"if_none_exist": f"description={word}"}), WORDS),
     st.builds(lambda word: ("PUT", f"/Task?_tag={word}", _task(), {}), TAGS),
-    st.builds(lambda word: ("PATCH", f"/Task?_tag={word}", {"language": "cy"}, {"content_type": "application/merge-patch+json"}), TAGS),
     st.builds(
-        lambda word: ("POST", "/", bundle("transaction", entry("POST", "Task", _task(focus=ref(f"Account?identifier={BUDGETS}|{word}")))), {}),
+        lambda word: (
+            "PATCH",
+            f"/Task?_tag={word}",
+            {"language": "cy"},
+            {"content_type": "application/merge-patch+json"},
+        ),
+        TAGS,
+    ),
+    st.builds(
+        lambda word: (
+            "POST",
+            "/",
+            bundle("transaction", entry("POST", "Task", _task(focus=ref(f"Account?identifier={BUDGETS}|{word}")))),
+            {},
+        ),
         WORDS,
     ),
-    st.builds(lambda word: ("POST", "/", bundle("transaction", entry("POST", "Task", _task(focus=ref(f"Patient?name={word}")))), {}), WORDS),
-    st.builds(lambda key: ("POST", "/", bundle("transaction", entry("GET", key), entry("POST", "Task", _task(focus=ref(key)))), {}), KEYS),
-    st.builds(lambda key: ("POST", "/", bundle("batch", entry("GET", key), entry("PUT", key, _named(key)), entry("GET", f"{key}/_history")), {}), KEYS),
-    st.builds(lambda key: ("POST", f"/{key}/$meta-add", {"resourceType": "Parameters", "parameter": [{"name": "meta", "valueMeta": {"tag": [{"code": "x"}]}}]}, {}), KEYS),
+    st.builds(
+        lambda word: (
+            "POST",
+            "/",
+            bundle("transaction", entry("POST", "Task", _task(focus=ref(f"Patient?name={word}")))),
+            {},
+        ),
+        WORDS,
+    ),
+    st.builds(
+        lambda key: (
+            "POST",
+            "/",
+            bundle("transaction", entry("GET", key), entry("POST", "Task", _task(focus=ref(key)))),
+            {},
+        ),
+        KEYS,
+    ),
+    st.builds(
+        lambda key: (
+            "POST",
+            "/",
+            bundle("batch", entry("GET", key), entry("PUT", key, _named(key)), entry("GET", f"{key}/_history")),
+            {},
+        ),
+        KEYS,
+    ),
+    st.builds(
+        lambda key: (
+            "POST",
+            f"/{key}/$meta-add",
+            {"resourceType": "Parameters", "parameter": [{"name": "meta", "valueMeta": {"tag": [{"code": "x"}]}}]},
+            {},
+        ),
+        KEYS,
+    ),
     st.builds(
         lambda word: (
             "POST",
             "/ChargeItem",
-            {"resourceType": "ChargeItem", "status": "billable", "code": {"text": "x"}, "subject": ref("Patient/jill"), "account": [{"identifier": {"system": BUDGETS, "value": word}}]},
+            {
+                "resourceType": "ChargeItem",
+                "status": "billable",
+                "code": {"text": "x"},
+                "subject": ref("Patient/jill"),
+                "account": [{"identifier": {"system": BUDGETS, "value": word}}],
+            },
             {"Prefer": "return=OperationOutcome"},
         ),
         WORDS,
@@ -256,7 +380,9 @@ def test_what_changes_unseen_changes_no_byte_of_an_answer(world, hidden, data):
     world.restore()
     who = data.draw(st.sampled_from(NAMES), "who")
     reads = READS if who == "jill" else st.one_of(READS, WIDE)
-    asked = data.draw(st.lists(st.one_of(reads.map(_get), reads.map(_get), WRITES), min_size=3, max_size=ASKED_MAX), "asked")
+    asked = data.draw(
+        st.lists(st.one_of(reads.map(_get), reads.map(_get), WRITES), min_size=3, max_size=ASKED_MAX), "asked"
+    )
     happening = data.draw(st.lists(st.tuples(st.sampled_from(hidden[who]), CHANGES), min_size=1, max_size=4), "happens")
     before = answers_before(world, who, asked)
     for key, change in happening:
@@ -306,14 +432,25 @@ def test_ever_so_many_others_change_no_byte_of_an_answer(world):
     world.restore()
     before = {who: answers_before(world, who, FIXED) for who in NAMES}
     tag = {"tag": [{"code": "many"}]}
-    inside = {"contained": [{"resourceType": "Account", "id": "a", "status": "active", "name": "many budget"}], "account": [ref("#a")]}
+    inside = {
+        "contained": [{"resourceType": "Account", "id": "a", "status": "active", "name": "many budget"}],
+        "account": [ref("#a")],
+    }
     ted = record("ted")
     for start in range(0, MANY, 275):
         made = []
         for number in range(start, start + 275):
             made.append({**ted["Account"], "id": f"many-{number}", "meta": tag})
-            bought = {**ted["ChargeItem"], **inside, "id": f"many-{number}", "meta": tag, "definitionCanonical": ["http://nowhere.example"]}
-            made.append({name: value for name, value in bought.items() if name not in ("identifier", "supportingInformation")})
+            bought = {
+                **ted["ChargeItem"],
+                **inside,
+                "id": f"many-{number}",
+                "meta": tag,
+                "definitionCanonical": ["http://nowhere.example"],
+            }
+            made.append(
+                {name: value for name, value in bought.items() if name not in ("identifier", "supportingInformation")}
+            )
         world.write(*made)
     for who in NAMES:
         for question, answer in before[who]:

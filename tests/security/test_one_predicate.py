@@ -9,6 +9,8 @@ from __future__ import annotations
 import base64
 import json
 import re
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -46,7 +48,9 @@ CASES = {
     "delegate beyond the time": Case("exa", "Consent/c-ruth", "Consent/c-exa"),
     "co-ordinator and a restricted record": Case("priya", "Condition/jill-restricted", "Condition/jill-condition"),
     "commissioner": Case("north", "Account/ted-account", "Account/mo-account"),
-    "commissioner and a payment": Case("north", "PaymentReconciliation/ted-paymentreconciliation", "PaymentReconciliation/mo-paymentreconciliation"),
+    "commissioner and a payment": Case(
+        "north", "PaymentReconciliation/ted-paymentreconciliation", "PaymentReconciliation/mo-paymentreconciliation"
+    ),
     "provider": Case("river", "ChargeItem/ted-respite", "ChargeItem/jill-chargeitem"),
     "practice": Case("oak", "CarePlan/ted-careplan", "CarePlan/asha-careplan"),
     "practice and a document's content": Case("oak", "Binary/ted-binary", "Binary/asha-binary"),
@@ -57,12 +61,32 @@ class Ask(NamedTuple):
     method: str
     path: str
     body: Any = None
-    headers: dict[str, str] = {}
+    headers: Mapping[str, str] = MappingProxyType({})
 
 
-def body_of(key: str, known: str) -> dict[str, Any]:
-    """What would be a right content under this key: that of one's own resource."""
-    return {**THINGS.get(known, {"resourceType": known.partition("/")[0]}), "id": key.partition("/")[2], "language": "cy"}
+class Target(NamedTuple):
+    """What a probe is about: the resource of this key, where `own` is one's own of the same type."""
+
+    key: str
+    own: str
+
+    @property
+    def type(self) -> str:
+        return self.key.partition("/")[0]
+
+    @property
+    def id(self) -> str:
+        return self.key.partition("/")[2]
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """What would be a right content under the key: that of one's own resource."""
+        return {**THINGS.get(self.own, {"resourceType": self.type}), "id": self.id, "language": "cy"}
+
+    @property
+    def new(self) -> dict[str, Any]:
+        """The same without an id."""
+        return {name: value for name, value in self.body.items() if name != "id"}
 
 
 META = {"resourceType": "Parameters", "parameter": [{"name": "meta", "valueMeta": {"tag": [{"code": "seen"}]}}]}
@@ -75,130 +99,184 @@ BINARY_PATCH = {
 TASK = {"resourceType": "Task", "status": "requested", "intent": "order"}
 
 
-def _type(key: str) -> str:
-    return key.partition("/")[0]
+def never(key: str, own: str) -> Target:
+    """A resource of the same type that never was."""
+    return Target(f"{Target(key, own).type}/{NEVER}", own)
 
 
-def _id(key: str) -> str:
-    return key.partition("/")[2]
-
-
-PROBES = {  # of a key, and of the key of one's own
-    "read": lambda k, o: Ask("GET", f"/{k}"),
-    "read of a part": lambda k, o: Ask("GET", f"/{k}?_elements=id"),
-    "read, to be looked at": lambda k, o: Ask("GET", f"/{k}?_pretty=true"),
-    "head": lambda k, o: Ask("HEAD", f"/{k}"),
-    "read if changed": lambda k, o: Ask("GET", f"/{k}", None, {"if_none_match": 'W/"1"'}),
-    "read if newer": lambda k, o: Ask("GET", f"/{k}", None, {"if_modified_since": "Sun, 22 Nov 2099 09:00:00 GMT"}),
-    "vread": lambda k, o: Ask("GET", f"/{k}/_history/1"),
-    "vread by head": lambda k, o: Ask("HEAD", f"/{k}/_history/1"),
-    "history": lambda k, o: Ask("GET", f"/{k}/_history"),
-    "history by head": lambda k, o: Ask("HEAD", f"/{k}/_history"),
-    "history counted": lambda k, o: Ask("GET", f"/{k}/_history?_summary=count"),
-    "history since": lambda k, o: Ask("GET", f"/{k}/_history?_since=2000"),
-    "search by id": lambda k, o: Ask("GET", f"/{_type(k)}?_id={_id(k)}"),
-    "search by form": lambda k, o: Ask("POST", f"/{_type(k)}/_search", f"_id={_id(k)}", {"content_type": "application/x-www-form-urlencoded"}),
-    "search by id, with a total": lambda k, o: Ask("GET", f"/{_type(k)}?_id={_id(k)}&_total=accurate"),
-    "search by id, counted": lambda k, o: Ask("GET", f"/{_type(k)}?_id={_id(k)}&_summary=count"),
-    "search by id, sorted": lambda k, o: Ask("GET", f"/{_type(k)}?_id={_id(k)}&_sort=-_lastUpdated"),
-    "search of all types by id": lambda k, o: Ask("GET", f"/?_id={_id(k)}&_total=accurate"),
-    "search of named types by id": lambda k, o: Ask("GET", f"/?_type={_type(k)},Organization&_id={_id(k)}"),
-    "filter": lambda k, o: Ask("GET", f"/{_type(k)}?_filter=" + quote(f"_id eq {_id(k)}")),
-    "negated filter": lambda k, o: Ask("GET", f"/{_type(k)}?_filter=" + quote(f"not (_id ne {_id(k)})")),
-    "meta": lambda k, o: Ask("GET", f"/{k}/$meta"),
-    "validate by get": lambda k, o: Ask("GET", f"/{k}/$validate"),
-    "validate for an update": lambda k, o: Ask("POST", f"/{k}/$validate?mode=update", body_of(k, o)),
-    "validate for a deletion": lambda k, o: Ask("GET", f"/{k}/$validate?mode=delete"),
-    "validate if it were met": lambda k, o: Ask(
-        "POST", f"/{_type(k)}/$validate?mode=create", {name: value for name, value in body_of(k, o).items() if name != "id"}, {"if_none_exist": f"_id={_id(k)}"}
+PROBES: dict[str, Callable[[Target], Ask]] = {
+    "read": lambda at: Ask("GET", f"/{at.key}"),
+    "read of a part": lambda at: Ask("GET", f"/{at.key}?_elements=id"),
+    "read, to be looked at": lambda at: Ask("GET", f"/{at.key}?_pretty=true"),
+    "head": lambda at: Ask("HEAD", f"/{at.key}"),
+    "read if changed": lambda at: Ask("GET", f"/{at.key}", None, {"if_none_match": 'W/"1"'}),
+    "read if newer": lambda at: Ask("GET", f"/{at.key}", None, {"if_modified_since": "Sun, 22 Nov 2099 09:00:00 GMT"}),
+    "vread": lambda at: Ask("GET", f"/{at.key}/_history/1"),
+    "vread by head": lambda at: Ask("HEAD", f"/{at.key}/_history/1"),
+    "history": lambda at: Ask("GET", f"/{at.key}/_history"),
+    "history by head": lambda at: Ask("HEAD", f"/{at.key}/_history"),
+    "history counted": lambda at: Ask("GET", f"/{at.key}/_history?_summary=count"),
+    "history since": lambda at: Ask("GET", f"/{at.key}/_history?_since=2000"),
+    "search by id": lambda at: Ask("GET", f"/{at.type}?_id={at.id}"),
+    "search by form": lambda at: Ask(
+        "POST", f"/{at.type}/_search", f"_id={at.id}", {"content_type": "application/x-www-form-urlencoded"}
     ),
-    "update": lambda k, o: Ask("PUT", f"/{k}", body_of(k, o)),
-    "update of what was read": lambda k, o: Ask("PUT", f"/{k}", body_of(k, o), {"if_match": 'W/"1"'}),
-    "update of a wrong version": lambda k, o: Ask("PUT", f"/{k}", body_of(k, o), {"if_match": 'W/"99"'}),
-    "update if it is not there": lambda k, o: Ask("PUT", f"/{k}", body_of(k, o), {"if_none_match": "*"}),
-    "patch": lambda k, o: Ask("PATCH", f"/{k}", PATCHED, MERGE),
-    "patch of what was read": lambda k, o: Ask("PATCH", f"/{k}", PATCHED, {**MERGE, "if_match": 'W/"1"'}),
-    "patch of what has this": lambda k, o: Ask("PATCH", f"/{k}", [{"op": "test", "path": "/id", "value": "x"}], {"content_type": "application/json-patch+json"}),
-    "delete": lambda k, o: Ask("DELETE", f"/{k}"),
-    "delete of a wrong version": lambda k, o: Ask("DELETE", f"/{k}", None, {"if_match": 'W/"99"'}),
-    "conditional update": lambda k, o: Ask("PUT", f"/{_type(k)}?_id={_id(k)}", {name: v for name, v in body_of(k, o).items() if name != "id"}),
-    "conditional update with the id": lambda k, o: Ask("PUT", f"/{_type(k)}?identifier=nowhere|nothing", body_of(k, o)),
-    "conditional patch": lambda k, o: Ask("PATCH", f"/{_type(k)}?_id={_id(k)}", PATCHED, MERGE),
-    "conditional delete": lambda k, o: Ask("DELETE", f"/{_type(k)}?_id={_id(k)}"),
-    "conditional create": lambda k, o: Ask("POST", f"/{_type(k)}", {name: v for name, v in body_of(k, o).items() if name != "id"}, {"if_none_exist": f"_id={_id(k)}"}),
-    "meta added": lambda k, o: Ask("POST", f"/{k}/$meta-add", META),
-    "meta taken away": lambda k, o: Ask("POST", f"/{k}/$meta-delete", META),
-    "read in a batch": lambda k, o: Ask("POST", "/", bundle("batch", entry("GET", k), entry("GET", f"{k}/_history"), entry("HEAD", k))),
-    "read in a transaction": lambda k, o: Ask("POST", "/", bundle("transaction", entry("GET", k))),
-    "search in a batch": lambda k, o: Ask("POST", "/", bundle("batch", entry("GET", f"{_type(k)}?_id={_id(k)}&_total=accurate"))),
-    "search in a transaction": lambda k, o: Ask("POST", "/", bundle("transaction", entry("GET", f"{_type(k)}?_id={_id(k)}&_total=accurate"))),
-    "update in a batch": lambda k, o: Ask("POST", "/", bundle("batch", entry("PUT", k, body_of(k, o)))),
-    "update in a transaction": lambda k, o: Ask("POST", "/", bundle("transaction", entry("PUT", k, body_of(k, o)))),
-    "update in a transaction if it stands": lambda k, o: Ask("POST", "/", bundle("transaction", entry("PUT", k, body_of(k, o), ifMatch='W/"1"'))),
-    "patch in a transaction": lambda k, o: Ask("POST", "/", bundle("transaction", entry("PATCH", k, BINARY_PATCH))),
-    "delete in a transaction": lambda k, o: Ask("POST", "/", bundle("transaction", entry("DELETE", k))),
-    "conditional delete in a transaction": lambda k, o: Ask("POST", "/", bundle("transaction", entry("DELETE", f"{_type(k)}?_id={_id(k)}"))),
-    "conditional create in a transaction": lambda k, o: Ask(
+    "search by id, with a total": lambda at: Ask("GET", f"/{at.type}?_id={at.id}&_total=accurate"),
+    "search by id, counted": lambda at: Ask("GET", f"/{at.type}?_id={at.id}&_summary=count"),
+    "search by id, sorted": lambda at: Ask("GET", f"/{at.type}?_id={at.id}&_sort=-_lastUpdated"),
+    "search of all types by id": lambda at: Ask("GET", f"/?_id={at.id}&_total=accurate"),
+    "search of named types by id": lambda at: Ask("GET", f"/?_type={at.type},Organization&_id={at.id}"),
+    "filter": lambda at: Ask("GET", f"/{at.type}?_filter=" + quote(f"_id eq {at.id}")),
+    "negated filter": lambda at: Ask("GET", f"/{at.type}?_filter=" + quote(f"not (_id ne {at.id})")),
+    "meta": lambda at: Ask("GET", f"/{at.key}/$meta"),
+    "validate by get": lambda at: Ask("GET", f"/{at.key}/$validate"),
+    "validate for an update": lambda at: Ask("POST", f"/{at.key}/$validate?mode=update", at.body),
+    "validate for a deletion": lambda at: Ask("GET", f"/{at.key}/$validate?mode=delete"),
+    "validate if it were met": lambda at: Ask(
+        "POST",
+        f"/{at.type}/$validate?mode=create",
+        at.new,
+        {"if_none_exist": f"_id={at.id}"},
+    ),
+    "update": lambda at: Ask("PUT", f"/{at.key}", at.body),
+    "update of what was read": lambda at: Ask("PUT", f"/{at.key}", at.body, {"if_match": 'W/"1"'}),
+    "update of a wrong version": lambda at: Ask("PUT", f"/{at.key}", at.body, {"if_match": 'W/"99"'}),
+    "update if it is not there": lambda at: Ask("PUT", f"/{at.key}", at.body, {"if_none_match": "*"}),
+    "patch": lambda at: Ask("PATCH", f"/{at.key}", PATCHED, MERGE),
+    "patch of what was read": lambda at: Ask("PATCH", f"/{at.key}", PATCHED, {**MERGE, "if_match": 'W/"1"'}),
+    "patch of what has this": lambda at: Ask(
+        "PATCH",
+        f"/{at.key}",
+        [{"op": "test", "path": "/id", "value": "x"}],
+        {"content_type": "application/json-patch+json"},
+    ),
+    "delete": lambda at: Ask("DELETE", f"/{at.key}"),
+    "delete of a wrong version": lambda at: Ask("DELETE", f"/{at.key}", None, {"if_match": 'W/"99"'}),
+    "conditional update": lambda at: Ask("PUT", f"/{at.type}?_id={at.id}", at.new),
+    "conditional update with the id": lambda at: Ask("PUT", f"/{at.type}?identifier=nowhere|nothing", at.body),
+    "conditional patch": lambda at: Ask("PATCH", f"/{at.type}?_id={at.id}", PATCHED, MERGE),
+    "conditional delete": lambda at: Ask("DELETE", f"/{at.type}?_id={at.id}"),
+    "conditional create": lambda at: Ask(
+        "POST",
+        f"/{at.type}",
+        at.new,
+        {"if_none_exist": f"_id={at.id}"},
+    ),
+    "meta added": lambda at: Ask("POST", f"/{at.key}/$meta-add", META),
+    "meta taken away": lambda at: Ask("POST", f"/{at.key}/$meta-delete", META),
+    "read in a batch": lambda at: Ask(
+        "POST", "/", bundle("batch", entry("GET", at.key), entry("GET", f"{at.key}/_history"), entry("HEAD", at.key))
+    ),
+    "read in a transaction": lambda at: Ask("POST", "/", bundle("transaction", entry("GET", at.key))),
+    "search in a batch": lambda at: Ask(
+        "POST", "/", bundle("batch", entry("GET", f"{at.type}?_id={at.id}&_total=accurate"))
+    ),
+    "search in a transaction": lambda at: Ask(
+        "POST", "/", bundle("transaction", entry("GET", f"{at.type}?_id={at.id}&_total=accurate"))
+    ),
+    "update in a batch": lambda at: Ask("POST", "/", bundle("batch", entry("PUT", at.key, at.body))),
+    "update in a transaction": lambda at: Ask("POST", "/", bundle("transaction", entry("PUT", at.key, at.body))),
+    "update in a transaction if it stands": lambda at: Ask(
+        "POST", "/", bundle("transaction", entry("PUT", at.key, at.body, ifMatch='W/"1"'))
+    ),
+    "patch in a transaction": lambda at: Ask("POST", "/", bundle("transaction", entry("PATCH", at.key, BINARY_PATCH))),
+    "delete in a transaction": lambda at: Ask("POST", "/", bundle("transaction", entry("DELETE", at.key))),
+    "conditional delete in a transaction": lambda at: Ask(
+        "POST", "/", bundle("transaction", entry("DELETE", f"{at.type}?_id={at.id}"))
+    ),
+    "conditional create in a transaction": lambda at: Ask(
         "POST",
         "/",
-        bundle("transaction", entry("POST", _type(k), {name: v for name, v in body_of(k, o).items() if name != "id"}, ifNoneExist=f"_id={_id(k)}")),
+        bundle(
+            "transaction",
+            entry(
+                "POST",
+                at.type,
+                at.new,
+                ifNoneExist=f"_id={at.id}",
+            ),
+        ),
     ),
-    "history of the type": lambda k, o: Ask("GET", f"/{_type(k)}?_has:Provenance:target:_id={_id(k)}"),
-    "reference in a task": lambda k, o: Ask("POST", "/Task", {**TASK, "focus": ref(k)}),
-    "reference to a version": lambda k, o: Ask("POST", "/Task", {**TASK, "focus": ref(f"{k}/_history/1")}),
-    "reference in an extension": lambda k, o: Ask("POST", "/Task", {**TASK, "extension": [{"url": "http://e.example", "valueReference": ref(k)}]}),
-    "reference in what is contained": lambda k, o: Ask(
-        "POST", "/Task", {**TASK, "contained": [{"resourceType": "Basic", "id": "b", "code": {"text": "c"}, "subject": ref(k)}], "focus": ref("#b")}
+    "history of the type": lambda at: Ask("GET", f"/{at.type}?_has:Provenance:target:_id={at.id}"),
+    "reference in a task": lambda at: Ask("POST", "/Task", {**TASK, "focus": ref(at.key)}),
+    "reference to a version": lambda at: Ask("POST", "/Task", {**TASK, "focus": ref(f"{at.key}/_history/1")}),
+    "reference in an extension": lambda at: Ask(
+        "POST", "/Task", {**TASK, "extension": [{"url": "http://e.example", "valueReference": ref(at.key)}]}
     ),
-    "reference in a transaction": lambda k, o: Ask("POST", "/", bundle("transaction", entry("POST", "Task", {**TASK, "focus": ref(k)}))),
-    "conditional reference in a transaction": lambda k, o: Ask(
-        "POST", "/", bundle("transaction", entry("POST", "Task", {**TASK, "focus": ref(f"{_type(k)}?_id={_id(k)}")}))
+    "reference in what is contained": lambda at: Ask(
+        "POST",
+        "/Task",
+        {
+            **TASK,
+            "contained": [{"resourceType": "Basic", "id": "b", "code": {"text": "c"}, "subject": ref(at.key)}],
+            "focus": ref("#b"),
+        },
     ),
-    "reference in a Provenance that comes with a write": lambda k, o: Ask(
+    "reference in a transaction": lambda at: Ask(
+        "POST", "/", bundle("transaction", entry("POST", "Task", {**TASK, "focus": ref(at.key)}))
+    ),
+    "conditional reference in a transaction": lambda at: Ask(
+        "POST", "/", bundle("transaction", entry("POST", "Task", {**TASK, "focus": ref(f"{at.type}?_id={at.id}")}))
+    ),
+    "reference in a Provenance that comes with a write": lambda at: Ask(
         "POST",
         "/Task",
         TASK,
         {
             "x_provenance": json.dumps(
-                {"resourceType": "Provenance", "recorded": "2026-11-22T09:00:00Z", "agent": [{"who": {"display": "x"}}], "entity": [{"role": "source", "what": ref(k)}]}
+                {
+                    "resourceType": "Provenance",
+                    "recorded": "2026-11-22T09:00:00Z",
+                    "agent": [{"who": {"display": "x"}}],
+                    "entity": [{"role": "source", "what": ref(at.key)}],
+                }
             )
         },
     ),
-    "reference, looked at beforehand": lambda k, o: Ask("POST", "/Task/$validate", {**TASK, "focus": ref(k)}),
+    "reference, looked at beforehand": lambda at: Ask("POST", "/Task/$validate", {**TASK, "focus": ref(at.key)}),
 }
 
 # by what is its own: who has something to do with it
-LINKED = {
-    "chained": lambda k, o: Ask("GET", f"/Task?focus:{_type(k)}._id={_id(k)}"),
-    "reversely chained": lambda k, o: Ask("GET", f"/Organization?_has:{_type(k)}:{BY_ORGANISATION[_type(k)]}:_id={_id(k)}&_total=accurate"),
-    "reversely chained twice": lambda k, o: Ask(
-        "GET", f"/Organization?_has:{_type(k)}:{BY_ORGANISATION[_type(k)]}:_has:Provenance:target:_id=x&_has:{_type(k)}:{BY_ORGANISATION[_type(k)]}:_id={_id(k)}"
+LINKED: dict[str, Callable[[Target], Ask]] = {
+    "chained": lambda at: Ask("GET", f"/Task?focus:{at.type}._id={at.id}"),
+    "reversely chained": lambda at: Ask(
+        "GET", f"/Organization?_has:{at.type}:{BY_ORGANISATION[at.type]}:_id={at.id}&_total=accurate"
     ),
-    "in a filter": lambda k, o: Ask("GET", f"/Organization?_filter=" + quote(f"_has:{_type(k)}:{BY_ORGANISATION[_type(k)]}:_id eq {_id(k)}")),
+    "reversely chained twice": lambda at: Ask(
+        "GET",
+        f"/Organization?_has:{at.type}:{BY_ORGANISATION[at.type]}:_has:Provenance:target:_id=x&_has:{at.type}:{BY_ORGANISATION[at.type]}:_id={at.id}",
+    ),
+    "in a filter": lambda at: Ask(
+        "GET", "/Organization?_filter=" + quote(f"_has:{at.type}:{BY_ORGANISATION[at.type]}:_id eq {at.id}")
+    ),
 }
-BY_ORGANISATION = {"Account": "owner", "ChargeItem": "performing-organization", "Patient": "organization", "Task": "owner"}
+BY_ORGANISATION = {
+    "Account": "owner",
+    "ChargeItem": "performing-organization",
+    "Patient": "organization",
+    "Task": "owner",
+}
 
 
-def answer_to(world: World, who: str, ask: Ask, id_: str) -> tuple[int, str, dict[str, str]]:
+def answer_to(world: World, who: str, probe: Callable[[Target], Ask], at: Target) -> tuple[int, str, dict[str, str]]:
     """The answer to the byte, but for the id that was asked for; whatever it did is undone."""
+    ask = probe(at)
     world.hold_the_clock()
     answer = world.ask(who, ask.method, ask.path, ask.body, **ask.headers)
     if ask.method not in ("GET", "HEAD") and answer.status_code < 300:
         world.restore()
     left_out = ("date", "x-request-id", "content-length", "ratelimit", "ratelimit-policy")
-    headers = {name: value.replace(id_, "[id]") for name, value in answer.headers.items() if name not in left_out}
+    headers = {name: value.replace(at.id, "[id]") for name, value in answer.headers.items() if name not in left_out}
     text = re.sub(r"_page=[\w.-]+", "_page=[token]", answer.text)
-    return answer.status_code, text.replace(id_, "[id]"), headers
+    return answer.status_code, text.replace(at.id, "[id]"), headers
 
 
 @pytest.mark.parametrize("probe", PROBES)
 @pytest.mark.parametrize("case", CASES)
 def test_what_may_not_be_seen_answers_as_what_never_was(world, case, probe):
     who, hidden, own = CASES[case]
-    ask = PROBES[probe]
-    unseen = answer_to(world, who, ask(hidden, own), _id(hidden))
-    never = answer_to(world, who, ask(f"{_type(hidden)}/{NEVER}", own), NEVER)
-    assert unseen == never
+    unseen = answer_to(world, who, PROBES[probe], Target(hidden, own))
+    assert unseen == answer_to(world, who, PROBES[probe], never(hidden, own))
     assert unseen[0] < 500
     assert "zqtedzq" not in unseen[1]
 
@@ -208,15 +286,19 @@ def test_each_probe_tells_what_is_ones_own_from_what_never_was(world, probe):
     """The good twins: at least one of the actors gets another answer for their own."""
     told = []
     for who, hidden, own in CASES.values():
-        mine = answer_to(world, who, PROBES[probe](own, own), _id(own))
-        never = answer_to(world, who, PROBES[probe](f"{_type(hidden)}/{NEVER}", own), NEVER)
-        told.append(mine != never)
+        mine = answer_to(world, who, PROBES[probe], Target(own, own))
+        told.append(mine != answer_to(world, who, PROBES[probe], never(hidden, own)))
     assert any(told) or probe in BLIND
     assert all(told) or probe not in ALWAYS_TELL
 
 
 # by which everybody tells their own; by the others only who may write it, or what is not deleted
-ALWAYS_TELL = [name for name in PROBES if name.startswith(("read", "head", "vread", "history", "meta")) and name not in ("history of the type", "read if newer", "meta added", "meta taken away")]
+ALWAYS_TELL = [
+    name
+    for name in PROBES
+    if name.startswith(("read", "head", "vread", "history", "meta"))
+    and name not in ("history of the type", "read if newer", "meta added", "meta taken away")
+]
 # nobody of these deletes, and what is looked at beforehand is looked at by itself
 BLIND = {
     "delete", "delete of a wrong version", "conditional delete", "delete in a transaction", "conditional delete in a transaction",
@@ -225,12 +307,13 @@ BLIND = {
 
 
 @pytest.mark.parametrize("probe", LINKED)
-@pytest.mark.parametrize("case", ["person", "person and a purchase", "person and a patient", "person and a task", "commissioner", "provider"])
+@pytest.mark.parametrize(
+    "case", ["person", "person and a purchase", "person and a patient", "person and a task", "commissioner", "provider"]
+)
 def test_what_may_not_be_seen_is_found_by_no_link(world, case, probe):
     who, hidden, own = CASES[case]
-    unseen = answer_to(world, who, LINKED[probe](hidden, own), _id(hidden))
-    never = answer_to(world, who, LINKED[probe](f"{_type(hidden)}/{NEVER}", own), NEVER)
-    assert unseen == never
+    unseen = answer_to(world, who, LINKED[probe], Target(hidden, own))
+    assert unseen == answer_to(world, who, LINKED[probe], never(hidden, own))
 
 
 def test_what_is_ones_own_is_found_by_links(world):
@@ -258,13 +341,17 @@ BY_VALUE = {  # what of Ted's is asked for, and what of Jill's would be
     "a chain from a practice": ("/Account?patient.general-practitioner.name={}", "elm", "oak"),
     "a chain over two": ("/ChargeItem?account.owner.name={}", "south", "north"),
     "what refers to an organisation": ("/Organization?_has:Patient:organization:name={}", "ted", "jill"),
-    "what refers to what refers": ("/Organization?_has:Patient:organization:_has:Account:patient:identifier={}", "B-ted", "B-jill"),
+    "what refers to what refers": (
+        "/Organization?_has:Patient:organization:_has:Account:patient:identifier={}",
+        "B-ted",
+        "B-jill",
+    ),
     "a practitioner's patients": ("/Organization?_has:Patient:general-practitioner:name={}", "ted", "jill"),
     "content": ("/Patient?_content={}", "zqtedzq", "zqjillzq"),
     "content of purchases": ("/ChargeItem?_content={}", "zqtedzq", "zqjillzq"),
     "all types by content": ("/?_type=Patient,Account,Task,ChargeItem&_content={}", "zqtedzq", "zqjillzq"),
     "all types by patient": ("/?_type=Account,Task,Condition&patient=Patient/{}", "ted", "jill"),
-    "a compartment": ("/Patient/{}/*", "ted", "jill"),
+    "a compartment": ("/Patient/{}/*?_lastUpdated=lt2026-11-22T12:00:00Z", "ted", "jill"),  # before anybody asked
     "a compartment's accounts": ("/Patient/{}/Account", "ted", "jill"),
     "everything": ("/Patient/{}/$everything", "ted", "jill"),
     "everything of a budget": ("/Account/{}/$everything", "ted-account", "jill-account"),
@@ -307,7 +394,10 @@ OTHERS = ("zqtedzq", "zqmozq", "zqashazq")
 @pytest.mark.parametrize("name", INCLUDES)
 def test_nothing_comes_along_that_may_not_be_seen(world, name):
     mine, theirs = 0, re.compile("|".join(OTHERS))
-    for method, path, body in (("GET", INCLUDES[name], None), ("POST", "/", bundle("batch", entry("GET", INCLUDES[name][1:])))):
+    for method, path, body in (
+        ("GET", INCLUDES[name], None),
+        ("POST", "/", bundle("batch", entry("GET", INCLUDES[name][1:]))),
+    ):
         answer = world.ask("jill", method, path, body)
         assert answer.status_code == 200, answer.text
         assert not theirs.search(answer.text)
@@ -346,7 +436,11 @@ def test_whoever_asks_for_all_gets_their_own(world, name):
 def test_a_history_shows_the_versions_that_were_ones_own(world):
     def versions(who: str, key: str) -> list[str]:
         answer = world.get(who, f"/{key}/_history")
-        return [one["resource"]["meta"]["versionId"] for one in answer.json()["entry"]] if answer.status_code == 200 else []
+        return (
+            [one["resource"]["meta"]["versionId"] for one in answer.json()["entry"]]
+            if answer.status_code == 200
+            else []
+        )
 
     assert versions("jill", "Task/moved-away") == ["1"]
     assert versions("ted", "Task/moved-away") == ["2"]
@@ -356,8 +450,20 @@ def test_a_history_shows_the_versions_that_were_ones_own(world):
     assert versions("oak", "Task/moved-away") == ["1"]
     assert versions("elm", "Task/moved-away") == ["2"]
     assert versions("oak", "Task/moved-in") == ["2"]
-    for who in ("jill", "priya", "harbour", "oak", "north", "ruth"):  # in a history of many, the versions of one stand side by side
-        for path in ("/_history?_count=1000", "/Task/_history?_count=100", "/Task/moved-away/_history", "/Task/moved-in/_history"):
+    for who in (
+        "jill",
+        "priya",
+        "harbour",
+        "oak",
+        "north",
+        "ruth",
+    ):  # in a history of many, the versions of one stand side by side
+        for path in (
+            "/_history?_count=1000",
+            "/Task/_history?_count=100",
+            "/Task/moved-away/_history",
+            "/Task/moved-in/_history",
+        ):
             assert "zqtedzq" not in world.get(who, path).text, (who, path)
             assert "zqjillzq" not in world.get("elm", path).text, path
     for who, key, number, status in (
@@ -392,7 +498,16 @@ def next_of(answer) -> str:
     return next((link["url"] for link in answer.json()["link"] if link["relation"] == "next"), "")
 
 
-@pytest.mark.parametrize("path", ["/Account?_count=1", "/Account?_count=1&_sort=-name", "/Patient?_count=1&_sort=family", "/Account/_history?_count=1", "/_history?_count=1"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/Account?_count=1",
+        "/Account?_count=1&_sort=-name",
+        "/Patient?_count=1&_sort=family",
+        "/Account/_history?_count=1",
+        "/_history?_count=1",
+    ],
+)
 def test_a_page_of_somebody_else_shows_nobody_elses(world, path):
     world.hold_the_clock()
     theirs = next_of(world.get("system", path))
@@ -418,7 +533,12 @@ def test_pages_are_full_whatever_lies_between(world):
 
 
 def test_how_a_search_is_answered_is_told_to_nobody_who_does_not_see_all(world):
-    for who, path in (("jill", "/Account?_explain=true"), ("jill", "/?_explain=true"), ("north", "/Patient?name=ted&_explain=true"), ("river", "/ChargeItem?_explain=true")):
+    for who, path in (
+        ("jill", "/Account?_explain=true"),
+        ("jill", "/?_explain=true"),
+        ("north", "/Patient?name=ted&_explain=true"),
+        ("river", "/ChargeItem?_explain=true"),
+    ):
         answer = world.get(who, path)
         assert answer.status_code == 403
         assert "keys_examined" not in answer.text
@@ -453,7 +573,9 @@ def test_a_provider_sees_what_was_bought_and_not_by_whom(world, name):
     assert "ted-account" not in answer.text
     if name in ("read", "vread"):
         assert set(answer.json()) == SHOWN
-        assert answer.json()["meta"]["tag"] == [{"system": "http://terminology.hl7.org/CodeSystem/v3-ObservationValue", "code": "SUBSETTED"}]
+        assert answer.json()["meta"]["tag"] == [
+            {"system": "http://terminology.hl7.org/CodeSystem/v3-ObservationValue", "code": "SUBSETTED"}
+        ]
     if name == "search":
         assert answer.json()["total"] == 1
 
@@ -476,7 +598,10 @@ def test_what_is_seen_in_part_is_found_by_no_other_part(world, asked):
     assert not ids & {"ted-chargeitem", "mo-chargeitem", "asha-chargeitem"}
 
 
-@pytest.mark.parametrize("order", ["subject", "patient", "account", "-subject", "performing-organization", "identifier", "enterer", "context"])
+@pytest.mark.parametrize(
+    "order",
+    ["subject", "patient", "account", "-subject", "performing-organization", "identifier", "enterer", "context"],
+)
 def test_what_is_seen_in_part_is_in_no_order_of_other_parts(world, order):
     answer = world.get("river", f"/ChargeItem?_sort={order}&_count=100")
     ids = [one["resource"]["id"] for one in answer.json().get("entry", ())]
@@ -485,7 +610,11 @@ def test_what_is_seen_in_part_is_in_no_order_of_other_parts(world, order):
 
 
 def test_what_is_seen_in_part_leads_to_nobody(world):
-    for path in ("/Patient/ted", "/Patient/ted/ChargeItem", "/Organization?_has:ChargeItem:performing-organization:_id=ted-chargeitem"):
+    for path in (
+        "/Patient/ted",
+        "/Patient/ted/ChargeItem",
+        "/Organization?_has:ChargeItem:performing-organization:_id=ted-chargeitem",
+    ):
         answer = world.get("river", path)
         assert answer.status_code == 404 or answer.json()["total"] == 0, path
     own = world.get("river", "/Organization?_has:ChargeItem:performing-organization:_id=jill-chargeitem")
@@ -499,7 +628,10 @@ def test_a_provider_cannot_claim_what_others_sell(world):
     world.post("river", "/ChargeItemDefinition", rival)
     world.put("river", {**item("massage", "river"), "url": f"{PHB}/ChargeItemDefinition/respite"})
     assert world.get("river", "/ChargeItem/ted-respite").status_code == 404
-    assert world.get("river", "/ChargeItem?definition=" + quote(f"{PHB}/ChargeItemDefinition/respite")).json()["total"] == 0
+    assert (
+        world.get("river", "/ChargeItem?definition=" + quote(f"{PHB}/ChargeItemDefinition/respite")).json()["total"]
+        == 0
+    )
     assert world.get("lantern", "/ChargeItem/ted-respite").status_code == 200
     world.restore()
 
@@ -520,38 +652,93 @@ def written(world: World, who: str, resource: dict[str, Any]) -> int:
 MOVES = {  # who, what they write, and what becomes of it
     "a person's own task": ("jill", {**record("jill")["Task"], "language": "cy"}, 200),
     "out of her record into another": ("jill", {**record("jill")["Task"], "for": ref("Patient/ted")}, 422),
-    "out of her record into nobody's": ("jill", {name: v for name, v in record("jill")["Task"].items() if name != "for"}, 403),
+    "out of her record into nobody's": (
+        "jill",
+        {name: v for name, v in record("jill")["Task"].items() if name != "for"},
+        403,
+    ),
     "another's into her record": ("jill", {**record("ted")["Task"], "for": ref("Patient/jill")}, 404),
-    "a purchase onto another's budget": ("jill", {**record("jill")["ChargeItem"], "account": [ref("Account/ted-account")]}, 422),
+    "a purchase onto another's budget": (
+        "jill",
+        {**record("jill")["ChargeItem"], "account": [ref("Account/ted-account")]},
+        422,
+    ),
     "her purchase out of sight": ("jill", {**record("jill")["ChargeItem"], "subject": {"display": "somebody"}}, 403),
     "a commissioner's budget": ("north", {**record("jill")["Account"], "language": "cy"}, 200),
     "a budget given away": ("north", {**record("jill")["Account"], "owner": ref("Organization/south")}, 403),
     "a budget taken": ("north", {**record("ted")["Account"], "owner": ref("Organization/north")}, 404),
-    "a budget of a patient who is not theirs": ("north", {**record("jill")["Account"], "subject": [ref("Patient/ted")]}, 422),
-    "a purchase moved to another budget of theirs": ("north", {**record("jill")["ChargeItem"], "account": [ref("Account/mo-account")], "subject": ref("Patient/mo")}, 200),
-    "a purchase moved to a budget of others": ("north", {**record("jill")["ChargeItem"], "account": [ref("Account/ted-account")]}, 422),
+    "a budget of a patient who is not theirs": (
+        "north",
+        {**record("jill")["Account"], "subject": [ref("Patient/ted")]},
+        422,
+    ),
+    "a purchase moved to another budget of theirs": (
+        "north",
+        {**record("jill")["ChargeItem"], "account": [ref("Account/mo-account")], "subject": ref("Patient/mo")},
+        200,
+    ),
+    "a purchase moved to a budget of others": (
+        "north",
+        {**record("jill")["ChargeItem"], "account": [ref("Account/ted-account")]},
+        422,
+    ),
     "a view-only record changed": ("vic", {**record("jill")["ChargeItem"], "language": "cy"}, 403),
     "a view-only record moved to where they may write": (
         "duo",
-        {**record("mo")["ChargeItem"], **{name: record("jill")["ChargeItem"][name] for name in ("subject", "account", "supportingInformation")}},
+        {
+            **record("mo")["ChargeItem"],
+            **{name: record("jill")["ChargeItem"][name] for name in ("subject", "account", "supportingInformation")},
+        },
         403,
     ),
-    "a record moved to where they may only look": ("duo", {**record("jill")["ChargeItem"], "account": [ref("Account/mo-account")], "subject": ref("Patient/mo")}, 403),
+    "a record moved to where they may only look": (
+        "duo",
+        {**record("jill")["ChargeItem"], "account": [ref("Account/mo-account")], "subject": ref("Patient/mo")},
+        403,
+    ),
     "a purchase from the budget of the consent": ("lim", {**record("jill")["ChargeItem"], "language": "cy"}, 200),
-    "a purchase put on a budget beyond it": ("lim", {**record("jill")["ChargeItem"], "account": [ref("Account/jill-second")]}, 422),
-    "a task that is not the practice's, taken": ("oak", {**record("jill")["Task"], "owner": ref("Organization/oak")}, 403),
-    "a task handed to a provider by who does not own it": ("oak", {**record("jill")["Task"], "owner": ref("Organization/river")}, 403),
+    "a purchase put on a budget beyond it": (
+        "lim",
+        {**record("jill")["ChargeItem"], "account": [ref("Account/jill-second")]},
+        422,
+    ),
+    "a task that is not the practice's, taken": (
+        "oak",
+        {**record("jill")["Task"], "owner": ref("Organization/oak")},
+        403,
+    ),
+    "a task handed to a provider by who does not own it": (
+        "oak",
+        {**record("jill")["Task"], "owner": ref("Organization/river")},
+        403,
+    ),
     "an item of the directory": ("river", {**item("massage", "river"), "title": "other"}, 200),
     "another's item taken": ("river", item("respite", "river"), 403),
     "an item given away": ("river", item("massage", "lantern"), 403),
     "a restricted record opened": ("priya", {**record("jill")["Condition"], "id": "jill-restricted"}, 404),
-    "a consent to oneself": ("vic", consent("c-vic", "Patient/jill", "RelatedPerson/vic", "view", "purchase", "plan"), 403),
-    "a consent withdrawn, renewed by who it names": ("wes", consent("c-wes", "Patient/jill", "RelatedPerson/wes", "view"), 403),
+    "a consent to oneself": (
+        "vic",
+        consent("c-vic", "Patient/jill", "RelatedPerson/vic", "view", "purchase", "plan"),
+        403,
+    ),
+    "a consent withdrawn, renewed by who it names": (
+        "wes",
+        consent("c-wes", "Patient/jill", "RelatedPerson/wes", "view"),
+        403,
+    ),
     "a consent by the person": ("jill", consent("c-vic", "Patient/jill", "RelatedPerson/vic", "view", "purchase"), 200),
     "a consent of another's": ("jill", consent("ted-consent", "Patient/ted", "RelatedPerson/vic", "view"), 404),
     "a consent made for another": ("jill", consent("c-vic", "Patient/ted", "RelatedPerson/vic", "view"), 422),
-    "a deleted record of one's own, brought back": ("priya", {**record("jill")["Observation"], "id": "jill-deleted"}, 201),
-    "a deleted record of another's, brought back": ("priya", {**record("jill")["Observation"], "id": "ted-deleted"}, 404),
+    "a deleted record of one's own, brought back": (
+        "priya",
+        {**record("jill")["Observation"], "id": "jill-deleted"},
+        201,
+    ),
+    "a deleted record of another's, brought back": (
+        "priya",
+        {**record("jill")["Observation"], "id": "ted-deleted"},
+        404,
+    ),
 }
 
 
@@ -590,8 +777,14 @@ def test_what_governs_a_purchase_is_looked_for_where_its_writer_sees(world, way)
 
     def said(number: str) -> str:
         system, value = BUDGETS, number
-        named = {"identifier": {"system": system, "value": value}} if way == "identifier" else ref(f"Account?identifier={system}|{value}")
-        bought = {name: v for name, v in record("jill")["ChargeItem"].items() if name not in ("id", "identifier", "account")}
+        named = (
+            {"identifier": {"system": system, "value": value}}
+            if way == "identifier"
+            else ref(f"Account?identifier={system}|{value}")
+        )
+        bought = {
+            name: v for name, v in record("jill")["ChargeItem"].items() if name not in ("id", "identifier", "account")
+        }
         world.hold_the_clock()
         answer = world.post("jill", "/ChargeItem", {**bought, "account": [named]}, Prefer="return=OperationOutcome")
         world.restore()
@@ -605,7 +798,9 @@ def test_a_conditional_write_counts_what_its_writer_sees(world):
     """Two that match, of which one may be seen: it is the one."""
     world.restore()
     for of in ("jill", "ted"):
-        world.write({**record(of)["Task"], "id": f"{of}-same", "identifier": [{"system": "http://n.example", "value": "same"}]})
+        world.write(
+            {**record(of)["Task"], "id": f"{of}-same", "identifier": [{"system": "http://n.example", "value": "same"}]}
+        )
     changed = world.ask("jill", "PATCH", "/Task?identifier=http://n.example|same", PATCHED, **MERGE)
     assert changed.status_code == 200
     assert changed.json()["id"] == "jill-same"
@@ -635,7 +830,9 @@ def test_what_is_in_use_is_told_of_what_may_be_seen(world):
 def test_a_provenance_tells_each_of_their_own(world, type_):
     """One request that writes in two records is told of in each of them, and in neither of the other."""
     world.restore()
-    sent = [entry("PUT", f"{type_}/{of}-{type_.lower()}", {**record(of)[type_], "language": "cy"}) for of in ("jill", "ted")]
+    sent = [
+        entry("PUT", f"{type_}/{of}-{type_.lower()}", {**record(of)[type_], "language": "cy"}) for of in ("jill", "ted")
+    ]
     assert world.post("system", "/", bundle("transaction", *sent)).status_code == 200
     for of, other in (("jill", "ted"), ("ted", "jill")):
         key, theirs = f"{type_}/{of}-{type_.lower()}", f"{type_}/{other}-{type_.lower()}"
@@ -643,7 +840,18 @@ def test_a_provenance_tells_each_of_their_own(world, type_):
         assert traced.json()["total"] >= 1
         assert theirs not in traced.text
         assert theirs not in world.get(of, "/Provenance?_count=100").text
-        events = world.get(of, "/AuditEvent?_count=50&_sort=-_lastUpdated").text
-        assert theirs not in events
+        events = world.get(of, f"/AuditEvent?entity={key}&_count=100").text
         assert key in events
+        assert theirs not in events
     world.restore()
+
+
+def test_who_asks_in_vain_does_not_learn_who_looks_at_that(world):
+    """Ted's trail says who tried to look; that he saw it is nothing to tell them of."""
+    for path in ("/Patient/ted", "/Account/ted-account", "/Patient/ted/Account", "/Account?patient=Patient/ted"):
+        world.get("jill", path)
+    assert "zqjillzq" in world.get("ted", "/AuditEvent?_count=100").text
+    world.get("ted", "/AuditEvent?entity=Patient/ted")
+    mine = world.get("jill", "/AuditEvent?_count=1000")
+    assert "Patient/jill" in mine.text
+    assert "zqtedzq" not in mine.text

@@ -64,7 +64,9 @@ def consent(id_: str, patient: str, actor: str, *actions: str, accounts: tuple[s
         "period": {"start": "2026-01-01", "end": "2028-01-01"},
         "actor": [{"role": coded("DELEGATEE"), "reference": ref(actor)}],
         "action": [coded(action, f"{PHB}/CodeSystem/phb-consent-action") for action in actions],
-        **({"data": [{"meaning": "dependents", "reference": ref(account)} for account in accounts]} if accounts else {}),
+        **(
+            {"data": [{"meaning": "dependents", "reference": ref(account)} for account in accounts]} if accounts else {}
+        ),
     }
     inner = {name.removeprefix("provision_"): value for name, value in more.items() if name.startswith("provision_")}
     outer = {name: value for name, value in more.items() if not name.startswith("provision_")}
@@ -113,7 +115,11 @@ AROUND = {
 def record(of: str) -> dict[str, Resource]:
     """One patient's record: a resource of each type, under `<patient>-<type>`, the Patient under the patient's name."""
     around, patient, said = AROUND[of], ref(f"Patient/{of}"), lambda kind: _texts(of, kind)
-    account, plan, letter = f"Account/{of}-account", f"CarePlan/{of}-careplan", f"DocumentReference/{of}-documentreference"
+    account, plan, letter = (
+        f"Account/{of}-account",
+        f"CarePlan/{of}-careplan",
+        f"DocumentReference/{of}-documentreference",
+    )
     final, subject = {"status": "final"}, {"subject": patient}
     made: dict[str, Resource] = {
         "Patient": {
@@ -147,7 +153,12 @@ def record(of: str) -> dict[str, Resource]:
             "quantity": {"value": 1},
             "note": [{"text": said("note")}],
         },
-        "Coverage": {"status": "active", "beneficiary": patient, "payor": [ref(around.commissioner)], "subscriberId": said("cover")},
+        "Coverage": {
+            "status": "active",
+            "beneficiary": patient,
+            "payor": [ref(around.commissioner)],
+            "subscriberId": said("cover"),
+        },
         "Invoice": {
             "status": "issued",
             **subject,
@@ -173,7 +184,12 @@ def record(of: str) -> dict[str, Resource]:
             **subject,
             "goal": [ref(f"Goal/{of}-goal")],
         },
-        "CareTeam": {"status": "active", "name": said("team"), **subject, "participant": [{"member": ref(around.practice)}]},
+        "CareTeam": {
+            "status": "active",
+            "name": said("team"),
+            **subject,
+            "participant": [{"member": ref(around.practice)}],
+        },
         "Goal": {"lifecycleStatus": "active", "description": {"text": said("goal")}, **subject},
         "RiskAssessment": {**final, "mitigation": said("risk"), **subject},
         "DocumentReference": {
@@ -205,7 +221,8 @@ def record(of: str) -> dict[str, Resource]:
         "AdverseEvent": {"actuality": "actual", **subject, "event": {"text": said("event")}},
         "AllergyIntolerance": {
             "clinicalStatus": coded("active", "http://terminology.hl7.org/CodeSystem/allergyintolerance-clinical"),
-            "patient": patient, "code": {"text": said("allergy")},
+            "patient": patient,
+            "code": {"text": said("allergy")},
         },
         "Appointment": {
             "status": "booked",
@@ -286,7 +303,12 @@ def directory() -> list[Resource]:
             for number, name in enumerate(organisations)
         ),
         *(_thing("Practitioner", name, name=[{"text": name}]) for name in ("priya", "tom", "sam", "bea", "pat", "una")),
-        _thing("PractitionerRole", "priya-role", practitioner=ref("Practitioner/priya"), organization=ref("Organization/harbour")),
+        _thing(
+            "PractitionerRole",
+            "priya-role",
+            practitioner=ref("Practitioner/priya"),
+            organization=ref("Organization/harbour"),
+        ),
         _thing("Location", "clinic", name="Clinic"),
         _thing("HealthcareService", "physio", name="Physiotherapy", providedBy=ref("Organization/river")),
         item("massage", "river"),
@@ -381,21 +403,36 @@ def guide() -> list[Resource]:
         "StructureMap": {
             **base,
             "group": [
-                {"name": "a", "typeMode": "none", "input": [{"name": "a", "mode": "source"}], "rule": [{"name": "r", "source": [{"context": "a"}]}]}
+                {
+                    "name": "a",
+                    "typeMode": "none",
+                    "input": [{"name": "a", "mode": "source"}],
+                    "rule": [{"name": "r", "source": [{"context": "a"}]}],
+                }
             ],
         },
         "ValueSet": active,
     }
     urls = {"Endpoint", "NamingSystem", "GraphDefinition"}
     return [
-        _thing(type_, f"a-{type_.lower()}", **({} if type_ in urls - {"GraphDefinition"} else {"url": f"http://defined.example/{type_}"}), **content)
+        _thing(
+            type_,
+            f"a-{type_.lower()}",
+            **({} if type_ in urls - {"GraphDefinition"} else {"url": f"http://defined.example/{type_}"}),
+            **content,
+        )
         for type_, content in made.items()
     ]
 
 
 def aggregates() -> list[Resource]:
     """What is of nobody in particular, and criteria of two commissioners."""
-    report = {"status": "complete", "type": "summary", "measure": "http://defined.example/Measure", "period": {"start": "2026"}}
+    report = {
+        "status": "complete",
+        "type": "summary",
+        "measure": "http://defined.example/Measure",
+        "period": {"start": "2026"},
+    }
     return [
         _thing("MeasureReport", "figures", **report),
         _thing("MeasureReport", "ted-measurereport", **{**report, "type": "individual"}, subject=ref("Patient/ted")),
@@ -418,9 +455,13 @@ def consents() -> list[Resource]:
         consent("c-lim", jill, f"{related}lim", *ALL_RIGHTS, accounts=("Account/jill-account",)),
         consent("c-vic", jill, f"{related}vic", "view"),
         consent("c-pay", jill, f"{related}pay", "receive-payment"),
-        consent("c-exa", jill, f"{related}exa", *ALL_RIGHTS, provision_period={"start": "2025-01-01", "end": "2026-01-01"}),
+        consent(
+            "c-exa", jill, f"{related}exa", *ALL_RIGHTS, provision_period={"start": "2025-01-01", "end": "2026-01-01"}
+        ),
         consent("c-wes", jill, f"{related}wes", *ALL_RIGHTS, status="inactive"),
-        consent("c-fay", jill, f"{related}fay", *ALL_RIGHTS, provision_period={"start": "2027-06-01", "end": "2028-01-01"}),
+        consent(
+            "c-fay", jill, f"{related}fay", *ALL_RIGHTS, provision_period={"start": "2027-06-01", "end": "2028-01-01"}
+        ),
         consent("c-bas", jill, f"{related}bas", *ALL_RIGHTS, policyRule={"text": "no code of a legal basis"}),
         consent(
             "c-den",
@@ -463,21 +504,35 @@ def further() -> list[Resource]:
     again = lambda type_, id_, **more: {**jill[type_], "id": id_, **more}  # noqa: E731
     second = "Account/jill-second"
     return [
-        again("Account", "jill-second", name="second", identifier=[{"system": BUDGETS, "value": "B-jill-second"}], extension=[extension("phb-care-plan", valueReference=ref("CarePlan/jill-other-plan"))]),
+        again(
+            "Account",
+            "jill-second",
+            name="second",
+            identifier=[{"system": BUDGETS, "value": "B-jill-second"}],
+            extension=[extension("phb-care-plan", valueReference=ref("CarePlan/jill-other-plan"))],
+        ),
         again("CarePlan", "jill-other-plan", title="other plan"),
         again("ChargeItem", "jill-second-purchase", account=[ref(second)]),
         again("PaymentReconciliation", "jill-second-payment", extension=_paid(second, "Organization/river")),
         labelled(again("Condition", "jill-restricted", code={"text": f"restricted {secret('restricted')}"}), "R"),
         labelled(again("Observation", "jill-very", code={"text": f"very restricted {secret('restricted')}"}), "N", "V"),
         labelled(again("Task", "jill-restricted-task", description=f"restricted {secret('restricted')}"), "R"),
-        again("Observation", "jill-laboratory", category=[coded("laboratory", "http://terminology.hl7.org/CodeSystem/observation-category")]),
+        again(
+            "Observation",
+            "jill-laboratory",
+            category=[coded("laboratory", "http://terminology.hl7.org/CodeSystem/observation-category")],
+        ),
         again("Task", "river-task", owner=ref("Organization/river")),
         again("Task", "oak-task", owner=ref("Organization/oak"), requester=ref("Organization/oak")),
         {**{name: value for name, value in jill["Invoice"].items() if name != "account"}, "id": "river-invoice"},
         {**{name: value for name, value in jill["Invoice"].items() if name != "subject"}, "id": "north-invoice"},
         again("Task", "asked-by-ruth", requester=ref("RelatedPerson/ruth")),
         again("Task", "for-ruth", owner=ref("RelatedPerson/ruth")),
-        {**record("ted")["ChargeItem"], "id": "ted-respite", "definitionCanonical": [f"{PHB}/ChargeItemDefinition/respite"]},
+        {
+            **record("ted")["ChargeItem"],
+            "id": "ted-respite",
+            "definitionCanonical": [f"{PHB}/ChargeItemDefinition/respite"],
+        },
     ]
 
 
@@ -516,6 +571,9 @@ ACTORS: dict[str, dict[str, str]] = {
 }
 
 
+_WRITTEN = {"type": {"$ne": "AuditEvent"}}
+
+
 class World:
     """The server with its data. `get("jill", "/Patient/jill")` asks as an actor, or with claims."""
 
@@ -540,7 +598,9 @@ class World:
             self._tokens[name] = self._key.sign(claims, now=time.time(), life_s=3600)
         return self._tokens[name]
 
-    def ask(self, who: str | Mapping[str, str], method: str, path: str, body: Any = None, **headers: str) -> httpx.Response:
+    def ask(
+        self, who: str | Mapping[str, str], method: str, path: str, body: Any = None, **headers: str
+    ) -> httpx.Response:
         """`headers` are written with underscores: `if_match="W/…"`."""
         said = {name.replace("_", "-"): value for name, value in headers.items()}
         said["Authorization"] = f"Bearer {self.token(who)}"
@@ -580,13 +640,12 @@ class World:
 
     def keep(self) -> None:
         """Remember what is stored, for `restore`."""
-        names = ("resources", "history")
-        self._snapshot = {name: list(self.database[name].find()) for name in names}
+        self._snapshot = {name: list(self.database[name].find(_WRITTEN)) for name in ("resources", "history")}
 
     def restore(self) -> None:
-        """Everything is as it was when it was kept."""
+        """Everything is as it was when it was kept, but for the audit trail, which stays."""
         for name, documents in self._snapshot.items():
-            there = {one["_id"]: one for one in self.database[name].find()}
+            there = {one["_id"]: one for one in self.database[name].find(_WRITTEN)}
             kept = {one["_id"]: one for one in documents}
             if gone := [id_ for id_ in there if id_ not in kept]:
                 self.database[name].delete_many({"_id": {"$in": gone}})

@@ -83,6 +83,9 @@ def test_what_was_not_refused_is_served(jill):
 # ---- a statement that promises less ----------------------------------------------------------------------------------
 
 
+NOBODY = {"access": None, "trail": None, "provenance": None}  # signed in
+
+
 @pytest.fixture
 def less(tmp_path):
     """A context whose statement promises of AuditEvent only that it is read and searched, of the system nothing."""
@@ -92,7 +95,7 @@ def less(tmp_path):
     rest["resource"] = [row for row in rest["resource"] if row["type"] == "AuditEvent"]
     rest["resource"][0]["interaction"] = [{"code": "read"}, {"code": "search-type"}]
     (tmp_path / "less.json").write_text(json.dumps(statement))
-    return SimpleNamespace(capability=capability.load(tmp_path / "less.json", load().resource_types))
+    return SimpleNamespace(capability=capability.load(tmp_path / "less.json", load().resource_types), **NOBODY)
 
 
 @pytest.mark.parametrize(
