@@ -170,7 +170,7 @@ async def _answer_alone(
     context: Context, request: FhirRequest, index: int, entry: dict[str, Any], routes: Routes
 ) -> Entry:
     trail = context.trail and context.trail.entry()
-    context = replace(context, trail=trail)
+    context = context if trail is None else replace(context, trail=trail)
     try:
         asked = _read(context, request, index, entry)
         if trail is not None:

@@ -361,6 +361,12 @@ BY_VALUE = {  # what of Ted's is asked for, and what of Jill's would be
 }
 
 
+def _without(value: str, text: str) -> str:
+    """The text without the word that was asked for."""
+    words = "|".join(re.escape(word) for word in (quote(value), value))
+    return re.sub(rf"(?<![A-Za-z])(?:{words})(?![A-Za-z])", "[value]", text)
+
+
 @pytest.mark.parametrize("name", BY_VALUE)
 def test_what_may_not_be_seen_is_found_by_nothing_that_it_holds(world, name):
     path, hidden, own = BY_VALUE[name]
@@ -370,7 +376,7 @@ def test_what_may_not_be_seen_is_found_by_nothing_that_it_holds(world, name):
         for value in (hidden, NEVER, own):
             world.hold_the_clock()
             answer = world.get("jill", asked.format(value))
-            answers[value] = answer.status_code, answer.text.replace(quote(value), "[value]").replace(value, "[value]")
+            answers[value] = answer.status_code, _without(value, answer.text)
         assert answers[hidden] == answers[NEVER]
         assert answers[own][0] == 200
         if not name.startswith("a list"):  # which is empty
