@@ -157,11 +157,7 @@ async def _not_yet(context: Context, type_: str, codes: Sequence[str]) -> Reject
     row = job.get("types", {}).get(type_) if job.get("state") == "running" else None
     if context.access is not None:  # how many there are is not for everybody to know; operators see it at `/index`
         row = None
-    far = (
-        f"{row['done']} of {row['total']} are ready since {instant_text(job['since'])}"
-        if row
-        else "it is under way"
-    )
+    far = f"{row['done']} of {row['total']} are ready since {instant_text(job['since'])}" if row else "it is under way"
     names = ", ".join(codes)
     text = (
         f"{type_} cannot be searched by {names} yet, because not every {type_} is indexed for it: {far}. "

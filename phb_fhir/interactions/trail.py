@@ -257,6 +257,7 @@ class Trail:
 
     async def _seen(self, answer: Answer) -> Record:
         rows = _rows_in(answer) if answer.bundle is not None or answer.version is not None else await self._target()
+        rows = [self._own_look(row) for row in rows]
         query = _query_run(answer.bundle, self._query())
         record = self._record(to_millisecond(self._context.now()), await self.who(), answer.status, rows)
         return record._replace(query=query) if query else record
@@ -326,6 +327,12 @@ class Trail:
             patient=actor.patient,
             token_id=actor.token_id,
         )
+
+    def _own_look(self, row: Row) -> Row:
+        """A person's look at their trail is nothing to tell others of, though these be in it: they may only have tried to see something."""
+        if row[0].startswith("AuditEvent/") and self._user.startswith("Patient/"):
+            return (row[0], self._user.removeprefix("Patient/"))
+        return row
 
     # --- what a request is about that brought nothing ---
 

@@ -295,7 +295,10 @@ def called(who: Who) -> str:
 
 def _entities(record: Record, patient: str, rows: Sequence[Row], said: str, *, is_whole: bool) -> list[dict[str, Any]]:
     found = [_patient(patient, said)] if patient else []
-    found += [_domain_resource(row[0]) for row in rows if _key(row[0]) != f"Patient/{patient}" or not patient]
+    # what was refused is in the trail of whoever tried: it must not be in that of the person they tried for, who has one of their own
+    is_named = not (is_whole and record.is_refused)
+    others = (row[0] for row in rows if _key(row[0]) != f"Patient/{patient}" or not patient)
+    found += [_domain_resource(reference, is_person_named=is_named) for reference in others]
     return [*found, _request(record, said, is_whole=is_whole)]
 
 
@@ -308,10 +311,13 @@ def _patient(patient: str, said: str) -> dict[str, Any]:
     }
 
 
-def _domain_resource(reference: str) -> dict[str, Any]:
+def _domain_resource(reference: str, *, is_person_named: bool) -> dict[str, Any]:
     type_, is_one, _ = reference.partition("/")
+    is_named = bool(is_one) and (
+        is_person_named or type_ != "Patient"
+    )  # of what could not be made there is the type alone
     return {
-        **({"what": {"reference": reference}} if is_one else {}),  # of what could not be made there is the type alone
+        **({"what": {"reference": reference}} if is_named else {}),
         "type": {"system": "http://hl7.org/fhir/resource-types", "code": type_},
         "role": {"system": f"{_TERMINOLOGY}/object-role", "code": "4", "display": "Domain Resource"},
     }

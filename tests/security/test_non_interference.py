@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from tests.builders import bundle, entry
 from tests.security.world import BUDGETS, LABELS, World, labelled, record, ref, running_world, whole_world
 
-EXAMPLES = 30
+EXAMPLES = 90
 ASKED_MAX = 12  # in one example
 ASKED_AGAIN_MAX = 10
 NAMES = ("jill", "priya", "north", "river", "oak", "lim", "duo", "exa", "finance", "harbour", "analyst")
@@ -352,6 +352,35 @@ WRITES = st.one_of(
         WORDS,
     ),
 )
+
+
+def asked_near(key: str) -> st.SearchStrategy[Asked]:
+    """What would tell of this very thing, or of others of its type."""
+    type_ = key.partition("/")[0]
+    paths = (
+        f"/{key}",
+        f"/{key}/_history",
+        f"/{type_}?_total=accurate",
+        f"/{type_}?_summary=count",
+        f"/{type_}?_count=1",
+        f"/{type_}?_sort=-_lastUpdated&_count=1",
+        f"/{type_}?_sort=-_id",
+        f"/{type_}?_tag:missing=true&_total=accurate",
+        f"/{type_}?_tag=alpha,beta&_summary=count",
+        f"/{type_}?_security=R&_total=accurate",
+        f"/{type_}/_history?_summary=count",
+        f"/{type_}/_history?_count=2",
+        f"/{type_}/$meta",
+        f"/Organization?_revinclude={type_}:*&_total=accurate",
+    )
+    writes: list[Asked] = [
+        ("PUT", f"/{key}", _named(key), {}),
+        ("POST", "/Task", _task(focus=ref(key)), {}),
+        ("PATCH", f"/{type_}?_tag=alpha", {"language": "cy"}, {"content_type": "application/merge-patch+json"}),
+    ]
+    return st.sampled_from([*map(_get, paths), *writes])
+
+
 _LEFT_OUT = ("date", "x-request-id", "ratelimit", "ratelimit-policy", "content-length")
 _PAGE = re.compile(rb"_page=[\w.-]+")  # sealed with the moment of the database that it is of
 
@@ -380,10 +409,9 @@ def test_what_changes_unseen_changes_no_byte_of_an_answer(world, hidden, data):
     world.restore()
     who = data.draw(st.sampled_from(NAMES), "who")
     reads = READS if who == "jill" else st.one_of(READS, WIDE)
-    asked = data.draw(
-        st.lists(st.one_of(reads.map(_get), reads.map(_get), WRITES), min_size=3, max_size=ASKED_MAX), "asked"
-    )
     happening = data.draw(st.lists(st.tuples(st.sampled_from(hidden[who]), CHANGES), min_size=1, max_size=4), "happens")
+    near = st.sampled_from([key for key, _ in happening]).flatmap(asked_near)
+    asked = data.draw(st.lists(st.one_of(near, reads.map(_get), WRITES), min_size=5, max_size=ASKED_MAX), "asked")
     before = answers_before(world, who, asked)
     for key, change in happening:
         happen(world, key, change)

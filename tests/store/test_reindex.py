@@ -154,7 +154,9 @@ def test_a_batch_of_large_resources_is_a_small_one(mongodb_uri, database_name, m
 # ---- mending it ------------------------------------------------------------------------------------------------------
 
 
-def test_index_values_and_access_entries_are_put_in_place_and_nothing_else_is_changed(mongodb_uri, database_name, database):
+def test_index_values_and_access_entries_are_put_in_place_and_nothing_else_is_changed(
+    mongodb_uri, database_name, database
+):
     async def story() -> None:
         async with opened(mongodb_uri, database_name) as store:
             await store.insert(version("a", text='{"a": 1}'), indexed("old", "code=*old"))
