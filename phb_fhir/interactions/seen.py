@@ -71,11 +71,9 @@ class Remembered:
 
 
 class Seen(Reader):
-    """`inner` is the store, or one transaction."""
+    """`inner` is the store, or one transaction. It has no collections of its own: what is not said here, is not answered."""
 
-    def __init__(
-        self, inner: Reader, access: Access
-    ) -> None:  # it has no collections of its own: what is not said here, is not answered
+    def __init__(self, inner: Reader, access: Access) -> None:
         self._inner = inner
         self._access = access
         self._resolved: dict[tuple[str, ...], Resolved] = {}

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from tests.builders import bundle, entry
 from tests.security.world import BUDGETS, LABELS, World, labelled, record, ref, running_world, whole_world
 
-EXAMPLES = 90
+EXAMPLES = 60
 ASKED_MAX = 12  # in one example
 ASKED_AGAIN_MAX = 10
 NAMES = ("jill", "priya", "north", "river", "oak", "lim", "duo", "exa", "finance", "harbour", "analyst")
@@ -47,10 +47,11 @@ def hidden(world) -> dict[str, list[str]]:
         for start in range(0, len(asked), 100):
             part = asked[start : start + 100]
             answers = world.post(who, "/", bundle("batch", *(entry("GET", key) for key in part))).json()["entry"]
-            found[who] += [
-                key for key, one in zip(part, answers, strict=True) if one["response"]["status"][:3] in ("403", "404")
-            ]
-    assert all("Account/ted-account" in keys for keys in found.values())
+            statuses = [one["response"]["status"][:3] for one in answers]
+            # those of types that they do see others of stand for most of what is tried
+            found[who] += [key for key, status in zip(part, statuses, strict=True) if status == "404"] * 4
+            found[who] += [key for key, status in zip(part, statuses, strict=True) if status == "403"][::10]
+    assert all(keys for keys in found.values())
     return found
 
 
@@ -363,6 +364,7 @@ def asked_near(key: str) -> st.SearchStrategy[Asked]:
         f"/{type_}?_total=accurate",
         f"/{type_}?_summary=count",
         f"/{type_}?_count=1",
+        f"/{type_}?_count=1&_total=accurate",
         f"/{type_}?_sort=-_lastUpdated&_count=1",
         f"/{type_}?_sort=-_id",
         f"/{type_}?_tag:missing=true&_total=accurate",
@@ -411,7 +413,7 @@ def test_what_changes_unseen_changes_no_byte_of_an_answer(world, hidden, data):
     reads = READS if who == "jill" else st.one_of(READS, WIDE)
     happening = data.draw(st.lists(st.tuples(st.sampled_from(hidden[who]), CHANGES), min_size=1, max_size=4), "happens")
     near = st.sampled_from([key for key, _ in happening]).flatmap(asked_near)
-    asked = data.draw(st.lists(st.one_of(near, reads.map(_get), WRITES), min_size=5, max_size=ASKED_MAX), "asked")
+    asked = data.draw(st.lists(st.one_of(near, reads.map(_get), WRITES), min_size=6, max_size=ASKED_MAX), "asked")
     before = answers_before(world, who, asked)
     for key, change in happening:
         happen(world, key, change)
