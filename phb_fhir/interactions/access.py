@@ -1,7 +1,7 @@
 """What one actor may do in one request: the policy's predicate, with what the record says of them, and judgement by it.
 
-`Access` is made for a request (`admitted`) and goes along in the Context. What it shows, `seen.Seen` applies to every question; what may
-be written, `commit` asks here before and after. Nothing here is remembered beyond the request.
+`Access` is made for a request (`seen.admitted`) and goes along in the Context. What it shows, `seen.Seen` applies to every question; what
+may be written, `judgement` asks here before and after. It outlives the request only where the token alone says what it is.
 """
 
 from __future__ import annotations
@@ -63,8 +63,16 @@ LETTERS = {  # of the interactions, in a CapabilityStatement's words (SMART App 
     "delete": "d",
 }
 _VERBS = {"c": "create", "r": "read", "u": "change", "d": "delete", "s": "search"}
-# whose role and claims say it all; of others, the record is asked at each request
-_BY_TOKEN = ("person", "commissioner", "practice", "finance", "system", "auditor", "analyst")
+# the claim that says it all, with the role; of other roles, and without it, the record is asked at each request
+_SAID_BY = {
+    "person": "user",
+    "commissioner": "organization",
+    "practice": "organization",
+    "finance": "organization",
+    "system": "subject",
+    "auditor": "subject",
+    "analyst": "subject",
+}
 _LOCAL = re.compile(r"[A-Z][A-Za-z]*/[A-Za-z0-9\-.]{1,64}")
 
 
@@ -113,13 +121,8 @@ class Access:
     @property
     def is_lasting(self) -> bool:
         """Whether the same token will have the same access, whatever becomes of the record."""
-        actor = self.actor
-        told = actor.user if actor.role in ("person", "system", "auditor", "analyst") else actor.organization
-        return (
-            actor.role in _BY_TOKEN
-            and bool(told or actor.role in ("system", "auditor", "analyst"))
-            and not self.purpose
-        )
+        claim = _SAID_BY.get(self.actor.role)
+        return claim is not None and bool(getattr(self.actor, claim)) and not self.purpose
 
     # --- what may ever be done ---
 
@@ -363,7 +366,7 @@ async def _trusted(context: Context, actor: Actor, who: Who) -> Who:
     found = [
         mandate
         for version in consents
-        for mandate in _mandates(loads(version.json or b"{}", depth_max=STORED_DEPTH_MAX), parties, context)
+        for mandate in _mandates(content_of(version), parties, context)
         if actor.patient in ("", mandate.patient.removeprefix("Patient/"))
     ]
     return replace(who, mandates=tuple([await _with_plans(context, one) for one in found]))
@@ -380,8 +383,7 @@ async def _caring(context: Context, actor: Actor, who: Who) -> Who:
     teams = await context.store.search(query, count=CASELOAD_MAX)
     if len(teams) == CASELOAD_MAX:
         raise _too_many("care teams name you")
-    read = (loads(version.json or b"{}", depth_max=STORED_DEPTH_MAX) for version in teams)
-    patients = dict.fromkeys(_patient_of(team, parties, context) for team in read)
+    patients = dict.fromkeys(_patient_of(content_of(version), parties, context) for version in teams)
     return replace(who, roles=roles, patients=tuple(one for one in patients if one))
 
 
@@ -405,7 +407,7 @@ async def _providing(context: Context, actor: Actor, who: Who) -> Who:
         return who
     query = Query(("ChargeItemDefinition",), Key((f"provider={who.organization}",)))
     items = await context.store.search(query, count=ITEMS_MAX)
-    urls = [loads(version.json or b"{}", depth_max=STORED_DEPTH_MAX).get("url") for version in items]
+    urls = [content_of(version).get("url") for version in items]
     named = tuple(dict.fromkeys(url for url in urls if url))
     others = await others_items(context.store, named, who.organization) if named else {}
     return replace(who, items=tuple(url for url in named if url not in others))
@@ -416,7 +418,13 @@ async def others_items(reader: Reader, urls: Sequence[str], organization: str) -
     another = AllOf((beginning("provider="), Not(Key((f"provider={organization}",)))))
     where = AllOf((Key(tuple(f"url={url}" for url in urls)), another))
     found = await reader.search(Query(("ChargeItemDefinition",), where), count=ITEMS_MAX)
-    return {str(loads(one.json or b"{}", depth_max=STORED_DEPTH_MAX).get("url", "")): one.key for one in found}
+    return {str(content_of(one).get("url", "")): one.key for one in found}
+
+
+def content_of(version: Version) -> Resource:
+    """What a version holds; of a deletion, nothing."""
+    content: Resource = loads(version.json or b"{}", depth_max=STORED_DEPTH_MAX)
+    return content
 
 
 _LEARNT = {

@@ -40,22 +40,18 @@ async def tell_opened(context: Context) -> None:
     if len(access.opened) > OPENED_MAX:
         text = f"This would open restricted records of more than {OPENED_MAX} people at once. Ask about one of them."
         raise refuse(Refusal.FORBIDDEN, Kind.TOO_COSTLY, text)
-    unseen = replace(
-        context, access=None, reader=context.store
-    )  # the server tells them, whatever the one who asks may write
+    # the server tells them, whatever the one who asks may write
+    unseen = replace(context, access=None, reader=context.store)
     for patient in sorted(access.opened):
-        change = _told(context, access, patient)
-        await commit(unseen, change)
+        await commit(unseen, _told(context, access, patient))
 
 
 def _told(context: Context, access: Access, patient: str) -> Create:
-    now = context.now()
-    name = _name_of(access, patient, now, context.settings.break_glass_max_s)
-    where = Query(("Task",), Key((f"identifier={REFERENCE}|{name}",)))
-    unless = Criteria(where, f"identifier={REFERENCE}|{name}")
-    return Create(
-        "Task", context.new_id(), _task(access, patient, name, now, context.settings.break_glass_max_s), unless
-    )
+    now, most_s = context.now(), context.settings.break_glass_max_s
+    name = _name_of(access, patient, now, most_s)
+    named = f"identifier={REFERENCE}|{name}"
+    unless = Criteria(Query(("Task",), Key((named,))), named)
+    return Create("Task", context.new_id(), _task(access, patient, name, now, most_s), unless)
 
 
 def _name_of(access: Access, patient: str, now: datetime, most_s: int) -> str:

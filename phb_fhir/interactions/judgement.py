@@ -13,10 +13,9 @@ from typing import NamedTuple
 
 from phb_fhir.change import Change, Delete, Put, Version
 from phb_fhir.definitions.walk import ReferenceAt, references
-from phb_fhir.fhir.codec import Resource, loads
-from phb_fhir.interactions.access import Access, others_items
+from phb_fhir.fhir.codec import Resource
+from phb_fhir.interactions.access import Access, content_of, others_items
 from phb_fhir.interactions.context import Context
-from phb_fhir.interactions.subset import STORED_DEPTH_MAX
 from phb_fhir.outcome import Issue, Kind, Refusal, Rejected, refuse
 from phb_fhir.query import EVERYTHING
 from phb_fhir.security.policy import reach
@@ -124,8 +123,7 @@ def _added(context: Context, before: Version | None, content: Resource) -> Itera
     """The references that were not there before."""
     known: Collection[str] = ()
     if before is not None and before.json is not None:
-        stood = loads(before.json, depth_max=STORED_DEPTH_MAX)
-        known = {at.value for at in references(stood, context.definitions)}
+        known = {at.value for at in references(content_of(before), context.definitions)}
     return [at for at in references(content, context.definitions) if at.kind == "Reference" and at.value not in known]
 
 
@@ -153,8 +151,9 @@ async def _check_items(transaction: Transaction, access: Access, versions: Seque
     items = [one for one in versions if one.type == "ChargeItemDefinition" and one.json is not None]
     if not items or access.who is None or access.who.role != "provider":
         return
-    urls = {str(loads(one.json or b"{}", depth_max=STORED_DEPTH_MAX).get("url", "")): one for one in items}
-    for url, key in (await others_items(transaction, tuple(filter(None, urls)), access.who.organization)).items():
+    urls = tuple({str(content_of(one).get("url", "")) for one in items} - {""})
+    taken = await others_items(transaction, urls, access.who.organization) if urls else {}
+    for url, key in taken.items():
         text = f"{key} of another provider has the url {url} already; give your item one of its own."
         raise refuse(Refusal.CONFLICT, Kind.DUPLICATE, text, "ChargeItemDefinition.url")
 

@@ -35,6 +35,7 @@ from phb_fhir.interactions.search_type import EVERY_TYPE, query_text
 from phb_fhir.interactions.status import status_of
 from phb_fhir.outcome import Kind, Refusal, Rejected, refuse
 from phb_fhir.search.access import access_entries, patients_of
+from phb_fhir.search.kinds.kind import Index
 from phb_fhir.security.actor import Actor
 from phb_fhir.security.audit import (
     NOBODY,
@@ -50,7 +51,6 @@ from phb_fhir.security.audit import (
     moment_of,
 )
 from phb_fhir.security.audit_event import Place, events
-from phb_fhir.store.documents import Document, document_of
 from phb_fhir.store.store import Transaction, Write
 
 NAMED_IN_BODY_MAX = 20  # patients that a refused body names
@@ -500,25 +500,25 @@ async def _publish(context: Context, after: int) -> int:
     """Publish the next few blocks. Gives the number of the last one that is."""
     chain = context.store.trail
     blocks = await chain.blocks(after, count=PUBLISH_BLOCKS)
-    documents: list[Document] = []
+    made: list[tuple[Version, Index]] = []
     for block in blocks:
-        for document in _documents(context, block):
-            documents.append(document)
+        for event in _indexed(context, block):
+            made.append(event)
             await asyncio.sleep(0)  # what is done with each takes its time, and requests are waiting
-            if len(documents) == PUBLISH_EVENTS_MAX:
-                await chain.publish(documents, block.number - 1)
-                documents = []
+            if len(made) == PUBLISH_EVENTS_MAX:
+                await chain.publish(made, block.number - 1)
+                made = []
     done = blocks[-1].number if blocks else after
-    await chain.publish(documents, done)
+    await chain.publish(made, done)
     return done
 
 
-def _documents(context: Context, block: Block) -> Iterable[Document]:
-    for index, text in enumerate(block.records):
-        for version in published(block, index, text):
-            resource = version.resource
-            made = context.index_of(resource, resource["id"])
-            yield document_of(version.version._replace(access=access_entries(made.keys)), made)
+def _indexed(context: Context, block: Block) -> Iterable[tuple[Version, Index]]:
+    """The AuditEvents of a block, with what they are found by."""
+    for number, text in enumerate(block.records):
+        for event in published(block, number, text):
+            index = context.index_of(event.resource, event.version.id)
+            yield event.version._replace(access=access_entries(index.keys)), index
 
 
 class Published(NamedTuple):

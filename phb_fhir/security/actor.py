@@ -8,7 +8,7 @@ that is, only the record can tell, and it is asked at each request.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 Role = Literal[
     "person",
@@ -25,21 +25,7 @@ Role = Literal[
     "auditor",
     "system",
 ]
-ROLES: tuple[Role, ...] = (
-    "person",
-    "delegate",
-    "care-coordinator",
-    "nhs-team",
-    "broker",
-    "peer-supporter",
-    "commissioner",
-    "provider",
-    "practice",
-    "finance",
-    "analyst",
-    "auditor",
-    "system",
-)
+ROLES: tuple[Role, ...] = get_args(Role)
 
 
 @dataclass(frozen=True, slots=True)

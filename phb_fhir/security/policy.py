@@ -9,7 +9,7 @@ about to be written, and is the same each time. It asks for nothing but the entr
 itself (who has consented, whose plan somebody co-ordinates) is in `Who`, which `interactions/access` reads from the record at each
 request: a consent that is withdrawn is withdrawn at once.
 
-Sources: R1, R7, R9, R11, R17, R38, R148, R169, R170, R172 and RULE-ACCESS; docs/security.md is the table for people.
+Sources: R1, R7, R9, R11, R17, R38, R148, R169, R170, R172 and RULE-ACCESS; docs/access.md is the table for people.
 """
 
 from __future__ import annotations
@@ -311,7 +311,13 @@ _HELPING = (
     Row(WORK, "rsu", addressed),
     Row(WORK, "crs", asked_by_them),
 )
-_CARING = (*PERSON, *MONEY, *PLAN, *EVIDENCE, *WORK, *CONSENT, *WORDS, *CLINICAL)
+_RECORD = (*PERSON, *MONEY, *PLAN, *EVIDENCE, *WORK, *CONSENT, *WORDS, *CLINICAL)
+_CARING = (
+    Row(_RECORD, "crsu", own),
+    Row(_RECORD, "crsu", managed),
+    Row(WORK, "crsu", addressed),
+    Row(PROVENANCE, "rs", own),
+)
 
 POLICY: dict[Role, tuple[Row, ...]] = {
     "person": (
@@ -324,20 +330,8 @@ POLICY: dict[Role, tuple[Row, ...]] = {
     "delegate": (*_COMMON, *_HELPING),
     "broker": (*_COMMON, *_HELPING),
     "peer-supporter": (*_COMMON, *_HELPING),
-    "care-coordinator": (
-        *_COMMON,
-        Row(_CARING, "crsu", own),
-        Row(_CARING, "crsu", managed),
-        Row(WORK, "crsu", addressed),
-        Row(PROVENANCE, "rs", own),
-    ),
-    "nhs-team": (
-        *_COMMON,
-        Row(_CARING, "crsu", own),
-        Row(_CARING, "crsu", managed),
-        Row(WORK, "crsu", addressed),
-        Row(PROVENANCE, "rs", own),
-    ),
+    "care-coordinator": (*_COMMON, *_CARING),
+    "nhs-team": (*_COMMON, *_CARING),
     "commissioner": (
         *_COMMON,
         Row((*PERSON, *MONEY, *PLAN, *EVIDENCE, *CONSENT, *WORDS, *WORK, *PROVENANCE), "rs", commissioned),
@@ -378,6 +372,8 @@ POLICY: dict[Role, tuple[Row, ...]] = {
 _UNLABELLED = ("person", "auditor", "system")
 BREAKS_GLASS = ("care-coordinator", "nhs-team", "practice")
 _CONFIDENTIALITY = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality"
+# who may be told that their record was opened: what is nobody's in particular stays closed
+_TOLD = (beginning("patient=Patient/"), beginning("_in=Patient/"))
 RESTRICTED = Key((f"_security={_CONFIDENTIALITY}|R", f"_security={_CONFIDENTIALITY}|V"))
 
 
@@ -392,7 +388,7 @@ def reach(who: Who, type_: str, letters: str, *, masked: bool = False) -> Node:
     node = any_of(row.where(who, type_) for row in rows if set(letters) & set(row.letters))
     if node == NOTHING or who.role in _UNLABELLED or type_ in (*GUIDE, *DIRECTORY):
         return node
-    return node if who.is_breaking_glass else AllOf((node, Not(RESTRICTED)))
+    return AllOf((node, AnyOf((Not(RESTRICTED), *_TOLD)) if who.is_breaking_glass else Not(RESTRICTED)))
 
 
 def _is_of(row: Row, type_: str) -> bool:

@@ -33,9 +33,11 @@ from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
 
+from phb_fhir.change import Version
 from phb_fhir.outcome import Kind, Refusal, Rejected, refuse
+from phb_fhir.search.kinds.kind import Index
 from phb_fhir.security.audit import START, Block, Head, block_after
-from phb_fhir.store.documents import AUDIT, META, PENDING, RESOURCES, Document
+from phb_fhir.store.documents import AUDIT, META, PENDING, RESOURCES, Document, document_of
 from phb_fhir.store.faults import rejection_of, translated
 from phb_fhir.store.gather import Gather
 
@@ -283,8 +285,9 @@ class Chain:
             async for document in self._resources.find(wanted, {"json": 1}):
                 yield document["_id"], str(document.get("json", ""))
 
-    async def publish(self, documents: Sequence[Document], upto: int) -> None:
+    async def publish(self, events: Sequence[tuple[Version, Index]], upto: int) -> None:
         """Put these into the resources, those that are not there yet, and note that the blocks up to this one are."""
+        documents = [document_of(version, index) for version, index in events]
         with translated("publishing the audit trail", writing=True):
             try:
                 if documents:

@@ -98,8 +98,10 @@ class FhirApi:
         request = await read_request(self._settings, scope, headers, segments, receive, how.base, exchange.request_id)
         if segments[-1:] == ("_search",):  # a search by form may say in the form how it is to be answered
             how = _presentation(headers, segments, how.base, dict(request.parameters))
-        answer = await answered(context, request, route)
-        await tell_opened(context)
+        try:
+            answer = await answered(context, request, route)
+        finally:  # a refusal can tell of what was opened, too
+            await tell_opened(context)
         return answer, how
 
     def _trail(self, scope: Scope, segments: tuple[str, ...], exchange: Exchange) -> Trail | None:

@@ -13,7 +13,7 @@ import json
 import pytest
 
 from tests.builders import bundle, entry
-from tests.security.world import ACTORS, Resource, World, record, ref, running_world, whole_world
+from tests.security.world import ACTORS, Resource, World, labelled, record, ref, running_world, whole_world
 
 PLAN = "CarePlan CareTeam Goal RiskAssessment"
 MONEY = "Account ChargeItem Coverage Invoice PaymentReconciliation"
@@ -580,6 +580,29 @@ def test_who_may_not_break_the_glass_sees_no_more_by_trying(world, who):
     for key in RESTRICTED:
         assert world.get(who, f"/{key}", x_purpose_of_use="BTG").status_code in (403, 404), (who, key)
     assert world.get("jill", "/Task?_summary=count").json()["total"] == 7
+
+
+def test_a_refusal_that_goes_by_what_was_opened_is_told_to_the_person_too(world):
+    world.restore()
+    tasks = world.get("jill", "/Task?_summary=count").json()["total"]
+    body = {"resourceType": "Condition", "subject": {"reference": "Patient/jill"}}
+    asked = "/Condition?patient=Patient/jill"
+    refused = world.ask("priya", "PUT", asked, body, x_purpose_of_use="BTG")
+    assert refused.status_code == 412, refused.text
+    assert world.get("jill", "/Task?_summary=count").json()["total"] == tasks + 1
+
+
+def test_what_nobody_could_be_told_of_stays_closed_whatever_the_purpose(world):
+    """A payment says whose it is by its budget alone, so it opens for whoever may see it, or not at all."""
+    world.restore()
+    payment = world.stands("PaymentReconciliation/jill-paymentreconciliation")
+    assert world.get("priya", "/PaymentReconciliation/jill-paymentreconciliation").status_code == 200
+    world.write(labelled(payment, "R"))
+    for purpose in ("TREAT", "BTG"):
+        answer = world.get("priya", "/PaymentReconciliation/jill-paymentreconciliation", x_purpose_of_use=purpose)
+        assert answer.status_code == 404, purpose
+    assert world.get("jill", "/PaymentReconciliation/jill-paymentreconciliation").status_code == 200
+    world.restore()
 
 
 def test_breaking_the_glass_reaches_no_further_than_ones_own_patients(world):

@@ -15,8 +15,8 @@ from bson import ObjectId
 from pymongo import MongoClient
 
 from phb_fhir.outcome import Refusal, Rejected
+from phb_fhir.search.kinds.kind import Index
 from phb_fhir.security.audit import START, Break, Head, Record, check, instant
-from phb_fhir.store.documents import document_of
 from phb_fhir.store.store import Store, Transaction, Write
 from phb_fhir.store.trail import BLOCK_BYTES_MAX, Chain
 from tests.store.stores import MOMENT, Commands, connected, opened, run, version
@@ -362,12 +362,10 @@ def test_one_worker_at_a_time_has_the_turn_to_publish(mongodb_uri: str, database
 def test_what_is_published_twice_is_there_once_and_the_place_only_goes_on(
     mongodb_uri: str, mongodb_admin: MongoClient[dict[str, Any]], database_name: str
 ) -> None:
-    document = document_of(version("event"), None)
-
     async def story() -> None:
         async with opened(mongodb_uri, database_name) as store:
             for upto in (3, 2, 5):
-                await store.trail.publish([document], upto)
+                await store.trail.publish([(version("event"), Index())], upto)
             assert await store.trail.published() == 5
 
     run(story)
