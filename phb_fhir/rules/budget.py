@@ -1,0 +1,188 @@
+"""A budget, read: an Account whose type is of phb-account-type (`phb-budget`), in the words that rules speak."""
+
+from __future__ import annotations
+
+from calendar import monthrange
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from phb_fhir.fhir.codec import Resource
+from phb_fhir.fhir.money import pence_of, portion
+from phb_fhir.rules.words import ACCOUNT_TYPE, code_in, extensions, key_of, keys_in, value_of
+
+ONGOING = frozenset(("authorised", "active", "suspended", "closing", "closed"))  # stages in which money is allocated
+OVER = frozenset(("closed", "declined-by-person", "refused", "not-eligible", "entered-in-error"))
+
+
+def is_budget(account: Resource | None) -> bool:
+    """Whether an Account is a personal health budget."""
+    return account is not None and bool(code_in(account.get("type"), ACCOUNT_TYPE))
+
+
+def is_joint(account: Resource) -> bool:
+    return code_in(account.get("type"), ACCOUNT_TYPE) == "joint"
+
+
+def stage_of(account: Resource | None) -> str:
+    """The stage of SM-A; "" for none."""
+    found = None if account is None else value_of(account, "phb-lifecycle-status")
+    return found if isinstance(found, str) else ""
+
+
+def person_of(account: Resource) -> str:
+    """`Patient/jill`."""
+    return next(iter(keys_in(account.get("subject"))), "")
+
+
+def owner_of(account: Resource) -> str:
+    """The commissioner: `Organization/harbourside-north`."""
+    return key_of(account.get("owner"))
+
+
+def plan_of(account: Resource) -> str:
+    """`CarePlan/jill-plan`; "" for none."""
+    return key_of(value_of(account, "phb-care-plan"))
+
+
+def joint_of(account: Resource) -> str:
+    """The joint budget that this one is part of."""
+    return key_of(account.get("partOf"))
+
+
+class Days(NamedTuple):
+    """A Period in whole days, either end open; both are included."""
+
+    start: date | None = None
+    end: date | None = None
+
+    def covers(self, day: date) -> bool:
+        return (self.start is None or self.start <= day) and (self.end is None or day <= self.end)
+
+    def __str__(self) -> str:
+        said = [f"from {self.start:%-d %B %Y}"] if self.start else []
+        return " ".join(said + ([f"to {self.end:%-d %B %Y}"] if self.end else [])) or "always"
+
+
+def days_of(period: Any) -> Days:
+    found = period if isinstance(period, dict) else {}
+    return Days(first_day(found.get("start")), last_day(found.get("end")))
+
+
+def first_day(text: Any) -> date | None:
+    """The day a FHIR date or dateTime begins on; of a year or a month, the first."""
+    return _day(text, last=False)
+
+
+def last_day(text: Any) -> date | None:
+    """The day a FHIR date or dateTime ends on; of a year or a month, the last."""
+    return _day(text, last=True)
+
+
+def _day(text: Any, *, last: bool) -> date | None:
+    if not isinstance(text, str):
+        return None
+    parts = text.partition("T")[0].split("-")
+    try:
+        year, month = int(parts[0]), int(parts[1]) if len(parts) > 1 else (12 if last else 1)
+        return date(year, month, int(parts[2]) if len(parts) > 2 else (monthrange(year, month)[1] if last else 1))
+    except (ValueError, IndexError):
+        return None
+
+
+class Amount(NamedTuple):
+    """A row of `phb-budget-amount`. `pence` is for each `frequency` (wk, mo, a), or once where that is ""."""
+
+    type: str
+    pence: int
+    days: Days
+    frequency: str
+    method: str
+
+    @property
+    def worth(self) -> int:
+        """The pence of the whole period."""
+        return self.pence if not self.frequency else portion(self.pence, _times(self.frequency, self.days))
+
+
+_MONTHS = {"mo": 1, "a": 12}
+_DAYS_A_WEEK = 7
+
+
+def _times(frequency: str, days: Days) -> Decimal:
+    """How often a week, month or year is in a period; one that does not end has one."""
+    if days.start is None or days.end is None:
+        return Decimal(1)
+    count = (days.end - days.start).days + 1
+    if frequency == "d":
+        return Decimal(count)
+    if frequency == "wk":
+        return Decimal(count) / _DAYS_A_WEEK
+    return _months(days.start, days.end) / _MONTHS.get(frequency, 1)
+
+
+def _months(start: date, end: date) -> Decimal:
+    """Whole months and, of the one that is left, the part by its days."""
+    after = date.fromordinal(end.toordinal() + 1)
+    whole = (after.year - start.year) * 12 + after.month - start.month
+    if after.day < start.day:
+        whole -= 1
+    year, month = divmod(start.month - 1 + whole, 12)
+    length = monthrange(start.year + year, month + 1)[1]
+    reached = date(start.year + year, month + 1, min(start.day, length))
+    return whole + Decimal((after - reached).days) / length
+
+
+def amounts_of(account: Resource, *types: str) -> list[Amount]:
+    """The rows of money, of these types (indicative, approved, contingency, personal-contribution) or of all."""
+    return [row for row in _amounts(account) if not types or row.type in types]
+
+
+def _amounts(account: Resource) -> Iterator[Amount]:
+    for row in extensions(account, "phb-budget-amount"):
+        pence = pence_of(value_of(row, "amount"))
+        if pence is not None:
+            yield Amount(
+                str(value_of(row, "type") or ""),
+                pence,
+                days_of(value_of(row, "period")),
+                str(value_of(row, "frequency") or ""),
+                _first_code(value_of(row, "method")),
+            )
+
+
+def _first_code(concept: Any) -> str:
+    found = concept.get("coding", ()) if isinstance(concept, dict) else ()
+    return str(found[0].get("code", "")) if found else ""
+
+
+class Element(NamedTuple):
+    """A row of `phb-management-element`: a part of the budget, how and by whom it is held."""
+
+    id: str
+    model: str
+    holder: str
+    pence: int
+    purpose: str
+    days: Days
+
+
+def elements_of(account: Resource) -> list[Element]:
+    """The parts of a budget, as they stand."""
+    return [_element(row) for row in extensions(account, "phb-management-element")]
+
+
+def _element(row: Mapping[str, Any]) -> Element:
+    return Element(
+        str(value_of(row, "id") or ""),
+        str(value_of(row, "model") or ""),
+        key_of(value_of(row, "holder")),
+        pence_of(value_of(row, "amount")) or 0,
+        str(value_of(row, "purpose") or ""),
+        days_of(value_of(row, "period")),
+    )
+
+
+def element_of(elements: Sequence[Element], id_: str) -> Element | None:
+    return next((one for one in elements if one.id == id_), None)

@@ -1,0 +1,200 @@
+"""The vocabulary of judging: what a rule is told, what it may ask, and what it may decide.
+
+    def judge(case: Case) -> Judging:
+        found = yield Read("Account/jill-budget")        # {key: content or None}
+        tasks = yield Find("Task", ("focus", "Account/jill-budget"), ("code", f"{TASK_CODE}|phb-review"))   # [content, …]
+        books = yield Books("Account/jill-budget")       # {account: Ledger}
+        posted = yield Posted("ChargeItem/1")            # [Entry, …]
+        return Decision(issues=[…], entries=[…])
+
+Answers tell what will stand once everything that is written along with this does; what was judged before in the same transaction has
+posted its entries already. Nobody's access narrows them: a rule sees the whole record, and what it says must not tell of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from typing import Any, TypeVar
+
+from phb_fhir.fhir.codec import Resource
+from phb_fhir.outcome import Issue, Kind
+from phb_fhir.rules.ledger import Entry
+
+FOUND_MAX = 200  # resources that one Find answers with
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class By:
+    """Who acts. `role` is one of `security.actor.ROLES`, "" where nobody signs in: then there is nobody to tell from another.
+
+    `names` are the references by which the record knows them: themselves, their roles and organisation. `patients` are those they are
+    (a person); `acts_for` those they act for by a consent that lets them purchase.
+    """
+
+    role: str = ""
+    names: frozenset[str] = frozenset()
+    patients: frozenset[str] = frozenset()
+    acts_for: frozenset[str] = frozenset()
+
+    @property
+    def is_anybody(self) -> bool:
+        return not self.role
+
+    @property
+    def is_professional(self) -> bool:
+        """Who may decide for the NHS: an open server's anybody and the system itself among them."""
+        return self.role in _PROFESSIONALS
+
+
+_PROFESSIONALS = frozenset(("", "system", "care-coordinator", "nhs-team", "commissioner"))
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One write to be judged. `before` is the content that stood (None: nothing, or deleted), `after` what is to stand (None: a deletion).
+
+    `version` is the versioned reference that `after` will have. `today` is the day in England. `is_own` is a write that follows from a rule,
+    made by the server itself.
+    """
+
+    type: str
+    id: str
+    before: Resource | None
+    after: Resource | None
+    version: str
+    now: datetime
+    today: date
+    by: By = By()
+    is_own: bool = False
+
+    @property
+    def key(self) -> str:
+        return f"{self.type}/{self.id}"
+
+    @property
+    def is_new(self) -> bool:
+        return self.before is None
+
+
+# ---- what a rule may ask -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class Read:
+    """The contents under these keys (`Account/1`), as a dict; None for what is not there or was deleted."""
+
+    keys: tuple[str, ...]
+
+    def __init__(self, *keys: str) -> None:
+        object.__setattr__(self, "keys", keys)
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class Find:
+    """The contents of a type that a search finds, as a list of at most FOUND_MAX. `parameters` are pairs of name and value, as in a URL."""
+
+    type: str
+    parameters: tuple[tuple[str, str], ...]
+
+    def __init__(self, type_: str, *parameters: tuple[str, str]) -> None:
+        object.__setattr__(self, "type", type_)
+        object.__setattr__(self, "parameters", parameters)
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class Books:
+    """The ledgers of these accounts (`Account/1`), as a dict; an empty one where nothing was posted."""
+
+    accounts: tuple[str, ...]
+
+    def __init__(self, *accounts: str) -> None:
+        object.__setattr__(self, "accounts", accounts)
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """The entries that are about this purchase or payment (`ChargeItem/1`), oldest first."""
+
+    about: str
+
+
+Question = Read | Find | Books | Posted
+Asking = Generator[Question, Any, T]  # a question after another, and a T in the end
+
+
+# ---- what a rule may decide ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Follow:
+    """Something the server writes itself because of this: a new resource, or with `key` the next content of one that is there."""
+
+    resource: Resource
+    key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a rule says of a write. With an error among the issues, nothing is written.
+
+    `content` takes the place of what was asked to be written, where the rule changes it (a purchase that needs nobody's decision becomes
+    billable). `entries` are posted to the ledger. `first` is the key of an earlier resource that is what this one was meant to be: nothing
+    is written, and the answer is the first one's.
+    """
+
+    issues: tuple[Issue, ...] = ()
+    content: Resource | None = None
+    entries: tuple[Entry, ...] = ()
+    follow: tuple[Follow, ...] = ()
+    first: str = ""
+
+    @property
+    def is_refusal(self) -> bool:
+        return any(issue.is_error for issue in self.issues)
+
+
+NOTHING = Decision()
+Judging = Asking[Decision]
+Rule = Callable[[Case], Judging]
+
+
+def refusal(text: str, expression: str = "") -> Issue:
+    """The issue of a rule that is not kept: 422, business-rule."""
+    return Issue(Kind.BUSINESS_RULE, text, expression)
+
+
+def advice(text: str, expression: str = "") -> Issue:
+    """Something worth knowing, which keeps nothing from being written."""
+    return Issue(Kind.BUSINESS_RULE, text, expression, "warning")
+
+
+def judge_in_order(case: Case, rules: tuple[Rule, ...]) -> Judging:
+    """All rules, each over the content that the ones before it left. The first to name an earlier resource ends it."""
+    whole = NOTHING
+    for rule in rules:
+        said = yield from rule(case)
+        if said.first:
+            return said
+        if said.content is not None:
+            case = replace(case, after=said.content)
+        whole = Decision(
+            whole.issues + said.issues,
+            said.content if said.content is not None else whole.content,
+            whole.entries + said.entries,
+            whole.follow + said.follow,
+        )
+    return whole
+
+
+def answered(asking: Asking[T], answers: Mapping[Question, Any]) -> T:
+    """What somebody asks comes to, with these answers: for tests, which need neither a database nor a server."""
+    try:
+        question = next(asking)
+        while True:
+            question = asking.send(answers[question])
+    except StopIteration as done:
+        return done.value  # type: ignore[no-any-return]
