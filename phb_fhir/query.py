@@ -98,20 +98,41 @@ class Updated:
 
 @dataclass(frozen=True, slots=True)
 class Linked:
-    """Chaining (R4 §3.1.1.4.15): its reference `parameter` points to a resource of these types that `where` holds for."""
+    """Chaining (R4 §3.1.1.4.15): its reference `parameter` points to a resource of these types that `where` holds for.
+
+    `by_url`: it may be a canonical, which means what has that url.
+    """
 
     parameter: str
     types: tuple[str, ...]
     where: Node
+    by_url: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class LinkedFrom:
-    """Reverse chaining, `_has` (R4 §3.1.1.4.16): a `type` that `where` holds for points to it by its reference `parameter`."""
+    """Reverse chaining, `_has` (R4 §3.1.1.4.16): a `type` that `where` holds for points to it by its reference `parameter`.
+
+    `by_url`: as in `Linked`.
+    """
 
     type: str
     parameter: str
     where: Node
+    by_url: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class InHierarchy:
+    """`:above` and `:below` (R4 §3.1.1.4.14): its reference `parameter` points to one of `starts`, or to what is above or below
+    one of these, where every `type` is part of what its own reference `by` points to. `starts` are written `Location/1`.
+    """
+
+    parameter: str
+    way: Literal["above", "below"]
+    type: str
+    by: str
+    starts: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +180,7 @@ Node = (
     | Updated
     | Linked
     | LinkedFrom
+    | InHierarchy
     | InList
     | Judge
     | Not

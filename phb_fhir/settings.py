@@ -240,6 +240,11 @@ class Settings(BaseSettings):
         description="Refuse those Accounts, ChargeItems, CarePlans and Tasks that are not PHB resources.",
     )
 
+    commissioning_folder: Path | None = Field(
+        None,
+        description="The folder of the commissioners' policies and allocation tables (`docs/budget.md`); else the shipped ones.",
+    )
+
     guide: bool = Field(
         default=True, description="Keep the implementation guide of `profiles/` readable, as resources of its own."
     )
@@ -319,7 +324,7 @@ class Settings(BaseSettings):
             named.add(type_)
         return value
 
-    @field_validator("data", "issuers", "tls_cert", "tls_key")
+    @field_validator("data", "issuers", "tls_cert", "tls_key", "commissioning_folder")
     @classmethod
     def _is_absolute(cls, value: Path | None) -> Path | None:
         return None if value is None else value.expanduser().absolute()

@@ -14,22 +14,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from zlib import crc32
 
 from phb_fhir.change import Change, Committed, Create, Criteria, Delete, Effect, Patch, Put, Version
-from phb_fhir.fhir.codec import Resource, canonical, dumps, loads
-from phb_fhir.fhir.dates import instant_text, to_millisecond
+from phb_fhir.fhir.codec import Resource, loads
+from phb_fhir.fhir.dates import to_millisecond
 from phb_fhir.interactions.context import Context
 from phb_fhir.interactions.joins import Joins
 from phb_fhir.interactions.judgement import check_change, check_references, check_written, standing
+from phb_fhir.interactions.judging import Judgement
 from phb_fhir.interactions.provenance import not_to_be_written, provenance_of
 from phb_fhir.interactions.settled import check_query_settled
 from phb_fhir.interactions.subset import STORED_DEPTH_MAX
 from phb_fhir.interactions.validation import Content, check_resource, govern
+from phb_fhir.interactions.versions import Decided, is_same, next_version
 from phb_fhir.outcome import Issue, Kind, Refusal, Rejected, refuse
-from phb_fhir.search.access import access_entries
-from phb_fhir.search.kinds.kind import Index
+from phb_fhir.rules.book import budgets_in, is_concerned
 from phb_fhir.search.match import is_name, keys_asked, names_tokens
 from phb_fhir.store.store import Reader, Transaction, Write
 
@@ -42,6 +43,8 @@ async def commit(context: Context, change: Change) -> Committed:
     check_trail_is_let_be(context, [change])
     # what is judged by others, and audited, is written together with that; and so is what comes with a Provenance
     if context.access is not None or context.trail is not None or context.provenance is not None:
+        return (await commit_all(context, [change]))[0]
+    if isinstance(change, Create | Put) and is_concerned(change.type, change.resource):
         return (await commit_all(context, [change]))[0]
     if isinstance(change, Create) and change.unless is None:
         return await _insert(context, change)
@@ -67,8 +70,9 @@ async def commit_all(context: Context, changes: Sequence[Change]) -> list[Commit
 
 
 def keys_of(changes: Sequence[Change]) -> set[str]:
-    """The resources that these changes name, over which they may meet others."""
-    return {f"{change.type}/{change.id}" for change in changes if change.id and not isinstance(change, Create)}
+    """The resources that these changes name, and the budgets they are charged to, over which they may meet others."""
+    keys = {f"{change.type}/{change.id}" for change in changes if change.id and not isinstance(change, Create)}
+    return keys | {key for change in changes if isinstance(change, Create | Put) for key in budgets_in(change.resource)}
 
 
 def lock_names(context: Context, changes: Sequence[Change]) -> set[str]:
@@ -165,7 +169,7 @@ async def write_all(
     keys = {f"{change.type}/{change.id}" for change in changes if not isinstance(change, Create)}
     view, theirs = await standing(context, transaction, changes, await transaction.read_all(keys) if keys else {})
     now = to_millisecond(context.now())
-    decided: list[list[_Decided]] = []
+    decided: list[list[Decided]] = []
     for index, one in enumerate(settled):
         wanted = [change for change in (one.change, *one.more) if change is not None]
         try:
@@ -173,11 +177,15 @@ async def write_all(
         except Rejected as rejected:
             raise told(index, rejected) from None
     await _govern(context, transaction, decided, told)
-    writes = [one.write for each in decided for one in each if one.write is not None]
+    judgement = Judgement(context, transaction, now)
+    await judgement.judge(decided, told)
+    asked = [one.write for each in decided for one in each if one.write is not None]
+    writes = [*asked, *judgement.following]
     if context.trail is not None:
         await context.trail.file(transaction, writes)
     await transaction.write([*writes, *await _origin(context, transaction, writes, now)])
-    await check_written(context, transaction, writes)
+    await check_written(context, transaction, asked)
+    await judgement.post()
     return [_answer(one, [each.committed for each in done]) for one, done in zip(settled, decided, strict=True)]
 
 
@@ -208,19 +216,10 @@ def _answer(one: Settled, decided: list[Committed]) -> Committed:
     return replace(decided[0], count=gone) if one.more else decided[0]
 
 
-@dataclass(slots=True)
-class _Decided:
-    """What becomes of one change: what is written (nothing, where nothing changes), and what content that would be."""
-
-    committed: Committed
-    write: Write | None = None
-    content: Content | None = None
-
-
 async def _govern(
     context: Context,
     transaction: Transaction,
-    decided: Sequence[Sequence[_Decided]],
+    decided: Sequence[Sequence[Decided]],
     told: Callable[[int, Rejected], Rejected],
 ) -> None:
     """Hold what is about to be written, all of it decided, against the rules that only reading can tell of."""
@@ -242,7 +241,7 @@ async def _govern(
 
 def _decide(
     context: Context, change: Change, view: dict[str, Version], theirs: Collection[str], now: datetime
-) -> _Decided:
+) -> Decided:
     key = f"{change.type}/{change.id}"
     current = view.get(key)
     check_change(context, change, current, theirs)
@@ -252,17 +251,17 @@ def _decide(
     content, advice = _next_content(context, change, current)
     if content is None:
         if current is None or current.is_deleted:
-            return _Decided(Committed(Effect.ABSENT, current, 0))
+            return Decided(Committed(Effect.ABSENT, current, 0))
     elif current is not None and current.json is not None and is_same(current, content):
-        return _Decided(Committed(Effect.UNCHANGED, current, advice=advice))
+        return Decided(Committed(Effect.UNCHANGED, current, advice=advice))
     index = None if content is None else context.index_of(content, change.id)
     after = next_version(change, current, content, now, index)
     write = Write(current, after, index)
     view[key] = after
     if content is None:
-        return _Decided(Committed(Effect.DELETED, after), write)
+        return Decided(Committed(Effect.DELETED, after), write)
     effect = Effect.CREATED if current is None or current.is_deleted else Effect.UPDATED
-    return _Decided(Committed(effect, after), write, Content(change.type, change.id, content, current, advice))
+    return Decided(Committed(effect, after), write, Content(change.type, change.id, content, current, advice))
 
 
 def check_preconditions(change: Change, current: Version | None, versioned: Sequence[str]) -> None:
@@ -312,46 +311,6 @@ def _patched(context: Context, change: Patch, current: Version | None) -> tuple[
         raise refuse(Refusal.GONE, Kind.DELETED, f"{current.key} was deleted; a PUT brings it back.")
     patched = change.apply(loads(current.json, depth_max=STORED_DEPTH_MAX))
     return patched, check_resource(context, patched, change.type)
-
-
-def is_same(current: Version, content: Resource) -> bool:
-    """Whether `content` is what stands already, but for the version and time that only the server sets."""
-    if current.json is None:
-        return False
-    stands = loads(current.json, depth_max=STORED_DEPTH_MAX)
-    return canonical(stands) == canonical(_stamped(content, current.id, current.number, current.at))
-
-
-def next_version(
-    change: Change, current: Version | None, content: Resource | None, now: datetime, index: Index | None
-) -> Version:
-    """The version that follows `current`: its number one higher, its time later by at least a millisecond."""
-    number = current.number + 1 if current else 1
-    at = max(now, current.at + timedelta(milliseconds=1)) if current else now
-    method = {Create: "POST", Put: "PUT", Patch: "PATCH", Delete: "DELETE"}[type(change)]
-    json = None if content is None else dumps(_stamped(content, change.id, number, at))
-    before = current.access if current else ()
-    access = before if index is None else access_entries(index.keys)
-    return Version(change.type, change.id, number, at, method, json, access=access)  # type: ignore[arg-type]
-
-
-def _stamped(resource: Resource, id_: str, number: int, at: datetime) -> Resource:
-    """The resource with the id, version and time under which it is stored; everything else where it was."""
-    given = resource.get("meta", {})
-    meta = {"versionId": str(number), "lastUpdated": instant_text(at)}
-    made = resource if "id" in resource and "meta" in resource else _with_room(resource)
-    return {**made, "id": id_, "meta": {**(given if "versionId" in given else meta), **given, **meta}}
-
-
-def _with_room(resource: Resource) -> Resource:
-    """The resource with places for the id and meta that it lacks, at its head; its own keys keep their order."""
-    names = list(resource)
-    head = names.index("resourceType") + 1
-    if "id" not in resource:
-        names.insert(head, "id")
-    if "meta" not in resource:
-        names.insert(head + (names[head : head + 1] == ["id"]), "meta")
-    return {name: resource.get(name) for name in names}
 
 
 async def _insert(context: Context, change: Create) -> Committed:

@@ -22,8 +22,8 @@ from phb_fhir.definitions.kept import Kept
 from phb_fhir.definitions.registry import Registry
 from phb_fhir.fhir.codec import Resource
 from phb_fhir.fhir.dates import to_millisecond
-from phb_fhir.interactions.commit import is_same, next_version
 from phb_fhir.interactions.context import Context
+from phb_fhir.interactions.versions import is_same, next_version
 from phb_fhir.store.store import Transaction, Write
 
 NOTE = "guide"

@@ -12,6 +12,7 @@ from phb_fhir.query import (
     AllOf,
     AnyOf,
     Include,
+    InHierarchy,
     Joined,
     Key,
     KeyPart,
@@ -74,11 +75,18 @@ def parameters_asked(types: Types, node: Node) -> Iterator[tuple[Types, str]]:
             yield types, _code(start)
         case Span() | Present() | Joined():
             yield types, node.parameter
-        case Linked(parameter, targets, where):
+        case Linked(parameter, targets, where, by_url):
             yield types, parameter
+            if by_url:
+                yield targets, "url"
             yield from parameters_asked(targets, where)
-        case LinkedFrom(type_, parameter, where):
+        case InHierarchy(parameter, _, type_, by):
+            yield types, parameter
+            yield (type_,), by
+        case LinkedFrom(type_, parameter, where, by_url):
             yield (type_,), parameter
+            if by_url:
+                yield types, "url"
             yield from parameters_asked((type_,), where)
 
 

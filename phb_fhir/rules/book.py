@@ -1,13 +1,46 @@
 """RULES: which rules judge writes of which type. Read this first.
 
 Only what its content shows to be about a personal health budget is judged; each rule looks for itself, and passes the rest by
-untouched. Of several writes in one transaction, types are judged in this order, so that a purchase finds its budget's money posted.
+untouched. Of several writes in one transaction, types are judged in the order of this table, so that a purchase finds its budget's
+money posted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
+from phb_fhir.fhir.codec import Resource
+from phb_fhir.rules.allocation import judge_allocation
+from phb_fhir.rules.budget import is_budget
 from phb_fhir.rules.case import Rule
+from phb_fhir.rules.purchase import judge_purchase
+from phb_fhir.rules.words import key_of, keys_in, value_of
 
-RULES: Mapping[str, tuple[Rule, ...]] = {}
+RULES: Mapping[str, tuple[Rule, ...]] = {
+    "Account": (judge_allocation,),
+    "ChargeItem": (judge_purchase,),
+}
+
+ORDER: Mapping[str, int] = {type_: rank for rank, type_ in enumerate(RULES)}
+
+
+def is_concerned(type_: str, resource: Resource) -> bool:
+    """Whether there may be something to judge about what is new: a quick look, before anything is read."""
+    looks = _LOOKS.get(type_)
+    return type_ in RULES and (looks is None or looks(resource))
+
+
+_LOOKS: Mapping[str, Callable[[Resource], bool]] = {
+    "Account": is_budget,
+    "ChargeItem": lambda charge: bool(charge.get("account")),
+    "PaymentReconciliation": lambda payment: value_of(payment, "phb-account") is not None,
+}
+
+
+def budgets_in(resource: Resource) -> list[str]:
+    """The accounts that a purchase or payment is about, whose ledgers it may post to."""
+    accounts: Any = resource.get("account")
+    found = keys_in(accounts if isinstance(accounts, list) else [accounts])
+    paid = key_of(value_of(resource, "phb-account"))
+    return [*found, *([paid] if paid else [])]

@@ -58,7 +58,7 @@ class Case:
     """One write to be judged. `before` is the content that stood (None: nothing, or deleted), `after` what is to stand (None: a deletion).
 
     `version` is the versioned reference that `after` will have. `today` is the day in England. `is_own` is a write that follows from a rule,
-    made by the server itself.
+    made by the server itself. `names_id`: whoever writes said under which id.
     """
 
     type: str
@@ -70,6 +70,7 @@ class Case:
     today: date
     by: By = By()
     is_own: bool = False
+    names_id: bool = False
 
     @property
     def key(self) -> str:
@@ -91,6 +92,14 @@ class Read:
 
     def __init__(self, *keys: str) -> None:
         object.__setattr__(self, "keys", keys)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadVersion:
+    """The content of one version of a resource; None where there is no such version."""
+
+    key: str
+    number: int
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -122,7 +131,14 @@ class Posted:
     about: str
 
 
-Question = Read | Find | Books | Posted
+@dataclass(frozen=True, slots=True)
+class PolicyOf:
+    """The policy (`commissioning.Policy`) of the commissioner with this ODS code; the standard one for "", or a code that has none."""
+
+    commissioner: str
+
+
+Question = Read | ReadVersion | Find | Books | Posted | PolicyOf
 Asking = Generator[Question, Any, T]  # a question after another, and a T in the end
 
 

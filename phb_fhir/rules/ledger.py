@@ -132,11 +132,12 @@ def transfer(pence: int, account: str, pot: str, told: Told) -> Entry:
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """What an account's entries come to, by pot. `last` is the number of the last one."""
+    """What an account's entries come to, by pot. `last` is the number of the last one, `at` the instant it was recorded."""
 
     account: str
     pots: Mapping[str, Sums] = field(default_factory=dict)
     last: int = 0
+    at: str = ""
 
     def of(self, pot: str) -> Sums:
         return self.pots.get(pot, NONE)

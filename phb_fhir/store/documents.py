@@ -39,6 +39,9 @@ LOCKS = "locks"
 META = "meta"
 AUDIT = "audit"
 PENDING = "audit_pending"
+LEDGER = "ledger"
+BALANCES = "balances"
+REQUESTS = "requests"
 
 CODEC: CodecOptions[Document] = CodecOptions(tz_aware=True, tzinfo=UTC)
 

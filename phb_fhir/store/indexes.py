@@ -6,11 +6,12 @@ from typing import Any
 
 from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import OperationFailure
+from pymongo.errors import CollectionInvalid, OperationFailure
 
-from phb_fhir.store.documents import AUDIT, HISTORY, LOCKS, RESOURCES
+from phb_fhir.store.documents import AUDIT, BALANCES, HISTORY, LEDGER, LOCKS, REQUESTS, RESOURCES
 
 LOCK_LIFE_S = 3600
+REQUEST_LIFE_S = 7 * 24 * 3600  # so long a request is known again by its X-Request-ID
 
 # the names by which `store/plan` says which index is to serve
 BY_SEQ = "type_seq"
@@ -38,6 +39,12 @@ INDEXES: dict[str, tuple[IndexModel, ...]] = {
         IndexModel([("at", DESCENDING), ("key", DESCENDING)], name="at"),
     ),
     LOCKS: (IndexModel([("at", ASCENDING)], name="life", expireAfterSeconds=LOCK_LIFE_S),),
+    LEDGER: (
+        IndexModel([("account", ASCENDING), ("n", ASCENDING)], name="account_n", unique=True),
+        IndexModel([("about", ASCENDING)], name="about", partialFilterExpression={"about": {"$exists": True}}),
+    ),
+    BALANCES: (),
+    REQUESTS: (IndexModel([("at", ASCENDING)], name="life", expireAfterSeconds=REQUEST_LIFE_S),),
     # the records of changes, each of which is sealed once (store/trail); blocks of reads alone are not in it
     AUDIT: (
         IndexModel(
@@ -57,11 +64,22 @@ _GONE_CODES = {26, 27}  # NamespaceNotFound, IndexNotFound: another worker was q
 
 async def build(database: AsyncDatabase[dict[str, Any]]) -> None:
     """Create what is missing, then drop what is retired. Safe from several workers at once, and on a database in use."""
+    there = set(await database.list_collection_names())
+    for collection in INDEXES.keys() - there:
+        await _make(database, collection)  # a transaction need not make it then
     for collection, models in INDEXES.items():
-        await database[collection].create_indexes(list(models))
+        if models:
+            await database[collection].create_indexes(list(models))
     for collection, names in RETIRED.items():
         for name in set(names) & set(await database[collection].index_information()):
             await _drop(database, collection, name)
+
+
+async def _make(database: AsyncDatabase[dict[str, Any]], collection: str) -> None:
+    try:
+        await database.create_collection(collection)
+    except CollectionInvalid:  # another worker was quicker
+        return
 
 
 async def _drop(database: AsyncDatabase[dict[str, Any]], collection: str, name: str) -> None:

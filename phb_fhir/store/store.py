@@ -45,6 +45,7 @@ from phb_fhir.store.faults import rejection_of, translated
 from phb_fhir.store.filters import current_filter, superseded_filter
 from phb_fhir.store.found import Finder, Hit, Limits, Pointer, references
 from phb_fhir.store.gather import Gather
+from phb_fhir.store.ledger import LedgerReader, LedgerWriter
 from phb_fhir.store.positions import Position
 from phb_fhir.store.rarity import Rarity
 from phb_fhir.store.reindex import Reindexing
@@ -84,6 +85,7 @@ class Reader(Finder):
     ) -> None:
         super().__init__(database, limits, session, rarity)
         self._history: AsyncCollection[Document] = database[HISTORY]
+        self.ledger = LedgerReader(database, session)
 
     @property
     def is_in_transaction(self) -> bool:
@@ -176,6 +178,7 @@ class Transaction(Reader):
         trail: Chain,
     ) -> None:
         super().__init__(database, limits, session, rarity)
+        self.books = LedgerWriter(database, session)
         self._of = session
         self._trail = trail
         self.written: list[Version] = []

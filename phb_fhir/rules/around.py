@@ -1,0 +1,148 @@
+"""Who and what is around a budget: its commissioner's policy, the person, the team, and how many days and months there are."""
+
+from __future__ import annotations
+
+from calendar import monthrange
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import date
+from typing import Any
+
+from phb_fhir.fhir.codec import Resource
+from phb_fhir.rules.budget import days_of, first_day
+from phb_fhir.rules.case import Asking, Find, PolicyOf, Read
+from phb_fhir.rules.commissioning import Policy
+from phb_fhir.rules.words import BASE, TASK_CODE, code_in, key_of, keys_in, pair_of, value_of
+
+ODS = "https://fhir.nhs.uk/Id/ods-organization-code"
+TEAM_ROLE = f"{BASE}/CodeSystem/phb-care-team-role"
+OBSERVATION = f"{BASE}/CodeSystem/phb-observation-code"
+CAPACITY = f"{BASE}/CodeSystem/phb-capacity-status"
+COMMUNICATION = f"{BASE}/CodeSystem/phb-communication-category"
+
+CHILD_UNDER = 16  # for direct payments; for NHS Continuing Healthcare an adult is 18, as the categories say
+PROFESSIONALS = ("Organization", "Practitioner", "PractitionerRole")
+NEVER_MEANT = frozenset(("rejected", "cancelled", "failed", "entered-in-error"))
+
+
+def policy_of(commissioner: Any) -> Asking[Policy]:
+    """The policy of the organisation that a Reference is to."""
+    code = yield from ods_of(commissioner)
+    found: Policy = yield PolicyOf(code)
+    return found
+
+
+def ods_of(organization: Any) -> Asking[str]:
+    """The ODS code of the organisation that a Reference is to; "" where nobody knows it."""
+    code = _ods(organization.get("identifier")) if isinstance(organization, dict) else ""
+    if code or not (key := key_of(organization)):
+        return code
+    found = (yield Read(key))[key]
+    return next((code for each in (found or {}).get("identifier", ()) if (code := _ods(each))), "")
+
+
+def _ods(identifier: Any) -> str:
+    system, value = pair_of(identifier)
+    return value if system == ODS else ""
+
+
+# ---- the person ----------------------------------------------------------------------------------
+
+
+def age_on(patient: Resource | None, day: date) -> int | None:
+    """Years of age on a day; of a birth date without its day, those that are certain. None where it is not known."""
+    born = first_day((patient or {}).get("birthDate"))
+    if born is None:
+        return None
+    return day.year - born.year - ((day.month, day.day) < (born.month, born.day))
+
+
+def has_died(patient: Resource | None) -> bool:
+    found = patient or {}
+    return bool(found.get("deceasedBoolean") or found.get("deceasedDateTime"))
+
+
+def lacks_capacity(person: str) -> Asking[bool]:
+    """Whether the last record of the person's capacity says they lack it. Where nothing is recorded, they have it (R162)."""
+    found: list[Resource] = yield Find("Observation", ("patient", person), ("code", f"{OBSERVATION}|mental-capacity"))
+    valid = [one for one in found if one.get("status") in ("final", "amended", "corrected")]
+    last = max(valid, key=_when, default=None)
+    return last is not None and code_in(last.get("valueCodeableConcept"), CAPACITY) == "lacks-capacity"
+
+
+def _when(observation: Resource) -> str:
+    return str(observation.get("effectiveDateTime") or observation.get("effectivePeriod", {}).get("start") or "")
+
+
+# ---- the team ------------------------------------------------------------------------------------
+
+
+def teams_of(plan: Resource | None) -> Asking[list[Resource]]:
+    """The care teams that a plan names, those that are there."""
+    keys = keys_in((plan or {}).get("careTeam"))
+    found = (yield Read(*keys)) if keys else {}
+    return [team for team in found.values() if team is not None]
+
+
+def coordinator_in(teams: Iterable[Resource], day: date) -> str:
+    """Who is the care co-ordinator on a day (`PractitionerRole/1`); "" for nobody."""
+    return next((who for who, roles in participants(teams, day) if "care-coordinator" in roles), "")
+
+
+def participants(teams: Iterable[Resource], day: date) -> Iterator[tuple[str, frozenset[str]]]:
+    """Who is in these teams on a day, and in which roles."""
+    for team in teams:
+        if team.get("status", "active") != "active":
+            continue
+        for one in team.get("participant", ()):
+            who = key_of(one.get("member"))
+            if who and days_of(one.get("period")).covers(day):
+                yield who, frozenset(code for role in one.get("role", ()) if (code := code_in(role, TEAM_ROLE)))
+
+
+# ---- what was said and decided -------------------------------------------------------------------
+
+
+def told(person: str, category: str) -> Asking[list[Resource]]:
+    """The messages of a category that went to a person, or to who acts for them."""
+    found: list[Resource] = yield Find("Communication", ("patient", person), ("category", f"{COMMUNICATION}|{category}"))
+    return [one for one in found if one.get("status") == "completed" and one.get("sent")]
+
+
+def tasks_about(code: str, *keys: str) -> Asking[list[Resource]]:
+    """The tasks of a kind whose focus is any of these, but for those that came to nothing."""
+    focus = ",".join(key for key in keys if key)
+    found: list[Resource] = (yield Find("Task", ("code", f"{TASK_CODE}|{code}"), ("focus", focus))) if focus else []
+    return [one for one in found if one.get("status") not in NEVER_MEANT]
+
+
+def is_of_professional(task: Mapping[str, Any]) -> bool:
+    """Whether a professional or their organisation asked for it."""
+    return key_of(task.get("requester")).partition("/")[0] in PROFESSIONALS
+
+
+def is_decided(task: Mapping[str, Any], system: str, *answers: str) -> bool:
+    """Whether a task was completed with one of these answers."""
+    return task.get("status") == "completed" and code_in(task.get("businessStatus"), system) in answers
+
+
+def says_why(task: Mapping[str, Any]) -> bool:
+    reason = task.get("statusReason") or {}
+    return bool(reason.get("text") or reason.get("coding"))
+
+
+# ---- time ----------------------------------------------------------------------------------------
+
+
+def months_after(day: date, months: int) -> date:
+    """The same day so many months later; where there is no such day, the last of the month."""
+    year, month = divmod(day.month - 1 + months, 12)
+    year, month = day.year + year, month + 1
+    return date(year, month, min(day.day, monthrange(year, month)[1]))
+
+
+def in_words(day: date) -> str:
+    return f"{day:%-d %B %Y}"
+
+
+def plan_link(account: Resource) -> str:
+    return key_of(value_of(account, "phb-care-plan"))

@@ -1,0 +1,88 @@
+"""Joint budgets: one budget to the person, an exact ledger for each funder (E10, R28; decision 6 of the implementation guide).
+
+What is bought from a joint budget is split over the budgets it is made of: by their shares (`phb-joint-share`), where they have any; else
+in the order of their coverage's priority, each until it is used up. Within a budget its parts are used in the order they stand in. Every
+penny falls somewhere, and always to the same: no part of it is rounded away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
+from typing import NamedTuple
+
+from phb_fhir.fhir.codec import Resource
+from phb_fhir.fhir.money import divided, sterling
+from phb_fhir.outcome import Issue
+from phb_fhir.rules.budget import elements_of, stage_of
+from phb_fhir.rules.case import refusal
+from phb_fhir.rules.ledger import UNASSIGNED, Ledger
+from phb_fhir.rules.words import value_of
+
+_NO_PRIORITY = 1_000_000  # after all that have one
+
+
+class Split(NamedTuple):
+    """Where an amount falls: pence by (account, pot); and why it cannot, if it cannot."""
+
+    places: dict[tuple[str, str], int]
+    issues: tuple[Issue, ...] = ()
+
+
+def split(pence: int, members: Sequence[Resource], ledgers: Mapping[str, Ledger]) -> Split:
+    """An amount over the budgets that a joint one is made of."""
+    active = sorted((one for one in members if stage_of(one) == "active"), key=_rank)
+    if not active:
+        return Split({}, (refusal("None of the budgets that make up this joint one is active.", "ChargeItem.account"),))
+    shares = [share_of(one) for one in active]
+    falls = divided(pence, shares) if any(shares) else _in_order(pence, active, ledgers)
+    places: dict[tuple[str, str], int] = {}
+    issues: list[Issue] = []
+    for member, part in zip(active, falls, strict=True):
+        ledger = ledgers[_key(member)]
+        left = part
+        for pot in _pots(member):
+            take = min(left, max(ledger.of(pot).available, 0))
+            if take:
+                places[_key(member), pot] = take
+                left -= take
+        if left:
+            issues.append(_short(member, part, part - left))
+    return Split(places, tuple(issues))
+
+
+def share_of(member: Resource) -> Decimal:
+    """Its share beside the others'; 0 where it has none."""
+    found = value_of(member, "phb-joint-share")
+    return Decimal(found) if isinstance(found, int | Decimal) and not isinstance(found, bool) else Decimal(0)
+
+
+def _in_order(pence: int, members: Sequence[Resource], ledgers: Mapping[str, Ledger]) -> list[int]:
+    """Each as much as it has, one after another; what is then left falls to the last, which has not got it."""
+    falls = []
+    for member in members:
+        has = sum(max(ledgers[_key(member)].of(pot).available, 0) for pot in _pots(member))
+        falls.append(min(pence, has))
+        pence -= falls[-1]
+    falls[-1] += pence
+    return falls
+
+
+def _rank(member: Resource) -> tuple[int, str]:
+    ranks = [one.get("priority") for one in member.get("coverage", ())]
+    return min((rank for rank in ranks if isinstance(rank, int)), default=_NO_PRIORITY), _key(member)
+
+
+def _pots(member: Resource) -> Iterator[str]:
+    yield UNASSIGNED
+    yield from (one.id for one in elements_of(member))
+
+
+def _short(member: Resource, part: int, has: int) -> Issue:
+    name = member.get("name") or _key(member)
+    text = f"{sterling(part)} of this would fall to {name}, which has {sterling(has)} left."
+    return refusal(text, "ChargeItem.priceOverride")
+
+
+def _key(member: Resource) -> str:
+    return f"Account/{member['id']}"

@@ -1,0 +1,150 @@
+"""How the ledger lies in MongoDB (`rules/ledger` says what it means).
+
+`ledger` holds every entry, and nothing in it is ever changed:
+
+    {_id: "Account/1/7", account, n: 7, at, kind, pot, allocated, committed, spent, advanced, cause, about, funder, day, reason}
+
+`balances` holds, for each account, what its entries come to, so that a purchase need not add them up:
+
+    {_id: "Account/1", last: 7, at, pots: [[pot, allocated, committed, spent, advanced], …]}
+
+Both are written in the transaction that writes their cause. Two transactions that post to one account change the same balance, and
+MongoDB lets one of them through: the other begins again, and sees what the first has left. So nobody spends what another has spent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from pymongo import InsertOne, UpdateOne
+from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.asynchronous.database import AsyncDatabase
+
+from phb_fhir.rules.ledger import Entry, Ledger, Sums, numbered, summed
+from phb_fhir.store.documents import BALANCES, LEDGER, Document
+
+ENTRIES_ABOUT_MAX = 10_000  # of one purchase or payment
+
+
+class LedgerReader:
+    """Questions about accounts. With a session, they are asked inside its transaction."""
+
+    def __init__(self, database: AsyncDatabase[Document], session: AsyncClientSession | None = None) -> None:
+        self._entries = database[LEDGER]
+        self._balances = database[BALANCES]
+        self._session = session
+
+    async def of(self, accounts: Iterable[str]) -> dict[str, Ledger]:
+        """What the entries of these accounts (`Account/1`) come to; an empty ledger where there are none."""
+        wanted = list(accounts)
+        found = self._balances.find({"_id": {"$in": wanted}}, session=self._session)
+        ledgers = {document["_id"]: _ledger_of(document) for document in await found.to_list()}
+        return {account: ledgers.get(account) or Ledger(account) for account in wanted}
+
+    async def about(self, key: str) -> list[Entry]:
+        """The entries that are about a purchase or payment, oldest first."""
+        found = self._entries.find({"about": key}, session=self._session).sort("_id", 1).limit(ENTRIES_ABOUT_MAX)
+        return sorted(
+            (_entry_of(one) for one in await found.to_list()), key=lambda one: (one.at, one.account, one.number)
+        )
+
+    async def entries(self, account: str, *, after: int = 0, until: datetime | None = None, count: int) -> list[Entry]:
+        """Up to `count` entries of an account, oldest first, those after a number and not later than an instant."""
+        wanted: Document = {"account": account, "n": {"$gt": after}, **({"at": {"$lte": until}} if until else {})}
+        found = self._entries.find(wanted, session=self._session).sort("n", 1).limit(count)
+        return [_entry_of(one) for one in await found.to_list()]
+
+    async def as_of(self, account: str, instant: datetime) -> Ledger:
+        """What an account's entries came to at an instant, worked out anew from them."""
+        sums = {name: {"$sum": f"${name}"} for name in Sums._fields}
+        pipeline: list[Document] = [
+            {"$match": {"account": account, "at": {"$lte": instant}}},
+            {"$group": {"_id": "$pot", "last": {"$max": "$n"}, **sums}},
+        ]
+        rows = await (await self._entries.aggregate(pipeline, session=self._session)).to_list()
+        pots = {row["_id"]: Sums(*(row[name] for name in Sums._fields)) for row in rows}
+        return Ledger(account, pots, max((row["last"] for row in rows), default=0))
+
+    async def all(self) -> AsyncIterator[Ledger]:
+        """Every account that has entries, by its balance."""
+        async for document in self._balances.find({}, session=self._session).sort("_id", 1):
+            yield _ledger_of(document)
+
+    async def accounts_with_entries(self) -> list[str]:
+        """Every account that has entries, by the entries themselves."""
+        found: list[str] = await self._entries.distinct("account", session=self._session)
+        return sorted(found)
+
+
+class LedgerWriter(LedgerReader):
+    """The ledger inside one transaction."""
+
+    async def post(self, entries: Sequence[Entry], before: Mapping[str, Ledger], at: datetime) -> None:
+        """Post entries; `before` are the ledgers of their accounts as this transaction read them.
+
+        An entry's instant is not before that of the one before it in its account, whichever clock gave it.
+        """
+        for account in sorted({entry.account for entry in entries}):
+            own = [entry for entry in entries if entry.account == account]
+            await self._post(before[account], own, at)
+
+    async def _post(self, before: Ledger, entries: Sequence[Entry], at: datetime) -> None:
+        now = max(at, datetime.fromisoformat(before.at)) if before.at else at
+        rows = numbered(before, entries, now.isoformat())
+        after = before.after(rows)
+        inserts: list[InsertOne[Document]] = [InsertOne(_document_of(row, now)) for row in rows]
+        await self._entries.bulk_write(inserts, ordered=False, session=self._session)
+        pots = [[pot, *sums] for pot, sums in after.pots.items()]
+        change = {"$set": {"last": after.last, "at": now, "pots": pots}}
+        known: Document = {"_id": before.account, **({"last": before.last} if before.last else {})}
+        update = UpdateOne(known, change, upsert=before.last == 0)
+        await self._balances.bulk_write([update], session=self._session)
+
+
+def derived(account: str, entries: Iterable[Entry]) -> Ledger:
+    """What these entries, which are all of an account's, come to: the second opinion on its balance."""
+    pots: dict[str, list[Sums]] = {}
+    last = 0
+    for entry in entries:
+        pots.setdefault(entry.pot, []).append(entry.sums)
+        last = max(last, entry.number)
+    return Ledger(account, {pot: summed(several) for pot, several in pots.items()}, last)
+
+
+def _document_of(entry: Entry, at: datetime) -> Document:
+    document: Document = {
+        "_id": f"{entry.account}/{entry.number}",
+        "account": entry.account,
+        "n": entry.number,
+        "at": at,
+        "kind": entry.kind,
+        "pot": entry.pot,
+        **entry.sums._asdict(),
+        "cause": entry.cause,
+    }
+    said = {"about": entry.about, "funder": entry.funder, "day": entry.day, "reason": entry.reason}
+    return document | {name: text for name, text in said.items() if text}
+
+
+def _entry_of(document: Mapping[str, Any]) -> Entry:
+    return Entry(
+        document["account"],
+        document["pot"],
+        document["kind"],
+        Sums(*(document[name] for name in Sums._fields)),
+        document["cause"],
+        document.get("about", ""),
+        document.get("funder", ""),
+        document.get("day", ""),
+        document.get("reason", ""),
+        document["n"],
+        document["at"].astimezone(UTC).isoformat(),
+    )
+
+
+def _ledger_of(document: Mapping[str, Any]) -> Ledger:
+    pots = {pot: Sums(*sums) for pot, *sums in document["pots"]}
+    return replace(Ledger(document["_id"], pots, document["last"]), at=document["at"].astimezone(UTC).isoformat())
