@@ -30,6 +30,7 @@ from phb_fhir.interactions.reindex import keep_indexed, note_all
 from phb_fhir.interactions.trail import keep_trail
 from phb_fhir.operations.registry import OPERATIONS, check_promises
 from phb_fhir.outcome import Rejected
+from phb_fhir.rules.commissioning import read_policies
 from phb_fhir.search.paging import Pager
 from phb_fhir.security.advertised import nobody_signs_in
 from phb_fhir.settings import API_PATH, Settings, WrongSetting, modes_of, read_settings
@@ -140,6 +141,7 @@ class _World:
         definitions = load.load()
         promised = promises(definitions)
         check_types(settings, promised)
+        read_policies(settings.commissioning_folder)  # so that a mistake in one ends the start
         guide = read_guide(data_path("profiles"))
         return _World(settings, definitions, promised, guide, Registry.of(definitions, guide.resources), now, new_id)
 

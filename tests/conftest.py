@@ -81,7 +81,7 @@ def api(server: RunningServer, mongodb_admin: MongoClient[dict[str, Any]]) -> It
     """A client of an empty server whose clock and ids begin anew: paths are relative to the FHIR base."""
     database = mongodb_admin[server.settings.mongodb_database]
     defined = database.resources.count_documents({"type": {"$in": sorted(TYPES)}}, limit=1)
-    for collection in ("resources", "history", "locks"):
+    for collection in ("resources", "history", "locks", "ledger", "balances", "requests"):
         database[collection].delete_many({})
     headers = {"Content-Type": "application/fhir+json", "Accept": "application/fhir+json"}
     # no TLS here, so no authorities to load: that would take longer than most tests

@@ -156,9 +156,11 @@ def _allow_connections(settings: Settings) -> None:
 def _refuse_broken_promises(settings: Settings) -> None:
     from phb_fhir.app import check_types, promises  # noqa: PLC0415 - takes a while; the quick refusals come first
     from phb_fhir.definitions.capability import WrongCapability  # noqa: PLC0415
+    from phb_fhir.rules.commissioning import read_policies  # noqa: PLC0415
 
     try:
         check_types(settings, promises(load()))
+        read_policies(settings.commissioning_folder)
     except WrongCapability as wrong:
         raise CannotStart(wrong.sentence) from None
 

@@ -170,7 +170,8 @@ async def _answer_alone(
     context: Context, request: FhirRequest, index: int, entry: dict[str, Any], routes: Routes
 ) -> Entry:
     trail = context.trail and context.trail.entry()
-    context = context if trail is None else replace(context, trail=trail)
+    once = context.once and context.once.entry(index)
+    context = context if trail is None and once is None else replace(context, trail=trail, once=once)
     try:
         asked = _read(context, request, index, entry)
         if trail is not None:

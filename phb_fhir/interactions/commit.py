@@ -24,13 +24,14 @@ from phb_fhir.interactions.context import Context
 from phb_fhir.interactions.joins import Joins
 from phb_fhir.interactions.judgement import check_change, check_references, check_written, standing
 from phb_fhir.interactions.judging import Judgement
+from phb_fhir.interactions.once import first_outcome, keep_outcome
 from phb_fhir.interactions.provenance import not_to_be_written, provenance_of
 from phb_fhir.interactions.settled import check_query_settled
 from phb_fhir.interactions.subset import STORED_DEPTH_MAX
 from phb_fhir.interactions.validation import Content, check_resource, govern
 from phb_fhir.interactions.versions import Decided, is_same, next_version
 from phb_fhir.outcome import Issue, Kind, Refusal, Rejected, refuse
-from phb_fhir.rules.book import budgets_in, is_concerned
+from phb_fhir.rules.book import budgets_in, is_concerned, names_in
 from phb_fhir.search.match import is_name, keys_asked, names_tokens
 from phb_fhir.store.store import Reader, Transaction, Write
 
@@ -42,7 +43,8 @@ async def commit(context: Context, change: Change) -> Committed:
     """Write one change. Raises Rejected when a precondition, a rule or the database says no; then nothing was written."""
     check_trail_is_let_be(context, [change])
     # what is judged by others, and audited, is written together with that; and so is what comes with a Provenance
-    if context.access is not None or context.trail is not None or context.provenance is not None:
+    shared = (context.access, context.trail, context.provenance, context.once)
+    if any(one is not None for one in shared):
         return (await commit_all(context, [change]))[0]
     if isinstance(change, Create | Put) and is_concerned(change.type, change.resource):
         return (await commit_all(context, [change]))[0]
@@ -60,11 +62,12 @@ async def commit(context: Context, change: Change) -> Committed:
 async def commit_all(context: Context, changes: Sequence[Change]) -> list[Committed]:
     """Write these changes together, or none of them."""
     locks = lock_names(context, changes)
+    name = context.once.next() if context.once else ""
 
     async def work(transaction: Transaction) -> list[Committed]:
         await transaction.lock(locks)
         settled = [await settle(context, transaction, change) for change in changes]
-        return await write_all(context, transaction, settled)
+        return await write_all(context, transaction, settled, name=name)
 
     return await context.store.transaction(work, contended=locks | keys_of(changes))
 
@@ -76,9 +79,13 @@ def keys_of(changes: Sequence[Change]) -> set[str]:
 
 
 def lock_names(context: Context, changes: Sequence[Change]) -> set[str]:
-    """The names under which conditional changes could meet: their criteria, and the identifiers of what they would write."""
+    """The names under which changes could meet: the criteria of conditional ones, with the identifiers of what they would write; and those
+    that a rule lets one resource alone have.
+    """
     names: set[str] = set()
     for change in changes:
+        if isinstance(change, Create | Put):
+            names |= {f"{change.type} {one}" for one in names_in(change.resource)}
         criteria = change.unless if isinstance(change, Create) else change.where
         if criteria is None:
             continue
@@ -156,11 +163,15 @@ async def write_all(
     transaction: Transaction,
     settled: Sequence[Settled],
     told: Callable[[int, Rejected], Rejected] = lambda _, rejected: rejected,
+    name: str = "",
 ) -> list[Committed]:
     """Decide every change over what is current and what the others before it would leave, then store all of it.
 
-    `told` puts the refusal of the change at an index in its asker's terms.
+    `told` puts the refusal of the change at an index in its asker's terms. `name` is that of what may come again (`once`): then it is
+    answered with what came of it the first time.
     """
+    if (first := await first_outcome(transaction, name)) is not None:
+        return first
     changes = [change for one in settled for change in (one.change, *one.more) if change is not None]
     check_trail_is_let_be(context, changes)
     if context.trail is not None:
@@ -186,7 +197,9 @@ async def write_all(
     await transaction.write([*writes, *await _origin(context, transaction, writes, now)])
     await check_written(context, transaction, asked)
     await judgement.post()
-    return [_answer(one, [each.committed for each in done]) for one, done in zip(settled, decided, strict=True)]
+    answers = [_answer(one, [each.committed for each in done]) for one, done in zip(settled, decided, strict=True)]
+    await keep_outcome(transaction, name, answers, now)
+    return answers
 
 
 async def _origin(context: Context, transaction: Transaction, writes: Sequence[Write], now: datetime) -> list[Write]:

@@ -26,6 +26,7 @@ from phb_fhir.store.store import Reader, Store
 
 if TYPE_CHECKING:
     from phb_fhir.interactions.access import Access
+    from phb_fhir.interactions.once import Once
     from phb_fhir.interactions.operation import Operation
     from phb_fhir.interactions.trail import Trail
 
@@ -36,7 +37,7 @@ class Context:
 
     `operations` are by the URLs of their definitions, as the capability statement names them. `access` is what the one who asks may do;
     None on an open server, where everybody may do everything. `trail` takes down what is done, for the audit; None where nobody signs
-    in. `provenance` is what the request says of its changes (X-Provenance). `advertised` tells how clients sign in.
+    in. `provenance` is what the request says of its changes (X-Provenance), `once` names it where it may come again. `advertised` tells how clients sign in.
     """
 
     settings: Settings
@@ -53,6 +54,7 @@ class Context:
     scribe: Scribe = field(default_factory=Scribe)
     trail: Trail | None = None
     provenance: Resource | None = None
+    once: Once | None = None
     advertised: Callable[[], Awaitable[Advertised | None]] = nobody_signs_in
 
     def asked_by(self, access: Access, reader: Reader, trail: Trail) -> Context:
@@ -72,6 +74,7 @@ class Context:
             self.scribe,
             trail,
             self.provenance,
+            self.once,
             self.advertised,
         )
 

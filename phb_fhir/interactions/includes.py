@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from phb_fhir.change import Version
 from phb_fhir.fhir.codec import loads
+from phb_fhir.interactions.canonicals import LOCAL, meant_by, names_of
 from phb_fhir.interactions.subset import STORED_DEPTH_MAX
 from phb_fhir.outcome import Issue, Kind
 from phb_fhir.query import Id, Include, Key, Query
@@ -26,7 +27,6 @@ INCLUDED_MAX = 1_000  # resources that one page brings along
 ROUNDS_MAX = 10  # of following references, the first included
 _CHUNK = 500  # ids or entries in one question
 _VERSIONED = re.compile(r"([A-Z][A-Za-z]*/[A-Za-z0-9\-.]{1,64})/_history/([1-9][0-9]{0,8})")
-_LOCAL = re.compile(r"[A-Z][A-Za-z]*/[A-Za-z0-9\-.]{1,64}")
 
 
 class Included(NamedTuple):
@@ -144,12 +144,13 @@ class _Found:
     # ---- what refers to it -------------------------------------------------------------------------
 
     async def _pointing(self, sources: Sequence[Hit], include: Include) -> list[Hit]:
-        names = _Names(hit for hit in sources if include.target in ("", hit.version.type))
+        names = names_of(hit for hit in sources if include.target in ("", hit.version.type))
         all_types = sorted(self._asking.definitions.resource_types) if include.type == "*" else [include.type]
         codes = dict.fromkeys(code for type_ in all_types for code in self._codes(type_, include.parameter))
         types = () if include.type == "*" else (include.type,)
-        found = await self._find(types, [f"{code}={name}" for code in codes for name in names.all])
-        return [hit for hit in found if any(names.are_meant_by(list(_texts(hit, code))) for code in codes)]
+        entries = [f"{code}={text}" for code in codes for text in dict.fromkeys(name.text for name in names)]
+        found = await self._find(types, entries)
+        return [hit for hit in found if any(names.keys() & meant_by(hit.index.keys, code).keys() for code in codes)]
 
 
 class _Wanted:
@@ -169,31 +170,7 @@ class _Wanted:
             if found := _VERSIONED.fullmatch(text):
                 self.versions[found[1], int(found[2])] = None
             elif text not in wider:
-                (self.keys if _LOCAL.fullmatch(text) else self.canonicals)[text] = None
-
-
-class _Names:
-    """What others call these resources by: their keys, and their urls."""
-
-    def __init__(self, hits: Iterable[Hit]) -> None:
-        self._urls: dict[str, set[str]] = {}
-        self.all: dict[str, None] = {}
-        for hit in hits:
-            urls = list(_texts(hit, "url"))
-            self.all.update(dict.fromkeys((hit.version.key, *(url for url in urls if "|" not in url))))
-            for url in urls:
-                self._urls.setdefault(url.partition("|")[0], set()).add(url)
-
-    def are_meant_by(self, texts: Sequence[str]) -> bool:
-        """Whether these references mean one of them; a canonical with a version means no other version."""
-        stated = {text.rpartition("|")[0]: text for text in texts if "|" in text}
-        for text in texts:
-            if text in self._urls:
-                if stated.get(text, text) in self._urls[text]:
-                    return True
-            elif text in self.all:
-                return True
-        return False
+                (self.keys if LOCAL.fullmatch(text) else self.canonicals)[text] = None
 
 
 def _texts(hit: Hit, code: str) -> Iterator[str]:

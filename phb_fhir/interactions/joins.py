@@ -1,4 +1,4 @@
-"""Conditions on other resources: chaining, `_has` and `_list` (R4 §3.1.1.4.15, §3.1.1.4.16, §3.1.1.5.12).
+"""Conditions on other resources: chaining, `_has`, hierarchies and `_list` (R4 §3.1.1.4.14 to 16, §3.1.1.5.12).
 
 MongoDB looks at each document by itself, so such a condition is turned into one on the resource: for
 `ChargeItem?subject.name=jill` the Patients of that name are asked for first, and then what points to one of these. That is
@@ -13,6 +13,10 @@ page is then what was found among so many candidates (`CANDIDATES_MAX`), and say
 page is read off what points (`pointing`). Else, or where that leads to nobody new, the candidates are gone through: what is
 common is soon found among the first, and only where these do not fill a page is all that points asked whom it points to
 (`_insisted`).
+
+A canonical leads to what has its url (`canonicals`). There are few definitions, and much may refer to each. So of a chain, the
+definitions' names become the condition; and of `_has`, each candidate is asked for by its names, unless little points anywhere.
+What is above or below in a hierarchy (`hierarchies`) is a list of keys before anything else is asked.
 """
 
 from __future__ import annotations
@@ -25,7 +29,9 @@ from typing import Any, NamedTuple
 
 from phb_fhir.change import Version
 from phb_fhir.fhir.codec import Resource, loads
+from phb_fhir.interactions.canonicals import Name, meant_by, mentioning, named, names_of, naming
 from phb_fhir.interactions.contained import CONTAINS, contained_targets
+from phb_fhir.interactions.hierarchies import in_hierarchy
 from phb_fhir.interactions.pointing import Pointing, Target, is_from_pointing
 from phb_fhir.interactions.subset import STORED_DEPTH_MAX
 from phb_fhir.outcome import Kind, Refusal, Rejected, refuse
@@ -34,6 +40,7 @@ from phb_fhir.query import (
     AllOf,
     AnyOf,
     Id,
+    InHierarchy,
     InList,
     Judge,
     Key,
@@ -53,6 +60,7 @@ from phb_fhir.store.store import Hit, Position, Reader, references
 
 JOINS_MAX = 50  # conditions on other resources in one search
 JOINED_MAX = 1_000  # resources that one of them is turned into a list of
+NAMES_MAX = 300  # of definitions, that a chain asks for at once; where there are more, each candidate is looked at
 POINTING_MAX = 100_000  # resources that are asked whom they point to, for a `_has`
 POINTED_MAX = 5_000  # of these, as many as are asked together whether they point to some candidates
 FEW = 100  # candidates that are looked at first of all
@@ -68,6 +76,7 @@ _COUNTED = 1_000  # matches counted at once, where they must be looked at
 _AT_ONCE = 8  # questions under way together
 
 Types = tuple[str, ...]  # empty: all of them
+_OF_OTHERS = (Linked, LinkedFrom, InHierarchy, InList)  # what only other resources can tell
 
 
 class Resolved(NamedTuple):
@@ -97,7 +106,7 @@ def split(query: Query) -> Resolved:
     asked: list[Node] = []
     left: list[Node] = []
     for one in _conditions(query.where):
-        is_left = any(isinstance(leaf, Linked | LinkedFrom | InList | Judge) for leaf in _leaves(one))
+        is_left = any(isinstance(leaf, (*_OF_OTHERS, Judge)) for leaf in _leaves(one))
         (left if is_left else asked).append(one)
     return Resolved(Query(query.types, AllOf(tuple(asked))), tuple(left)) if left else Resolved(query)
 
@@ -114,12 +123,13 @@ class Joins:
 
         Raises Rejected (400) for too many joins.
         """
-        joins = sum(isinstance(leaf, Linked | LinkedFrom | InList) for leaf in _leaves(query.where))
+        joins = sum(isinstance(leaf, _OF_OTHERS) for leaf in _leaves(query.where))
         if joins > JOINS_MAX:
             text = f"The search has {joins} conditions on other resources; at most {JOINS_MAX} are taken."
             raise refuse(Refusal.BAD_REQUEST, Kind.TOO_COSTLY, text)
         if not joins:
             return split(query)
+        query = Query(query.types, await self._walked(query.where))
         has = await self._leading(query)
         if has is not None and is_from_pointing(after):  # however few they are by now, the order stays
             others = (part for part in _conditions(query.where) if part is not has)
@@ -133,7 +143,7 @@ class Joins:
     async def _leading(self, query: Query) -> LinkedFrom | None:
         """The `_has` that a page can begin with: the only one, and of what is read off one index."""
         found = [part for part in _conditions(query.where) if isinstance(part, LinkedFrom)]
-        if len(found) != 1 or split(Query((), found[0].where)).left:
+        if len(found) != 1 or found[0].by_url or split(Query((), found[0].where)).left:
             return None
         return found[0] if await self._reader.leads_in_order(Query((found[0].type,), found[0].where)) else None
 
@@ -252,7 +262,7 @@ class Joins:
         edge, size, looked_at = after, count + 1, 0
         is_insisted = False
         while looked_at < CANDIDATES_MAX:
-            is_bare = bool(asked.left) and not order and all(isinstance(node, LinkedFrom) for node in asked.left)
+            is_bare = bool(asked.left) and not order and all(_is_of_keys(node) for node in asked.left)
             candidates = await self._reader.find(
                 asked.query,
                 order,
@@ -332,6 +342,19 @@ class Joins:
 
     # ---- few: a list of them -------------------------------------------------------------------------
 
+    async def _walked(self, node: Node) -> Node:
+        """The condition with every hierarchy in it turned into keys, wherever it stands."""
+        match node:
+            case InHierarchy():
+                return await in_hierarchy(self._reader, node)
+            case AllOf(parts) | AnyOf(parts):
+                return type(node)(tuple([await self._walked(part) for part in parts]))
+            case Not(part):
+                return Not(await self._walked(part))
+            case Linked() | LinkedFrom():
+                return replace(node, where=await self._walked(node.where))
+        return node
+
     async def _settled(self, types: Types, node: Node) -> Node:
         """The condition with every join in it that is of few resources turned into keys or ids."""
         match node:
@@ -359,12 +382,35 @@ class Joins:
     async def _linked(self, types: Types, node: Linked) -> Node:
         node = replace(node, where=await self._settled(node.types, node.where))
         await self._reader.check_served(split(Query(node.types, node.where)).query)
+        if node.by_url:
+            return await self._linked_by_url(types, node)
         keys = await self._keys(Query(node.types, node.where), JOINED_MAX)
         containing = await self._containing(types, node)
         if keys is None or containing is None:
             return node
         pointing = Key(tuple(f"{node.parameter}={key}" for key in keys)) if keys else NOTHING
         return AnyOf((pointing, containing)) if containing != NOTHING else pointing
+
+    async def _linked_by_url(self, types: Types, node: Linked) -> Node:
+        """The same for a canonical: the names of the definitions, where they are few; where not, what to look at one by one."""
+        hits = await self._hits(Query(node.types, node.where), JOINED_MAX)
+        containing = await self._containing(types, node)
+        if hits is None or containing is None:
+            return node
+        names = names_of(hits)
+        if len(names) > NAMES_MAX:
+            return AllOf((mentioning(node.parameter, names), node)) if containing == NOTHING else node
+        pointing = naming(node.parameter, names) if names else NOTHING
+        return AnyOf((pointing, containing)) if containing != NOTHING else pointing
+
+    async def _hits(self, query: Query, most: int) -> list[Hit] | None:
+        """What matches, with its index values; None where it is more than `most`, or where it is not known."""
+        asked = split(query)
+        if not asked.left:
+            hits = await self._reader.find(asked.query, count=most + 1)
+            return hits if len(hits) <= most else None
+        sifted = await self._sift(asked, count=most)
+        return None if sifted.more else sifted.hits
 
     async def _keys(self, query: Query, most: int) -> list[str] | None:
         """The keys of what matches; None where they are more than `most`, or where it is not known."""
@@ -387,9 +433,14 @@ class Joins:
         """`among` is what the other conditions leave: where that is little, it is asked who points to each of these."""
         node = replace(node, where=await self._settled((node.type,), node.where))
         if _conditions(among.where) and await self._is_served(among):
-            candidates = await self._keys(among, FEW)
-            if candidates is not None:
-                return _ids(await self._pointed_at(node, candidates))
+            if node.by_url:
+                hits = await self._hits(among, FEW)
+                if hits is not None:
+                    return _ids(await self._named(node, hits))
+            else:
+                candidates = await self._keys(among, FEW)
+                if candidates is not None:
+                    return _ids(await self._pointed_at(node, candidates))
         return await self._targets(among.types, node, JOINED_MAX)
 
     async def _is_served(self, query: Query) -> bool:
@@ -403,8 +454,12 @@ class Joins:
         """The ids of all that is pointed to; the condition as it is where more than `most` point, or they point to too many."""
         asked = split(Query((node.type,), node.where))
         await self._reader.check_served(asked.query)
+        if node.by_url:
+            most = min(most, BATCH)
         if asked.left or await self._reader.count_up_to(asked.query, most + 1) > most:
             return node
+        if node.by_url:
+            return _meant(await self._reader.find(asked.query, count=most), node.parameter)
         targets = await self._reader.pointed_at(asked.query, node.parameter, types, count=JOINED_MAX + 1)
         return _ids(targets) if len(targets) <= JOINED_MAX else node
 
@@ -440,7 +495,12 @@ class Joins:
             case Not(part):
                 return Not(await self._plain(part, hits))
             case Linked():
-                return _ids([*await self._pointing(node, hits), *await self._that_contain(node, hits)])
+                pointing = await (self._naming(node, hits) if node.by_url else self._pointing(node, hits))
+                return _ids([*pointing, *await self._that_contain(node, hits)])
+            case InHierarchy():
+                return await in_hierarchy(self._reader, node)
+            case LinkedFrom() if node.by_url:
+                return _ids(await self._named(node, hits))
             case LinkedFrom():
                 return _ids(await self._pointed_at(node, [hit.version.key for hit in hits]))
         return node
@@ -454,6 +514,28 @@ class Joins:
             chunk = tuple(wanted[start : start + _CHUNK])
             held.update(await self._held(Query(node.types, AllOf((Id(chunk), node.where))), len(chunk)))
         return [key for key, targets in named.items() if targets & held]
+
+    async def _naming(self, node: Linked, hits: Sequence[Hit]) -> list[str]:
+        """Those of the batch that name something the condition holds for by a canonical."""
+        meant = {hit.version.key: meant_by(hit.index.keys, node.parameter) for hit in hits}
+        wanted = list(dict.fromkeys(name for names in meant.values() for name in names))
+        held: dict[Name, None] = {}
+        for start in range(0, len(wanted), _CHUNK):
+            for one in named(wanted[start : start + _CHUNK]):
+                held |= names_of(await self._all(Query(node.types, AllOf((one, node.where)))))
+        return [key for key, names in meant.items() if not held.keys().isdisjoint(names)]
+
+    async def _all(self, query: Query) -> list[Hit]:
+        """All that match, with their index values. Raises Rejected (400) where they are too many."""
+        asked, kept, looked_at = split(query), list[Hit](), 0
+        edge: Position | None = None
+        while looked_at < CANDIDATES_MAX:
+            batch = await self._reader.find(asked.query, after=edge, count=_CHUNK, is_steady=True)
+            kept += await self.look(asked.left, batch)
+            if len(batch) < _CHUNK:
+                return kept
+            edge, looked_at = batch[-1].position, looked_at + len(batch)
+        raise undecided()
 
     async def _held(self, query: Query, most: int) -> list[str]:
         """The keys of what matches a query that names its candidates, `most` of them."""
@@ -487,11 +569,18 @@ class Joins:
                 targets = set(await self._reader.pointed_at(asked.query, node.parameter, (), count=most))
                 if len(targets) < most:
                     return [key for key in keys if key in targets]
-        held = await self._each([partial(self._is_pointed_at, node, key) for key in keys])
+        held = await self._each([partial(self._is_there, node, Key((f"{node.parameter}={key}",))) for key in keys])
         return [key for key, is_held in zip(keys, held, strict=True) if is_held]
 
-    async def _is_pointed_at(self, node: LinkedFrom, key: str) -> bool:
-        asked = split(Query((node.type,), AllOf((Key((f"{node.parameter}={key}",)), node.where))))
+    async def _named(self, node: LinkedFrom, hits: Sequence[Hit]) -> list[str]:
+        """The keys of those of the batch that something the condition holds for names by a canonical; each is asked for by itself."""
+        asked = [partial(self._is_there, node, naming(node.parameter, names_of([hit]))) for hit in hits]
+        held = await self._each(asked)
+        return [hit.version.key for hit, is_held in zip(hits, held, strict=True) if is_held]
+
+    async def _is_there(self, node: LinkedFrom, pointing: Node) -> bool:
+        """Whether something the condition holds for points so."""
+        asked = split(Query((node.type,), AllOf((pointing, node.where))))
         if not asked.left:
             return bool(await self._reader.keys(asked.query, count=1))
         sifted = await self._sift(asked, count=1)
@@ -510,7 +599,7 @@ class Joins:
 
 def asks_others(node: Node) -> bool:
     """Whether only other resources can tell whether a condition holds."""
-    return any(isinstance(leaf, Linked | LinkedFrom | InList) for leaf in _leaves(node))
+    return any(isinstance(leaf, _OF_OTHERS) for leaf in _leaves(node))
 
 
 def undecided() -> Rejected:
@@ -530,6 +619,17 @@ def _items(resource: Resource, own: OwnAddress) -> Iterator[str]:
         reference = entry.get("item", {}).get("reference", "")
         if reference and entry.get("deleted") is not True:
             yield own.local(reference).partition("/_history/")[0]
+
+
+def _is_of_keys(node: Node) -> bool:
+    """Whether a condition left over asks for no more of a candidate than its key."""
+    return isinstance(node, LinkedFrom) and not node.by_url
+
+
+def _meant(hits: Sequence[Hit], parameter: str) -> Node:
+    """The condition to be what these name by a canonical."""
+    parts = named({name: None for hit in hits for name in meant_by(hit.index.keys, parameter)})
+    return parts[0] if len(parts) == 1 else AnyOf(tuple(parts))
 
 
 def _ids(keys: Iterable[str]) -> Node:

@@ -32,6 +32,7 @@ from phb_fhir.rules.case import (
     Case,
     Find,
     Follow,
+    PolicyOf,
     Posted,
     Question,
     Read,
@@ -196,19 +197,11 @@ class Judgement:
         return list(decision.follow)
 
     def _case(self, write: Write, *, is_own: bool) -> Case:
-        before, after = write.before, write.after
-        return Case(
-            after.type,
-            after.id,
-            relative(self._context, content_of(before)),
-            self._facts.pending[after.key],
-            f"{after.key}/_history/{after.number}",
-            self._now,
-            self._now.astimezone(LONDON).date(),
-            by_whom(self._context),
-            is_own,
-            after.method == "PUT",
-        )
+        after = write.after
+        before = relative(self._context, content_of(write.before))
+        case = case_of(self._context, after.key, before, self._facts.pending[after.key], self._now)
+        version = f"{after.key}/_history/{after.number}"
+        return replace(case, version=version, is_own=is_own, names_id=after.method == "PUT")
 
     async def _matched(self, one: Decided, write: Write, key: str) -> None:
         """Answer with what this was meant to be already: nothing new is written."""
@@ -234,7 +227,11 @@ class Judgement:
         check_resource(self._context, follow.resource, type_)
         if not follow.key:
             id_ = self._context.new_id()
-            made = {"resourceType": type_, "id": id_, **{name: v for name, v in follow.resource.items() if name != "resourceType"}}
+            made = {
+                "resourceType": type_,
+                "id": id_,
+                **{name: v for name, v in follow.resource.items() if name != "resourceType"},
+            }
             change: Create | Put = Create(type_, id_, made)
             return self._made(change, None)
         known = standing.get(follow.key) or self._own.get(follow.key)
@@ -258,6 +255,15 @@ class Judgement:
         self._own[version.key] = one
         self._note(one)
         return one
+
+
+def case_of(
+    context: Context, key: str, before: Resource | None, after: Resource | None, now: datetime | None = None
+) -> Case:
+    """The case of a write under this key, by whoever asks."""
+    type_, _, id_ = key.partition("/")
+    at = now or context.now()
+    return Case(type_, id_, before, after, f"{key}/_history/1", at, at.astimezone(LONDON).date(), by_whom(context))
 
 
 def by_whom(context: Context) -> By:

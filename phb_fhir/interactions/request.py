@@ -43,7 +43,7 @@ class FhirRequest(NamedTuple):
 
     `body` is a resource, or for a JSON Patch the list of its operations. `base` is the server's own address, as the
     client knows it, without a slash at the end. `size` is how many bytes the body had, that of the Bundle for its entries.
-    `provenance` came along with it (X-Provenance).
+    `provenance` came along with it (X-Provenance). `is_identified`: the client gave the request its id (X-Request-ID).
     """
 
     method: str
@@ -58,6 +58,7 @@ class FhirRequest(NamedTuple):
     request_id: str = ""
     size: int = 0
     provenance: Resource | None = None
+    is_identified: bool = False
 
     @property
     def type(self) -> str:

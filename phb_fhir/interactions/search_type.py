@@ -28,6 +28,7 @@ from phb_fhir.outcome import Issue, Kind, Refusal, outcome_of, refuse
 from phb_fhir.query import EVERYTHING, AllOf, AnyOf, Id, Key, Node, Not, Query
 from phb_fhir.search.asking import Asking
 from phb_fhir.search.conditions import targets_of
+from phb_fhir.search.hierarchies import hierarchies
 from phb_fhir.search.paging import Place
 from phb_fhir.search.parse import Search, parse_search
 from phb_fhir.store.store import Reader
@@ -110,12 +111,14 @@ async def _check_ids_alone(reader: Reader, asking: Asking, search: Search) -> No
     types = search.query.types
     known = asking.parameters.of(types[0]) if len(types) == 1 else asking.parameters.shared(types)
     for name, value in search.applied:
-        parameter = known.get(name)
+        code, _, modifier = name.partition(":")
+        parameter = known.get(code)
         ids = [id_ for id_ in value.split(",") if is_id(id_)]
-        if parameter is None or parameter.type != "reference" or not ids:
+        if parameter is None or parameter.type != "reference" or not ids or modifier not in ("", "above", "below"):
             continue
         limited = set(_LIMITED.findall(parameter.expression))
         targets = tuple(type_ for type_ in targets_of(parameter, asking) if type_ in limited or not limited)
+        targets = tuple(hierarchies(parameter, targets, asking)) if modifier else targets
         at_once = max(1, _KEYS_MAX // max(1, len(targets)))
         for start in range(0, len(ids), at_once) if len(targets) > 1 else ():
             there = await reader.keys(Query(targets, Id(tuple(ids[start : start + at_once]))), count=_KEYS_MAX)

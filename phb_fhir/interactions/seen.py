@@ -70,6 +70,12 @@ class Remembered:
                 self._known.popitem(last=False)
 
 
+def whole(reader: Reader) -> Reader:
+    """The reader with nothing left out: for sums that must be whole, asked by whoever may see what they are of. What else it tells is not
+    to be shown."""
+    return reader.inner if isinstance(reader, Seen) else reader
+
+
 class Seen(Reader):
     """`inner` is the store, or one transaction. It has no collections of its own: what is not said here, is not answered."""
 
@@ -77,6 +83,11 @@ class Seen(Reader):
         self._inner = inner
         self._access = access
         self._resolved: dict[tuple[str, ...], Resolved] = {}
+
+    @property
+    def inner(self) -> Reader:
+        """The same, with nothing left out (`whole`)."""
+        return self._inner
 
     @cached_property
     def _joins(self) -> Joins:

@@ -28,6 +28,7 @@ from phb_fhir.fhir.codec import Resource, dumps
 from phb_fhir.fhir.dates import to_millisecond
 from phb_fhir.interactions.access import Access
 from phb_fhir.interactions.context import Context
+from phb_fhir.interactions.once import Once
 from phb_fhir.interactions.provenance import not_to_be_written
 from phb_fhir.interactions.reindex import owner
 from phb_fhir.interactions.request import Answer, BundleAnswer, FhirRequest
@@ -96,6 +97,8 @@ async def answered(context: Context, request: FhirRequest, route: Route) -> Answ
             text = "X-Provenance goes with a change; this request changes nothing."
             raise refuse(Refusal.BAD_REQUEST, Kind.INVALID, text)
         context = replace(context, provenance=request.provenance)
+    if request.is_identified and request.method == "POST":
+        context = replace(context, once=Once.of(request, _sender(context)))
     trail = context.trail
     if trail is None:
         return await route.run(context, request)
@@ -112,6 +115,11 @@ async def answered(context: Context, request: FhirRequest, route: Route) -> Answ
         raise
     await trail.note(answer)
     return answer
+
+
+def _sender(context: Context) -> str:
+    actor = None if context.access is None else context.access.actor
+    return "" if actor is None else f"{actor.issuer} {actor.subject} {actor.client}"
 
 
 def _check_let_be(request: FhirRequest, route: Route) -> None:

@@ -69,6 +69,7 @@ async def run_transaction(context: Context, entries: list[Planned], dispatch: Di
     entries = await _checked(context, entries, conditional)
     changes = [entry.change for entry in entries if entry.change is not None]
     locks = lock_names(context, changes)
+    name = context.once.next() if context.once else ""
 
     async def work(transaction: Transaction) -> list[Answer]:
         await transaction.lock(locks)
@@ -79,7 +80,7 @@ async def run_transaction(context: Context, entries: list[Planned], dispatch: Di
         identities = _identities(entries, settled)
         identities |= await _resolve(joins, conditional, entries, settled, pending)
         final = _rewritten(context, entries, settled, identities)
-        return await _write_and_read(context, transaction, entries, final, dispatch)
+        return await _write_and_read(context, transaction, entries, final, dispatch, name)
 
     return await context.store.transaction(work, contended=locks | keys_of(changes))
 
@@ -359,11 +360,12 @@ async def _write_and_read(
     entries: list[Planned],
     final: list[tuple[Planned, Settled]],
     dispatch: Dispatch,
+    name: str,
 ) -> list[Answer]:
     def told(index: int, rejected: Rejected) -> Rejected:
         return final[index][0].told(rejected)
 
-    committed = await write_all(context, transaction, [one for _, one in final], told)
+    committed = await write_all(context, transaction, [one for _, one in final], told, name)
     answers: dict[int, Answer] = {}
     for (entry, _), done in zip(final, committed, strict=True):
         answers[entry.index] = _answer(context, entry, done)

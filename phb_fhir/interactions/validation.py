@@ -172,7 +172,12 @@ def reject_errors(issues: Sequence[Issue]) -> None:
 def advice_in(issues: Sequence[Issue]) -> tuple[Issue, ...]:
     """What the writer of a resource is told beside that it was written. Raises Rejected if it cannot be."""
     reject_errors(issues)
-    return tuple(issue for issue in issues if not _is_best_practice(issue)) if issues else ()
+    return tuple(without_best_practice(issues)) if issues else ()
+
+
+def without_best_practice(issues: Sequence[Issue]) -> list[Issue]:
+    """What a write says: what R4 calls best practice is for `$validate` to tell."""
+    return [issue for issue in issues if not _is_best_practice(issue)]
 
 
 def _is_best_practice(issue: Issue) -> bool:

@@ -9,8 +9,10 @@ from collections.abc import Mapping
 
 from phb_fhir.definitions.capability import Capability, WrongCapability
 from phb_fhir.interactions.operation import Operation
+from phb_fhir.operations.balance import balance
 from phb_fhir.operations.everything import everything
 from phb_fhir.operations.meta import meta, meta_add, meta_delete
+from phb_fhir.operations.purchases import approve, check_purchase, reject
 from phb_fhir.operations.snapshot import snapshot
 from phb_fhir.operations.terminology import (
     expand,
@@ -23,6 +25,7 @@ from phb_fhir.operations.validate import validate
 
 _R4 = "http://hl7.org/fhir/OperationDefinition"
 _PHB = "https://fhir.phb.nhs.example/OperationDefinition"
+_PURCHASE = frozenset({"ChargeItem"})
 _CODE_SYSTEM, _VALUE_SET, _STRUCTURE = (frozenset({name}) for name in ("CodeSystem", "ValueSet", "StructureDefinition"))
 
 OPERATIONS: Mapping[str, Operation] = {
@@ -34,6 +37,12 @@ OPERATIONS: Mapping[str, Operation] = {
         Operation("meta-delete", f"{_R4}/Resource-meta-delete", meta_delete, on_type=False, affects_state=True),
         Operation("everything", f"{_R4}/Patient-everything", everything, frozenset({"Patient"}), on_type=False),
         Operation("everything", f"{_PHB}/phb-account-everything", everything, frozenset({"Account"}), on_type=False),
+        Operation("balance", f"{_PHB}/phb-account-balance", balance, frozenset({"Account"}), on_type=False),
+        Operation(
+            "check-purchase", f"{_PHB}/phb-chargeitem-check-purchase", check_purchase, _PURCHASE, on_instance=False, letters="c"
+        ),
+        Operation("approve", f"{_PHB}/phb-chargeitem-approve", approve, _PURCHASE, on_type=False, affects_state=True),
+        Operation("reject", f"{_PHB}/phb-chargeitem-reject", reject, _PURCHASE, on_type=False, affects_state=True),
         Operation("expand", f"{_R4}/ValueSet-expand", expand, _VALUE_SET),
         Operation("validate-code", f"{_R4}/ValueSet-validate-code", validate_code_in_value_set, _VALUE_SET),
         Operation("validate-code", f"{_R4}/CodeSystem-validate-code", validate_code_in_code_system, _CODE_SYSTEM),

@@ -104,7 +104,9 @@ def participants(teams: Iterable[Resource], day: date) -> Iterator[tuple[str, fr
 
 def told(person: str, category: str) -> Asking[list[Resource]]:
     """The messages of a category that went to a person, or to who acts for them."""
-    found: list[Resource] = yield Find("Communication", ("patient", person), ("category", f"{COMMUNICATION}|{category}"))
+    found: list[Resource] = yield Find(
+        "Communication", ("patient", person), ("category", f"{COMMUNICATION}|{category}")
+    )
     return [one for one in found if one.get("status") == "completed" and one.get("sent")]
 
 

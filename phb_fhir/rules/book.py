@@ -15,7 +15,7 @@ from phb_fhir.rules.allocation import judge_allocation
 from phb_fhir.rules.budget import is_budget
 from phb_fhir.rules.case import Rule
 from phb_fhir.rules.purchase import judge_purchase
-from phb_fhir.rules.words import key_of, keys_in, value_of
+from phb_fhir.rules.words import PAYMENT_REFERENCE, PURCHASE_REFERENCE, key_of, keys_in, pair_of, value_of
 
 RULES: Mapping[str, tuple[Rule, ...]] = {
     "Account": (judge_allocation,),
@@ -36,6 +36,20 @@ _LOOKS: Mapping[str, Callable[[Resource], bool]] = {
     "ChargeItem": lambda charge: bool(charge.get("account")),
     "PaymentReconciliation": lambda payment: value_of(payment, "phb-account") is not None,
 }
+
+
+# identifiers that one resource of the type alone may have: two that are written at once wait for each other
+_NAMES: Mapping[str, str] = {"ChargeItem": PURCHASE_REFERENCE, "PaymentReconciliation": PAYMENT_REFERENCE}
+
+
+def names_in(resource: Resource) -> list[str]:
+    """The business identifiers in a purchase or payment that no other may have."""
+    system = _NAMES.get(str(resource.get("resourceType")))
+    several: Any = resource.get("identifier") if system else None
+    found = [pair_of(one) for one in several] if isinstance(several, list) else []
+    if isinstance(paid := resource.get("paymentIdentifier"), dict) and system:
+        found.append(("payment", pair_of(paid)[1]))
+    return [f"{one_system}|{value}" for one_system, value in found if one_system in (system, "payment")]
 
 
 def budgets_in(resource: Resource) -> list[str]:

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -139,7 +140,9 @@ def parse_policies(documents: Mapping[str, Any]) -> Policies:
         if twice := sorted(code for code in codes if code in named):
             raise WrongPolicy(f"{name} is for {twice[0]}, which another document is for already.")
         if not codes and standard:
-            raise WrongPolicy(f"{name} names no commissioners, as another document does; one alone may be for all others.")
+            raise WrongPolicy(
+                f"{name} names no commissioners, as another document does; one alone may be for all others."
+            )
         named |= dict.fromkeys(codes, policy)
         standard += [policy] if not codes else []
     return Policies(named, standard[0] if standard else STANDARD)
@@ -185,14 +188,16 @@ def _table(name: str, index: int, row: Mapping[str, Any]) -> Table:
     starts = [band.start for band in bands]
     if starts[0] != 0 or starts != sorted(set(starts)):
         where = f"$.allocation[{index}].bands"
-        raise WrongPolicy(f"{name} is not right at {where}: the first band begins at 0 points, and each later than the one before.")
-    for before, after in zip(bands, bands[1:], strict=False):
+        raise WrongPolicy(
+            f"{name} is not right at {where}: the first band begins at 0 points, and each later than the one before."
+        )
+    for before, after in pairwise(bands):
         if before.at(after.start - 1) > after.pence:
             where = f"$.allocation[{index}].bands[{bands.index(after)}]"
-            raise WrongPolicy(f"{name} is not right at {where}: at {after.start} points it gives less than one point fewer would.")
-    return Table(
-        row["questionnaire"], row["version"], row["frequency"], row["points"], row.get("domains", {}), bands
-    )
+            raise WrongPolicy(
+                f"{name} is not right at {where}: at {after.start} points it gives less than one point fewer would."
+            )
+    return Table(row["questionnaire"], row["version"], row["frequency"], row["points"], row.get("domains", {}), bands)
 
 
 def _once(name: str, questionnaires: Iterable[str]) -> None:

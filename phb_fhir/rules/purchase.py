@@ -284,6 +284,12 @@ def _in_step(p: Purchase) -> Iterator[Issue]:
         yield refusal(f"A purchase that is {was} cannot become {p.status}; it can become {may}.", "ChargeItem.status")
 
 
+def _disallowed_by(p: Purchase) -> Iterator[Issue]:
+    if p.status == "not-billable" and p.before is not None and not p.by.is_professional:
+        text = "A purchase is disallowed by the NHS team or the commissioner. One that was wrong is taken back as entered-in-error."
+        yield refusal(text, "ChargeItem.status")
+
+
 def _for_its_person(p: Purchase) -> Iterator[Issue]:
     subject = key_of(p.charge.get("subject"))
     if subject and subject != person_of(p.budget):
@@ -599,7 +605,7 @@ def judge_purchase(case: Case) -> Judging:
     purchase = _with_only_part(purchase)
     issues = refusals(purchase)
     if purchase.status not in OPEN:
-        issues += list(_in_step(purchase))
+        issues += [*_in_step(purchase), *_disallowed_by(purchase)]
     if issues:
         return Decision(tuple(issues))
     return (yield from _decided(case, purchase, posted))

@@ -3,7 +3,7 @@
 `subject:Patient.organization.name=x` is read from its left end: each name before a dot is a reference parameter, what
 follows the dot is asked of the types it points to. Where it may point to several types and none is named, every type that
 has what follows is meant; a type that has it not cannot match. `_has:Observation:patient:code=x` turns the same thing
-round. Both may follow each other in any order, up to `CHAIN_LINKS_MAX` links.
+round. A canonical leads to whatever has that url here. Both may follow each other in any order, up to `CHAIN_LINKS_MAX` links.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from phb_fhir.search.asking import (
     too_costly,
     unsupported,
 )
-from phb_fhir.search.conditions import any_of, check_followed, plain, targets_of
+from phb_fhir.search.conditions import any_of, check_followed, leads_by_url, plain, targets_of
 
 HAS = "_has:"
 _NAMED_MAX = 6  # types in one sentence
@@ -91,7 +91,7 @@ def follow(types: Types, head: str, asking: Asking, links: int, inner: Callable[
             lacking.append(rejected)
     if not found:
         raise _in_none(head, targets, lacking)
-    return partial(_linked, code, found)
+    return partial(_linked, code, found, leads_by_url(code, types, asking))
 
 
 def point_back(
@@ -108,17 +108,17 @@ def point_back(
     if types and not set(types) & set(targets):
         led = ", ".join(targets[:_NAMED_MAX])
         raise unsupported(f"_has:{type_}:{code}: it does not lead to {', '.join(types[:_NAMED_MAX])}, but to {led}.")
-    return partial(_linked_from, type_, code, inner(type_))
+    return partial(_linked_from, type_, code, inner(type_), leads_by_url(code, (type_,), asking))
 
 
-def _linked(code: str, found: Mapping[str, Condition], value: str) -> Node:
+def _linked(code: str, found: Mapping[str, Condition], by_url: bool, value: str) -> Node:
     # types of which the same is asked are one question
     by_where: dict[Node, list[str]] = {}
     for target, inner in found.items():
         by_where.setdefault(inner(value), []).append(target)
     if sum(1 + _questions(where) for where in by_where) > CHAIN_QUESTIONS_MAX:
         raise too_costly(f"{code} points to many types, of which different things are asked; name one, {code}:[type].")
-    return any_of(Linked(code, tuple(targets), where) for where, targets in by_where.items())
+    return any_of(Linked(code, tuple(targets), where, by_url) for where, targets in by_where.items())
 
 
 def _questions(node: Node) -> int:
@@ -133,13 +133,13 @@ def _questions(node: Node) -> int:
     return 0
 
 
-def _linked_from(type_: str, code: str, inner: Condition, value: str) -> Node:
-    return LinkedFrom(type_, code, inner(value))
+def _linked_from(type_: str, code: str, inner: Condition, by_url: bool, value: str) -> Node:
+    return LinkedFrom(type_, code, inner(value), by_url)
 
 
 def _reference(types: Types, code: str, asking: Asking) -> SearchParameter:
     parameter = asking.parameter(types, code)
-    check_followed(parameter, types, asking)
+    check_followed(parameter)
     return parameter
 
 
@@ -147,7 +147,7 @@ def _targets(parameter: SearchParameter, head: str, modifier: str, asking: Askin
     targets = targets_of(parameter, asking)
     if not modifier:
         return targets
-    if modifier in ("identifier", "missing"):
+    if modifier in ("identifier", "missing", "above", "below"):
         raise unsupported(f"{head}: what stands behind ':{modifier}' cannot be chained.")
     if modifier not in targets:
         raise unsupported(f"{head}: {parameter.code} does not point to '{modifier}'.{suggestion(modifier, targets)}")

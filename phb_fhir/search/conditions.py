@@ -13,8 +13,8 @@ from functools import partial
 from phb_fhir.definitions.load import SearchParameter
 from phb_fhir.fhir.reference import is_id
 from phb_fhir.outcome import Issue, Refusal, Rejected
-from phb_fhir.query import EVERYTHING, NOTHING, AllOf, AnyOf, Id, InList, Key, KeyRange, Node, Not, Present
-from phb_fhir.search import text
+from phb_fhir.query import EVERYTHING, NOTHING, AllOf, AnyOf, Id, InHierarchy, InList, Key, KeyRange, Node, Not, Present
+from phb_fhir.search import hierarchies, text
 from phb_fhir.search.asking import (
     VALUES_MAX,
     Asking,
@@ -53,6 +53,10 @@ def of_parameter(parameter: SearchParameter, modifier: str, asking: Asking) -> C
     name = f"{parameter.code}:{modifier}" if modifier else parameter.code
     if modifier == "missing" and can_be_missing(parameter):
         return partial(_missing, parameter)
+    if way := hierarchies.way_of(parameter, modifier):
+        return partial(
+            _values, name, hierarchies.condition(parameter, way, targets_of(parameter, asking), asking), False
+        )
     if modifier and modifier not in kind.modifiers and modifier not in _type_modifiers(parameter, asking):
         raise unsupported(_no_modifier(name, modifier, parameter, kind))
     return partial(_values, name, partial(_of_kind, parameter, kind, modifier, asking), modifier in NEGATIVE)
@@ -80,12 +84,17 @@ def absent(parameter: SearchParameter) -> Node:
 
 
 def any_of(nodes: Iterable[Node]) -> Node:
-    """Alternatives; those that ask for entries of the index, or ids, become one question."""
+    """Alternatives; those that ask for entries of the index, for ids, or in one hierarchy, become one question."""
     keys: dict[str, None] = {}
     ids: dict[str, None] = {}
+    walked: list[InHierarchy] = []
     others: dict[Node, None] = {}
     for node in nodes:
         match node:
+            case InHierarchy():
+                walked.append(node)
+            case AnyOf((InHierarchy(), *_)):  # of several types
+                walked += [part for part in node.parts if isinstance(part, InHierarchy)]
             case Key():
                 keys.update(dict.fromkeys(node.keys))
             case Id():
@@ -93,6 +102,7 @@ def any_of(nodes: Iterable[Node]) -> Node:
             case _:
                 others[node] = None
     joined = ([Key(tuple(keys))] if keys else []) + ([Id(tuple(ids))] if ids else []) + list(others)
+    joined += hierarchies.joined(walked)
     return joined[0] if len(joined) == 1 else AnyOf(tuple(joined))
 
 
@@ -155,18 +165,18 @@ def targets_of(parameter: SearchParameter, asking: Asking) -> Types:
     return tuple(type_ for type_ in named if asking.is_served(type_)) if named else asking.served()
 
 
-def check_followed(parameter: SearchParameter, types: Types, asking: Asking) -> None:
-    """Raises Rejected unless the parameter is one that leads from these types to other resources."""
+def check_followed(parameter: SearchParameter) -> None:
+    """Raises Rejected unless the parameter is one that leads to other resources."""
     if parameter.type != "reference":
         raise unsupported(
             f"'{parameter.code}' is a {parameter.type} parameter; only reference parameters lead to other resources."
         )
-    found = extractor(asking.definitions, parameter, types[0]).types if len(types) == 1 else frozenset()
-    if found and found <= _CANONICAL:
-        raise unsupported(
-            f"'{parameter.code}' refers to definitions by their canonical url, which is not followed here; "
-            f"search by the url itself, {parameter.code}=[url]."
-        )
+
+
+def leads_by_url(code: str, types: Types, asking: Asking) -> bool:
+    """Whether a reference parameter of one of these types finds canonicals, which mean what has that url (R4 §2.3.0.5.1)."""
+    kept = (extractor(asking.definitions, asking.parameters.of(type_)[code], type_) for type_ in types)
+    return any(not found.types.isdisjoint(_CANONICAL) for found in kept)
 
 
 def _no_modifier(name: str, modifier: str, parameter: SearchParameter, kind: Kind) -> str:

@@ -126,7 +126,7 @@ def parse_include(name: str, text: str, asking: Asking) -> Include:
 
 def _check_leads(name: str, text: str, type_: str, code: str, target: str, asking: Asking) -> None:
     parameter = asking.parameter((type_,), code)
-    check_followed(parameter, (), asking)  # of any type: canonicals are included by, though nothing is chained by them
+    check_followed(parameter)
     targets = targets_of(parameter, asking)
     if target and target not in targets:
         raise unsupported(f"{name}={text}: {type_}:{code} does not point to {target}.{suggestion(target, targets)}")

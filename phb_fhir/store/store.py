@@ -35,6 +35,7 @@ from phb_fhir.store.documents import (
     HISTORY,
     LOCKS,
     META,
+    REQUESTS,
     WITHOUT_INDEX,
     Document,
     document_of,
@@ -204,6 +205,15 @@ class Transaction(Reader):
     async def file(self, records: Sequence[tuple[str, datetime]]) -> None:
         """Put down audit records, each a text and its time: they are kept with what this transaction writes, or not at all."""
         self.filed += await self._trail.file(self._of, records)
+
+    async def outcome_of(self, request: str) -> list[list[object]] | None:
+        """What was kept of a request under this name; None where nothing was."""
+        kept = await self._database[REQUESTS].find_one({"_id": request}, session=self._session)
+        return None if kept is None else list(kept["rows"])
+
+    async def keep_outcome(self, request: str, rows: Sequence[Sequence[object]], at: datetime) -> None:
+        """Keep what came of a request. Of two that come at once, one waits for the other and begins again."""
+        await self._database[REQUESTS].insert_one({"_id": request, "at": at, "rows": rows}, session=self._session)
 
     async def note(self, name: str, note: Document) -> None:
         """Keep a note of our own under this name, in place of the one that was there (`Reader.note_of`)."""

@@ -95,7 +95,9 @@ class FhirApi:
         route = route_of(context, method, segments)
         exchange.interaction = route.code or route.name
         exchange.type = segments[0] if segments and segments[0] in context.capability.types else ""
-        request = await read_request(self._settings, scope, headers, segments, receive, how.base, exchange.request_id)
+        request = await read_request(
+            self._settings, scope, headers, segments, receive, how.base, exchange.request_id, exchange.is_identified
+        )
         if segments[-1:] == ("_search",):  # a search by form may say in the form how it is to be answered
             how = _presentation(headers, segments, how.base, dict(request.parameters))
         try:

@@ -9,7 +9,9 @@ from phb_fhir.security.rates import Standing
 
 @dataclass(slots=True)
 class Exchange:
-    """`address` is whence it was asked (`wire/peer`), `standing` how the client stands with its rate, where it has one."""
+    """`address` is whence it was asked (`wire/peer`), `standing` how the client stands with its rate, where it has
+    one. `is_identified`: the id is the client's own.
+    """
 
     request_id: str
     interaction: str = "other"
@@ -17,3 +19,4 @@ class Exchange:
     status: int = 0
     address: str = ""
     standing: Standing | None = None
+    is_identified: bool = False

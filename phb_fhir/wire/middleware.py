@@ -61,8 +61,11 @@ class Edge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = _request_id(scope["headers"])
-        exchange = Exchange(request_id.decode(), address=address_of(scope, self._trusted))
+        sent = _request_id(scope["headers"])
+        request_id = sent or str(uuid_utils.uuid4()).encode()
+        exchange = Exchange(
+            request_id.decode(), address=address_of(scope, self._trusted), is_identified=sent is not None
+        )
         scope["phb.exchange"] = exchange
         started = False
 
@@ -133,11 +136,11 @@ def _brings_token(scope: Message) -> bool:
     return any(name == b"authorization" and value.strip() for name, value in scope["headers"])
 
 
-def _request_id(headers: list[tuple[bytes, bytes]]) -> bytes:
+def _request_id(headers: list[tuple[bytes, bytes]]) -> bytes | None:
     for name, value in headers:
         if name == b"x-request-id" and _REQUEST_ID.fullmatch(value) and not has_number(value.decode()):
             return value
-    return str(uuid_utils.uuid4()).encode()
+    return None
 
 
 async def _send_fault(answer: Callable[[Message], Awaitable[None]], rejected: Rejected) -> None:

@@ -74,6 +74,7 @@ async def read_request(
     receive: Receive,
     base: str,
     request_id: str,
+    is_identified: bool = False,
 ) -> FhirRequest:
     """The request, its body read and parsed. Raises Rejected: 400, 413, 415."""
     method: str = "GET" if scope["method"] == "HEAD" else scope["method"]
@@ -101,6 +102,7 @@ async def read_request(
         request_id,
         size,
         _provenance(settings, headers),
+        is_identified,
     )
 
 

@@ -31,7 +31,7 @@ from tests.search.questions import (
 from tests.search.tables import TABLES
 
 PAGES_MAX = 50
-EVERYTHING = {"Organization": 2, "Patient": 3, "Account": 2, "ChargeItem": 3, "Task": 2, "Observation": 3, "Condition": 2, "CarePlan": 2, "List": 2}  # fmt: skip
+EVERYTHING = {"Organization": 4, "PlanDefinition": 3, "Patient": 3, "Account": 2, "ChargeItem": 3, "Task": 2, "Observation": 3, "Condition": 2, "CarePlan": 2, "List": 2}  # fmt: skip
 
 
 def of(examples: int) -> settings:

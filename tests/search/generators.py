@@ -88,6 +88,7 @@ BOUND: dict[str, dict[str, tuple[str, ...]]] = {
     "CarePlan": {"status": ("active", "draft", "revoked"), "intent": ("plan", "order")},
     "Task": {"status": ("requested", "accepted"), "priority": ("routine", "urgent")},
     "Observation": {"status": ("final", "amended")},
+    "PlanDefinition": {"status": ("active", "draft"), "url": ("http://c.example/plan", "http://c.example/planner")},
     "List": {"status": ("current", "retired")},
 }  # fmt: skip
 
@@ -223,7 +224,7 @@ RESOURCES: dict[str, Strategy] = {
         one_of_each({"deceasedDateTime": WHEN}),
     ),
     "Organization": _resource(
-        "Organization", {"name": of(*WORDS)}, {"active": st.booleans(), "alias": some(of(*WORDS)), "partOf": link("Organization/o1", "Organization/o2")}
+        "Organization", {"name": of(*WORDS)}, {"active": st.booleans(), "alias": some(of(*WORDS)), "partOf": link("Organization/o1", "Organization/o2", "Organization/o3")}
     ),
     "Account": _resource(
         "Account",
@@ -231,7 +232,7 @@ RESOURCES: dict[str, Strategy] = {
         {
             "identifier": some(IDENTIFIER), "type": CONCEPT, "name": of(*WORDS), "servicePeriod": PERIOD,
             "subject": some(link("Patient/p1", "Patient/p2", "Patient/p3", "Organization/o1")),
-            "owner": link("Organization/o1", "Organization/o2"),
+            "owner": link("Organization/o1", "Organization/o2"), "partOf": link("Account/a1", "Account/a2"),
         },
     ),
     "CarePlan": _resource(
@@ -239,7 +240,7 @@ RESOURCES: dict[str, Strategy] = {
         {"status": of(*BOUND["CarePlan"]["status"]), "intent": of(*BOUND["CarePlan"]["intent"]), "subject": PERSON},
         {
             "category": some(CONCEPT), "period": PERIOD, "instantiatesUri": some(of(*URIS)), "instantiatesCanonical": some(of(*CANONICALS)),
-            "addresses": some(link("Condition/n1", "Condition/n2")), "basedOn": some(link("CarePlan/c1")),
+            "addresses": some(link("Condition/n1", "Condition/n2")), "basedOn": some(link("CarePlan/c1", "CarePlan/c2")), "partOf": some(link("CarePlan/c1", "CarePlan/c2")),
             "activity": some(st.builds(
                 lambda code, performer, when: {"detail": {"status": "scheduled", "code": code, "performer": [performer], **when}},
                 CONCEPT, PATIENT, one_of_each({"scheduledTiming": of(*TIMINGS), "scheduledPeriod": PERIOD, "scheduledString": of(*WORDS[:3], "2020")}),
@@ -284,6 +285,11 @@ RESOURCES: dict[str, Strategy] = {
         },
         one_of_each({"onsetDateTime": WHEN, "onsetPeriod": PERIOD, "onsetAge": AGE, "onsetRange": RANGE, "onsetString": of(*WORDS)}),
     ),
+    "PlanDefinition": _resource(
+        "PlanDefinition",
+        {"status": of(*BOUND["PlanDefinition"]["status"])},
+        {"url": of(*BOUND["PlanDefinition"]["url"]), "version": of("1.0", "1.1", "2"), "title": of(*WORDS)},
+    ),
     "List": _resource(
         "List",
         {"status": of(*BOUND["List"]["status"]), "mode": st.just("changes")},
@@ -297,6 +303,7 @@ RESOURCES: dict[str, Strategy] = {
 }  # fmt: skip
 IDS = {
     "Patient": "p", "Organization": "o", "Account": "a", "CarePlan": "c", "ChargeItem": "i", "Task": "t", "Observation": "b", "Condition": "n", "List": "l",
+    "PlanDefinition": "d",
 }  # fmt: skip
 
 

@@ -6,7 +6,8 @@ It keeps every resource in a list and looks at each of them for each question, w
 
 What R4 leaves to the server is said once, here, as this server says it: codes are compared as they are written; a time without
 a zone is UTC; `ap` is 10 % of a number, and the date's own length (at least a day) to either side; resources without a value
-come last in an order, and what an order leaves equal may stand in any.
+come last in an order, and what an order leaves equal may stand in any; a canonical without a version means every version that
+is here, and where a parameter names a url with a version and without, the version counts.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
-from tests.search.oracle_parameters import COMPARTMENT, PARAMETERS, Parameter
+from tests.search.oracle_parameters import COMPARTMENT, HIERARCHIES, OWN_HIERARCHIES, PARAMETERS, Parameter
 from tests.search.oracle_values import MATCH, SORT_KEYS, elements_of, is_token, split, unescape
 
 Resource = dict[str, Any]
@@ -104,6 +105,8 @@ class Oracle:
         if modifier == "missing":
             return (not elements_of(resource, parameter)) is (value == "true")
         alternatives = split(value, ",")
+        if parameter.kind == "reference" and modifier in ("above", "below"):
+            return any(self._is_in_hierarchy(resource, code, modifier, self._local(unescape(one))) for one in alternatives)
         if modifier == "not":  # the negation is of the set (§3.1.1.4.10)
             return not any(self._has_value(resource, parameter, "", one) for one in alternatives)
         return any(self._has_value(resource, parameter, modifier, one) for one in alternatives)
@@ -139,6 +142,37 @@ class Oracle:
             return _bare(written) in {f"{target}/{wanted}" for target in parameter.targets}
         return wanted in (written, _bare(written))
 
+    # --- hierarchies (§3.1.1.4.14) ---
+
+    def _is_in_hierarchy(self, resource: Resource, code: str, way: str, wanted: str) -> bool:
+        """Whether it refers to what is asked for, or to something that is above or below that."""
+        type_ = resource["resourceType"]
+        named = wanted.partition("/")[0] if "/" in wanted else ""
+        for target in PARAMETERS[type_][code].targets:
+            if target in HIERARCHIES and named in ("", target):
+                by = code if (type_, code) in OWN_HIERARCHIES and target == type_ else HIERARCHIES[target]
+                start = wanted if named else f"{target}/{wanted}"
+                if self._family(start, by, way) & self._references(resource, code):
+                    return True
+        return False
+
+    def _family(self, start: str, by: str, way: str) -> set[str]:
+        type_ = start.partition("/")[0]
+        members = [one for one in self.resources if one["resourceType"] == type_]
+        family, grown = {start}, set[str]()
+        while family != grown:
+            grown = set(family)
+            for one in members:
+                if way == "below" and self._references(one, by) & grown:
+                    family.add(key(one))
+                elif way == "above" and key(one) in grown:
+                    family |= {other for other in self._references(one, by) if other.partition("/")[0] == type_}
+        return family
+
+    def _references(self, resource: Resource, code: str) -> set[str]:
+        elements = elements_of(resource, PARAMETERS[resource["resourceType"]][code])
+        return {_bare(self._local(element["reference"])) for element in elements if "reference" in element}
+
     def _local(self, reference: str) -> str:
         return reference.removeprefix(self.base + "/")
 
@@ -151,7 +185,19 @@ class Oracle:
             if isinstance(element, dict)
         ]
         wanted = [self.by_key[one] for one in written if one in self.by_key]
+        wanted += self._defined_by([one for one in elements_of(resource, parameter) if isinstance(one, str)])
         return [target for target in wanted if target["resourceType"] == (type_ or target["resourceType"])]
+
+    def _defined_by(self, canonicals: Sequence[str]) -> list[Resource]:
+        """What these canonicals mean (§3.1.1.4.13; references.html, canonical)."""
+        pairs = {(one.partition("|")[0], one.partition("|")[2]) for one in canonicals}
+        stated = {url for url, version in pairs if version}
+        meant = {(url, version) for url, version in pairs if version or url not in stated}
+        return [
+            one
+            for one in self.resources
+            if "url" in one and not meant.isdisjoint({(one["url"], ""), (one["url"], one.get("version", ""))})
+        ]
 
     def _led_to(self, sources: set[str], value: str, *, reverse: bool) -> set[str]:
         type_, code, target_type = [*value.split(":"), "", ""][:3]

@@ -108,6 +108,7 @@ PARAMETERS: dict[str, dict[str, Parameter]] = {
         "identifier": _token("identifier"),
         "name": _string("name"),
         "owner": _reference("owner", "Organization"),
+        "part-of": _reference("partOf", "Account"),
         "patient": _patient("subject"),
         "period": _date("servicePeriod"),
         "status": _token("status", system=HL7 + "account-status"),
@@ -135,6 +136,7 @@ PARAMETERS: dict[str, dict[str, Parameter]] = {
         "instantiates-canonical": _reference("instantiatesCanonical", "PlanDefinition"),
         "instantiates-uri": Parameter("uri", ("instantiatesUri",)),
         "intent": _token("intent", system=HL7 + "request-intent"),
+        "part-of": _reference("partOf", "CarePlan"),
         "patient": _patient("subject"),
         "performer": _reference("activity.detail.performer", *PEOPLE, "CareTeam", "HealthcareService"),
         "status": _token("status", system=HL7 + "request-status"),
@@ -213,6 +215,11 @@ PARAMETERS: dict[str, dict[str, Parameter]] = {
         "recorded-date": _date("recordedDate"),
         "subject": _reference("subject", "Patient", "Group"),
     },
+    "PlanDefinition": {
+        "status": _token("status", system=HL7 + "publication-status"),
+        "title": _string("title"),
+        "url": Parameter("uri", ("url",)),
+    },
     "List": {
         "code": _token("code"),
         "item": _reference("entry.item"),
@@ -221,6 +228,10 @@ PARAMETERS: dict[str, dict[str, Parameter]] = {
 }
 for _of_type in PARAMETERS.values():
     _of_type.update(EVERY_TYPE)
+
+# by which reference resources of a type are part of others of it; and those that make a hierarchy of their own (§3.1.1.4.14)
+HIERARCHIES = {"Organization": "partof", "Account": "part-of", "CarePlan": "part-of", "Task": "part-of"}
+OWN_HIERARCHIES = {("CarePlan", "based-on")}
 
 # which parameters put a resource into a patient's compartment (CompartmentDefinition/patient)
 COMPARTMENT: dict[str, tuple[str, ...]] = {

@@ -26,7 +26,7 @@ from tests.search.generators import (
     of,
     some,
 )
-from tests.search.oracle_parameters import COMPARTMENT, PARAMETERS, Parameter
+from tests.search.oracle_parameters import COMPARTMENT, HIERARCHIES, PARAMETERS, Parameter
 from tests.search.oracle_values import CURRENCIES, UCUM, fold
 
 
@@ -139,6 +139,9 @@ def _modified(type_: str, code: str, parameter: Parameter) -> dict[str, Strategy
         asked[f":{target[0]}"] = of(
             *(one.partition("/")[2] for one in keys_of_literal(parameter) if one.startswith(target[0]))
         )
+        if members := _keys_of(tuple(one for one in parameter.targets if one in HIERARCHIES)):
+            forms = (form for one in members for form in (one, f"{BASE}/{one}", one.partition("/")[2]))
+            asked[":below"] = asked[":above"] = of(*forms)
     return asked
 
 
@@ -183,10 +186,13 @@ def _joined(type_: str) -> Strategy:
 
 DEEPER: dict[str, tuple[tuple[str, str], ...]] = {
     "ChargeItem": (
-        ("account.subject:Patient.", "Patient"), ("account.owner.", "Organization"), ("patient.organization.", "Organization"),
+        ("account.subject:Patient.", "Patient"), ("account.owner.", "Organization"), ("account.part-of.", "Account"), ("patient.organization.", "Organization"),
     ),
     "Task": (("focus:ChargeItem.account.", "Account"), ("part-of.patient.", "Patient")),
-    "CarePlan": (("condition.patient.", "Patient"), ("subject:Patient.organization.", "Organization")),
+    "CarePlan": (
+        ("condition.patient.", "Patient"), ("subject:Patient.organization.", "Organization"), ("based-on.instantiates-canonical.", "PlanDefinition"),
+        ("instantiates-canonical._has:CarePlan:instantiates-canonical:", "CarePlan"),
+    ),
     "Observation": (("has-member:Observation.patient.", "Patient"), ("has-member:Observation.has-member:Observation.", "Observation")),
     "Patient": (
         ("organization.partof.", "Organization"), ("_has:Account:patient:_has:ChargeItem:account:", "ChargeItem"),
@@ -219,6 +225,7 @@ def joined_questions(draw: st.DrawFn) -> Question:
     form = draw(of("chain", "chain", "deep", "compartment", "everything", "list", "types"))
     type_ = draw(of(*TRAVELLED))
     if form == "chain":
+        type_ = draw(of(type_, type_, type_, "PlanDefinition"))
         return Question(f"/{type_}", (type_,), (draw(_joined(type_)), *draw(st.lists(conditions(type_), max_size=1))))
     if form == "deep":
         return Question(f"/{type_}", (type_,), (draw(_deeper(type_)),))

@@ -9,8 +9,8 @@
 An own address is the relative one, however it was written (`search/own`). What a resource contains (`#a`) is no target, and
 has a mark only: `subject:#`, for chains to be looked at inside (`interactions/contained`). A bare id is asked of every type that the parameter may point to, so it takes as many entries as there are.
 
-R4 has `:above` and `:below` for references to the same type, which is a walk from resource to resource; they are refused.
-`:below` on a canonical is about its version (R4 §3.1.1.4.13): http://acme.org/a|1 finds http://acme.org/a|1.2.
+`:below` on a canonical is about its version (R4 §3.1.1.4.13): http://acme.org/a|1 finds http://acme.org/a|1.2. On a reference it
+is, as `:above`, a walk from resource to resource (`search/hierarchies`).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from phb_fhir.search.kinds.uri import entry, in_version, versioned
 
 CONTAINS = ":#"  # behind the code: it leads to something that the resource contains
 _LISTED_MAX = 8  # types in one sentence
-_LITERAL = re.compile(
+LITERAL = re.compile(
     r"(?P<here>(?P<base>https?://.+/)?(?P<type>[A-Z][A-Za-z]+)/(?P<id>[A-Za-z0-9\-.]{1,64}))"
     r"(?P<version>/_history/[A-Za-z0-9\-.]{1,64})?"
 )
@@ -73,7 +73,7 @@ def addresses(reference: str, own: OwnAddress) -> list[str]:
     if not reference or reference.startswith("#"):
         return []
     local = own.local(reference)
-    literal = _LITERAL.fullmatch(local)
+    literal = LITERAL.fullmatch(local)
     forms = (literal["here"], local) if literal else (local,)
     return list(dict.fromkeys(escaped(cut(one)) for one in forms))
 
@@ -107,9 +107,9 @@ def parse(asked: Asked) -> Node:
         return _below(asked)
     if asked.modifier and asked.modifier not in targets_of(asked.parameter):
         raise _no_modifier(asked)
-    url, version = _read(asked)
+    url, version = read(asked.name, asked.text)
     address = asked.own.local(url)
-    literal = _LITERAL.fullmatch(address)
+    literal = LITERAL.fullmatch(address)
     if version:
         return _of_canonical(asked, url, address, version)
     if is_id(address):
@@ -130,15 +130,16 @@ def targets_of(parameter: SearchParameter) -> Sequence[str]:
     return parameter.target
 
 
-def _read(asked: Asked) -> tuple[str, str]:
-    parts = split_escaped(asked.text, "|")
+def read(name: str, text: str) -> tuple[str, str]:
+    """The address and the version ("": any) that a value of the parameter `name` says. Raises Rejected (400)."""
+    parts = split_escaped(text, "|")
     if len(parts) > 2 or not all(parts):
         raise bad(
-            f"{asked.name}={shown(asked.text)} is no reference: write [id], [type]/[id], a URL, or of a canonical "
+            f"{name}={shown(text)} is no reference: write [id], [type]/[id], a URL, or of a canonical "
             "[url]|[version]; a '|' inside is written '\\|'"
         )
     for part in parts:
-        check_length(asked.name, part)
+        check_length(name, part)
     return parts[0], parts[1] if len(parts) == 2 else ""
 
 
@@ -149,14 +150,14 @@ def _of_id(asked: Asked, id_: str) -> Node:
 
 
 def _of_canonical(asked: Asked, url: str, address: str, version: str) -> Node:
-    if asked.modifier or not (_SCHEME.fullmatch(url) or _LITERAL.fullmatch(url)):
+    if asked.modifier or not (_SCHEME.fullmatch(url) or LITERAL.fullmatch(url)):
         raise bad(f"{asked.name}={shown(asked.text)}: only a canonical, which is a URL or a URN, has a |version.")
     return Key(tuple(dict.fromkeys(entry(asked.parameter.code, one, version) for one in (url, address))))
 
 
 def _below(asked: Asked) -> Node:
     """A canonical in any version, or in one that begins with what is asked for, up to a dot."""
-    url, version = _read(asked)
+    url, version = read(asked.name, asked.text)
     if not _SCHEME.fullmatch(url):
         raise bad(f"{asked.name}={shown(asked.text)} is no canonical: write [url] or [url]|[version].")
     return in_version(asked.parameter.code, url, version) if version else Key((entry(asked.parameter.code, url),))
@@ -174,12 +175,9 @@ def _of_address(asked: Asked, address: str, literal: re.Match[str] | None) -> No
 
 
 def _no_modifier(asked: Asked) -> Exception:
-    if asked.modifier in ("above", "below"):
-        said = f"hierarchies of resources are not walked, so there is no ':{asked.modifier}' of a reference here"
-    else:
-        said = f"':{asked.modifier}' is neither a modifier of a reference nor a type that it may point to"
     return bad(
-        f"{asked.name}: {said}; there is :identifier, :missing, and :[type], and :below of a canonical. {_targets(asked)}.",
+        f"{asked.name}: ':{asked.modifier}' is neither a modifier of a reference nor a type that it may point to; there is "
+        f":identifier, :missing, and :[type], and :below of a canonical. {_targets(asked)}.",
         Reason.NOT_SUPPORTED,
     )
 
@@ -191,4 +189,4 @@ def _targets(asked: Asked) -> str:
     return f"{asked.parameter.code} points to {listed}{more}"
 
 
-KIND = Kind(modifiers=("identifier", "below"), parse=parse, index=index, sort="keys")
+KIND = Kind(modifiers=("identifier", "above", "below"), parse=parse, index=index, sort="keys")

@@ -1,0 +1,164 @@
+"""Changes of a budget's money once it is authorised: they cite the review that decided them, and less needs notice (R14, R150, DP-7).
+
+What changes money is what the approved and contingency rows, and the parts, say. A change adds a row of `phb-amendment-reason`, which names
+a completed review of this budget or its plan. A reduction (less in all, or less in direct payments) takes effect no sooner than so many
+days (the commissioner's policy; 28 by default) after the person was told why, in writing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import date, timedelta
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+from phb_fhir.fhir.codec import Resource
+from phb_fhir.fhir.money import sterling
+from phb_fhir.outcome import Issue
+from phb_fhir.rules.around import in_words, policy_of, told
+from phb_fhir.rules.budget import ONGOING, Amount, amounts_of, elements_of, first_day, person_of, plan_of, stage_of
+from phb_fhir.rules.case import Asking, Case, Read, refusal
+from phb_fhir.rules.words import BASE, TASK_CODE, TASK_PARAMETER, code_in, extensions, key_of, keys_in, value_of
+
+OUTCOME = f"{BASE}/CodeSystem/phb-review-outcome"
+_AMOUNT = "Account.extension.where(url.endsWith('phb-budget-amount'))"
+_REASON = "Account.extension.where(url.endsWith('phb-amendment-reason'))"
+_KINDS = ("approved", "contingency")
+
+
+class Reason(NamedTuple):
+    """A row of `phb-amendment-reason`."""
+
+    day: date | None
+    text: str
+    review: str
+
+
+def reasons_of(account: Resource | None) -> list[Reason]:
+    return [
+        Reason(
+            first_day(value_of(row, "date")), str(value_of(row, "reason") or ""), key_of(value_of(row, "review"))
+        )
+        for row in extensions(account or {}, "phb-amendment-reason")
+    ]
+
+
+def new_reasons(case: Case) -> list[Reason]:
+    """The reasons that this write brings."""
+    known = reasons_of(case.before)
+    return [one for one in reasons_of(case.after) if one not in known]
+
+
+def is_amendment(case: Case) -> bool:
+    """Whether this write changes the money of a budget that was authorised before."""
+    before, after = case.before, case.after
+    if before is None or after is None or case.is_own:
+        return False
+    ongoing = stage_of(before) in ONGOING and stage_of(after) in ONGOING
+    return ongoing and (_money(before) != _money(after))
+
+
+def _money(account: Resource) -> tuple[list[Amount], list[Any]]:
+    return sorted(amounts_of(account, *_KINDS), key=repr), sorted(elements_of(account), key=repr)
+
+
+def amended(case: Case) -> Asking[list[Issue]]:
+    """What speaks against a change of money, and against the reasons given for it."""
+    after = case.after
+    if after is None or case.is_own:
+        return []
+    issues = [*overlapping(after)]
+    fresh = new_reasons(case)
+    for reason in fresh:
+        issues += yield from _decided_by(reason, after)
+    if not is_amendment(case):
+        return issues
+    if not fresh:
+        text = (
+            "The money of an authorised budget changes after a review: say why, from when, and which review decided it"
+            " (phb-amendment-reason)."
+        )
+        issues.append(refusal(text, _REASON))
+    return issues + (yield from _with_notice(case, fresh))
+
+
+def _decided_by(reason: Reason, account: Resource) -> Asking[list[Issue]]:
+    """The review that is cited is over, and about this budget."""
+    key = reason.review
+    review: Resource | None = (yield Read(key))[key] if key else None
+    if review is None or code_in(review.get("code"), TASK_CODE) != "phb-review":
+        return [refusal(f"{key or 'What is named'} is no review that is recorded here.", _REASON)]
+    about = {key_of(review.get("focus")), *keys_in(review.get("basedOn"))}
+    if not about & {f"Account/{account.get('id')}", plan_of(account)} - {""}:
+        return [refusal(f"{key} is a review of another budget.", _REASON)]
+    if review.get("status") != "completed":
+        text = f"{key} is {review.get('status')}. A review is over before the money changes by it."
+        return [refusal(text, _REASON)]
+    if outcome_of_review(review) == "no-change":
+        return [refusal(f"{key} decided that nothing changes.", _REASON)]
+    return []
+
+
+def outcome_of_review(review: Mapping[str, Any]) -> str:
+    """What a review decided, of phb-review-outcome; "" where it does not say."""
+    for one in review.get("output", ()):
+        if code_in(one.get("type"), TASK_PARAMETER) == "review-outcome":
+            return code_in(one.get("valueCodeableConcept"), OUTCOME)
+    return ""
+
+
+def reduction(before: Resource, after: Resource) -> int:
+    """By how many pence somebody gets less: in all, or where that is the same, in direct payments. 0 where nobody does."""
+    less = _worth(before) - _worth(after)
+    paid = _paid_out(before) - _paid_out(after)
+    return max(less, paid, 0)
+
+
+def _worth(account: Resource) -> int:
+    return sum(row.worth for row in amounts_of(account, "approved"))
+
+
+def _paid_out(account: Resource) -> int:
+    return sum(one.pence for one in elements_of(account) if one.model == "direct-payment")
+
+
+def _with_notice(case: Case, reasons: Iterable[Reason]) -> Asking[list[Issue]]:
+    """The person was told of a reduction, with reasons and in time (DP-7, regulation 13)."""
+    before, after = case.before or {}, case.after or {}
+    less = reduction(before, after)
+    if not less:
+        return []
+    policy = yield from policy_of(after.get("owner"))
+    effect = min((one.day for one in reasons if one.day is not None), default=case.today)
+    latest = effect - timedelta(days=policy.notice_days)
+    notices = yield from told(person_of(after), "decision-notice")
+    theirs = [one for one in notices if f"Account/{after.get('id')}" in keys_in(one.get("about")) and says_something(one)]
+    since = max((one.day for one in reasons_of(before) if one.day is not None), default=date.min)
+    sent = [day for one in theirs if (day := first_day(one.get("sent"))) is not None and day >= since]
+    if any(day <= latest for day in sent):
+        return []
+    text = (
+        f"{sterling(less)} less from {in_words(effect)}: the person is told why in writing at least {policy.notice_days} days before, by"
+        f" {in_words(latest)} (a Communication of category decision-notice about this budget)"
+    )
+    late = f"; they were told on {in_words(min(sent))}." if sent else "; no such notice is recorded."
+    return [refusal(text + late, _AMOUNT)]
+
+
+def says_something(communication: Mapping[str, Any]) -> bool:
+    """Whether a message has reasons in it: words, an attachment, or a code."""
+    return bool(communication.get("payload") or communication.get("reasonCode"))
+
+
+def overlapping(account: Resource) -> list[Issue]:
+    """Rows of one type follow each other in time: on each day one of them says what the amount is."""
+    issues = []
+    for kind in ("indicative", *_KINDS):
+        rows = sorted(amounts_of(account, kind), key=lambda row: row.days.start or date.min)
+        for one, other in pairwise(rows):
+            if one.days.end is None or other.days.start is None or other.days.start <= one.days.end:
+                text = (
+                    f"Two rows of the {kind} amount are for the same time ({one.days}; {other.days}): end the one before the other begins."
+                )
+                issues.append(refusal(text, _AMOUNT))
+    return issues

@@ -1,0 +1,328 @@
+"""Direct payments: what the NHS (Direct Payments) Regulations 2013 ask before any money is paid, and when it stops (RULE-DP, DP-1 to DP-9).
+
+    DP-1  the law does not exclude the person (Schedule; Flag with a code of phb-dp-exclusion)
+    DP-2  somebody consented who may, and whoever is paid is named by it (regulations 3 to 6)
+    DP-4  the money covers the full cost of what the plan says (regulations 8 and 13)
+    DP-5  nobody of the household is paid, but for an exception that was approved (regulation 8)
+    DP-6  the account is approved (regulation 10): the profile asks for it (phb-acc-4), and for the terms of records (phb-acc-14)
+    R92   both sides signed the agreement
+    DP-9  consent that is withdrawn stops the payments (regulation 17)
+
+DP-3 (a no has reasons) is in `eligibility.judge_decision`, DP-7 (notice of a reduction) in `amendment`, DP-8 (reviews) in `review`. Whatever
+stands in the way of a direct payment leaves the two other ways of holding the money open, and each refusal says so where it matters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import date
+from typing import Any
+
+from phb_fhir.fhir.codec import Resource
+from phb_fhir.fhir.money import pence_of, sterling
+from phb_fhir.outcome import Issue
+from phb_fhir.rules.around import (
+    CHILD_UNDER,
+    age_on,
+    coordinator_in,
+    in_words,
+    is_decided,
+    lacks_capacity,
+    tasks_about,
+    teams_of,
+)
+from phb_fhir.rules.budget import (
+    Element,
+    amounts_of,
+    days_of,
+    elements_of,
+    is_budget,
+    owner_of,
+    person_of,
+    plan_of,
+    stage_of,
+)
+from phb_fhir.rules.case import NOTHING, Asking, Case, Decision, Find, Follow, Judging, Read, refusal
+from phb_fhir.rules.eligibility import exclusions
+from phb_fhir.rules.words import (
+    BASE,
+    BUSINESS_STATUS,
+    TASK_CODE,
+    TASK_PARAMETER,
+    code_in,
+    concept,
+    extension_url,
+    key_of,
+    value_of,
+)
+
+MODEL = "direct-payment"
+CONSENT_KIND = f"{BASE}/CodeSystem/phb-consent-kind"
+LEGAL_BASIS = f"{BASE}/CodeSystem/phb-legal-basis"
+EVIDENCE_TYPE = f"{BASE}/CodeSystem/phb-evidence-type"
+_PART = "Account.extension.where(url.endsWith('phb-management-element'))"
+_OTHER_WAYS = "A notional or a third-party budget is still open to them."
+# who may agree for somebody who cannot agree themselves (regulations 4 and 5)
+_FOR_OTHERS = frozenset(
+    (
+        "parental-responsibility",
+        "best-interest",
+        "health-and-welfare-lasting-power-of-attorney",
+        "court-appointed-personal-welfare-deputy",
+    )
+)
+
+
+def direct_payments(account: Resource, day: date) -> list[Element]:
+    """The parts that are paid out to somebody, now or later."""
+    return [one for one in elements_of(account) if one.model == MODEL and (one.days.end is None or one.days.end >= day)]
+
+
+def may_be_paid(account: Resource, day: date) -> Asking[list[Issue]]:
+    """What speaks against the direct payments of a budget, all of it; nothing where it has none (DP-1 to DP-6, R92)."""
+    parts = direct_payments(account, day)
+    if not parts:
+        return []
+    issues = yield from _excluded(account, day)
+    issues += yield from _consented(account, parts, day)
+    issues += yield from connected(account)
+    return issues
+
+
+def _excluded(account: Resource, day: date) -> Asking[list[Issue]]:
+    codes = yield from exclusions(person_of(account), day)
+    if not codes:
+        return []
+    # which of the Schedule's grounds it is, is not for everybody who hears this
+    return [refusal(f"The law excludes this person from direct payments (DP-1). {_OTHER_WAYS}", _PART)]
+
+
+# ---- DP-2: consent, and the agreement ------------------------------------------------------------
+
+
+def _consented(account: Resource, parts: Iterable[Element], day: date) -> Asking[list[Issue]]:
+    key, person = f"Account/{account['id']}", person_of(account)
+    found: list[Resource] = yield Find("Consent", ("patient", person), ("status", "active"))
+    consents = [one for one in found if is_direct_payment(one) and key in budgets_of(one)]
+    standing = [one for one in consents if _ends_not_before(one, day)]
+    if not standing:
+        text = f"Nobody has agreed to a direct payment from this budget (DP-2): an active Consent says so. {_OTHER_WAYS}"
+        return [refusal(text, _PART), *(yield from _signed(account, ()))]
+    patient: Resource | None = (yield Read(person))[person]
+    incapable = yield from lacks_capacity(person)
+    age = age_on(patient, day)
+    is_child = age is not None and age < CHILD_UNDER
+    issues = [text for one in standing for text in _basis(one, is_child=is_child, incapable=incapable)]
+    issues += _recipients(parts, standing)
+    issues += yield from _signed(account, standing)
+    return issues
+
+
+def is_direct_payment(consent: Mapping[str, Any]) -> bool:
+    """Whether a Consent is to direct payments."""
+    return code_in(consent.get("scope"), CONSENT_KIND) == MODEL
+
+
+def budgets_of(consent: Mapping[str, Any]) -> list[str]:
+    """The accounts a Consent is about."""
+    data = consent.get("provision", {}).get("data", ())
+    return [key for one in data if (key := key_of(one.get("reference")))]
+
+
+def _ends_not_before(consent: Mapping[str, Any], day: date) -> bool:
+    end = days_of(consent.get("provision", {}).get("period")).end
+    return end is None or end >= day
+
+
+def _basis(consent: Mapping[str, Any], *, is_child: bool, incapable: bool) -> list[Issue]:
+    basis = code_in(consent.get("policyRule"), LEGAL_BASIS)
+    if is_child and basis != "parental-responsibility" and basis not in _FOR_OTHERS:
+        text = f"For a child under {CHILD_UNDER}, somebody with parental responsibility agrees to a direct payment (DP-2)."
+        return [refusal(text, "Account")]
+    if incapable and basis not in _FOR_OTHERS:
+        text = "The person is recorded as not able to agree; a representative agrees to a direct payment for them (DP-2)."
+        return [refusal(text, "Account")]
+    return []
+
+
+def _recipients(parts: Iterable[Element], consents: Iterable[Mapping[str, Any]]) -> list[Issue]:
+    named = {key_of(actor.get("reference")) for one in consents for actor in one.get("provision", {}).get("actor", ())}
+    return [
+        refusal(f"The consent to direct payments does not name {part.holder}, who holds the part '{part.id}' (DP-2).", _PART)
+        for part in parts
+        if part.holder not in named
+    ]
+
+
+def _signed(account: Resource, consents: Iterable[Mapping[str, Any]]) -> Asking[list[Issue]]:
+    """Both sides signed what the money is for and which records are kept (R92)."""
+    key = f"Account/{account['id']}"
+    agreed = f"{EVIDENCE_TYPE}|direct-payment-agreement"
+    found: list[Resource] = yield Find("DocumentReference", ("patient", person_of(account)), ("type", agreed))
+    sources = {key_of(one.get("sourceReference")) for one in consents}
+    for one in found:
+        related = {key_of(each) for each in one.get("context", {}).get("related", ())}
+        is_final = one.get("docStatus", "final") in ("final", "amended")
+        if one.get("status") == "current" and is_final and (key in related or f"DocumentReference/{one['id']}" in sources):
+            return []
+    text = "A direct payment begins with an agreement that both sides signed (a DocumentReference of type direct-payment-agreement, R92)."
+    return [refusal(text, _PART)]
+
+
+# ---- DP-4: enough --------------------------------------------------------------------------------
+
+
+def sufficient(account: Resource) -> Asking[list[Issue]]:
+    """The money covers the full cost of what the plan says it pays for (DP-4, R58). Of a plan that several budgets serve, theirs together."""
+    plan_key = plan_of(account)
+    plan: Resource | None = (yield Read(plan_key))[plan_key] if plan_key else None
+    if plan is None:
+        return []
+    serving: list[Resource] = yield Find("Account", ("care-plan", plan_key))
+    others = [one for one in serving if one.get("id") != account.get("id") and is_budget(one)]
+    there = sum(row.worth for one in (account, *others) for row in amounts_of(one, "approved", "contingency"))
+    needed = cost_of(plan, with_others=bool(others))
+    if needed <= there:
+        return []
+    text = (
+        f"The plan says what costs {sterling(needed)}, and there is {sterling(there)}: a budget covers the full cost of what is agreed"
+        " (regulation 13). Change the plan, or approve more."
+    )
+    return [refusal(text, "Account.extension.where(url.endsWith('phb-budget-amount'))")]
+
+
+def cost_of(plan: Mapping[str, Any], *, with_others: bool = False) -> int:
+    """The pence that the activities of a plan cost the budget; with those that other funders pay for, where asked."""
+    paid = {"personal-health-budget", "", *(("local-authority",) if with_others else ())}
+    return sum(
+        pence_of(value_of(one, "phb-activity-cost")) or 0
+        for one in plan.get("activity", ())
+        if (value_of(one, "phb-activity-funding") or "") in paid
+    )
+
+
+# ---- DP-5: connected persons ---------------------------------------------------------------------
+
+
+def connected(account: Resource) -> Asking[list[Issue]]:
+    """Nobody who lives in the same household is paid, but where an exception was approved (DP-5). The plan says who does what."""
+    plan_key = plan_of(account)
+    plan: Resource | None = (yield Read(plan_key))[plan_key] if plan_key else None
+    paid = [one for one in (plan or {}).get("activity", ()) if pence_of(value_of(one, "phb-activity-cost"))]
+    who = {key_of(one) for activity in paid for one in activity.get("detail", {}).get("performer", ())}
+    keys = sorted(key for key in who if key.startswith("RelatedPerson/"))
+    read: Mapping[str, Resource | None] = (yield Read(*keys)) if keys else {}
+    close = [key for key in keys if value_of(read.get(key) or {}, "phb-connected-person") is True]
+    if not close:
+        return []
+    allowed = yield from tasks_about("exception", f"Account/{account['id']}", plan_key, *close)
+    if any(is_decided(one, BUSINESS_STATUS, "approved") for one in allowed):
+        return []
+    text = (
+        f"The plan pays {', '.join(close)}, of the person's own household. The law allows that in very limited circumstances (DP-5): ask for"
+        " an exception (Task exception), which must be approved first."
+    )
+    return [refusal(text, "Account")]
+
+
+# ---- DP-9: stopping ------------------------------------------------------------------------------
+
+CONSENT_STEPS: Mapping[str, tuple[str, ...]] = {
+    "draft": ("proposed", "active", "rejected", "entered-in-error"),
+    "proposed": ("active", "rejected", "entered-in-error"),
+    "active": ("inactive", "entered-in-error"),
+    "rejected": ("entered-in-error",),
+    "inactive": ("entered-in-error",),
+    "entered-in-error": (),
+}
+
+
+def judge_consent(case: Case) -> Judging:
+    """A consent keeps to its states (SM-E); one to direct payments that ends stops them at once (DP-9, regulation 17(1))."""
+    consent = case.after or case.before
+    if consent is None or not _is_ours(consent):
+        return NOTHING
+    issues = [*_consent_step(case)]
+    was, now = (case.before or {}).get("status"), (case.after or {}).get("status")
+    if issues or was != "active" or now == "active" or not is_direct_payment(case.before or {}):
+        return Decision(tuple(issues))
+    follow: list[Follow] = []
+    for key in budgets_of(case.before or {}):
+        follow += yield from _stopped(key, case)
+    return Decision(follow=tuple(follow))
+
+
+def _is_ours(consent: Mapping[str, Any]) -> bool:
+    return is_direct_payment(consent) or any(code_in(one, CONSENT_KIND) for one in consent.get("category", ()))
+
+
+def _consent_step(case: Case) -> list[Issue]:
+    if case.before is None or case.after is None:
+        return []
+    was, now = str(case.before.get("status")), str(case.after.get("status"))
+    if was == now or now in CONSENT_STEPS.get(was, ()):
+        return []
+    text = f"A consent that is {was} does not become {now}. What was given up or refused is given anew by another Consent."
+    return [refusal(text, "Consent.status")]
+
+
+def _stopped(key: str, case: Case) -> Asking[list[Follow]]:
+    """The budget with its direct payments ended today, and a Task that somebody finds another way, so that no care stops."""
+    account: Resource | None = (yield Read(key))[key]
+    if account is None or not is_budget(account) or stage_of(account) not in ("authorised", "active", "suspended"):
+        return []
+    parts = direct_payments(account, case.today)
+    if not parts:
+        return []
+    others: list[Resource] = yield Find("Consent", ("patient", person_of(account)), ("status", "active"))
+    if any(is_direct_payment(one) and key in budgets_of(one) and one.get("id") != case.id for one in others):
+        return []
+    plan_key = plan_of(account)
+    plan: Resource | None = (yield Read(plan_key))[plan_key] if plan_key else None
+    teams = yield from teams_of(plan)
+    owner = coordinator_in(teams, case.today) or owner_of(account)
+    return [Follow(_ended(account, case.today), key), Follow(_another_way(key, account, parts, owner, case))]
+
+
+def _ended(account: Resource, day: date) -> Resource:
+    """The same budget, whose direct payments have today as their last day."""
+    url = extension_url("phb-management-element")
+    rows = [
+        _until(row, day) if row.get("url") == url and value_of(row, "model") == MODEL else row
+        for row in account.get("extension", ())
+    ]
+    return {**account, "extension": rows}
+
+
+def _until(row: Mapping[str, Any], day: date) -> dict[str, Any]:
+    period = value_of(row, "period") or {}
+    end = days_of(period).end
+    if end is not None and end <= day:
+        return dict(row)
+    parts = [one for one in row["extension"] if one.get("url") != "period"]
+    return {**row, "extension": [*parts, {"url": "period", "valuePeriod": {**period, "end": day.isoformat()}}]}
+
+
+def _another_way(key: str, account: Resource, parts: Iterable[Element], owner: str, case: Case) -> Resource:
+    names = ", ".join(f"'{part.id}' ({sterling(part.pence)})" for part in parts)
+    return {
+        "resourceType": "Task",
+        "status": "requested",
+        "intent": "order",
+        "priority": "urgent",
+        "code": concept(TASK_CODE, "management-model-request", "Choose how the money is held"),
+        "description": f"Consent to the direct payment ended on {in_words(case.today)}. Agree with the person how {names} is held"
+        " from now on, so that their care goes on.",
+        "focus": {"reference": key},
+        "for": {"reference": person_of(account)},
+        "authoredOn": case.now.isoformat(timespec="seconds"),
+        "lastModified": case.now.isoformat(timespec="seconds"),
+        "requester": {"reference": owner_of(account)},
+        "owner": {"reference": owner},
+        "input": [
+            {
+                "type": concept(TASK_PARAMETER, "budget", "Budget"),
+                "valueReference": {"reference": key},
+            }
+        ],
+    }

@@ -1,0 +1,102 @@
+"""The life of a budget, from being asked for to being closed (C32E1, SM-A): which stage follows which, what each needs, who takes the step.
+
+    requested → eligibility-confirmed → indicative-set → planning → sign-off-pending → authorised → active ⇄ suspended → closing → closed
+
+STEPS is the table of stages, `stages.NEEDS` what must be in the record at each. A need is looked at when a budget comes to a stage at which
+it holds, and when what it looks at changes while it is there; not because time has passed: that a Coverage has ended since is for a review
+to find, and is no reason to refuse a new telephone number. A budget may be brought in at any stage, with everything that stage needs.
+
+Which Account.status goes with a stage is the profile's to say (phb-acc-5). Where the guide's profiles ask for an element already, these
+rules do not ask again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from phb_fhir.fhir.codec import Resource
+from phb_fhir.outcome import Issue
+from phb_fhir.rules.amendment import amended
+from phb_fhir.rules.budget import is_budget, person_of, stage_of
+from phb_fhir.rules.case import NOTHING, Case, Decision, Judging, refusal
+from phb_fhir.rules.review import scheduled
+from phb_fhir.rules.stages import needed
+
+STEPS: Mapping[str, tuple[str, ...]] = {
+    "requested": ("eligibility-confirmed", "declined-by-person", "refused", "not-eligible", "entered-in-error"),
+    "eligibility-confirmed": ("indicative-set", "declined-by-person", "refused", "not-eligible", "entered-in-error"),
+    "indicative-set": ("planning", "declined-by-person", "refused", "not-eligible", "entered-in-error"),
+    "planning": ("sign-off-pending", "declined-by-person", "refused", "not-eligible", "entered-in-error"),
+    # a plan that cannot be signed off yet goes back to be changed (R139)
+    "sign-off-pending": ("authorised", "planning", "declined-by-person", "refused", "not-eligible", "entered-in-error"),
+    "authorised": ("active", "closing", "declined-by-person", "entered-in-error"),
+    "active": ("suspended", "closing", "entered-in-error"),
+    "suspended": ("active", "closing", "entered-in-error"),
+    "closing": ("closed", "entered-in-error"),
+    "closed": ("entered-in-error",),
+    # nothing said once is said for ever: people change their minds, needs change, appeals succeed (R53, R142)
+    "declined-by-person": ("requested", "entered-in-error"),
+    "refused": ("requested", "entered-in-error"),
+    "not-eligible": ("requested", "entered-in-error"),
+    "entered-in-error": (),
+}
+STAGES = tuple(STEPS)
+_STAGE = "Account.extension.where(url.endsWith('phb-lifecycle-status')).value"
+# a person asks for a budget, and says no to one; whatever else becomes of it, professionals decide with them
+_PERSONS = frozenset(("requested", "declined-by-person"))
+
+
+def judge_budget(case: Case) -> Judging:
+    """What speaks against a write of a budget, and the review that follows from its becoming active."""
+    if not (is_budget(case.before) or is_budget(case.after)):
+        return NOTHING
+    if case.after is None:
+        return Decision(tuple(_deleted(case)))
+    issues = [*_stays_a_budget(case), *_stepped(case), *_by_whom(case)]
+    issues += yield from needed(case)
+    issues += yield from amended(case)
+    if any(issue.is_error for issue in issues):
+        return Decision(tuple(issues))
+    content, follow = yield from scheduled(case)
+    return Decision(tuple(issues), content=content, follow=follow)
+
+
+def _stays_a_budget(case: Case) -> Iterator[Issue]:
+    """Whose budget it is, and that it is one, never changes: another person's is another Account."""
+    if case.before is None or case.after is None or not is_budget(case.before):
+        return
+    if stage_of(case.before) in ("", "requested"):
+        return
+    if not is_budget(case.after):
+        yield refusal("A personal health budget stays one: its type cannot be taken away.", "Account.type")
+    elif person_of(case.before) != person_of(case.after):
+        yield refusal("A budget stays the same person's. Another person has another Account.", "Account.subject")
+
+
+def _stepped(case: Case) -> Iterator[Issue]:
+    was, now = stage_of(case.before), stage_of(case.after)
+    if not was or was == now or now in STEPS.get(was, ()):
+        return
+    after = STEPS.get(was, ())
+    may = f"From there it goes to {', '.join(after)}." if after else "Nothing follows that."
+    yield refusal(f"A budget does not go from {was} to {now}. {may}", _STAGE)
+
+
+def _by_whom(case: Case) -> Iterator[Issue]:
+    by = case.by
+    if case.is_own or by.is_professional:
+        return
+    was, now = stage_of(case.before), stage_of(case.after)
+    is_theirs = person_of(case.after or {}) in by.patients | by.acts_for
+    if is_theirs and now in _PERSONS and was != now:
+        return
+    text = "A budget is changed by the NHS team or the commissioner. The person asks for one, says no to one, and calls a review at any time."
+    yield refusal(text, "Account")
+
+
+def _deleted(case: Case) -> Iterator[Issue]:
+    """What was never more than asked for may go; the rest is somebody's history."""
+    stage = stage_of(case.before)
+    if stage not in ("", "requested"):
+        text = f"This budget has come to {stage}, and its record is kept. Mark it as entered in error, or close it."
+        yield refusal(text, "Account")

@@ -1,0 +1,410 @@
+"""C32E2 AC1: evidence of how and on what the money has been spent is captured, and recorded against the budget."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import hashlib
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.builders import problem
+from tests.stories import massage, tell
+
+BASE = "https://fhir.phb.nhs.example"
+RECEIPT = b"%PDF-1.4 a receipt for a massage"
+
+
+@pytest.fixture
+def jill(api: httpx.Client) -> httpx.Client:
+    tell(api)
+    return api
+
+
+def left(api: httpx.Client) -> str:
+    """What is left of the part that Jill holds, as a trial of a purchase of a penny tells it."""
+    answer = api.post("/ChargeItem/$check-purchase", json=massage("TRIAL", pounds="0.01"))
+    assert answer.status_code == 200, answer.text
+    (amount,) = [one["valueMoney"]["value"] for one in answer.json()["parameter"] if one["name"] == "available"]
+    return f"{amount + 0.01:.2f}"
+
+
+def refused(answer: httpx.Response) -> list[str]:
+    assert answer.status_code == 422, answer.text
+    return [issue["diagnostics"] for issue in answer.json()["issue"]]
+
+
+# ---- the stages of a purchase --------------------------------------------------------------------
+
+
+def test_a_purchase_in_the_plan_the_directory_and_the_money_becomes_billable_by_itself(jill: httpx.Client) -> None:
+    before = left(jill)
+    made = jill.post("/ChargeItem", json=massage())
+    assert (made.status_code, made.json()["status"]) == (201, "billable")
+    assert float(before) - float(left(jill)) == pytest.approx(45)
+
+
+def test_its_receipt_is_kept_byte_for_byte_and_it_is_billed(jill: httpx.Client) -> None:
+    made = jill.post("/ChargeItem", json=massage()).json()
+    binary = jill.post(
+        "/Binary",
+        content=RECEIPT,
+        headers={"Content-Type": "application/pdf", "X-Security-Context": "Patient/jill"},
+    )
+    assert binary.status_code == 201
+    id_ = binary.headers["location"].split("/Binary/")[1].split("/")[0]
+    document = {
+        "resourceType": "DocumentReference",
+        "status": "current",
+        "type": {"coding": [{"system": f"{BASE}/CodeSystem/phb-evidence-type", "code": "receipt"}]},
+        "subject": {"reference": "Patient/jill"},
+        "date": "2026-11-21T10:00:00Z",
+        "author": [{"reference": "Patient/jill"}],
+        "content": [
+            {
+                "attachment": {
+                    "contentType": "application/pdf",
+                    "url": f"Binary/{id_}",
+                    "size": len(RECEIPT),
+                    "hash": base64.b64encode(hashlib.sha1(RECEIPT, usedforsecurity=False).digest()).decode(),
+                }
+            }
+        ],
+    }
+    kept = jill.post("/DocumentReference", json=document)
+    assert kept.status_code == 201, kept.text
+    billed = billed_with(made, f"DocumentReference/{kept.json()['id']}")
+    answer = jill.put(f"/ChargeItem/{made['id']}", json=billed)
+    assert (answer.status_code, answer.json()["status"]) == (200, "billed")
+    assert jill.get(f"/Binary/{id_}", headers={"Accept": "application/pdf"}).content == RECEIPT
+    found = jill.get("/ChargeItem", params={"evidence": f"DocumentReference/{kept.json()['id']}"}).json()
+    assert [one["resource"]["id"] for one in found["entry"]] == [made["id"]]
+
+
+def billed_with(charge: dict[str, Any], evidence: str) -> dict[str, Any]:
+    billed = copy.deepcopy(charge) | {"status": "billed", "supportingInformation": [{"reference": evidence}]}
+    billed["extension"].append({"url": f"{BASE}/StructureDefinition/phb-paid-by", "valueCode": "person"})
+    return billed
+
+
+@pytest.mark.parametrize("evidence", ["DocumentReference/nowhere", "DocumentReference/jill-direct-payment-agreement2"])
+def test_a_purchase_is_not_billed_by_evidence_that_is_not_there(jill: httpx.Client, evidence: str) -> None:
+    made = jill.post("/ChargeItem", json=massage()).json()
+    said = refused(jill.put(f"/ChargeItem/{made['id']}", json=billed_with(made, evidence)))
+    assert said == [f"There is no {evidence}."]
+
+
+def test_a_waiver_takes_the_place_of_evidence(jill: httpx.Client) -> None:
+    made = jill.post("/ChargeItem", json=massage()).json()
+    billed = billed_with(made, "x") | {"supportingInformation": []}
+    del billed["supportingInformation"]
+    assert refused(jill.put(f"/ChargeItem/{made['id']}", json=billed))
+    url = f"{BASE}/StructureDefinition/phb-evidence-waiver"
+    parts = [
+        {"url": "reason", "valueString": "The till was broken."},
+        {"url": "waivedBy", "valueReference": {"reference": "PractitionerRole/priya-nair-coordinator"}},
+        {"url": "date", "valueDate": "2026-11-21"},
+    ]
+    billed["extension"].append({"url": url, "extension": parts})
+    assert jill.put(f"/ChargeItem/{made['id']}", json=billed).status_code == 200
+
+
+# ---- what is refused, and why --------------------------------------------------------------------
+
+
+def test_what_costs_more_than_is_left_is_refused_with_both_figures(jill: httpx.Client) -> None:
+    said = problem(jill.post("/ChargeItem", json=massage(pounds="99999.00")))
+    assert said == (
+        422,
+        "business-rule",
+        f"£99,999.00 is more than the £{float(left(jill)):,.2f} left of the part 'daily-life'.",
+        "ChargeItem.priceOverride",
+    )
+
+
+def test_the_last_penny_can_be_spent_and_no_more(jill: httpx.Client) -> None:
+    rest = left(jill)
+    over = f"{float(rest) + 0.01:.2f}"
+    assert refused(jill.post("/ChargeItem", json=massage("P-1", pounds=over, status="billable")))
+    assert jill.post("/ChargeItem", json=massage("P-2", pounds=rest, status="billable")).status_code == 201
+    assert left_refused(jill) == ["£0.01 is more than the £0.00 left of the part 'daily-life'."]
+
+
+def left_refused(api: httpx.Client) -> list[str]:
+    answer = api.post("/ChargeItem/$check-purchase", json=massage("TRIAL", pounds="0.01")).json()
+    (outcome,) = [one["resource"] for one in answer["parameter"] if one["name"] == "outcome"]
+    return [issue["diagnostics"] for issue in outcome["issue"]]
+
+
+EXCLUDED = (
+    "gambling",
+    "debt-repayment",
+    "tobacco",
+    "alcohol",
+    "illegal",
+    "emergency-acute-care",
+    "vaccination-screening",
+    "surgical-procedure",
+    "nhs-charge",
+)
+
+
+@pytest.mark.parametrize("code", EXCLUDED)
+def test_what_no_budget_may_buy_is_refused_in_every_status(jill: httpx.Client, code: str) -> None:
+    for status in ("planned", "billable"):
+        charge = massage(status=status)
+        charge["code"]["coding"].append({"system": f"{BASE}/CodeSystem/phb-excluded-item", "code": code})
+        del charge["definitionCanonical"]
+        answer = jill.post("/ChargeItem", json=charge)
+        assert answer.status_code == 422, answer.text
+
+
+def test_care_that_stays_free_is_said_to_stay_free(jill: httpx.Client) -> None:
+    charge = massage()
+    charge["code"] = charge["code"] | {"text": "GP appointment"}
+    del charge["definitionCanonical"]
+    (said,) = refused(jill.post("/ChargeItem", json=charge))
+    assert "It stays free on the NHS" in said
+
+
+OUTSIDE = [
+    (
+        "2026-10-04",
+        "4 October 2026 is outside the time for which the budget runs: from 5 October 2026 to 3 October 2027.",
+    ),
+    (
+        "2027-10-04",
+        "4 October 2027 is outside the time for which the budget runs: from 5 October 2026 to 3 October 2027.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("day", "why"), OUTSIDE)
+def test_a_day_outside_the_budget_is_refused_with_all_that_it_is_outside_of(
+    jill: httpx.Client, day: str, why: str
+) -> None:
+    said = refused(jill.post("/ChargeItem", json=massage(occurrenceDateTime=day)))
+    assert said[0] == why
+    assert len(said) == 3  # the budget, its part, the plan
+
+
+@pytest.mark.parametrize("day", ["2026-10-05", "2027-10-03"])
+def test_the_first_and_the_last_day_of_the_budget_are_in_it(jill: httpx.Client, day: str) -> None:
+    assert jill.post("/ChargeItem", json=massage(occurrenceDateTime=day)).status_code == 201
+
+
+def test_all_reasons_are_given_at_once(jill: httpx.Client) -> None:
+    charge = massage(pounds="99999.00", occurrenceDateTime="2028-01-01")
+    charge["extension"][1]["extension"][1]["valueString"] = "parachuting"
+    charge["code"]["text"] = "Cigarettes"
+    assert len(refused(jill.post("/ChargeItem", json=charge))) == 6
+
+
+def test_an_activity_that_is_not_in_the_plan_is_refused_with_those_that_are(jill: httpx.Client) -> None:
+    charge = massage()
+    charge["extension"][1]["extension"][1]["valueString"] = "parachuting"
+    (said,) = refused(jill.post("/ChargeItem", json=charge))
+    assert said.startswith("The care plan has no activity 'parachuting'; it has ")
+    assert "massage" in said
+
+
+def test_a_goal_that_is_not_in_the_plan_is_refused(jill: httpx.Client) -> None:
+    url = "http://hl7.org/fhir/StructureDefinition/resource-pertainsToGoal"
+    charge = massage()
+    charge["extension"].append({"url": url, "valueReference": {"reference": "Goal/another"}})
+    assert refused(jill.post("/ChargeItem", json=charge)) == ["Goal/another is not a goal of the care plan."]
+
+
+def test_a_part_that_the_budget_does_not_have_is_refused_with_those_it_has(jill: httpx.Client) -> None:
+    charge = massage()
+    charge["extension"][0]["valueId"] = "holidays"
+    said = refused(jill.post("/ChargeItem", json=charge))
+    assert said[0] == "The budget has no part 'holidays'; it has daily-life, nights-and-payroll, therapy-and-equipment."
+    del charge["extension"][0]
+    assert refused(jill.post("/ChargeItem", json=charge))[0].startswith(
+        "Say which part of the budget this is paid from"
+    )
+
+
+def test_another_persons_budget_is_no_place_to_charge_to(jill: httpx.Client) -> None:
+    tell(jill, name="tom")
+    charge = massage(subject={"reference": "Patient/tom"}, enterer={"reference": "Patient/tom"})
+    said = refused(jill.post("/ChargeItem", json=charge))
+    assert said == [
+        "The budget is another person's than the purchase is for.",
+        "Somebody else's budget cannot be purchased from.",
+    ]
+
+
+# ---- what is unusual, and waits ------------------------------------------------------------------
+
+
+def unusual(reference: str = "PUR-U", **more: Any) -> dict[str, Any]:
+    charge = massage(reference, **more)
+    charge["code"]["text"] = "A raised bed for the garden"
+    del charge["definitionCanonical"]
+    return charge
+
+
+def waiting(api: httpx.Client, id_: str) -> list[dict[str, Any]]:
+    found = api.get("/Task", params={"focus": f"ChargeItem/{id_}", "code": "unusual-request"}).json()
+    return [one["resource"] for one in found.get("entry", [])]
+
+
+def test_an_unusual_purchase_is_not_refused_but_waits_with_a_task_for_the_co_ordinator(jill: httpx.Client) -> None:
+    made = jill.post("/ChargeItem", json=unusual())
+    assert (made.status_code, made.json()["status"]) == (201, "planned")
+    (task,) = waiting(jill, made.json()["id"])
+    assert task["status"] == "requested"
+    assert task["owner"] == {"reference": "PractitionerRole/priya-nair-coordinator"}
+    assert "It is not in the directory." in task["description"]
+
+
+def test_an_unusual_purchase_that_is_approved_is_billable_and_its_task_is_over(jill: httpx.Client) -> None:
+    before = left(jill)
+    made = jill.post("/ChargeItem", json=unusual()).json()
+    assert left(jill) == before  # what waits holds no money
+    reason = {"resourceType": "Parameters", "parameter": [{"name": "reason", "valueString": "It helps her get out."}]}
+    answer = jill.post(f"/ChargeItem/{made['id']}/$approve", json=reason)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["status"] == "billable"
+    assert answer.json()["note"][-1]["text"] == "It helps her get out."
+    assert float(before) - float(left(jill)) == pytest.approx(45)
+    (task,) = waiting(jill, made["id"])
+    assert (task["status"], task["businessStatus"]["coding"][0]["code"]) == ("completed", "approved")
+    assert jill.post(f"/ChargeItem/{made['id']}/$approve", json=reason).status_code == 422
+
+
+REASON = {
+    "name": "reason",
+    "valueCodeableConcept": {"coding": [{"system": f"{BASE}/CodeSystem/phb-refusal-reason", "code": "poor-value"}]},
+}
+
+
+def test_an_unusual_purchase_that_is_rejected_is_aborted_with_reasons_the_person_is_told(jill: httpx.Client) -> None:
+    made = jill.post("/ChargeItem", json=unusual()).json()
+    why = {"name": "explanation", "valueString": "There is one at the allotment already."}
+    asked = {"resourceType": "Parameters", "parameter": [REASON, why]}
+    answer = jill.post(f"/ChargeItem/{made['id']}/$reject", json=asked)
+    assert (answer.status_code, answer.json()["status"]) == (200, "aborted")
+    (task,) = waiting(jill, made["id"])
+    assert (task["status"], task["businessStatus"]["coding"][0]["code"]) == ("completed", "not-approved")
+    found = jill.get("/Communication", params={"recipient": "Patient/jill", "category": "decision-notice"}).json()
+    (notice,) = [one["resource"] for one in found["entry"]]
+    assert "There is one at the allotment already." in notice["payload"][0]["contentString"]
+    for missing in ([REASON], [why]):
+        asked = {"resourceType": "Parameters", "parameter": missing}
+        assert jill.post(f"/ChargeItem/{made['id']}/$reject", json=asked).status_code == 400
+
+
+def test_a_purchase_dearer_than_the_directory_waits(jill: httpx.Client) -> None:
+    assert jill.post("/ChargeItem", json=massage(pounds="45.01")).json()["status"] == "planned"
+    assert (
+        jill.post("/ChargeItem", json=massage("P-2", pounds="90.00", quantity={"value": 2})).json()["status"]
+        == "billable"
+    )
+
+
+def test_a_purchase_from_a_part_the_person_does_not_hold_is_asked_for_and_not_made(jill: httpx.Client) -> None:
+    charge = massage()
+    charge["extension"][0]["valueId"] = "therapy-and-equipment"
+    assert jill.post("/ChargeItem", json=charge).json()["status"] == "planned"
+    (said,) = refused(jill.post("/ChargeItem", json=charge | {"status": "billable", "identifier": []} | NO_REFERENCE))
+    assert said.startswith("The part 'therapy-and-equipment' is held by Organization/harbourside-north.")
+
+
+NO_REFERENCE = {"identifier": [{"system": f"{BASE}/Id/phb-purchase-reference", "value": "PUR-OTHER"}]}
+
+
+# ---- what was wrong is undone, never rewritten ---------------------------------------------------
+
+
+@pytest.mark.parametrize("end", ["entered-in-error", "aborted"])
+def test_what_was_committed_is_free_again_once_the_purchase_is_taken_back(jill: httpx.Client, end: str) -> None:
+    before = left(jill)
+    made = jill.post("/ChargeItem", json=massage()).json()
+    assert jill.put(f"/ChargeItem/{made['id']}", json=made | {"status": end}).status_code == 200
+    assert left(jill) == before
+
+
+def test_a_price_that_is_corrected_moves_the_difference(jill: httpx.Client) -> None:
+    before = left(jill)
+    made = jill.post("/ChargeItem", json=massage()).json()
+    price = made | {"priceOverride": {"value": 30.00, "currency": "GBP"}}
+    assert jill.put(f"/ChargeItem/{made['id']}", json=price).status_code == 200
+    assert float(before) - float(left(jill)) == pytest.approx(30)
+    dear = made | {"priceOverride": {"value": 99999.00, "currency": "GBP"}}
+    assert refused(jill.put(f"/ChargeItem/{made['id']}", json=dear))
+
+
+def test_a_purchase_whose_money_moved_is_not_deleted(jill: httpx.Client) -> None:
+    made = jill.post("/ChargeItem", json=massage()).json()
+    (said,) = refused(jill.delete(f"/ChargeItem/{made['id']}"))
+    assert "entered in error" in said
+    waits = jill.post("/ChargeItem", json=unusual()).json()
+    assert jill.delete(f"/ChargeItem/{waits['id']}").status_code == 204
+
+
+def test_care_that_was_given_already_is_recorded_and_somebody_looks_into_it(jill: httpx.Client) -> None:
+    system = f"{BASE}/CodeSystem/phb-purchase-reason"
+    charge = massage(pounds="99999.00", status="billed")
+    charge["extension"].append({"url": f"{BASE}/StructureDefinition/phb-paid-by", "valueCode": "person"})
+    charge["supportingInformation"] = [{"reference": "DocumentReference/jill-receipt-massage-2026-10-09"}]
+    assert refused(jill.post("/ChargeItem", json=charge))
+    charge["reason"] = [{"coding": [{"system": system, "code": "care-already-given"}], "text": "A night in crisis."}]
+    assert refused(jill.post("/ChargeItem", json=charge | {"occurrenceDateTime": "2026-12-24"}))
+    made = jill.post("/ChargeItem", json=charge)
+    assert made.status_code == 201, made.text
+    found = jill.get("/Task", params={"focus": f"ChargeItem/{made.json()['id']}", "code": "overspend-query"}).json()
+    assert len(found["entry"]) == 1
+
+
+# ---- a purchase is recorded once -----------------------------------------------------------------
+
+
+def test_the_same_reference_posted_again_answers_with_the_first_purchase(jill: httpx.Client) -> None:
+    before = left(jill)
+    first = jill.post("/ChargeItem", json=massage())
+    again = jill.post("/ChargeItem", json=massage())
+    assert (first.status_code, again.status_code) == (201, 200)
+    assert again.json() == first.json()
+    assert float(before) - float(left(jill)) == pytest.approx(45)
+    other = problem(jill.post("/ChargeItem", json=massage(pounds="44.00")))
+    assert other.code == "duplicate"
+
+
+def test_the_same_request_id_posted_again_answers_as_the_first_time(jill: httpx.Client) -> None:
+    before = left(jill)
+    charge = massage()
+    del charge["identifier"]
+    headers = {"X-Request-ID": "0c7a1f6e-once-and-for-all"}
+    answers = [jill.post("/ChargeItem", json=charge, headers=headers) for _ in range(3)]
+    assert [one.status_code for one in answers] == [201] * 3
+    assert len({one.headers["location"] for one in answers}) == 1
+    assert len({one.text for one in answers}) == 1
+    assert float(before) - float(left(jill)) == pytest.approx(45)
+    other = jill.post("/ChargeItem", json=charge | {"quantity": {"value": 2}}, headers=headers)
+    assert other.headers["location"] != answers[0].headers["location"]
+
+
+def test_the_same_transaction_posted_again_answers_as_the_first_time(jill: httpx.Client) -> None:
+    charges = [massage(f"P-{n}") for n in range(3)]
+    entries = [{"resource": one, "request": {"method": "POST", "url": "ChargeItem"}} for one in charges]
+    bundle = {"resourceType": "Bundle", "type": "transaction", "entry": entries}
+    headers = {"X-Request-ID": "0c7a1f6e-a-whole-bundle"}
+    first, again = (jill.post("", json=bundle, headers=headers) for _ in range(2))
+    assert first.status_code == 200, first.text
+    assert [one["response"] for one in again.json()["entry"]] == [one["response"] for one in first.json()["entry"]]
+
+
+def test_two_purchases_of_one_bundle_cannot_each_fit_alone_and_overspend_together(jill: httpx.Client) -> None:
+    rest = float(left(jill))
+    half = f"{rest / 2 + 1:.2f}"
+    charges = [massage(f"P-{n}", pounds=half, status="billable") for n in range(2)]
+    entries = [{"resource": one, "request": {"method": "POST", "url": "ChargeItem"}} for one in charges]
+    answer = jill.post("", json={"resourceType": "Bundle", "type": "transaction", "entry": entries})
+    assert answer.status_code == 422, answer.text
+    assert answer.json()["issue"][0]["expression"][0].startswith("Bundle.entry[1].resource.")
+    assert float(left(jill)) == rest
