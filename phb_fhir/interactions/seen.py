@@ -71,8 +71,10 @@ class Remembered:
 
 
 def whole(reader: Reader) -> Reader:
-    """The reader with nothing left out: for sums that must be whole, asked by whoever may see what they are of. What else it tells is not
-    to be shown."""
+    """The reader with nothing left out: for sums that must be whole, asked by whoever may see what they are of.
+
+    What else it tells is not to be shown.
+    """
     return reader.inner if isinstance(reader, Seen) else reader
 
 

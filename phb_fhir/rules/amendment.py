@@ -36,9 +36,7 @@ class Reason(NamedTuple):
 
 def reasons_of(account: Resource | None) -> list[Reason]:
     return [
-        Reason(
-            first_day(value_of(row, "date")), str(value_of(row, "reason") or ""), key_of(value_of(row, "review"))
-        )
+        Reason(first_day(value_of(row, "date")), str(value_of(row, "reason") or ""), key_of(value_of(row, "review")))
         for row in extensions(account or {}, "phb-amendment-reason")
     ]
 
@@ -132,7 +130,9 @@ def _with_notice(case: Case, reasons: Iterable[Reason]) -> Asking[list[Issue]]:
     effect = min((one.day for one in reasons if one.day is not None), default=case.today)
     latest = effect - timedelta(days=policy.notice_days)
     notices = yield from told(person_of(after), "decision-notice")
-    theirs = [one for one in notices if f"Account/{after.get('id')}" in keys_in(one.get("about")) and says_something(one)]
+    theirs = [
+        one for one in notices if f"Account/{after.get('id')}" in keys_in(one.get("about")) and says_something(one)
+    ]
     since = max((one.day for one in reasons_of(before) if one.day is not None), default=date.min)
     sent = [day for one in theirs if (day := first_day(one.get("sent"))) is not None and day >= since]
     if any(day <= latest for day in sent):
@@ -157,8 +157,6 @@ def overlapping(account: Resource) -> list[Issue]:
         rows = sorted(amounts_of(account, kind), key=lambda row: row.days.start or date.min)
         for one, other in pairwise(rows):
             if one.days.end is None or other.days.start is None or other.days.start <= one.days.end:
-                text = (
-                    f"Two rows of the {kind} amount are for the same time ({one.days}; {other.days}): end the one before the other begins."
-                )
+                text = f"Two rows of the {kind} amount are for the same time ({one.days}; {other.days}): end the one before the other begins."
                 issues.append(refusal(text, _AMOUNT))
     return issues

@@ -1,312 +1,401 @@
-"""What a commissioner asks of people, held against one person's record (Group of kind `criteria`; R21, R33).
+"""The nine criteria that a plan is signed off by (R93 to R95, R97, R101 to R106, R109), each held against the record.
 
-Each characteristic has a code of phb-candidate-criterion; CRITERIA says how each is told from the record, and of which types it must know
-something. Three answers are possible: it holds, it does not, or the record does not say. `exclude` turns the first two around.
+    check_criteria  nine Results, in the order of CRITERIA: what shows each, and what is missing
+    check_sign_off  the same, of a plan whose record is yet to be read
+
+What a criterion asks may stand in any style: the answers of the form `phb-plan-content` may be whole sentences, or the place in a document
+where they stand ("page 3 of my plan"); that is the index that R97 asks of a plan in free form. Missing is what keeps a plan from being
+signed off; notes tell of threads that are broken without that (R94).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import date, timedelta
-from decimal import Decimal
+from datetime import date
 from typing import Any, NamedTuple
 
 from phb_fhir.fhir.codec import Resource
-from phb_fhir.rules.around import age_on, participants
-from phb_fhir.rules.budget import days_of, first_day, is_budget, stage_of
-from phb_fhir.rules.case import Asking, Find, Read
-from phb_fhir.rules.words import BASE, ELIGIBILITY, code_in, codings, extensions, key_of, keys_in, value_of
+from phb_fhir.fhir.money import pence_of, sterling
+from phb_fhir.rules.around import OBSERVATION
+from phb_fhir.rules.budget import days_of, elements_of, person_of
+from phb_fhir.rules.case import Asking
+from phb_fhir.rules.plan import activities_of
+from phb_fhir.rules.plan_record import (
+    PLAN_CONTENT,
+    RISK_SHEET,
+    VALID,
+    PlanRecord,
+    amount_in,
+    answers,
+    is_health,
+    lacks,
+    meets,
+    read_plan,
+)
+from phb_fhir.rules.words import BASE, code_in, extensions, key_of, keys_in, value_of
 
-CRITERION = f"{BASE}/CodeSystem/phb-candidate-criterion"
-EXCLUSION = f"{BASE}/CodeSystem/phb-dp-exclusion"
-LEVEL = f"{BASE}/CodeSystem/phb-dst-level"
-DOMAIN = f"{BASE}/CodeSystem/phb-dst-domain"
-_ACT_CODE = "http://terminology.hl7.org/CodeSystem/v3-ActCode"
-_YEAR_DAYS = 365
-_UNIT_DAYS = {"d": 1, "wk": 7, "mo": 30, "a": 365}
+CONSENT_KIND = f"{BASE}/CodeSystem/phb-consent-kind"
+LEGAL_BASIS = f"{BASE}/CodeSystem/phb-legal-basis"
+RISK = "http://terminology.hl7.org/CodeSystem/risk-probability"
 
-
-@dataclass(frozen=True, slots=True)
-class Criterion:
-    """One characteristic, judged. `held` is None where the record does not say. `group` is whose it is."""
-
-    group: str
-    code: str
-    name: str
-    held: bool | None
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What the record has of a person on a day, by type."""
-
-    person: str
-    day: date
-    patient: Resource
-    records: Mapping[str, Sequence[Resource]] = field(default_factory=dict)
-
-    def of(self, type_: str) -> Sequence[Resource]:
-        return self.records.get(type_, ())
-
-
-class Said(NamedTuple):
-    held: bool | None
-    why: str
-
-
-UNKNOWN = Said(None, "the record does not say")
-
-
-def evaluated(group: Resource, person: str, day: date) -> Asking[list[Criterion]]:
-    """Each characteristic of a Group, and whether it holds for a person on a day."""
-    rows = [(code_in(one.get("code"), CRITERION), one) for one in group.get("characteristic", ())]
-    facts = yield from _facts(person, day, {type_ for code, _ in rows for type_ in _needs(code)})
-    key = f"Group/{group.get('id', '')}"
-    return [_judged(key, code, one, facts) for code, one in rows]
-
-
-def _facts(person: str, day: date, types: set[str]) -> Asking[Facts]:
-    patient: Resource | None = (yield Read(person))[person]
-    records = {}
-    for type_ in sorted(types):
-        records[type_] = yield Find(type_, ("patient", person))
-    return Facts(person, day, patient or {}, records)
-
-
-def _judged(group: str, code: str, row: Mapping[str, Any], facts: Facts) -> Criterion:
-    name = _name(row, code)
-    known = CRITERIA.get(code)
-    said = known.tell(facts, _value(row)) if known is not None else UNKNOWN
-    if row.get("exclude") and said.held is not None:
-        said = Said(not said.held, f"{said.why}; whom this holds for is left out")
-    return Criterion(group, code, name, said.held, said.why)
-
-
-def _name(row: Mapping[str, Any], code: str) -> str:
-    concept = row.get("code") or {}
-    return str(concept.get("text") or next((one.get("display") for one in concept.get("coding", ())), "") or code)
-
-
-def _value(row: Mapping[str, Any]) -> Any:
-    return next((value for name, value in row.items() if name.startswith("value")), None)
-
-
-# ---- how each is told ----------------------------------------------------------------------------
-
-
-def _age(facts: Facts, value: Any) -> Said:
-    age = age_on(facts.patient, facts.day)
-    return UNKNOWN if age is None else _within(age, value, f"the person is {age}")
-
-
-def _within(count: int, value: Any, what: str) -> Said:
-    low, high = _bound(value, "low"), _bound(value, "high")
-    held = (low is None or low <= count) and (high is None or count <= high)
-    asked = " and ".join(
-        [*([f"at least {low}"] if low is not None else []), *([f"at most {high}"] if high is not None else [])]
+ACCEPTABLE = frozenset(("negligible", "low", "moderate"))  # a risk that remains high goes to the panel (R116)
+SPEAKS_FOR = frozenset(  # on which legal bases somebody speaks for a person who lacks capacity
+    (
+        "parental-responsibility",
+        "best-interest",
+        "health-and-welfare-lasting-power-of-attorney",
+        "court-appointed-personal-welfare-deputy",
     )
-    return Said(held, f"{what}; {asked or 'anything'} is asked for")
+)
+CODES = (
+    "who-the-person-is",
+    "working-and-not-working",
+    "important-to-and-for",
+    "risks-and-contingency",
+    "outcomes",
+    "money",
+    "action-plan",
+    "care-coordinator",
+    "monitoring-and-review",
+)
+_OPEN_REVIEW = frozenset(("ready", "requested", "received", "accepted", "in-progress", "on-hold"))
+_NO_GOAL = frozenset(("rejected", "cancelled", "entered-in-error"))
+_NO_RISK = frozenset(("cancelled", "entered-in-error"))
+_PAID_BY_BUDGET = ("", "personal-health-budget")
+_PAID_BY_OTHERS = ("local-authority", "education")
 
 
-def _bound(value: Any, name: str) -> Decimal | int | None:
-    found = value.get(name, {}).get("value") if isinstance(value, dict) else None
-    return found if isinstance(found, int | Decimal) and not isinstance(found, bool) else None
+class Result(NamedTuple):
+    """What a criterion came to. `evidence` are references to what shows it."""
+
+    code: str
+    evidence: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def is_met(self) -> bool:
+        return not self.missing
 
 
-def _flag(*, has: bool, value: Any, yes: str, no: str) -> Said:
-    return Said(has is (value is not False), yes if has else no)
+def _unanswered(record: PlanRecord, **questions: str) -> Iterator[str]:
+    """A sentence for each of these questions of the plan's form that has no answer."""
+    form = record.form(PLAN_CONTENT)
+    said = answers(form)
+    for name, words in questions.items():
+        if name.replace("_", "-") not in said:
+            yield f"The plan does not say {words}."
 
 
-def _covered(facts: Facts) -> Iterator[str]:
-    """The categories of current Coverages."""
-    current = (one for one in facts.of("Coverage") if one.get("status") == "active")
-    for one in current:
-        code = code_in(one.get("type"), ELIGIBILITY)
-        if code and days_of(one.get("period")).covers(facts.day):
-            yield code
+def _shown_by(*resources: Resource | None) -> tuple[str, ...]:
+    return tuple(f"{one['resourceType']}/{one['id']}" for one in resources if one is not None)
 
 
-def _category(facts: Facts, value: Any) -> Said:
-    wanted, has = code_in(value, ELIGIBILITY), sorted(set(_covered(facts)))
-    return Said(wanted in has, f"the person has {', '.join(has)}" if has else "the person has no current Coverage")
+# ---- the nine ------------------------------------------------------------------------------------
 
 
-def _any_coverage(facts: Facts, value: Any) -> Said:
-    has = any(_covered(facts))
-    return _flag(has=has, value=value, yes="there is a current Coverage", no="there is no current Coverage")
-
-
-def _with_category(code: str) -> Callable[[Facts, Any], Said]:
-    def tell(facts: Facts, value: Any) -> Said:
-        has = code in set(_covered(facts))
-        return _flag(has=has, value=value, yes=f"a current Coverage says {code}", no=f"no current Coverage says {code}")
-
-    return tell
-
-
-def _has_budget(facts: Facts, value: Any) -> Said:
-    has = any(is_budget(one) and stage_of(one) == "active" for one in facts.of("Account"))
-    return _flag(has=has, value=value, yes="the person has an active budget", no="the person has no active budget")
-
-
-def _declined(facts: Facts, value: Any) -> Said:
-    span = _days(value)
-    if span is None:
-        return UNKNOWN
-    days = [
-        day
-        for account in facts.of("Account")
-        for offer in extensions(account, "phb-offer")
-        if value_of(offer, "response") == "declined" and (day := first_day(value_of(offer, "offered")))
+def who_the_person_is(r: PlanRecord) -> Result:
+    """R93.1: the person, and where they lack capacity how that was found and who speaks for them."""
+    form = r.form(PLAN_CONTENT)
+    missing = [
+        *_unanswered(
+            r,
+            about_me="who the person is",
+            strengths="what the person is good at",
+            social_context="who and what is in the person's life",
+        )
     ]
-    lately = [day for day in days if day >= facts.day - timedelta(days=span)]
-    return Said(bool(lately), "an offer was declined in that time" if lately else "no offer was declined in that time")
+    needs = r.of(keys_in(r.plan.get("addresses")))
+    if "health-needs" not in answers(form) and not needs:
+        missing.append("The plan does not say what the person needs for their health.")
+    speakers = [one for one in r.consents if _speaks_for(one, r.day)]
+    if r.capacity is not None and lacks(r.capacity):
+        missing += _capacity_is_told(r.capacity)
+        if not speakers:
+            missing.append(
+                "The person lacks capacity, and nobody speaks for them by law: an active Consent is needed that names a "
+                "RelatedPerson and the legal basis they act on."
+            )
+    else:
+        speakers = []
+    shown = _shown_by(form, *needs, r.capacity, *speakers)
+    return Result("who-the-person-is", shown, tuple(missing))
 
 
-def _days(quantity: Any) -> int | None:
-    found = quantity if isinstance(quantity, dict) else {}
-    unit, count = _UNIT_DAYS.get(str(found.get("code", ""))), found.get("value")
-    return int(count * unit) if unit and isinstance(count, int | Decimal) else None
+def _capacity_is_told(capacity: Resource) -> Iterator[str]:
+    told = {code_in(one.get("code"), OBSERVATION) for one in capacity.get("component", ())}
+    if not {"capacity-decision", "capacity-basis"} <= told or not capacity.get("performer"):
+        yield "The person lacks capacity, and the record of it does not say for which decision, by whom it was found, and what it rests on."
 
 
-def _conditions(facts: Facts) -> list[Resource]:
-    return [one for one in facts.of("Condition") if _clinical(one) in ("active", "recurrence", "relapse", "")]
+def _speaks_for(consent: Resource, day: date) -> bool:
+    provision = consent.get("provision") or {}
+    people = [key_of(one.get("reference")) for one in provision.get("actor", ())]
+    return (
+        any(code_in(one, CONSENT_KIND) == "delegate" for one in consent.get("category", ()))
+        and code_in(consent.get("policyRule"), LEGAL_BASIS) in SPEAKS_FOR
+        and any(key.startswith("RelatedPerson/") for key in people)
+        and days_of(provision.get("period")).covers(day)
+    )
 
 
-def _clinical(condition: Resource) -> str:
-    return next((code for _, code in codings(condition.get("clinicalStatus"))), "")
+def working_and_not_working(r: PlanRecord) -> Result:
+    """R93.2: as the person sees it."""
+    form = r.form(PLAN_CONTENT)
+    missing = [*_unanswered(r, working="what is working", not_working="what is not working")]
+    source = key_of((form or {}).get("source"))
+    if form is not None and source.partition("/")[0] not in ("Patient", "RelatedPerson"):
+        missing.append(
+            "What is working and not working is told by the person, or by who speaks for them (source of the form)."
+        )
+    return Result("working-and-not-working", _shown_by(form), tuple(missing))
 
 
-def _condition(facts: Facts, value: Any) -> Said:
-    wanted = set(codings(value))
-    has = any(wanted & set(codings(one.get("code"))) for one in _conditions(facts))
-    return Said(has, "the record has this condition" if has else "the record does not have this condition")
+def important_to_and_for(r: PlanRecord) -> Result:
+    """R93.3."""
+    missing = _unanswered(
+        r, important_to="what is important to the person", important_for="what is important for the person's health"
+    )
+    return Result("important-to-and-for", _shown_by(r.form(PLAN_CONTENT)), tuple(missing))
 
 
-def _condition_count(facts: Facts, value: Any) -> Said:
-    count = len(_conditions(facts))
-    return _within(count, value, f"the record has {count} condition{'' if count == 1 else 's'}")
+def risks_and_contingency(r: PlanRecord) -> Result:
+    """R93.4, R104, R110 to R114: each risk has an answer, and what remains is acceptable, or the panel agreed to it."""
+    sheet = r.form(RISK_SHEET)
+    risks = [one for one in r.risks if one.get("status") not in _NO_RISK]
+    missing = [sentence for one in risks for sentence in _risk(one, has_panel=bool(r.panels))]
+    if not risks and answers(sheet).get("no-risks") != [True]:
+        missing.append("The plan has no risk that was looked at, and the risk sheet does not say that there is none.")
+    missing += _unanswered(r, contingency="what to do when things go wrong")
+    contacts = r.in_role("health-contact")
+    reached = [key for key in contacts if (r.found.get(key) or {}).get("telecom")]
+    if not contacts:
+        missing.append("The team has nobody to call in health services (role health-contact).")
+    elif not reached:
+        missing.append("The contact in health services has no telephone number or other way to be reached.")
+    shown = (*_shown_by(*risks, sheet, r.form(PLAN_CONTENT), *r.panels), *reached)
+    return Result("risks-and-contingency", shown, (*missing, *_sheet(sheet)))
 
 
-def levels_of(response: Resource) -> dict[str, str]:
-    """The level of each domain in an assessment by the decision support tool, by the domain's link id."""
-    found: dict[str, str] = {}
-    pending = list(response.get("item", ()))
-    while pending:
-        item = pending.pop()
-        pending += item.get("item", ())
-        for answer in item.get("answer", ()):
-            pending += answer.get("item", ())
-            coding = answer.get("valueCoding") or {}
-            if coding.get("system") == LEVEL:
-                found[str(item.get("linkId"))] = str(coding.get("code"))
-    return found
+def _risk(risk: Resource, *, has_panel: bool) -> Iterator[str]:
+    name = (risk.get("code") or {}).get("text") or f"RiskAssessment/{risk.get('id')}"
+    if risk.get("status") not in VALID:
+        yield f"The risk “{name}” has not been assessed to the end."
+        return
+    if not risk.get("prediction"):
+        yield f"The risk “{name}” does not say what might happen."
+    if not risk.get("mitigation"):
+        yield f"The risk “{name}” does not say what is done about it."
+    residual = code_in(value_of(risk, "phb-residual-risk"), RISK)
+    if residual not in ACCEPTABLE and not has_panel:
+        what = f"is {residual}" if residual else "is not told"
+        yield f"What remains of the risk “{name}” {what}. It must be moderate or less, or the risk enablement panel must have agreed to it."
 
 
-def _last_levels(facts: Facts) -> dict[str, str]:
-    done = [one for one in facts.of("QuestionnaireResponse") if one.get("status") in ("completed", "amended")]
-    assessments = [(str(one.get("authored", "")), levels) for one in done if (levels := levels_of(one))]
-    return max(assessments, key=lambda pair: pair[0], default=("", dict[str, str]()))[1]
+def _sheet(sheet: Resource | None) -> Iterator[str]:
+    """R113, R114: what the prompts of the risk sheet bring up is dealt with."""
+    said = answers(sheet)
+    if said.get("harm-abuse") == [True] and "harm-abuse-detail" not in said:
+        yield "The risk sheet says that there could be harm or abuse, and not what the worry is or who has been told."
+    if said.get("employs-assistant") == [True] and "pa-support" not in said:
+        yield "The risk sheet does not say what support there is for employing a personal assistant."
 
 
-def _domain_level(facts: Facts, value: Any) -> Said:
-    domain, level, levels = code_in(value, DOMAIN), code_in(value, LEVEL), _last_levels(facts)
-    if not domain or not level or domain not in levels:
-        return UNKNOWN
-    return Said(levels[domain] == level, f"the last assessment says {levels[domain]} for {domain}")
+def outcomes(r: PlanRecord) -> Result:
+    """R93.5, R102, R109: what the person wants to achieve, and what is done for each of it."""
+    keys = keys_in(r.plan.get("goal"))
+    goals = {key: one for key in keys if (one := r.found.get(key)) and one.get("lifecycleStatus") not in _NO_GOAL}
+    missing = [] if goals else ["The plan has no goal."]
+    missing += [f"{key} is not there." for key in keys if r.found.get(key) is None]
+    served = {key for one in activities_of(r.plan) for key in goals_of(one)}
+    for key, goal in goals.items():
+        if key not in served:
+            missing.append(f"Nothing in the plan is done for the goal “{_goal(goal)}”.")
+        if key_of(goal.get("subject")) != key_of(r.plan.get("subject")):
+            missing.append(f"The goal “{_goal(goal)}” is that of somebody else.")
+    return Result("outcomes", tuple(goals), tuple(missing), tuple(_threads(r, goals)))
 
 
-def _grave_count(facts: Facts, value: Any) -> Said:
-    levels = _last_levels(facts)
-    count = sum(level in ("severe", "priority") for level in levels.values())
-    return _within(count, value, f"{count} domains were severe or priority") if levels else UNKNOWN
+def goals_of(activity: Mapping[str, Any]) -> list[str]:
+    return keys_in((activity.get("detail") or {}).get("goal"))
 
 
-def _admissions(facts: Facts, value: Any) -> Said:
-    since = facts.day - timedelta(days=_YEAR_DAYS)
-    starts = [
-        first_day(one.get("period", {}).get("start"))
-        for one in facts.of("Encounter")
-        if one.get("class", {}).get("system") == _ACT_CODE and one.get("class", {}).get("code") in ("EMER", "NONAC")
+def _threads(r: PlanRecord, goals: Mapping[str, Resource]) -> Iterator[str]:
+    """R94: from needs to goals to what is done; where the thread breaks without keeping the plan from being signed off."""
+    needs = keys_in(r.plan.get("addresses"))
+    addressed = {key for goal in goals.values() for key in keys_in(goal.get("addresses"))}
+    for key in needs:
+        if goals and key not in addressed:
+            yield f"No goal says that it answers the need {_need(r, key)}."
+    for goal in goals.values():
+        if not keys_in(goal.get("addresses")):
+            yield f"The goal “{_goal(goal)}” does not say which need it answers."
+        if key_of(goal.get("expressedBy")).partition("/")[0] not in ("Patient", "RelatedPerson"):
+            yield f"The goal “{_goal(goal)}” is not in the words of the person, or of who speaks for them."
+        if _goal(goal).casefold() in {_activity(one).casefold() for one in activities_of(r.plan)}:
+            yield f"The goal “{_goal(goal)}” names a service. Goals are what will be better, be kept, or be avoided by it."
+    for one in activities_of(r.plan):
+        if one.get("detail") and not goals_of(one):
+            yield f"The activity “{_activity(one)}” does not say which goal it serves."
+
+
+def _goal(goal: Resource) -> str:
+    return str((goal.get("description") or {}).get("text") or f"Goal/{goal.get('id')}")
+
+
+def _need(r: PlanRecord, key: str) -> str:
+    code = (r.found.get(key) or {}).get("code") or {}
+    shown = code.get("text") or next((one["display"] for one in code.get("coding", ()) if one.get("display")), "")
+    return f"“{shown}”" if shown else key
+
+
+_TITLE = "http://hl7.org/fhir/StructureDefinition/careplan-activity-title"
+
+
+def _activity(activity: Mapping[str, Any]) -> str:
+    title = next((one.get("valueString") for one in extensions(activity, _TITLE)), None)
+    code = ((activity.get("detail") or {}).get("code") or {}).get("text")
+    return str(title or code or activity.get("id", "without a name"))
+
+
+def money(r: PlanRecord) -> Result:
+    """R93.6, R58, R62: who holds the money, what it pays for, and that it is enough."""
+    if not r.budgets:
+        return Result("money", (), ("No budget goes with this plan: link it to one (phb-care-plan of the Account).",))
+    ours = [one for one in r.with_money if is_health(r, one)]
+    others = [one for one in r.with_money if not is_health(r, one)]
+    missing = [sentence for one in r.with_money for sentence in _is_held(r, one)]
+    missing += [
+        f"{one.get('name') or 'A budget'} is that of somebody else." for one in r.budgets if _is_anothers(r, one)
     ]
-    count = sum(start is not None and since <= start <= facts.day for start in starts)
-    return _within(count, value, f"{count} emergency admissions in twelve months")
+    missing += _uncosted(r)
+    missing += _enough(r, ours, _PAID_BY_BUDGET, "the budget")
+    if others:
+        missing += _enough(r, others, _PAID_BY_OTHERS, "the other funders' part")
+    return Result("money", tuple(f"Account/{one['id']}" for one in r.budgets), tuple(missing))
 
 
-def _has_plan(facts: Facts, value: Any) -> Said:
-    has = any(one.get("status") == "active" for one in facts.of("CarePlan"))
-    return _flag(has=has, value=value, yes="there is an active care plan", no="there is no active care plan")
+def _is_anothers(r: PlanRecord, account: Resource) -> bool:
+    return person_of(account) != key_of(r.plan.get("subject"))
 
 
-def _has_carer(facts: Facts, value: Any) -> Said:
-    has = any("carer" in roles for _, roles in participants(facts.of("CareTeam"), facts.day))
-    return _flag(has=has, value=value, yes="the care team names a carer", no="the care team names no carer")
+def _is_held(r: PlanRecord, account: Resource) -> Iterator[str]:
+    name = account.get("name") or "The budget"
+    approved = amount_in(r, account, "approved")
+    held = sum(one.pence for one in elements_of(account) if meets(one.days, r.period))
+    if not approved:
+        yield f"{name} has no approved amount for the time of the plan."
+    elif held < approved:
+        yield (
+            f"{name} says who holds {sterling(held)} of the approved {sterling(approved)}. "
+            f"Say how the other {sterling(approved - held)} is held (phb-management-element)."
+        )
 
 
-def _practice(facts: Facts, value: Any) -> Said:
-    has = key_of(value) in keys_in(facts.patient.get("generalPractitioner"))
-    return Said(has, "it is the person's practice" if has else "it is not the person's practice")
+def _uncosted(r: PlanRecord) -> Iterator[str]:
+    for one in activities_of(r.plan):
+        if value_of(one, "phb-activity-funding") == "personal-health-budget" and _cost(one) is None:
+            yield f"The activity “{_activity(one)}” is paid for by the budget, and does not say what it costs."
 
 
-def _place(facts: Facts, value: Any) -> Said:
-    has = key_of(value) == key_of(facts.patient.get("managingOrganization"))
-    return Said(has, "the person belongs there" if has else "the person does not belong there")
+def _cost(activity: Mapping[str, Any]) -> int | None:
+    return pence_of(value_of(activity, "phb-activity-cost"))
 
 
-def _growing_up(facts: Facts, value: Any) -> Said:
-    age = age_on(facts.patient, facts.day)
-    said = f"the person is {age}"
-    return UNKNOWN if age is None else _flag(has=age in (16, 17), value=value, yes=said, no=said)
+def _enough(r: PlanRecord, budgets: Sequence[Resource], fundings: Sequence[str], whose: str) -> Iterator[str]:
+    paid = [one for one in activities_of(r.plan) if (value_of(one, "phb-activity-funding") or "") in fundings]
+    costs = sum(_cost(one) or 0 for one in paid)
+    has = sum(amount_in(r, one, "approved", "contingency") for one in budgets)
+    if costs > has:
+        yield f"What the plan pays for from {whose} comes to {sterling(costs)}; there is {sterling(has)}, {sterling(costs - has)} too little."
 
 
-def _excluded(facts: Facts, value: Any) -> Said:
-    flags = [one for one in facts.of("Flag") if one.get("status") == "active" and code_in(one.get("code"), EXCLUSION)]
-    has = any(days_of(one.get("period")).covers(facts.day) for one in flags)
-    return _flag(has=has, value=value, yes="direct payments are excluded by law", no="nothing excludes direct payments")
+def action_plan(r: PlanRecord) -> Result:
+    """R93.7, R106: who does what, and when."""
+    meant = activities_of(r.plan)
+    missing = [] if meant else ["The plan has nothing that anybody does (activity)."]
+    missing += [sentence for one in meant if not one.get("reference") for sentence in _who_what_when(one)]
+    return Result("action-plan", (r.key,) if meant else (), tuple(missing))
 
 
-def _ethnic(facts: Facts, value: Any) -> Said:
-    url = "https://fhir.hl7.org.uk/StructureDefinition/Extension-UKCore-EthnicCategory"
-    has = value_of(facts.patient, url)
-    if has is None:
-        return UNKNOWN
-    held = bool(set(codings(value)) & set(codings(has)))
-    return Said(held, "it is the person's ethnic category" if held else "it is not the person's ethnic category")
+def _who_what_when(activity: Mapping[str, Any]) -> Iterator[str]:
+    detail, name = activity.get("detail") or {}, _activity(activity)
+    if not (detail.get("description") or detail.get("code")):
+        yield f"The activity “{name}” does not say what is done."
+    if not detail.get("performer"):
+        yield f"The activity “{name}” does not say who does it."
+    if not any(part.startswith("scheduled") for part in detail):
+        yield f"The activity “{name}” does not say when."
 
 
-class Told(NamedTuple):
-    """Of which types something must be known, and how it is told."""
-
-    types: tuple[str, ...]
-    tell: Callable[[Facts, Any], Said]
-
-
-# what is not here is for a person to find out: home-care-package, weekly-package-cost, lives-alone, deprivation-decile, recent-crisis
-CRITERIA: Mapping[str, Told] = {
-    "age": Told((), _age),
-    "eligibility-category": Told(("Coverage",), _category),
-    "active-coverage": Told(("Coverage",), _any_coverage),
-    "has-active-phb": Told(("Account",), _has_budget),
-    "condition": Told(("Condition",), _condition),
-    "condition-count": Told(("Condition",), _condition_count),
-    "dst-domain-level": Told(("QuestionnaireResponse",), _domain_level),
-    "dst-severe-or-priority-count": Told(("QuestionnaireResponse",), _grave_count),
-    "emergency-admissions-12m": Told(("Encounter",), _admissions),
-    "care-plan-present": Told(("CarePlan",), _has_plan),
-    "carer-present": Told(("CareTeam",), _has_carer),
-    "registered-practice": Told((), _practice),
-    "sub-icb-location": Told((), _place),
-    "transition-16-18": Told((), _growing_up),
-    "ethnic-category": Told((), _ethnic),
-    "dp-excluded": Told(("Flag",), _excluded),
-    "offer-declined-within": Told(("Account",), _declined),
-    "wheelchair-service-accepted": Told(("Coverage",), _with_category("wheelchair")),
-    "s117-status": Told(("Coverage",), _with_category("s117-aftercare")),
-}
+def care_coordinator(r: PlanRecord) -> Result:
+    """R93.8, R157, R161: somebody with a name."""
+    keys = r.in_role("care-coordinator")
+    named = [key for key in keys if _has_name(r, key)]
+    if not keys:
+        missing = "The plan's team has no care co-ordinator."
+    elif not named:
+        missing = f"{keys[0]} is the care co-ordinator, and the record does not have their name."
+    else:
+        missing = ""
+    shown = (*_shown_by(*r.of(keys_in(r.plan.get("careTeam")))), *named)
+    return Result("care-coordinator", shown, (missing,) if missing else ())
 
 
-def _needs(code: str) -> tuple[str, ...]:
-    known = CRITERIA.get(code)
-    return known.types if known is not None else ()
+def _has_name(r: PlanRecord, key: str) -> bool:
+    found = r.found.get(key) or {}
+    person = r.found.get(key_of(found.get("practitioner"))) or (found if key.startswith("Practitioner/") else {})
+    return any(name.get("text") or name.get("family") or name.get("given") for name in person.get("name", ()))
+
+
+def monitoring_and_review(r: PlanRecord) -> Result:
+    """R93.9, R147, R149: how it is looked at, when, and how people will know."""
+    missing = [
+        *_unanswered(
+            r,
+            monitoring_how="how and when outcomes and money are looked at",
+            signs_going_well="how people will know that it is going well",
+            signs_going_wrong="how people will know that it is going wrong",
+        )
+    ]
+    reviews = [one for one in r.reviews if one.get("status") in _OPEN_REVIEW and _due(one)]
+    scheduled = [one for one in r.budgets if _schedule(one)]
+    if not reviews and not scheduled:
+        missing.append(
+            "No review has a date: plan one (a Task phb-review about this plan, or phb-review-schedule of the budget)."
+        )
+    shown = _shown_by(r.form(PLAN_CONTENT), *reviews, *scheduled)
+    return Result("monitoring-and-review", shown, tuple(missing))
+
+
+def _due(task: Resource) -> Any:
+    return ((task.get("restriction") or {}).get("period") or {}).get("end")
+
+
+def _schedule(account: Resource) -> Any:
+    rows = extensions(account, "phb-review-schedule")
+    return next((day for row in rows for name in ("next", "first") if (day := value_of(row, name))), None)
+
+
+CRITERIA: Sequence[Callable[[PlanRecord], Result]] = (
+    who_the_person_is,
+    working_and_not_working,
+    important_to_and_for,
+    risks_and_contingency,
+    outcomes,
+    money,
+    action_plan,
+    care_coordinator,
+    monitoring_and_review,
+)
+
+
+def check_criteria(record: PlanRecord) -> list[Result]:
+    """The nine, in their order."""
+    return [criterion(record) for criterion in CRITERIA]
+
+
+def check_sign_off(plan: Resource, day: date) -> Asking[list[Result]]:
+    """What each of the nine criteria comes to for a plan, as it is on a day."""
+    record = yield from read_plan(plan, day)
+    return check_criteria(record)

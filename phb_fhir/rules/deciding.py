@@ -102,7 +102,9 @@ def check_step(case: Case, steps: Mapping[str, tuple[str, ...]] = STEPS) -> Iter
     before, after = case.before, case.after
     if after is None:
         if answer_of(before):
-            text = "A decision is not deleted: it stays in the record. If it was never meant, mark it as entered in error."
+            text = (
+                "A decision is not deleted: it stays in the record. If it was never meant, mark it as entered in error."
+            )
             yield refusal(text, "Task")
         return
     if before is None:
@@ -150,12 +152,14 @@ def check_decider(by: By, owner: str, role: Resource | None) -> Iterator[Issue]:
     if by.role == "commissioner":
         names.add(key_of((role or {}).get("organization")))
     if not by.is_professional or not names & by.names:
-        yield refusal(f"This is for {owner or 'its owner'} to decide; a decision is recorded by who made it.", "Task.owner")
+        yield refusal(
+            f"This is for {owner or 'its owner'} to decide; a decision is recorded by who made it.", "Task.owner"
+        )
 
 
 def is_brought_in(case: Case) -> bool:
     """Whether the write brings in what was decided before (R182): nobody is to be told of it now."""
-    return case.is_new and case.by.role == "system"
+    return case.is_new and (case.by.role == "system" or day_of_decision(case) < case.today)
 
 
 # ---- the person is told --------------------------------------------------------------------------

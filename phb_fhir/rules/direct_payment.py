@@ -106,7 +106,9 @@ def _consented(account: Resource, parts: Iterable[Element], day: date) -> Asking
     consents = [one for one in found if is_direct_payment(one) and key in budgets_of(one)]
     standing = [one for one in consents if _ends_not_before(one, day)]
     if not standing:
-        text = f"Nobody has agreed to a direct payment from this budget (DP-2): an active Consent says so. {_OTHER_WAYS}"
+        text = (
+            f"Nobody has agreed to a direct payment from this budget (DP-2): an active Consent says so. {_OTHER_WAYS}"
+        )
         return [refusal(text, _PART), *(yield from _signed(account, ()))]
     patient: Resource | None = (yield Read(person))[person]
     incapable = yield from lacks_capacity(person)
@@ -137,10 +139,14 @@ def _ends_not_before(consent: Mapping[str, Any], day: date) -> bool:
 def _basis(consent: Mapping[str, Any], *, is_child: bool, incapable: bool) -> list[Issue]:
     basis = code_in(consent.get("policyRule"), LEGAL_BASIS)
     if is_child and basis != "parental-responsibility" and basis not in _FOR_OTHERS:
-        text = f"For a child under {CHILD_UNDER}, somebody with parental responsibility agrees to a direct payment (DP-2)."
+        text = (
+            f"For a child under {CHILD_UNDER}, somebody with parental responsibility agrees to a direct payment (DP-2)."
+        )
         return [refusal(text, "Account")]
     if incapable and basis not in _FOR_OTHERS:
-        text = "The person is recorded as not able to agree; a representative agrees to a direct payment for them (DP-2)."
+        text = (
+            "The person is recorded as not able to agree; a representative agrees to a direct payment for them (DP-2)."
+        )
         return [refusal(text, "Account")]
     return []
 
@@ -148,7 +154,9 @@ def _basis(consent: Mapping[str, Any], *, is_child: bool, incapable: bool) -> li
 def _recipients(parts: Iterable[Element], consents: Iterable[Mapping[str, Any]]) -> list[Issue]:
     named = {key_of(actor.get("reference")) for one in consents for actor in one.get("provision", {}).get("actor", ())}
     return [
-        refusal(f"The consent to direct payments does not name {part.holder}, who holds the part '{part.id}' (DP-2).", _PART)
+        refusal(
+            f"The consent to direct payments does not name {part.holder}, who holds the part '{part.id}' (DP-2).", _PART
+        )
         for part in parts
         if part.holder not in named
     ]
@@ -163,7 +171,11 @@ def _signed(account: Resource, consents: Iterable[Mapping[str, Any]]) -> Asking[
     for one in found:
         related = {key_of(each) for each in one.get("context", {}).get("related", ())}
         is_final = one.get("docStatus", "final") in ("final", "amended")
-        if one.get("status") == "current" and is_final and (key in related or f"DocumentReference/{one['id']}" in sources):
+        if (
+            one.get("status") == "current"
+            and is_final
+            and (key in related or f"DocumentReference/{one['id']}" in sources)
+        ):
             return []
     text = "A direct payment begins with an agreement that both sides signed (a DocumentReference of type direct-payment-agreement, R92)."
     return [refusal(text, _PART)]
@@ -262,7 +274,9 @@ def _consent_step(case: Case) -> list[Issue]:
     was, now = str(case.before.get("status")), str(case.after.get("status"))
     if was == now or now in CONSENT_STEPS.get(was, ()):
         return []
-    text = f"A consent that is {was} does not become {now}. What was given up or refused is given anew by another Consent."
+    text = (
+        f"A consent that is {was} does not become {now}. What was given up or refused is given anew by another Consent."
+    )
     return [refusal(text, "Consent.status")]
 
 

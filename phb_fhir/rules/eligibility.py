@@ -2,7 +2,7 @@
 
 A Coverage of a category that the commissioner accepts is the ground; it must stand on the day, be the person's own, and fit their age.
 A category that the law gives a right to needs nobody's leave. For `discretionary` the commissioner has decided this one case, in a Task.
-Where a commissioner has criteria of its own for a category that is no right, they hold as well (`criteria`).
+Where a commissioner has criteria of its own for a category that is no right, they hold as well (`characteristics`).
 
 `check_eligibility` says all of it for a person: each ground and why it does not stand, each criterion and why it failed. `eligible_by` is
 the same of one budget: no budget without a ground.
@@ -25,7 +25,7 @@ from phb_fhir.rules.around import age_on, has_died, in_words, is_decided, policy
 from phb_fhir.rules.budget import days_of, person_of
 from phb_fhir.rules.case import NOTHING, Asking, Case, Decision, Find, Judging, Read, refusal
 from phb_fhir.rules.commissioning import Policy
-from phb_fhir.rules.criteria import Criterion, evaluated
+from phb_fhir.rules.characteristics import Criterion, evaluated
 from phb_fhir.rules.words import BASE, BUSINESS_STATUS, ELIGIBILITY, TASK_CODE, code_in, key_of
 
 DISCRETIONARY = "discretionary"

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from phb_fhir.fhir.codec import Resource
 from phb_fhir.outcome import Issue
 from phb_fhir.rules.amendment import amended
 from phb_fhir.rules.budget import is_budget, person_of, stage_of

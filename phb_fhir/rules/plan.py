@@ -118,7 +118,9 @@ def _step(case: Case) -> Iterator[Issue]:
     was, is_now = status_of(case.before), status_of(case.after)
     if case.before is None:
         if is_now not in STEPS:
-            yield refusal(f"A plan is draft, active, on-hold, completed or revoked; '{is_now}' says none of it.", _STATUS)
+            yield refusal(
+                f"A plan is draft, active, on-hold, completed or revoked; '{is_now}' says none of it.", _STATUS
+            )
         return
     if not is_plan(case.after) and was != "draft":
         yield refusal("A plan that was signed off stays the plan of a personal health budget.", "CarePlan.category")
@@ -145,12 +147,16 @@ def _kept(case: Case) -> Iterator[Issue]:
         if bare(before.get(name)) != bare(after.get(name)):
             yield refusal(f"The {_IN_WORDS.get(name, name)} {_WAS_AGREED}", f"CarePlan.{name}")
     yield from _activities_kept(before, after)
-    if gone := [one for one in keys_in(before.get("supportingInfo")) if one not in keys_in(after.get("supportingInfo"))]:
+    if gone := [
+        one for one in keys_in(before.get("supportingInfo")) if one not in keys_in(after.get("supportingInfo"))
+    ]:
         text = f"{', '.join(gone)} {_WAS_AGREED} More may be added; nothing is taken away."
         yield refusal(text, "CarePlan.supportingInfo")
 
 
-_WAS_AGREED = "was agreed when the plan was signed off. To change it, write a new draft that names this plan in 'replaces'."
+_WAS_AGREED = (
+    "was agreed when the plan was signed off. To change it, write a new draft that names this plan in 'replaces'."
+)
 _IN_WORDS = {
     "subject": "person",
     "addresses": "list of needs",
@@ -163,7 +169,9 @@ def _activities_kept(before: Resource, after: Resource) -> Iterator[Issue]:
     was = {str(one.get("id")): one for one in before.get("activity", ())}
     is_now = {str(one.get("id")): one for one in after.get("activity", ())}
     for id_ in was.keys() - is_now.keys():
-        text = f"The activity '{id_}' {_WAS_AGREED} One that ends early is marked as stopped or cancelled; its id stays."
+        text = (
+            f"The activity '{id_}' {_WAS_AGREED} One that ends early is marked as stopped or cancelled; its id stays."
+        )
         yield refusal(text, "CarePlan.activity")
     for id_ in is_now.keys() - was.keys():
         text = f"The activity '{id_}' was not agreed when the plan was signed off. To add it, write a new draft that names this plan in 'replaces'."
@@ -185,7 +193,9 @@ def _ids(plan: Resource) -> Iterator[Issue]:
     for place, one in enumerate(plan.get("activity", ())):
         id_ = str(one.get("id", ""))
         if id_ and id_ in seen:
-            yield refusal(f"Two activities have the id '{id_}'; purchases name them by it.", f"CarePlan.activity[{place}].id")
+            yield refusal(
+                f"Two activities have the id '{id_}'; purchases name them by it.", f"CarePlan.activity[{place}].id"
+            )
         seen.add(id_)
 
 
@@ -245,7 +255,9 @@ def _replaces_its_own(plan: Resource) -> Asking[list[Issue]]:
         elif key_of(other.get("subject")) != key_of(plan.get("subject")):
             issues.append(refusal(f"{key} is the plan of somebody else.", _REPLACES))
         elif status_of(other) == "draft":
-            issues.append(refusal(f"{key} is a draft: change it, or withdraw it (revoked), instead of replacing it.", _REPLACES))
+            issues.append(
+                refusal(f"{key} is a draft: change it, or withdraw it (revoked), instead of replacing it.", _REPLACES)
+            )
     return issues
 
 
@@ -274,7 +286,9 @@ def _deleted(case: Case) -> Asking[Decision]:
         text = "A plan that was signed off is not deleted: it stays in the record. It can be completed, revoked, or entered in error."
         return Decision((refusal(text, "CarePlan"),))
     budgets = yield from budgets_of(case.key)
-    return Decision(tuple(refusal(f"{_name(one)} names this plan; link it to another one first.", "CarePlan") for one in budgets))
+    return Decision(
+        tuple(refusal(f"{_name(one)} names this plan; link it to another one first.", "CarePlan") for one in budgets)
+    )
 
 
 # ---- a plan takes effect -------------------------------------------------------------------------
@@ -335,7 +349,9 @@ def _linked(budget: Resource, key: str, plan: Resource | None) -> Iterator[Issue
         yield refusal(f"{key} is no plan of a personal health budget; write one, of the kind phb-plan.", LINK)
         return
     if key_of(plan.get("subject")) != person_of(budget):
-        yield refusal(f"{key} is the plan of somebody else: {key_of(plan.get('subject'))}, not {person_of(budget)}.", LINK)
+        yield refusal(
+            f"{key} is the plan of somebody else: {key_of(plan.get('subject'))}, not {person_of(budget)}.", LINK
+        )
     if stage_of(budget) in LIVE and status_of(plan) not in IN_FORCE:
         text = f"{key} is {status_of(plan)}. A budget that is {stage_of(budget)} goes with a plan that is signed off and in force."
         yield refusal(text, LINK)

@@ -6,8 +6,8 @@ into when a budget comes to one of the stages, and when one of the elements chan
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
-from datetime import date, timedelta
+from collections.abc import Callable, Collection, Iterable
+from datetime import timedelta
 from typing import Any, NamedTuple
 
 from phb_fhir.fhir.codec import Resource
@@ -15,7 +15,6 @@ from phb_fhir.fhir.money import portion, sterling
 from phb_fhir.outcome import Issue
 from phb_fhir.rules.amendment import says_something
 from phb_fhir.rules.around import (
-    age_on,
     coordinator_in,
     has_died,
     in_words,
@@ -43,8 +42,10 @@ from phb_fhir.rules.case import Asking, Books, Case, Find, Read, refusal
 from phb_fhir.rules.direct_payment import may_be_paid, sufficient
 from phb_fhir.rules.eligibility import check_eligibility, eligible_by
 from phb_fhir.rules.ledger import Ledger
+from phb_fhir.rules.review import first_too_late, purpose_of
 from phb_fhir.rules.words import (
     ACCOUNT_TYPE,
+    BASE,
     BUSINESS_STATUS,
     TASK_CODE,
     code_in,
@@ -54,7 +55,15 @@ from phb_fhir.rules.words import (
     value_of,
 )
 
-_FORTH = ("requested", "eligibility-confirmed", "indicative-set", "planning", "sign-off-pending", "authorised", "active")
+_FORTH = (
+    "requested",
+    "eligibility-confirmed",
+    "indicative-set",
+    "planning",
+    "sign-off-pending",
+    "authorised",
+    "active",
+)
 _STAGE = "Account.extension.where(url.endsWith('phb-lifecycle-status')).value"
 _AMOUNT = "Account.extension.where(url.endsWith('phb-budget-amount'))"
 _PLAN = "Account.extension.where(url.endsWith('phb-care-plan')).value"
@@ -137,7 +146,11 @@ class Offer(NamedTuple):
 def offers_of(account: Resource) -> list[Offer]:
     """The offers of a budget and what was said to each, the last one last."""
     found = [
-        Offer(str(value_of(row, "offered") or ""), str(value_of(row, "response") or ""), key_of(value_of(row, "respondedBy")))
+        Offer(
+            str(value_of(row, "offered") or ""),
+            str(value_of(row, "response") or ""),
+            key_of(value_of(row, "respondedBy")),
+        )
         for row in extensions(account, "phb-offer")
     ]
     return sorted(found, key=lambda one: one.day)
@@ -165,7 +178,9 @@ def _accepted(case: Case, account: Resource) -> Asking[list[Issue]]:
         return []  # told already
     if answer.response != "accepted":
         said = "has asked to be asked again later" if answer.response == "deferred" else "has not answered yet"
-        return [refusal(f"A budget is planned once the person has accepted the offer; the person {said} (R53).", _OFFER)]
+        return [
+            refusal(f"A budget is planned once the person has accepted the offer; the person {said} (R53).", _OFFER)
+        ]
     return (yield from _may_answer(case, account, answer.by))
 
 
@@ -293,10 +308,7 @@ def _one_off(case: Case, account: Resource) -> Asking[list[Issue]]:
 
 
 def _purpose(account: Resource) -> str:
-    found = value_of(account, "phb-one-off-purpose")
-    if isinstance(found, Mapping):
-        return next((str(one.get("code")) for one in found.get("coding", ())), "")
-    return str(found or "")
+    return code_in(value_of(account, "phb-one-off-purpose"), f"{BASE}/CodeSystem/phb-one-off-purpose")
 
 
 def _sufficient(case: Case, account: Resource) -> Asking[list[Issue]]:
@@ -359,7 +371,9 @@ def _declined(case: Case, account: Resource) -> Asking[list[Issue]]:
         issues.append(refusal(text, _OFFER))
     ledger: Ledger = (yield Books(case.key))[case.key]
     if ledger.total.spent or ledger.total.committed or ledger.total.advanced:
-        issues.append(refusal("Money of this budget has been used already: it is closed, with its last review.", _STAGE))
+        issues.append(
+            refusal("Money of this budget has been used already: it is closed, with its last review.", _STAGE)
+        )
     return issues
 
 
@@ -370,7 +384,11 @@ def _refused(case: Case, account: Resource) -> Asking[list[Issue]]:
     )
     about = {case.key, *(key_of(row.get("coverage")) for row in account.get("coverage", ()))}
     theirs = [one for one in tasks if key_of(one.get("focus")) in about]
-    if any(one.get("status") == "rejected" or is_decided(one, BUSINESS_STATUS, "not-approved") for one in theirs if says_why(one)):
+    if any(
+        one.get("status") == "rejected" or is_decided(one, BUSINESS_STATUS, "not-approved")
+        for one in theirs
+        if says_why(one)
+    ):
         return []
     text = (
         "A refusal has its reasons: complete the Task phb-request (or eligibility-request) about this budget as not-approved, with its"
@@ -396,30 +414,30 @@ def _ended_well(case: Case, account: Resource) -> Asking[list[Issue]]:
     issues += yield from _returned(case, account)
     end = last_day(account.get("servicePeriod", {}).get("end"))
     if end is not None and end > case.today:
-        issues.append(refusal(f"The budget runs to {in_words(end)}: it is closed then, or its end is brought forward.", "Account.servicePeriod"))
+        issues.append(
+            refusal(
+                f"The budget runs to {in_words(end)}: it is closed then, or its end is brought forward.",
+                "Account.servicePeriod",
+            )
+        )
     return issues
 
 
 def _reviewed(case: Case, account: Resource) -> Asking[list[Issue]]:
     reviews = yield from tasks_about("phb-review", case.key, joint_of(account))
-    if any(review_type(one) == "closing" and one.get("status") == "completed" for one in reviews):
+    if any(purpose_of(one) == "closing" and one.get("status") == "completed" for one in reviews):
         return []
     text = "A budget ends with its last review: a Task phb-review of type closing about it, completed (R15)."
     return [refusal(text, _STAGE)]
-
-
-def review_type(task: Mapping[str, Any]) -> str:
-    return code_in(task.get("reasonCode"), _REVIEW_TYPE)
-
-
-_REVIEW_TYPE = ACCOUNT_TYPE.replace("phb-account-type", "phb-review-type")
 
 
 def _nothing_waits(case: Case) -> Asking[list[Issue]]:
     waiting: list[Resource] = yield Find("ChargeItem", ("account", case.key), ("status", "planned"))
     if not waiting:
         return []
-    count = f"{len(waiting)} purchases still wait" if len(waiting) > 1 else f"ChargeItem/{waiting[0].get('id')} still waits"
+    count = (
+        f"{len(waiting)} purchases still wait" if len(waiting) > 1 else f"ChargeItem/{waiting[0].get('id')} still waits"
+    )
     return [refusal(f"{count} for a decision: approve or refuse what is planned before the budget closes.", _STAGE)]
 
 
@@ -445,8 +463,6 @@ def _returned(case: Case, account: Resource) -> Asking[list[Issue]]:
 
 # ---- the table -----------------------------------------------------------------------------------
 
-_MONEY = ("phb-budget-amount", "phb-management-element")
-
 
 def _at(*stages: str) -> frozenset[str]:
     return frozenset(stages)
@@ -466,6 +482,7 @@ NEEDS: Collection[Need] = (
     Need(_at("active"), ("phb-care-plan",), _coordinated, is_joints=True),
     Need(_at("active"), (), _ready, is_joints=True),
     Need(_at("active"), (), _alive, is_joints=True),
+    Need(_at("active"), ("phb-review-schedule",), first_too_late, is_joints=True),
     Need(_at("active"), ("phb-management-element", "phb-bank-account", "phb-care-plan"), _may_be_paid),
     Need(_at("suspended"), (), _told_of, is_joints=True),
     Need(_at("declined-by-person"), ("phb-offer",), _declined, is_joints=True),

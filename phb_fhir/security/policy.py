@@ -158,8 +158,9 @@ def commissioned(who: Who, type_: str) -> Node:
             return owned
         case "ChargeItem" | "Invoice" | "PaymentReconciliation":
             return Linked("account", ("Account",), owned)
-        case "Provenance":
-            return Linked("target", ("Account",), owned)
+        case "Provenance":  # who made and approved what is bought from it, too (R17)
+            charged = Linked("target", ("ChargeItem",), Linked("account", ("Account",), owned))
+            return AnyOf((Linked("target", ("Account",), owned), charged))
     return _of_those(LinkedFrom("Account", "patient", owned), type_)
 
 

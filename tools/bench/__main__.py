@@ -20,6 +20,7 @@ from phb_fhir.store.embedded import CannotStart, PrivateMongo
 from tools.bench import mongo_only
 from tools.bench.load import BenchFailed, answers_per_second, one_answer
 from tools.bench.processes import DATABASE, Memory, Running, bare_server, memory_of, our_server
+from tools.bench.purchases import compare_purchases
 from tools.bench.rounds import Comparison, measure_in_turn
 from tools.bench.samples import TRANSACTION_ENTRIES, TYPE, creates, documents, purchase, request, transactions
 from tools.bench.search import GROWTH_GOAL, INDEX_BYTES_GOAL, LARGE, SMALL, SearchFindings, measure_search
@@ -61,7 +62,10 @@ def main(
     rounds: Annotated[int, typer.Option(help="How many times each thing is measured.", min=1)] = 7,
     seconds: Annotated[float, typer.Option(help="How long each measurement takes.", min=0.1)] = 2.0,
     only: Annotated[
-        str, typer.Option(help="Compare only this.", metavar="validation|reads|creates|transactions|search|security")
+        str,
+        typer.Option(
+            help="Compare only this.", metavar="validation|reads|creates|transactions|purchases|search|security"
+        ),
     ] = "",
     people: Annotated[int, typer.Option(help="The larger population that is searched.", min=LARGE // SMALL)] = LARGE,
 ) -> None:
@@ -86,6 +90,9 @@ def measure(folder: Path, rounds: int, seconds: float, only: str, people: int) -
     if only in SECURITY:
         with _terminal.status(SECURITY):
             found.comparisons.extend(compare_security(folder, rounds, seconds))
+    if only in PURCHASES:
+        with _terminal.status(PURCHASES):
+            found.comparisons.extend(compare_purchases(folder, rounds, seconds))
     if only in SEARCH:
         with _terminal.status(SEARCH) as status:
             found.search = measure_search(folder / SEARCH, people, lambda doing: status.update(f"{SEARCH}: {doing}"))
@@ -168,6 +175,7 @@ def _documents(bench: Bench) -> Iterator[dict[str, Any]]:
     return documents(uvloop.run(mongo_only.stored_document(bench.mongodb_uri, DATABASE, bench.first)))
 
 
+VALIDATION, PURCHASES, SEARCH, SECURITY = "validation", "purchases", "search", "security"
 VALIDATION, SEARCH, SECURITY = "validation", "search", "security"
 COMPARISONS: dict[str, Callable[[Bench], Comparison]] = {
     "reads": compare_reads,

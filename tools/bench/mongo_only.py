@@ -15,6 +15,7 @@ from pymongo.write_concern import WriteConcern
 Document = dict[str, Any]
 
 DATABASE = "bench_plain"
+_MAJORITY = WriteConcern(w="majority", j=True)
 
 
 async def inserts_per_second(uri: str, documents: Iterator[Document], *, at_once: int, seconds: float) -> float:
@@ -42,6 +43,27 @@ async def batches_per_second(uri: str, documents: Iterator[Document], *, size: i
         return batches / spent
 
 
+async def pairs_per_second(uri: str, *, at_once: int, seconds: float) -> float:
+    """Transactions that insert two small documents each, by so many tasks on one event loop, for so long."""
+    async with AsyncMongoClient[Document](uri) as client:
+        one, other = (client[DATABASE].get_collection(name, write_concern=_MAJORITY) for name in ("one", "other"))
+        await one.insert_one({"first": True})
+        await other.insert_one({"first": True})
+        begun = time.perf_counter()
+
+        async def until(end: float) -> int:
+            count = 0
+            while time.perf_counter() < end:
+                async with client.start_session() as session, await session.start_transaction(write_concern=_MAJORITY):
+                    await one.insert_one({"text": "x" * 500}, session=session)
+                    await other.insert_one({"text": "x" * 500}, session=session)
+                count += 1
+            return count
+
+        counts = await asyncio.gather(*(until(begun + seconds) for _ in range(at_once)))
+        return sum(counts) / (time.perf_counter() - begun)
+
+
 async def stored_document(uri: str, database: str, key: str) -> Document:
     """What the server keeps under `key`."""
     async with AsyncMongoClient[Document](uri) as client:
@@ -60,4 +82,4 @@ async def _insert_until(end: float, collection: AsyncCollection[Document], docum
 
 
 def _collection(client: AsyncMongoClient[Document]) -> AsyncCollection[Document]:
-    return client[DATABASE].get_collection("resources", write_concern=WriteConcern(w="majority", j=True))
+    return client[DATABASE].get_collection("resources", write_concern=_MAJORITY)
