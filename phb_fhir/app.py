@@ -27,6 +27,7 @@ from phb_fhir.interactions.context import Context
 from phb_fhir.interactions.guide import keep_guide
 from phb_fhir.interactions.knowledge import Knowledge
 from phb_fhir.interactions.reindex import keep_indexed, note_all
+from phb_fhir.interactions.together import Together
 from phb_fhir.interactions.trail import keep_trail
 from phb_fhir.operations.registry import OPERATIONS, check_promises
 from phb_fhir.outcome import Rejected
@@ -163,6 +164,7 @@ class _World:
             self.now,
             self.new_id,
             operations=OPERATIONS,
+            together=Together(store, self.settings.commit_batch_max),
         )
 
 

@@ -21,6 +21,7 @@ from phb_fhir.change import Change, Committed, Create, Criteria, Delete, Effect,
 from phb_fhir.fhir.codec import Resource, loads
 from phb_fhir.fhir.dates import to_millisecond
 from phb_fhir.interactions.context import Context
+from phb_fhir.interactions.facts import Facts
 from phb_fhir.interactions.joins import Joins
 from phb_fhir.interactions.judgement import check_change, check_references, check_written, standing
 from phb_fhir.interactions.judging import Judgement
@@ -31,7 +32,7 @@ from phb_fhir.interactions.subset import STORED_DEPTH_MAX
 from phb_fhir.interactions.validation import Content, check_resource, govern
 from phb_fhir.interactions.versions import Decided, is_same, next_version
 from phb_fhir.outcome import Issue, Kind, Refusal, Rejected, refuse
-from phb_fhir.rules.book import budgets_in, is_concerned, names_in
+from phb_fhir.rules.book import budgets_in, is_concerned, is_gathered, names_in
 from phb_fhir.search.match import is_name, keys_asked, names_tokens
 from phb_fhir.store.store import Reader, Transaction, Write
 
@@ -43,6 +44,9 @@ async def commit(context: Context, change: Change) -> Committed:
     """Write one change. Raises Rejected when a precondition, a rule or the database says no; then nothing was written."""
     check_trail_is_let_be(context, [change])
     # what is judged by others, and audited, is written together with that; and so is what comes with a Provenance
+    together = context.together if context.once is None and is_gathered(change) else None
+    if together is not None and isinstance(change, Create):
+        return await together.record(context, change)
     shared = (context.access, context.trail, context.provenance, context.once)
     if any(one is not None for one in shared):
         return (await commit_all(context, [change]))[0]
@@ -172,6 +176,32 @@ async def write_all(
     """
     if (first := await first_outcome(transaction, name)) is not None:
         return first
+    facts = Facts(context, transaction)
+    prepared = await prepare(context, transaction, settled, facts, told)
+    await store(transaction, [prepared], facts)
+    await keep_outcome(transaction, name, prepared.answers, prepared.now)
+    return prepared.answers
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What one request comes to, all of it decided: its answers, and what is to be written; `asked` is what it asked for itself."""
+
+    context: Context
+    now: datetime
+    answers: list[Committed]
+    asked: list[Write]
+    writes: list[Write]
+
+
+async def prepare(
+    context: Context,
+    transaction: Transaction,
+    settled: Sequence[Settled],
+    facts: Facts,
+    told: Callable[[int, Rejected], Rejected] = lambda _, rejected: rejected,
+) -> Prepared:
+    """Decide every change, and write nothing yet. Raises Rejected."""
     changes = [change for one in settled for change in (one.change, *one.more) if change is not None]
     check_trail_is_let_be(context, changes)
     if context.trail is not None:
@@ -188,18 +218,25 @@ async def write_all(
         except Rejected as rejected:
             raise told(index, rejected) from None
     await _govern(context, transaction, decided, told)
-    judgement = Judgement(context, transaction, now)
+    judgement = Judgement(context, transaction, facts, now)
     await judgement.judge(decided, told)
     asked = [one.write for each in decided for one in each if one.write is not None]
-    writes = [*asked, *judgement.following]
-    if context.trail is not None:
-        await context.trail.file(transaction, writes)
-    await transaction.write([*writes, *await _origin(context, transaction, writes, now)])
-    await check_written(context, transaction, asked)
-    await judgement.post()
     answers = [_answer(one, [each.committed for each in done]) for one, done in zip(settled, decided, strict=True)]
-    await keep_outcome(transaction, name, answers, now)
-    return answers
+    return Prepared(context, now, answers, asked, [*asked, *judgement.following])
+
+
+async def store(transaction: Transaction, several: Sequence[Prepared], facts: Facts) -> None:
+    """Write what was decided, with its audit records and Provenances; the ledger last, because others wait for their turn at a budget."""
+    writes: list[Write] = []
+    for one in several:
+        if one.context.trail is not None:
+            await one.context.trail.file(transaction, one.writes)
+        writes += [*one.writes, *await _origin(one.context, transaction, one.writes, one.now)]
+    await transaction.write(writes)
+    for one in several:
+        await check_written(one.context, transaction, one.asked)
+    if facts.posted:
+        await transaction.books.post(facts.posted, facts.before, max(one.now for one in several))
 
 
 async def _origin(context: Context, transaction: Transaction, writes: Sequence[Write], now: datetime) -> list[Write]:
@@ -274,7 +311,18 @@ def _decide(
     if content is None:
         return Decided(Committed(Effect.DELETED, after), write)
     effect = Effect.CREATED if current is None or current.is_deleted else Effect.UPDATED
-    return Decided(Committed(effect, after), write, Content(change.type, change.id, content, current, advice))
+    return Decided(
+        Committed(effect, after),
+        write,
+        Content(
+            change.type,
+            change.id,
+            content,
+            current,
+            advice,
+            isinstance(change, Create) and change.is_governed,
+        ),
+    )
 
 
 def check_preconditions(change: Change, current: Version | None, versioned: Sequence[str]) -> None:

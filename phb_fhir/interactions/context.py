@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from phb_fhir.interactions.access import Access
     from phb_fhir.interactions.once import Once
     from phb_fhir.interactions.operation import Operation
+    from phb_fhir.interactions.together import Together
     from phb_fhir.interactions.trail import Trail
 
 
@@ -37,7 +38,8 @@ class Context:
 
     `operations` are by the URLs of their definitions, as the capability statement names them. `access` is what the one who asks may do;
     None on an open server, where everybody may do everything. `trail` takes down what is done, for the audit; None where nobody signs
-    in. `provenance` is what the request says of its changes (X-Provenance), `once` names it where it may come again. `advertised` tells how clients sign in.
+    in. `provenance` is what the request says of its changes (X-Provenance), `once` names it where it may come again. `together` writes the purchases that
+    come at once; each is written by itself where there is none. `advertised` tells how clients sign in.
     """
 
     settings: Settings
@@ -55,6 +57,7 @@ class Context:
     trail: Trail | None = None
     provenance: Resource | None = None
     once: Once | None = None
+    together: Together | None = None
     advertised: Callable[[], Awaitable[Advertised | None]] = nobody_signs_in
 
     def asked_by(self, access: Access, reader: Reader, trail: Trail) -> Context:
@@ -75,6 +78,7 @@ class Context:
             trail,
             self.provenance,
             self.once,
+            self.together,
             self.advertised,
         )
 

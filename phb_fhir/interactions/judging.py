@@ -7,124 +7,27 @@ write (a Task that somebody must decide, a budget that moves on) is judged as we
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from copy import deepcopy
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from phb_fhir.change import Committed, Create, Effect, Put
-from phb_fhir.definitions.walk import rewrite
 from phb_fhir.fhir.codec import Resource
 from phb_fhir.interactions.context import Context
-from phb_fhir.interactions.joins import Joins
-from phb_fhir.interactions.pending import Pending
+from phb_fhir.interactions.facts import Facts, relative
 from phb_fhir.interactions.validation import Content, check_resource
 from phb_fhir.interactions.versions import Decided, content_of, is_same, next_version
 from phb_fhir.outcome import Kind, Refusal, Rejected, refuse
 from phb_fhir.rules.book import ORDER, RULES
-from phb_fhir.rules.case import (
-    FOUND_MAX,
-    Asking,
-    Books,
-    By,
-    Case,
-    Find,
-    Follow,
-    PolicyOf,
-    Posted,
-    Question,
-    Read,
-    ReadVersion,
-    judge_in_order,
-)
-from phb_fhir.rules.commissioning import read_policies
-from phb_fhir.rules.ledger import Entry, Ledger
-from phb_fhir.search.parse import parse_criteria
-from phb_fhir.store.store import Reader, Transaction, Write
+from phb_fhir.rules.case import Asking, By, Case, Follow, judge_in_order
+from phb_fhir.store.store import Transaction, Write
 
 LONDON = ZoneInfo("Europe/London")
 FOLLOWING_MAX = 1_000  # what may follow from one transaction
 
 T = TypeVar("T")
-
-
-class Facts:
-    """Answers to what rules ask. `pending` is what is about to be written, by key, None for what is deleted."""
-
-    def __init__(self, context: Context, reader: Reader, pending: dict[str, Resource | None] | None = None) -> None:
-        self._context = context
-        self._reader = reader
-        self.pending = pending if pending is not None else {}
-        self._contents: dict[str, Resource | None] = {}
-        self.before: dict[str, Ledger] = {}  # as they were read
-        self.ledgers: dict[str, Ledger] = {}  # … and after what was posted since
-        self.posted: list[Entry] = []
-
-    async def ask(self, asking: Asking[T]) -> T:
-        """What the asking comes to, each of its questions answered."""
-        try:
-            question = next(asking)
-            while True:
-                question = asking.send(await self.answer(question))
-        except StopIteration as done:
-            return done.value  # type: ignore[no-any-return]
-
-    async def answer(self, question: Question) -> Any:
-        match question:
-            case Read():
-                return await self._read(question.keys)
-            case ReadVersion():
-                type_, _, id_ = question.key.partition("/")
-                version = await self._reader.read_version(type_, id_, question.number)
-                return relative(self._context, content_of(version))
-            case Find():
-                return await self._find(question)
-            case Books():
-                return await self._books(question.accounts)
-            case PolicyOf():
-                return read_policies(self._context.settings.commissioning_folder).of(question.commissioner)
-            case Posted():
-                stored = await self._reader.ledger.about(question.about)
-                return stored + [entry for entry in self.posted if entry.about == question.about]
-
-    def post(self, entries: Sequence[Entry]) -> None:
-        """Fold entries in, so that whoever asks next sees them."""
-        for entry in entries:
-            self.ledgers[entry.account] = self.ledgers[entry.account].after([entry])
-        self.posted += entries
-
-    async def _read(self, keys: Sequence[str]) -> dict[str, Resource | None]:
-        missing = [key for key in keys if key not in self.pending and key not in self._contents]
-        if missing:
-            stored = await self._reader.read_all(missing)
-            for key in missing:
-                self._contents[key] = relative(self._context, content_of(stored.get(key)))
-        return {key: self.pending[key] if key in self.pending else self._contents[key] for key in keys}
-
-    async def _find(self, question: Find) -> list[Resource]:
-        query = parse_criteria(question.type, question.parameters, self._context.asking())
-        written = {key for key in self.pending if key.startswith(f"{question.type}/")}
-        joins = Joins(self._reader, self._context.asking())
-        stored = await joins.matching(query, count=FOUND_MAX + len(written))
-        found = [relative(self._context, content_of(one)) for one in stored if one.key not in written]
-        rows = {
-            index: Put(question.type, key.partition("/")[2], resource)
-            for index, key in enumerate(sorted(written))
-            if (resource := self.pending[key]) is not None
-        }
-        if rows:
-            made = await Pending(self._context, rows, self._context.now()).matching(joins, query)
-            found += [rows[index].resource for index in made]
-        return [one for one in found if one is not None][:FOUND_MAX]
-
-    async def _books(self, accounts: Sequence[str]) -> dict[str, Ledger]:
-        if missing := [account for account in accounts if account not in self.ledgers]:
-            read = await self._reader.ledger.of(missing)
-            self.before |= read
-            self.ledgers |= read
-        return {account: self.ledgers[account] for account in accounts}
 
 
 async def asked(context: Context, asking: Asking[T]) -> T:
@@ -135,11 +38,11 @@ async def asked(context: Context, asking: Asking[T]) -> T:
 class Judgement:
     """One transaction, judged. `following` is what is to be written beside what was asked for."""
 
-    def __init__(self, context: Context, transaction: Transaction, now: datetime) -> None:
+    def __init__(self, context: Context, transaction: Transaction, facts: Facts, now: datetime) -> None:
         self._context = context
         self._transaction = transaction
         self._now = now
-        self._facts = Facts(context, transaction)
+        self._facts = facts
         self._own: dict[str, Decided] = {}
 
     @property
@@ -168,11 +71,6 @@ class Judgement:
             if made is not None:
                 follow += await self._judged(made, is_own=True)
         raise refuse(Refusal.INTERNAL, Kind.TOO_COSTLY, "Too much would follow from this; nothing was written.")
-
-    async def post(self) -> None:
-        """Post the entries. Last of all, because others wait for their turn at a budget."""
-        if self._facts.posted:
-            await self._transaction.books.post(self._facts.posted, self._facts.before, self._now)
 
     def _note(self, one: Decided) -> None:
         if one.write is not None:
@@ -206,6 +104,9 @@ class Judgement:
     async def _matched(self, one: Decided, write: Write, key: str) -> None:
         """Answer with what this was meant to be already: nothing new is written."""
         version = (await self._transaction.read_all([key])).get(key)
+        if version is None:  # written along with this one
+            text = f"{key} has the same reference, and is written together with this; a reference names one alone."
+            raise refuse(Refusal.UNPROCESSABLE, Kind.DUPLICATE, text, f"{write.after.type}.identifier")
         one.committed, one.write, one.content = Committed(Effect.MATCHED, version), None, None
         del self._facts.pending[write.after.key]
 
@@ -283,29 +184,6 @@ def by_whom(context: Context) -> By:
 def named(content: Content) -> Resource:
     resource = content.resource
     return resource if resource.get("id") == content.id else {**resource, "id": content.id}
-
-
-def relative(context: Context, resource: Resource | None) -> Resource | None:
-    """The resource with its references to this server's own address as they are written here: `Account/1`."""
-    if resource is None or not any(_absolute(resource)):
-        return resource
-    made = deepcopy(resource)
-    rewrite(made, context.definitions, lambda at: context.own.local(at.value) if at.kind == "Reference" else None)
-    return made
-
-
-def _absolute(value: Any) -> Iterator[bool]:
-    """Whether anything in it is an absolute reference: a quick look, so that few are copied."""
-    if isinstance(value, dict):
-        reference = value.get("reference")
-        if isinstance(reference, str) and reference.startswith("http"):
-            yield True
-        for each in value.values():
-            if isinstance(each, dict | list):
-                yield from _absolute(each)
-    elif isinstance(value, list):
-        for each in value:
-            yield from _absolute(each)
 
 
 def _type(one: Decided) -> str:

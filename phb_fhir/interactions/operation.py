@@ -22,7 +22,8 @@ class Operation:
     `types` are the resource types it is defined on, empty for every type; the next three say whether it is asked of the
     whole system, of a type, of one resource. An operation that affects state is asked for by POST alone (R4 §3.2.0.4.1),
     and not inside a transaction. `letters` are those of SMART's of which one must be had on the
-    type to ask for it (`needed`): where it does not say, to read, or to change what it changes.
+    type to ask for it (`needed`): where it does not say, to read, or to change what it changes. `forms` are the media types, beside
+    FHIR's, that it can be answered in: as a Binary that is sent as its content.
     """
 
     code: str
@@ -34,6 +35,7 @@ class Operation:
     on_instance: bool = True
     affects_state: bool = False
     letters: str = ""
+    forms: tuple[str, ...] = ()
 
     @property
     def needed(self) -> str:

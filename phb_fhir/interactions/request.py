@@ -44,6 +44,7 @@ class FhirRequest(NamedTuple):
     `body` is a resource, or for a JSON Patch the list of its operations. `base` is the server's own address, as the
     client knows it, without a slash at the end. `size` is how many bytes the body had, that of the Bundle for its entries.
     `provenance` came along with it (X-Provenance). `is_identified`: the client gave the request its id (X-Request-ID).
+    `form` is the media type it wants an operation's answer in, where that is one of the operation's own.
     """
 
     method: str
@@ -59,6 +60,7 @@ class FhirRequest(NamedTuple):
     size: int = 0
     provenance: Resource | None = None
     is_identified: bool = False
+    form: str = ""
 
     @property
     def type(self) -> str:
@@ -90,7 +92,10 @@ class BundleAnswer:
 
 
 class Answer(NamedTuple):
-    """What to say. `resource` is JSON text; `version` gives ETag, Last-Modified and (with `located`) Location."""
+    """What to say. `resource` is JSON text; `version` gives ETag, Last-Modified and (with `located`) Location.
+
+    `is_content`: the resource is a Binary, and what is sent over HTTP is its content (R4 §2.42.1).
+    """
 
     status: int
     resource: bytes | None = None
@@ -98,3 +103,4 @@ class Answer(NamedTuple):
     located: bool = False
     bundle: BundleAnswer | None = None
     outcome: Resource | None = None
+    is_content: bool = False

@@ -189,13 +189,17 @@ def _is_best_practice(issue: Issue) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What is about to be stored under `type`/`id` in place of `before`; `advice` is what is said of it so far."""
+    """What is about to be stored under `type`/`id` in place of `before`; `advice` is what is said of it so far.
+
+    `is_governed`: it was looked at with what it refers to already.
+    """
 
     type: str
     id: str
     resource: Resource
     before: Version | None = None
     advice: tuple[Issue, ...] = ()
+    is_governed: bool = False
 
 
 async def govern(
@@ -214,7 +218,7 @@ async def govern(
     concerned: list[tuple[int, Content, Rows, list[Question]]] = []
     for index, content in enumerate(contents):
         rows = governance.of(content.type)
-        if rows is None:
+        if rows is None or content.is_governed:
             continue
         questions = _unknown(context, content, rows)
         if questions or content.before is not None or is_closed(context.settings, content.type):

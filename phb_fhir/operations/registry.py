@@ -10,10 +10,15 @@ from collections.abc import Mapping
 from phb_fhir.definitions.capability import Capability, WrongCapability
 from phb_fhir.interactions.operation import Operation
 from phb_fhir.operations.balance import balance
+from phb_fhir.operations.close import close
+from phb_fhir.operations.eligibility import eligibility
 from phb_fhir.operations.everything import everything
+from phb_fhir.operations.indicative import calculate_indicative
+from phb_fhir.operations.ledger import ledger
 from phb_fhir.operations.meta import meta, meta_add, meta_delete
 from phb_fhir.operations.purchases import approve, check_purchase, reject
 from phb_fhir.operations.snapshot import snapshot
+from phb_fhir.operations.statement import FORMS, statement
 from phb_fhir.operations.terminology import (
     expand,
     lookup,
@@ -37,7 +42,29 @@ OPERATIONS: Mapping[str, Operation] = {
         Operation("meta-delete", f"{_R4}/Resource-meta-delete", meta_delete, on_type=False, affects_state=True),
         Operation("everything", f"{_R4}/Patient-everything", everything, frozenset({"Patient"}), on_type=False),
         Operation("everything", f"{_PHB}/phb-account-everything", everything, frozenset({"Account"}), on_type=False),
+        Operation(
+            "check-eligibility",
+            f"{_PHB}/phb-patient-check-eligibility",
+            eligibility,
+            frozenset({"Patient"}),
+            on_type=False,
+        ),
+        Operation(
+            "calculate-indicative",
+            f"{_PHB}/phb-account-calculate-indicative",
+            calculate_indicative,
+            frozenset({"Account"}),
+            on_type=False,
+            affects_state=True,
+        ),
+        Operation(
+            "close", f"{_PHB}/phb-account-close", close, frozenset({"Account"}), on_type=False, affects_state=True
+        ),
         Operation("balance", f"{_PHB}/phb-account-balance", balance, frozenset({"Account"}), on_type=False),
+        Operation("ledger", f"{_PHB}/phb-account-ledger", ledger, frozenset({"Account"}), on_type=False),
+        Operation(
+            "statement", f"{_PHB}/phb-account-statement", statement, frozenset({"Account"}), on_type=False, forms=FORMS
+        ),
         Operation(
             "check-purchase", f"{_PHB}/phb-chargeitem-check-purchase", check_purchase, _PURCHASE, on_instance=False, letters="c"
         ),

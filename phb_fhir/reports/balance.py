@@ -14,7 +14,7 @@ from datetime import datetime
 
 from phb_fhir.fhir.codec import Resource
 from phb_fhir.interactions.context import Context
-from phb_fhir.interactions.judging import Facts
+from phb_fhir.interactions.facts import Facts
 from phb_fhir.interactions.seen import whole
 from phb_fhir.rules.budget import Element, elements_of, is_joint, owner_of
 from phb_fhir.rules.case import Asking, Find

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from phb_fhir.change import Change, Create
 from phb_fhir.fhir.codec import Resource
 from phb_fhir.rules.allocation import judge_allocation
 from phb_fhir.rules.budget import is_budget
@@ -29,6 +30,13 @@ def is_concerned(type_: str, resource: Resource) -> bool:
     """Whether there may be something to judge about what is new: a quick look, before anything is read."""
     looks = _LOOKS.get(type_)
     return type_ in RULES and (looks is None or looks(resource))
+
+
+def is_gathered(change: Change) -> bool:
+    """Whether many of these come at once, and are best written together: purchases."""
+    if not isinstance(change, Create) or change.type != "ChargeItem" or change.unless is not None:
+        return False
+    return is_concerned(change.type, change.resource)
 
 
 _LOOKS: Mapping[str, Callable[[Resource], bool]] = {

@@ -19,6 +19,7 @@ from datetime import date
 from typing import Any
 
 from phb_fhir.fhir.codec import Resource
+from phb_fhir.fhir.dates import instant_text
 from phb_fhir.fhir.money import pence_of, sterling
 from phb_fhir.outcome import Issue
 from phb_fhir.rules.around import (
@@ -329,8 +330,8 @@ def _another_way(key: str, account: Resource, parts: Iterable[Element], owner: s
         " from now on, so that their care goes on.",
         "focus": {"reference": key},
         "for": {"reference": person_of(account)},
-        "authoredOn": case.now.isoformat(timespec="seconds"),
-        "lastModified": case.now.isoformat(timespec="seconds"),
+        "authoredOn": instant_text(case.now),
+        "lastModified": instant_text(case.now),
         "requester": {"reference": owner_of(account)},
         "owner": {"reference": owner},
         "input": [

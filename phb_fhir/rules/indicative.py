@@ -59,7 +59,10 @@ def _not_usable(account: Resource, source: str, response: Resource | None) -> It
     if key_of(response.get("subject")) != person_of(account):
         yield refusal(f"{source} is about another person.", "source")
     if response.get("status") not in ("completed", "amended"):
-        yield refusal(f"{source} is {response.get('status')}; an assessment is finished before money is worked out from it.", "source")
+        yield refusal(
+            f"{source} is {response.get('status')}; an assessment is finished before money is worked out from it.",
+            "source",
+        )
 
 
 def worked_out(response: Resource, method: str, policy: Policy) -> Working:
@@ -82,7 +85,9 @@ def _by_table(response: Resource, policy: Policy) -> Working:
     form = str(response.get("questionnaire", ""))
     table = policy.table_for(form)
     if table is None:
-        text = f"This commissioner has no resource-allocation table for {form or 'a form without a name'} ({policy.name})."
+        text = (
+            f"This commissioner has no resource-allocation table for {form or 'a form without a name'} ({policy.name})."
+        )
         return Working(issues=(refusal(text, "source"),))
     levels = levels_of(response)
     if not levels:
@@ -159,7 +164,11 @@ def _pence(answer: Mapping[str, Any]) -> int | None:
 def with_indicative(account: Resource, working: Working, method: str, source: str) -> Resource:
     """The budget with this indicative amount in the place of the one it had; with its eligibility confirmed, it comes to indicative-set."""
     url = extension_url(_ROW)
-    rows = [one for one in account.get("extension", ()) if not (one.get("url") == url and value_of(one, "type") == "indicative")]
+    rows = [
+        one
+        for one in account.get("extension", ())
+        if not (one.get("url") == url and value_of(one, "type") == "indicative")
+    ]
     first = next((i for i, one in enumerate(rows) if one.get("url") == url), len(rows))
     rows.insert(first, _row(account, working, method, source))
     made = {**account, "extension": rows}

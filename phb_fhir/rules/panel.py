@@ -97,7 +97,7 @@ def judge_panel(case: Case) -> Judging:
         return Decision(tuple(issues))
     about = (yield from _about(task)) if _is_worth_asking(case) else None
     if about is not None:
-        issues += [*_in_scope(task, about), *check_referrer(case.by, task, is_new=case.is_new), *check_notice(task)]
+        issues += [*_in_scope(task, about), *check_referrer(case.by, task, is_new=_is_made(case)), *check_notice(task)]
         issues += yield from _to_the_convenor(task, about)
         issues += yield from _papers_in_time(case, task)
     if about is not None and task.get("status") in SITS:
@@ -109,10 +109,15 @@ def judge_panel(case: Case) -> Judging:
     return Decision(tuple(issues), follow=tuple((yield from _following(case, task))))
 
 
+def _is_made(case: Case) -> bool:
+    """Whether this write makes the referral."""
+    return case.before is None or case.before.get("status") not in REFERRED
+
+
 def _is_worth_asking(case: Case) -> bool:
     """Whether this write says something about the referral that was not judged yet."""
-    before, after = case.before, case.after or {}
-    if before is None or before.get("status") not in REFERRED:
+    before, after = case.before or {}, case.after or {}
+    if _is_made(case):
         return True
     names = ("status", "focus", "for", "requester", "owner", "reasonCode", "authoredOn", "restriction", "input")
     return any(before.get(name) != after.get(name) for name in names)

@@ -120,11 +120,12 @@ def check_from_outside(task: Resource, seats: Sequence[Seat]) -> Asking[list[Iss
     own = [key for team in teams for one in team.get("participant", ()) if (key := key_of(one.get("member")))]
     behind = yield from persons_behind(*own, *(one.member for one in seats))
     close = frozenset(name for key in own for name in behind[key])
-    issues = []
-    for one in seats:
-        for role in sorted(one.seats & _FROM_OUTSIDE.keys()):
-            if behind[one.member] & close or one.member == person:
-                issues.append(refusal(f"{one.member} {_FROM_OUTSIDE[role]}.", "Task.input"))
+    issues = [
+        refusal(f"{one.member} {_FROM_OUTSIDE[role]}.", "Task.input")
+        for one in seats
+        for role in sorted(one.seats & _FROM_OUTSIDE.keys())
+        if behind[one.member] & close or one.member == person
+    ]
     return issues + (yield from _is_the_person(person, seats))
 
 

@@ -196,7 +196,7 @@ def read_purchase(charge: Resource, by: By, today: date, before: Resource | None
     account = yield from account_of(charge)
     if not account:
         return None
-    wanted = [account, *_keys_named(charge)]
+    wanted = [account, *keys_named(charge)]
     found: dict[str, Resource | None] = yield Read(*wanted)
     budget = found[account]
     if budget is None or not is_budget(budget):
@@ -213,10 +213,12 @@ def read_purchase(charge: Resource, by: By, today: date, before: Resource | None
     return (yield from _with_who(purchase))
 
 
-def _keys_named(charge: Resource) -> list[str]:
+def keys_named(charge: Resource) -> list[str]:
+    """What a purchase refers to that its rules look at: its evidence, its plan, and whom it pays."""
+    plan = key_of(link_of(charge)[0])
     performers = [key_of(one.get("actor")) for one in charge.get("performer", ()) if isinstance(one, dict)]
     people = [key for key in performers if key.startswith("RelatedPerson/")]
-    return [*keys_in(charge.get("supportingInformation")), *people]
+    return [*keys_in(charge.get("supportingInformation")), *([plan] if plan else []), *people]
 
 
 def _with_members(purchase: Purchase) -> Asking[Purchase]:

@@ -18,6 +18,7 @@ from decimal import Decimal
 from typing import Any
 
 from phb_fhir.fhir.codec import Resource
+from phb_fhir.fhir.dates import instant_text
 from phb_fhir.fhir.money import sterling
 from phb_fhir.outcome import Issue
 from phb_fhir.rules.amendment import outcome_of_review
@@ -338,7 +339,7 @@ def _after(day: date, duration: Mapping[str, Any]) -> date | None:
 def review_task(account: Resource, teams: Sequence[Resource], purpose: str, due: date, case: Case) -> Resource:
     """A review that is planned, for the care co-ordinator to lead (R160)."""
     name = {"first": "First review", "scheduled": "Scheduled review"}[purpose]
-    moment = case.now.isoformat(timespec="seconds")
+    moment = instant_text(case.now)
     return {
         "resourceType": "Task",
         "basedOn": [{"reference": plan_of(account)}],

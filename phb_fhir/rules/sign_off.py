@@ -20,7 +20,7 @@ from phb_fhir.fhir.money import pence_of, portion, sterling
 from phb_fhir.outcome import Issue
 from phb_fhir.rules.around import policy_of
 from phb_fhir.rules.budget import days_of, owner_of
-from phb_fhir.rules.case import NOTHING, Asking, Case, Decision, Follow, Judging, Read, refusal
+from phb_fhir.rules.case import NOTHING, Asking, Case, Decision, Find, Follow, Judging, Read, refusal
 from phb_fhir.rules.criteria import CODES, Result, check_criteria, check_sign_off
 from phb_fhir.rules.deciding import (
     answer_of,
@@ -38,7 +38,17 @@ from phb_fhir.rules.deciding import (
 )
 from phb_fhir.rules.plan import IN_FORCE, is_plan, sign_offs_of, status_of, title_of
 from phb_fhir.rules.plan_record import PlanRecord, amount_in, coverages_of, is_health, read_plan
-from phb_fhir.rules.words import ELIGIBILITY, SIGNOFF_CRITERION, code_in, concept, extensions, key_of, value_of
+from phb_fhir.rules.words import (
+    ELIGIBILITY,
+    REFUSAL_REASON,
+    SIGNOFF_CRITERION,
+    TASK_CODE,
+    code_in,
+    concept,
+    extensions,
+    key_of,
+    value_of,
+)
 
 __all__ = ["CODES", "Result", "check_sign_off", "judge_sign_off"]
 
@@ -57,7 +67,9 @@ def judge_sign_off(case: Case) -> Judging:
         return Decision(tuple(issues))
     plan = yield from _plan_of(task)
     role = yield from _role_of(task)
-    issues += [*_its_plan(task, plan), *check_decider(case.by, key_of(task.get("owner")), role), *_presence(task)]
+    if not_theirs := [*check_decider(case.by, key_of(task.get("owner")), role)]:
+        return Decision((*issues, *not_theirs))  # and hears no more of the record
+    issues += [*_its_plan(task, plan), *_presence(task)]
     if answer_of(task) == "approved":
         issues += yield from _approved(case, task, plan, role)
     else:
@@ -89,6 +101,15 @@ def _withdrawn(case: Case) -> Asking[list[Issue]]:
     return [refusal(text, "Task.status")]
 
 
+def waiting(plan: str) -> Asking[list[Resource]]:
+    """The sign-offs of a plan that are not decided yet, the oldest first."""
+    found: list[Resource] = yield Find("Task", ("focus", plan), ("code", f"{TASK_CODE}|{CODE}"))
+    return sorted((one for one in found if one.get("status") in _WAITS), key=lambda one: str(one.get("authoredOn", "")))
+
+
+_WAITS = ("requested", "received", "accepted", "ready", "in-progress")
+
+
 # ---- what holds for every answer -----------------------------------------------------------------
 
 
@@ -114,8 +135,11 @@ def _presence(task: Resource) -> Iterator[Issue]:
 
 def _refused(task: Resource, plan: Resource | None) -> Iterator[Issue]:
     """R139, R140: reasons are given; the plan stays a draft."""
-    if not says_why(task):
-        yield refusal("A plan that is not signed off comes back with the reasons (statusReason).", "Task.statusReason")
+    reason = task.get("statusReason")
+    is_coded = bool(code_in(reason, REFUSAL_REASON) or code_in(reason, SIGNOFF_CRITERION))
+    if not (is_coded or (answer_of(task) == "referred-on" and says_why(task))):
+        text = "A plan that is not signed off comes back with the reasons: a statusReason of phb-refusal-reason, or the criterion not met."
+        yield refusal(text, "Task.statusReason")
     if status_of(plan) in IN_FORCE:
         text = f"The plan is {status_of(plan)}: it was signed off before. Only a draft can come back to be changed."
         yield refusal(text, "Task.focus")
@@ -136,7 +160,16 @@ def _approved(case: Case, task: Resource, plan: Resource | None, role: Resource 
         return [refusal(text, "Task.focus")]
     record = yield from read_plan(plan, day_of_decision(case))
     issues = [_unmet(result, sentence) for result in check_criteria(record) for sentence in result.missing]
+    issues += _named_panel(task, record)
     return issues + (yield from _within_limits(task, record, role))
+
+
+def _named_panel(task: Resource, record: PlanRecord) -> Iterator[Issue]:
+    """R119: the decision of the panel that is named agreed to this plan, or to a budget it serves."""
+    named = key_of(task.get("reasonReference"))
+    if named.startswith("Task/") and named not in {f"Task/{one.get('id')}" for one in record.panels}:
+        text = f"{named} is no decision of the risk enablement panel that agreed to this plan, or to its budget."
+        yield refusal(text, "Task.reasonReference")
 
 
 def _of_ended(case: Case, plan: Resource) -> list[Issue]:

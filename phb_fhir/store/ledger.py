@@ -87,21 +87,16 @@ class LedgerWriter(LedgerReader):
 
         An entry's instant is not before that of the one before it in its account, whichever clock gave it.
         """
+        inserts: list[InsertOne[Document]] = []
+        updates: list[UpdateOne] = []
         for account in sorted({entry.account for entry in entries}):
-            own = [entry for entry in entries if entry.account == account]
-            await self._post(before[account], own, at)
-
-    async def _post(self, before: Ledger, entries: Sequence[Entry], at: datetime) -> None:
-        now = max(at, datetime.fromisoformat(before.at)) if before.at else at
-        rows = numbered(before, entries, now.isoformat())
-        after = before.after(rows)
-        inserts: list[InsertOne[Document]] = [InsertOne(_document_of(row, now)) for row in rows]
+            ledger = before[account]
+            now = max(at, datetime.fromisoformat(ledger.at)) if ledger.at else at
+            rows = numbered(ledger, (entry for entry in entries if entry.account == account), now.isoformat())
+            inserts += [InsertOne(_document_of(row, now)) for row in rows]
+            updates.append(_balance(ledger, ledger.after(rows), now))
         await self._entries.bulk_write(inserts, ordered=False, session=self._session)
-        pots = [[pot, *sums] for pot, sums in after.pots.items()]
-        change = {"$set": {"last": after.last, "at": now, "pots": pots}}
-        known: Document = {"_id": before.account, **({"last": before.last} if before.last else {})}
-        update = UpdateOne(known, change, upsert=before.last == 0)
-        await self._balances.bulk_write([update], session=self._session)
+        await self._balances.bulk_write(updates, ordered=False, session=self._session)
 
 
 def derived(account: str, entries: Iterable[Entry]) -> Ledger:
@@ -112,6 +107,12 @@ def derived(account: str, entries: Iterable[Entry]) -> Ledger:
         pots.setdefault(entry.pot, []).append(entry.sums)
         last = max(last, entry.number)
     return Ledger(account, {pot: summed(several) for pot, several in pots.items()}, last)
+
+
+def _balance(before: Ledger, after: Ledger, at: datetime) -> UpdateOne:
+    pots = [[pot, *sums] for pot, sums in after.pots.items()]
+    known: Document = {"_id": before.account, **({"last": before.last} if before.last else {})}
+    return UpdateOne(known, {"$set": {"last": after.last, "at": at, "pots": pots}}, upsert=before.last == 0)
 
 
 def _document_of(entry: Entry, at: datetime) -> Document:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from phb_fhir.interactions.break_glass import tell_opened
 from phb_fhir.interactions.context import Context
 from phb_fhir.interactions.fault import fault
+from phb_fhir.interactions.operation import operation_at
 from phb_fhir.interactions.request import Answer
 from phb_fhir.interactions.routes import check_address, interaction_at, methods_at, route_of
 from phb_fhir.interactions.trail import Asked, Trail, answered, told_to
@@ -51,7 +52,7 @@ class FhirApi:
         more: list[tuple[bytes, bytes]] = []
         trail = self._trail(scope, segments, exchange)
         try:
-            how = _presentation(headers, segments, base, _asked(scope["query_string"]))
+            how = _presentation(headers, segments, base, _asked(scope["query_string"]), self._forms(segments))
             answer, how = await self._answer(scope, headers, segments, receive, how, exchange, trail)
         except Rejected as rejected:
             told = await told_to(trail, rejected)
@@ -98,12 +99,15 @@ class FhirApi:
         request = await read_request(
             self._settings, scope, headers, segments, receive, how.base, exchange.request_id, exchange.is_identified
         )
+        if how.accepted.form:
+            request = request._replace(form=how.accepted.form)
         if segments[-1:] == ("_search",):  # a search by form may say in the form how it is to be answered
             how = _presentation(headers, segments, how.base, dict(request.parameters))
         try:
             answer = await answered(context, request, route)
         finally:  # a refusal can tell of what was opened, too
             await tell_opened(context)
+        exchange.is_report = answer.is_content
         return answer, how
 
     def _trail(self, scope: Scope, segments: tuple[str, ...], exchange: Exchange) -> Trail | None:
@@ -119,6 +123,13 @@ class FhirApi:
     def _is_kept(self, scope: Scope, segments: tuple[str, ...]) -> bool:
         """Whether who asks must be known, and what they do is taken down."""
         return not (self._admission.is_open or segments in PUBLIC or scope["method"] == "OPTIONS")
+
+    def _forms(self, segments: tuple[str, ...]) -> tuple[str, ...]:
+        """The forms, beside FHIR's, that the operation at an address has."""
+        if self.context is None or not segments or not segments[-1].startswith("$"):
+            return ()
+        operation = operation_at(self.context, segments)
+        return operation.forms if operation is not None else ()
 
     def _methods_at(self, segments: tuple[str, ...]) -> tuple[str, ...]:
         return methods_at(self.context, segments) if self.context else ()
@@ -147,7 +158,9 @@ def _asked(query: bytes) -> dict[str, str]:
     return dict(parameters_of(query)) if b"_" in query or b"%" in query else {}
 
 
-def _presentation(headers: RawHeaders, segments: tuple[str, ...], base: str, asked: dict[str, str]) -> Presentation:
+def _presentation(
+    headers: RawHeaders, segments: tuple[str, ...], base: str, asked: dict[str, str], forms: tuple[str, ...] = ()
+) -> Presentation:
     pretty = asked.get("_pretty", "false")
     if pretty not in ("true", "false"):
         raise refuse(Refusal.BAD_REQUEST, Kind.VALUE, f"_pretty={pretty}: it is true or false.")
@@ -160,12 +173,16 @@ def _presentation(headers: RawHeaders, segments: tuple[str, ...], base: str, ask
         and not segments[-1].startswith("$")
         and not asked.keys() & {"_summary", "_elements"},
         base,
+        forms,
     )
 
 
 @lru_cache(maxsize=1024)  # a client asks for the same again and again
-def _presented(accepts: bytes, encodings: bytes, format_: str, pretty: bool, binary: bool, base: str) -> Presentation:
-    return Presentation(accept(accepts.decode("latin-1"), format_, binary=binary), pretty, _takes_gzip(encodings), base)
+def _presented(
+    accepts: bytes, encodings: bytes, format_: str, pretty: bool, binary: bool, base: str, forms: tuple[str, ...]
+) -> Presentation:
+    accepted = accept(accepts.decode("latin-1"), format_, binary=binary, forms=forms)
+    return Presentation(accepted, pretty, _takes_gzip(encodings), base)
 
 
 @lru_cache(maxsize=64)

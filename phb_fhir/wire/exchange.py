@@ -10,7 +10,7 @@ from phb_fhir.security.rates import Standing
 @dataclass(slots=True)
 class Exchange:
     """`address` is whence it was asked (`wire/peer`), `standing` how the client stands with its rate, where it has
-    one. `is_identified`: the id is the client's own.
+    one. `is_identified`: the id is the client's own. `is_report`: it is answered with a report of ours, which may be a page.
     """
 
     request_id: str
@@ -20,3 +20,4 @@ class Exchange:
     address: str = ""
     standing: Standing | None = None
     is_identified: bool = False
+    is_report: bool = False

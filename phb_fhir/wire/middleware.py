@@ -28,7 +28,7 @@ from phb_fhir.wire.log import RequestLog
 from phb_fhir.wire.metrics import Metrics
 from phb_fhir.wire.peer import address_of, networks
 from phb_fhir.wire.request import segments_of
-from phb_fhir.wire.safeguards import DOCS_PATH, page_policy, safeguards
+from phb_fhir.wire.safeguards import DOCS_PATH, REPORT_POLICY, page_policy, safeguards
 
 Message = MutableMapping[str, Any]
 App = Callable[[Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]]
@@ -79,8 +79,9 @@ class Edge:
                 headers.extend(self._safeguards)
                 if exchange.standing is not None:
                     headers.extend(rate_headers(exchange.standing))
-                if scope["path"] == DOCS_PATH:
-                    headers[:] = [*(one for one in headers if one[0] != b"content-security-policy"), page_policy(scope)]
+                if scope["path"] == DOCS_PATH or exchange.is_report:
+                    policy = REPORT_POLICY if exchange.is_report else page_policy(scope)
+                    headers[:] = [*(one for one in headers if one[0] != b"content-security-policy"), policy]
             await send(message)
 
         begun = time.perf_counter()

@@ -33,18 +33,23 @@ _QUALITY = re.compile(r"0(\.\d{0,3})?|1(\.0{0,3})?")  # RFC 9110 §12.4.2; what 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The media type to answer in. `native` is what the client would rather take of a Binary's own content."""
+    """The media type to answer in. `native` is what the client would rather take of a Binary's own content, `form` what it wants of the
+    forms that an operation has of its own.
+    """
 
     media_type: str
     native: tuple[str, ...] = ()
+    form: str = ""
 
 
 @lru_cache(maxsize=1024)
-def accept(header: str, format_: str, *, binary: bool = False) -> Accepted:
+def accept(header: str, format_: str, *, binary: bool = False, forms: tuple[str, ...] = ()) -> Accepted:
     """The form of the answer. `_format` outranks the header. Raises Rejected (406) when there is none in common.
 
-    `binary`: unless a FHIR form is asked for, a Binary's content is sent as itself (R4 §2.42.1).
+    `binary`: unless a FHIR form is asked for, a Binary's content is sent as itself (R4 §2.42.1). `forms` are those of an operation.
     """
+    if format_ in forms:
+        return Accepted(FHIR_JSON, form=format_)
     if format_:
         return _accept_format(format_)
     asked, refused = _by_preference(header or "*/*")
@@ -52,6 +57,8 @@ def accept(header: str, format_: str, *, binary: bool = False) -> Accepted:
     for media_type in asked:
         if media_type in FORMATS:
             return Accepted(FORMATS[media_type], tuple(native))
+        if media_type in forms:
+            return Accepted(FHIR_JSON, form=media_type)
         if binary and media_type not in OTHER_FHIR:
             native.append(media_type)
         elif media_type in _ANY and (left := [one for one in (FHIR_JSON, JSON) if one not in refused]):

@@ -84,7 +84,11 @@ def _body(answer: Answer, how: Presentation) -> bytes:
 
 
 def _native(answer: Answer, how: Presentation, headers: list[RawHeader]) -> bytes | None:
-    """A Binary's own content, for a read that asked for that kind (R4 §2.42.1); None to answer with FHIR."""
+    """A Binary's own content, for a read that asked for that kind (R4 §2.42.1), or an operation; None to answer with FHIR."""
+    if answer.is_content and answer.resource is not None:
+        content: dict[str, Any] = loads(answer.resource, depth_max=STORED_DEPTH_MAX)
+        headers.append((b"content-type", content["contentType"].encode()))
+        return base64.b64decode(content["data"])
     version = answer.version
     if not how.accepted.native or answer.resource is None or version is None or version.type != "Binary":
         return None

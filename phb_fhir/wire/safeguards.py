@@ -7,9 +7,12 @@ cache's (RFC 9111 §5.2.2.5), so nothing is lost but what a browser would do by 
 
 from __future__ import annotations
 
+import base64
 import re
+from hashlib import sha256
 from typing import Any
 
+from phb_fhir.reports.statement_page import STYLE
 from phb_fhir.settings import Settings
 
 RawHeader = tuple[bytes, bytes]
@@ -36,6 +39,14 @@ def safeguards(settings: Settings) -> tuple[RawHeader, ...]:
     encrypted = settings.api_url.startswith("https:")
     hsts = ((b"strict-transport-security", f"max-age={_HSTS_S}".encode()),) if encrypted else ()
     return (*_ALWAYS, *hsts, _NO_PAGE)
+
+
+# a report is a page that has its own style sheet and nothing else, which is known by its hash
+_STYLE_HASH = base64.b64encode(sha256(STYLE.encode()).digest()).decode()
+REPORT_POLICY: RawHeader = (
+    b"content-security-policy",
+    f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; frame-ancestors 'none'; sandbox".encode(),
+)
 
 
 def page_policy(scope: Any) -> RawHeader:

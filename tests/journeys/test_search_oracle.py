@@ -23,10 +23,12 @@ from tests.search.oracle import Oracle, Resource, key
 from tests.search.questions import (
     TRAVELLED,
     Question,
+    defined_questions,
     including_questions,
     joined_questions,
     ordered_questions,
     own_questions,
+    walking_questions,
 )
 from tests.search.tables import TABLES
 
@@ -147,6 +149,30 @@ def test_a_search_across_resources_finds_what_the_oracle_finds(asked: Asked) -> 
     def agree(resources: list[Resource], questions: list[Question]) -> None:
         asked.told(resources)
         for question in questions:
+            _check(asked, question)
+
+    agree()
+
+
+def test_a_search_up_and_down_a_hierarchy_finds_what_the_oracle_finds(asked: Asked) -> None:
+    sizes = {"Organization": 5, "Patient": 3, "Account": 3, "CarePlan": 4, "Task": 4}
+
+    @of(10)
+    @given(populations(sizes), st.lists(walking_questions(), min_size=15, max_size=25))
+    def agree(resources: list[Resource], questions: list[Question]) -> None:
+        asked.told(resources)
+        for question in questions:
+            _check(asked, question)
+
+    agree()
+
+
+def test_a_search_by_what_canonicals_mean_finds_what_the_oracle_finds(asked: Asked) -> None:
+    @of(12)
+    @given(populations({"PlanDefinition": 5, "CarePlan": 5}))
+    def agree(resources: list[Resource]) -> None:
+        asked.told(resources)
+        for question in defined_questions():
             _check(asked, question)
 
     agree()

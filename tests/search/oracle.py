@@ -106,7 +106,9 @@ class Oracle:
             return (not elements_of(resource, parameter)) is (value == "true")
         alternatives = split(value, ",")
         if parameter.kind == "reference" and modifier in ("above", "below"):
-            return any(self._is_in_hierarchy(resource, code, modifier, self._local(unescape(one))) for one in alternatives)
+            return any(
+                self._is_in_hierarchy(resource, code, modifier, self._local(unescape(one))) for one in alternatives
+            )
         if modifier == "not":  # the negation is of the set (§3.1.1.4.10)
             return not any(self._has_value(resource, parameter, "", one) for one in alternatives)
         return any(self._has_value(resource, parameter, modifier, one) for one in alternatives)

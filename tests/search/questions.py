@@ -248,6 +248,43 @@ def joined_questions(draw: st.DrawFn) -> Question:
     return Question("/", tuple(types), (("_type", ",".join(types)), shared))
 
 
+WALKED = (
+    ("Organization", "partof"), ("Patient", "organization"), ("Patient", "general-practitioner"), ("Account", "part-of"),
+    ("CarePlan", "part-of"), ("CarePlan", "based-on"), ("Task", "part-of"), ("Task", "focus"),
+)  # fmt: skip
+DEFINED = (
+    "CarePlan?instantiates-canonical.status=active",
+    "CarePlan?instantiates-canonical.status=draft",
+    "CarePlan?instantiates-canonical.url=http://c.example/plan",
+    "CarePlan?instantiates-canonical:PlanDefinition.url:missing=true",
+    "CarePlan?instantiates-canonical:PlanDefinition._id=d1",
+    "CarePlan?instantiates-canonical._has:CarePlan:instantiates-canonical:status=active",
+    "CarePlan?based-on.instantiates-canonical.status=active",
+    "PlanDefinition?_has:CarePlan:instantiates-canonical:status=active",
+    "PlanDefinition?_has:CarePlan:instantiates-canonical:_id=c1",
+    "PlanDefinition?_has:CarePlan:instantiates-canonical:part-of.status=active",
+    "PlanDefinition?_has:CarePlan:instantiates-canonical:status=active&status=draft",
+)
+
+
+@st.composite
+def walking_questions(draw: st.DrawFn) -> Question:
+    """What is above or below something, in the hierarchy that a reference leads to."""
+    type_, code = draw(of(*WALKED))
+    way = draw(of("above", "below"))
+    values = draw(some(_modified(type_, code, PARAMETERS[type_][code])[f":{way}"]))
+    return Question(f"/{type_}", (type_,), ((f"{code}:{way}", ",".join(values)),))
+
+
+def defined_questions() -> list[Question]:
+    """What follows canonicals to what they mean, and back."""
+    asked = (one.partition("?") for one in DEFINED)
+    return [
+        Question(f"/{type_}", (type_,), tuple((name, value) for name, _, value in (one.partition("=") for one in query.split("&"))))
+        for type_, _, query in asked
+    ]  # fmt: skip
+
+
 @st.composite
 def including_questions(draw: st.DrawFn) -> Question:
     """A search with what comes along."""

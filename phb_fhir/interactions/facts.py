@@ -1,0 +1,186 @@
+"""What rules ask, answered: from what is about to be written first, and from what is stored after that.
+
+One `Facts` serves a whole transaction. It folds in what was decided before, so that of two purchases each sees what the other leaves; and
+what it has read once in the transaction it does not read again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from copy import deepcopy
+from typing import Any, NamedTuple, TypeVar
+
+from phb_fhir.change import Put
+from phb_fhir.definitions.walk import rewrite
+from phb_fhir.fhir.codec import Resource
+from phb_fhir.interactions.context import Context
+from phb_fhir.interactions.joins import Joins
+from phb_fhir.interactions.pending import Pending
+from phb_fhir.interactions.versions import content_of
+from phb_fhir.query import Query
+from phb_fhir.rules.book import budgets_in, names_in
+from phb_fhir.rules.case import FOUND_MAX, Asking, Books, Find, PolicyOf, Posted, Question, Read, ReadVersion
+from phb_fhir.rules.commissioning import read_policies
+from phb_fhir.rules.ledger import Entry, Ledger
+from phb_fhir.rules.purchase import keys_named
+from phb_fhir.rules.words import pair_of
+from phb_fhir.search.parse import parse_criteria
+from phb_fhir.store.store import Reader
+
+T = TypeVar("T")
+
+_SEVERAL = 2
+
+
+class Facts:
+    """Answers to what rules ask. `pending` is what is about to be written, by key, None for what is deleted."""
+
+    def __init__(self, context: Context, reader: Reader, pending: dict[str, Resource | None] | None = None) -> None:
+        self._context = context
+        self._reader = reader
+        self.pending = pending if pending is not None else {}
+        self._contents: dict[str, Resource | None] = {}
+        self._stored: dict[Find, list[Resource]] = {}
+        self.before: dict[str, Ledger] = {}  # as they were read
+        self.ledgers: dict[str, Ledger] = {}  # … and after what was posted since
+        self.posted: list[Entry] = []
+
+    async def expect(self, purchases: Sequence[Resource]) -> None:
+        """Read in a few calls what several purchases will ask for, each of which would ask by itself."""
+        if len(purchases) < _SEVERAL:
+            return
+        keys = dict.fromkeys(key for one in purchases for key in (*budgets_in(one), *keys_named(one)))
+        await self._read(list(keys))
+        await self._books(list(dict.fromkeys(key for one in purchases for key in budgets_in(one))))
+        names = {name for one in purchases for name in names_in(one)}
+        questions = [Find("ChargeItem", ("identifier", name)) for name in sorted(names)]
+        if questions:
+            found = await self._search(
+                Find("ChargeItem", ("identifier", ",".join(_escaped(one) for one in sorted(names))))
+            )
+            for question, name in zip(questions, sorted(names), strict=True):
+                self._stored[question] = [one for one in found if name in names_in(one)]
+
+    def mark(self) -> _Mark:
+        """Where things stand, so that what was judged since can be taken back."""
+        return _Mark(dict(self.pending), dict(self.ledgers), len(self.posted))
+
+    def take_back(self, mark: _Mark) -> None:
+        """Forget what was judged since: it was refused."""
+        self.pending, self.ledgers = mark.pending, mark.ledgers
+        del self.posted[mark.posted :]
+
+    async def ask(self, asking: Asking[T]) -> T:
+        """What the asking comes to, each of its questions answered."""
+        try:
+            question = next(asking)
+            while True:
+                question = asking.send(await self.answer(question))
+        except StopIteration as done:
+            return done.value  # type: ignore[no-any-return]
+
+    async def answer(self, question: Question) -> Any:
+        match question:
+            case Read():
+                return await self._read(question.keys)
+            case ReadVersion():
+                type_, _, id_ = question.key.partition("/")
+                version = await self._reader.read_version(type_, id_, question.number)
+                return relative(self._context, content_of(version))
+            case Find():
+                return await self._find(question)
+            case Books():
+                return await self._books(question.accounts)
+            case PolicyOf():
+                return read_policies(self._context.settings.commissioning_folder).of(question.commissioner)
+            case Posted():
+                stored = await self._reader.ledger.about(question.about)
+                return stored + [entry for entry in self.posted if entry.about == question.about]
+
+    def post(self, entries: Sequence[Entry]) -> None:
+        """Fold entries in, so that whoever asks next sees them."""
+        for entry in entries:
+            self.ledgers[entry.account] = self.ledgers[entry.account].after([entry])
+        self.posted += entries
+
+    async def _read(self, keys: Sequence[str]) -> dict[str, Resource | None]:
+        missing = [key for key in keys if key not in self.pending and key not in self._contents]
+        if missing:
+            stored = await self._reader.read_all(missing)
+            for key in missing:
+                self._contents[key] = relative(self._context, content_of(stored.get(key)))
+        return {key: self.pending[key] if key in self.pending else self._contents[key] for key in keys}
+
+    async def _find(self, question: Find) -> list[Resource]:
+        if question not in self._stored:
+            self._stored[question] = await self._search(question)
+        written = {key for key in self.pending if key.startswith(f"{question.type}/")}
+        found = [one for one in self._stored[question] if f"{question.type}/{one['id']}" not in written]
+        rows = {
+            index: Put(question.type, key.partition("/")[2], resource)
+            for index, key in enumerate(sorted(written))
+            if (resource := self.pending[key]) is not None and _may_match(question, resource)
+        }
+        if rows:
+            joins = Joins(self._reader, self._context.asking())
+            made = await Pending(self._context, rows, self._context.now()).matching(joins, self._query(question))
+            found += [rows[index].resource for index in made]
+        return found[:FOUND_MAX]
+
+    async def _search(self, question: Find) -> list[Resource]:
+        """What is stored that matches, whatever is pending."""
+        joins = Joins(self._reader, self._context.asking())
+        stored = await joins.matching(self._query(question), count=FOUND_MAX + len(self.pending))
+        return [one for version in stored if (one := relative(self._context, content_of(version))) is not None]
+
+    def _query(self, question: Find) -> Query:
+        return parse_criteria(question.type, question.parameters, self._context.asking())
+
+    async def _books(self, accounts: Sequence[str]) -> dict[str, Ledger]:
+        if missing := [account for account in accounts if account not in self.ledgers]:
+            read = await self._reader.ledger.of(missing)
+            self.before |= read
+            self.ledgers |= read
+        return {account: self.ledgers[account] for account in accounts}
+
+
+class _Mark(NamedTuple):
+    pending: dict[str, Resource | None]
+    ledgers: dict[str, Ledger]
+    posted: int
+
+
+def _may_match(question: Find, resource: Resource) -> bool:
+    """A quick look at what is pending: one asked for by an identifier has it."""
+    name, value = question.parameters[0]
+    if name != "identifier" or len(question.parameters) > 1:
+        return True
+    return any(pair_of(one)[1] == value.rpartition("|")[2] for one in resource.get("identifier", ()))
+
+
+def _escaped(value: str) -> str:
+    """A value of a search parameter with what would separate it from others (R4 §3.1.1.5.7)."""
+    return value.replace("\\", "\\\\").replace(",", "\\,").replace("$", "\\$")
+
+
+def relative(context: Context, resource: Resource | None) -> Resource | None:
+    """The resource with its references to this server's own address as they are written here: `Account/1`."""
+    if resource is None or not any(_absolute(resource)):
+        return resource
+    made = deepcopy(resource)
+    rewrite(made, context.definitions, lambda at: context.own.local(at.value) if at.kind == "Reference" else None)
+    return made
+
+
+def _absolute(value: Any) -> Iterator[bool]:
+    """Whether anything in it is an absolute reference: a quick look, so that few are copied."""
+    if isinstance(value, dict):
+        reference = value.get("reference")
+        if isinstance(reference, str) and reference.startswith("http"):
+            yield True
+        for each in value.values():
+            if isinstance(each, dict | list):
+                yield from _absolute(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from _absolute(each)
