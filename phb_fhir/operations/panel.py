@@ -90,7 +90,7 @@ def _decided(decision: str, reason: str, outputs: list[dict[str, Any]], context:
 
     def apply(task: Resource) -> Resource:
         kept = [one for one in task.get("output", ()) if code_in(one.get("type"), TASK_PARAMETER) not in _WRITES]
-        said = {"statusReason": {"text": reason}} if reason else {}
+        said: Resource = {"statusReason": {"text": reason}} if reason else {}
         return {
             **task,
             "status": "completed",

@@ -23,7 +23,8 @@ from phb_fhir.interactions.validation import check_type, judged, without_best_pr
 from phb_fhir.operations.asked import answered, instance_of, parameters_of, stored
 from phb_fhir.outcome import Issue, Kind, Refusal, Rejected, outcome_of, refuse
 from phb_fhir.rules.case import Decision
-from phb_fhir.rules.purchase import judge_purchase, read_purchase
+from phb_fhir.rules.purchase import read_purchase
+from phb_fhir.rules.purchasing import judge_purchase
 from phb_fhir.rules.words import BASE, EXCLUDED_ITEM, code_in, concept, key_of
 
 _NOTICE = f"{BASE}/CodeSystem/phb-communication-category"

@@ -16,7 +16,10 @@ from phb_fhir.operations.everything import everything
 from phb_fhir.operations.indicative import calculate_indicative
 from phb_fhir.operations.ledger import ledger
 from phb_fhir.operations.meta import meta, meta_add, meta_delete
+from phb_fhir.operations.panel import panel_decide
 from phb_fhir.operations.purchases import approve, check_purchase, reject
+from phb_fhir.operations.sign_off import check as check_sign_off
+from phb_fhir.operations.sign_off import refuse_plan, sign_off
 from phb_fhir.operations.snapshot import snapshot
 from phb_fhir.operations.statement import FORMS, statement
 from phb_fhir.operations.terminology import (
@@ -31,6 +34,7 @@ from phb_fhir.operations.validate import validate
 _R4 = "http://hl7.org/fhir/OperationDefinition"
 _PHB = "https://fhir.phb.nhs.example/OperationDefinition"
 _PURCHASE = frozenset({"ChargeItem"})
+_PLAN = frozenset({"CarePlan"})
 _CODE_SYSTEM, _VALUE_SET, _STRUCTURE = (frozenset({name}) for name in ("CodeSystem", "ValueSet", "StructureDefinition"))
 
 OPERATIONS: Mapping[str, Operation] = {
@@ -70,6 +74,34 @@ OPERATIONS: Mapping[str, Operation] = {
         ),
         Operation("approve", f"{_PHB}/phb-chargeitem-approve", approve, _PURCHASE, on_type=False, affects_state=True),
         Operation("reject", f"{_PHB}/phb-chargeitem-reject", reject, _PURCHASE, on_type=False, affects_state=True),
+        Operation("check-sign-off", f"{_PHB}/phb-careplan-check-sign-off", check_sign_off, _PLAN, on_type=False),
+        # what these write is a Task, and whether somebody may is judged there
+        Operation(
+            "sign-off",
+            f"{_PHB}/phb-careplan-sign-off",
+            sign_off,
+            _PLAN,
+            on_type=False,
+            affects_state=True,
+            letters="r",
+        ),
+        Operation(
+            "refuse",
+            f"{_PHB}/phb-careplan-refuse",
+            refuse_plan,
+            _PLAN,
+            on_type=False,
+            affects_state=True,
+            letters="r",
+        ),
+        Operation(
+            "panel-decide",
+            f"{_PHB}/phb-task-panel-decide",
+            panel_decide,
+            frozenset({"Task"}),
+            on_type=False,
+            affects_state=True,
+        ),
         Operation("expand", f"{_R4}/ValueSet-expand", expand, _VALUE_SET),
         Operation("validate-code", f"{_R4}/ValueSet-validate-code", validate_code_in_value_set, _VALUE_SET),
         Operation("validate-code", f"{_R4}/CodeSystem-validate-code", validate_code_in_code_system, _CODE_SYSTEM),

@@ -22,7 +22,7 @@ from phb_fhir.interactions.judging import asked
 from phb_fhir.interactions.request import Answer, FhirRequest
 from phb_fhir.interactions.validation import check_resource
 from phb_fhir.interactions.versions import content_of
-from phb_fhir.operations.asked import answered, instance_of, parameters_of, stored
+from phb_fhir.operations.asked import answered, parameters_of, stored
 from phb_fhir.outcome import Kind, Refusal, outcome_of, refuse
 from phb_fhir.reports.parameters import Row, group, parameters, reference_row, row
 from phb_fhir.rules.criteria import CODES, Result, check_sign_off

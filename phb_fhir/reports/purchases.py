@@ -143,9 +143,7 @@ async def read_trails(context: Context, keys: Sequence[str], accounts: Sequence[
     return trails
 
 
-async def _together(
-    context: Context, keys: Sequence[str], paid: Mapping[str, tuple[Payment, ...]]
-) -> dict[str, Trail]:
+async def _together(context: Context, keys: Sequence[str], paid: Mapping[str, tuple[Payment, ...]]) -> dict[str, Trail]:
     current = [one for one in (await context.reader.read_all(keys)).values() if one.json is not None]
     charges = {one.key: _content(context, one) for one in current}
     origins = await _origins(context, list(charges))

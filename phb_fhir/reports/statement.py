@@ -138,9 +138,7 @@ def cause_key(entry: Entry) -> str:
 # ---- sums ------------------------------------------------------------------------------------------
 
 
-def _tallies(
-    before: Iterable[Ledger], after: Iterable[Ledger], entries: Sequence[Entry]
-) -> tuple[Tally, Tally | None]:
+def _tallies(before: Iterable[Ledger], after: Iterable[Ledger], entries: Sequence[Entry]) -> tuple[Tally, Tally | None]:
     before, after = list(before), list(after)
     main = tally(
         summed(without_contingency(one) for one in before),

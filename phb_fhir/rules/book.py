@@ -13,14 +13,25 @@ from typing import Any
 from phb_fhir.change import Change, Create
 from phb_fhir.fhir.codec import Resource
 from phb_fhir.rules.allocation import judge_allocation
+from phb_fhir.rules.appeal import judge_appeal
 from phb_fhir.rules.budget import is_budget
 from phb_fhir.rules.case import Rule
-from phb_fhir.rules.purchase import judge_purchase
-from phb_fhir.rules.words import PAYMENT_REFERENCE, PURCHASE_REFERENCE, key_of, keys_in, pair_of, value_of
+from phb_fhir.rules.direct_payment import is_budgets_consent, judge_consent
+from phb_fhir.rules.eligibility import judge_decision
+from phb_fhir.rules.lifecycle import judge_budget
+from phb_fhir.rules.panel import judge_panel
+from phb_fhir.rules.plan import is_plan, judge_goal, judge_link, judge_plan
+from phb_fhir.rules.purchasing import judge_purchase
+from phb_fhir.rules.sign_off import judge_sign_off
+from phb_fhir.rules.words import PAYMENT_REFERENCE, PURCHASE_REFERENCE, TASK_CODE, code_in, key_of, keys_in, pair_of, value_of
 
 RULES: Mapping[str, tuple[Rule, ...]] = {
-    "Account": (judge_allocation,),
+    "Account": (judge_budget, judge_allocation, judge_link),
     "ChargeItem": (judge_purchase,),
+    "CarePlan": (judge_plan,),
+    "Goal": (judge_goal,),
+    "Task": (judge_sign_off, judge_appeal, judge_panel, judge_decision, judge_review),
+    "Consent": (judge_consent,),
 }
 
 ORDER: Mapping[str, int] = {type_: rank for rank, type_ in enumerate(RULES)}
@@ -42,6 +53,9 @@ def is_gathered(change: Change) -> bool:
 _LOOKS: Mapping[str, Callable[[Resource], bool]] = {
     "Account": is_budget,
     "ChargeItem": lambda charge: bool(charge.get("account")),
+    "CarePlan": is_plan,
+    "Goal": lambda _: False,
+    "Task": lambda task: bool(code_in(task.get("code"), TASK_CODE)),
     "PaymentReconciliation": lambda payment: value_of(payment, "phb-account") is not None,
 }
 

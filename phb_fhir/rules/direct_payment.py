@@ -253,7 +253,7 @@ CONSENT_STEPS: Mapping[str, tuple[str, ...]] = {
 def judge_consent(case: Case) -> Judging:
     """A consent keeps to its states (SM-E); one to direct payments that ends stops them at once (DP-9, regulation 17(1))."""
     consent = case.after or case.before
-    if consent is None or not _is_ours(consent):
+    if consent is None or not is_budgets_consent(consent):
         return NOTHING
     issues = [*_consent_step(case)]
     was, now = (case.before or {}).get("status"), (case.after or {}).get("status")
@@ -265,7 +265,8 @@ def judge_consent(case: Case) -> Judging:
     return Decision(follow=tuple(follow))
 
 
-def _is_ours(consent: Mapping[str, Any]) -> bool:
+def is_budgets_consent(consent: Mapping[str, Any]) -> bool:
+    """Whether a Consent is of a kind that is about budgets."""
     return is_direct_payment(consent) or any(code_in(one, CONSENT_KIND) for one in consent.get("category", ()))
 
 

@@ -57,6 +57,7 @@ _INNOCENT = re.compile(
     re.IGNORECASE,
 )
 _MATCHERS = {code: re.compile(rf"\b(?:{words})\b", re.IGNORECASE) for code, words in _WORDS.items()}
+_ANY = re.compile(rf"\b(?:{'|'.join(_WORDS.values())})\b", re.IGNORECASE)  # a quick look at what is mostly innocent
 
 
 def excluded_in(item: Resource) -> Excluded | None:
@@ -71,6 +72,8 @@ def excluded_in(item: Resource) -> Excluded | None:
 
 def _in_words(text: object) -> Excluded | None:
     if not isinstance(text, str):
+        return None
+    if not _ANY.search(text):
         return None
     plain = _INNOCENT.sub(" ", text)
     for code, matcher in _MATCHERS.items():

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from phb_fhir.fhir.codec import Resource
 from phb_fhir.fhir.money import divided, sterling
 from phb_fhir.outcome import Issue
-from phb_fhir.rules.budget import elements_of, stage_of
+from phb_fhir.rules.budget import OVER, elements_of, stage_of
 from phb_fhir.rules.case import refusal
 from phb_fhir.rules.ledger import UNASSIGNED, Ledger
 from phb_fhir.rules.words import value_of
@@ -34,6 +34,8 @@ def split(pence: int, members: Sequence[Resource], ledgers: Mapping[str, Ledger]
     active = sorted((one for one in members if stage_of(one) == "active"), key=_rank)
     if not active:
         return Split({}, (refusal("None of the budgets that make up this joint one is active.", "ChargeItem.account"),))
+    if waiting := [one for one in members if stage_of(one) not in ("active", *OVER)]:
+        return Split({}, tuple(_not_now(one) for one in waiting))
     shares = [share_of(one) for one in active]
     falls = divided(pence, shares) if any(shares) else _in_order(pence, active, ledgers)
     places: dict[tuple[str, str], int] = {}
@@ -68,14 +70,26 @@ def _in_order(pence: int, members: Sequence[Resource], ledgers: Mapping[str, Led
     return falls
 
 
-def _rank(member: Resource) -> tuple[int, str]:
+def ranks_of(member: Resource) -> list[int]:
+    """The priorities of its coverage: 1 is used first."""
     ranks = [one.get("priority") for one in member.get("coverage", ())]
-    return min((rank for rank in ranks if isinstance(rank, int)), default=_NO_PRIORITY), _key(member)
+    return [rank for rank in ranks if isinstance(rank, int) and not isinstance(rank, bool)]
+
+
+def _rank(member: Resource) -> tuple[int, str]:
+    return min(ranks_of(member), default=_NO_PRIORITY), _key(member)
 
 
 def _pots(member: Resource) -> Iterator[str]:
     yield UNASSIGNED
     yield from (one.id for one in elements_of(member))
+
+
+def _not_now(member: Resource) -> Issue:
+    """Nobody pays another funder's part because that one is suspended, or on its way out."""
+    name = member.get("name") or _key(member)
+    text = f"{name}, which pays a part of this, is {stage_of(member) or 'at no stage yet'}: it becomes active, or leaves the joint budget, first."
+    return refusal(text, "ChargeItem.account")
 
 
 def _short(member: Resource, part: int, has: int) -> Issue:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from phb_fhir.fhir.codec import Resource
 from phb_fhir.fhir.money import pence_of
-from phb_fhir.rules.case import Asking, Find
+from phb_fhir.rules.case import FOUND_MAX, Asking, Find
 from phb_fhir.rules.words import BASE, code_in, key_of, pair_of
 
 TYPE = "http://terminology.hl7.org/CodeSystem/payment-type"
@@ -15,6 +16,7 @@ RUN = f"{BASE}/Id/phb-payment-run"  # the system of the identifier that a paymen
 
 COUNTS = frozenset(("queued", "complete", "partial"))  # outcomes that hold money, or did
 DONE = frozenset(("complete", "partial"))
+
 
 class Line(NamedTuple):
     """A line of a payment. `pence` is less than nothing for what comes back; `at` is its FHIRPath."""
@@ -47,6 +49,7 @@ def lines_of(payment: Resource) -> list[Line]:
 
 
 def shares_of(line: Line, invoices: Mapping[str, Resource | None]) -> list[Share]:
+    """What a line pays of each purchase: of an invoice, its own lines."""
     if line.request.startswith("ChargeItem/"):
         return [Share(line.request, line.pence, line.at)]
     invoice = invoices.get(line.request)
@@ -56,11 +59,14 @@ def shares_of(line: Line, invoices: Mapping[str, Resource | None]) -> list[Share
 
 def counts(payment: Resource | None) -> bool:
     """Whether it holds money: it is on its way, or was paid."""
-    return payment is not None and payment.get("status") == "active" and payment.get("outcome") in COUNTS
+    found = payment or {}
+    return found.get("status") == "active" and found.get("outcome") in COUNTS
 
 
 def is_done(payment: Resource | None) -> bool:
-    return payment is not None and payment.get("status") == "active" and payment.get("outcome") in DONE
+    """Whether it was paid."""
+    found = payment or {}
+    return found.get("status") == "active" and found.get("outcome") in DONE
 
 
 def run_of(payment: Resource | None) -> str:
@@ -72,6 +78,11 @@ def run_of(payment: Resource | None) -> str:
 def reference_of(payment: Resource) -> str:
     """What it is called in a sentence."""
     return pair_of(payment.get("paymentIdentifier"))[1] or f"PaymentReconciliation/{payment.get('id')}"
+
+
+def token(system: str, value: str) -> str:
+    """An identifier as a search wants it, `system|value`, with what has a meaning there escaped."""
+    return "|".join(re.sub(r"([\\,$|])", r"\\\1", one) for one in (system, value))
 
 
 def bare(value: Any) -> Any:
@@ -111,20 +122,35 @@ def line_total(line: Mapping[str, Any], *, with_tax: bool = True) -> int:
 
 
 def total_of(invoice: Resource) -> int:
+    """What an invoice asks for in all."""
     return sum(amounts_by_purchase(invoice).values())
+
+
+# ---- what is paid for a purchase -----------------------------------------------------------------
 
 
 def payments_for(purchases: Sequence[str]) -> Asking[tuple[list[Resource], dict[str, Resource | None]]]:
     """The payments that name any of these purchases, or an invoice for them; and these invoices."""
-    invoices: list[Resource] = yield Find("Invoice", ("purchase", ",".join(purchases)))
+    invoices = yield from _naming("Invoice", purchases)
     by_key: dict[str, Resource | None] = {f"Invoice/{one['id']}": one for one in invoices}
-    names = ",".join((*purchases, *by_key))
-    payments: list[Resource] = yield Find("PaymentReconciliation", ("purchase", names))
+    payments = yield from _naming("PaymentReconciliation", (*purchases, *by_key))
     return payments, by_key
+
+
+def _naming(type_: str, keys: Sequence[str]) -> Asking[list[Resource]]:
+    """The resources of a type that name any of these; where that may be more than one answer holds, asked one by one."""
+    found: list[Resource] = yield Find(type_, ("purchase", ",".join(keys)))
+    if len(found) < FOUND_MAX or len(keys) == 1:
+        return found
+    by_id: dict[str, Resource] = {}
+    for key in keys:
+        some: list[Resource] = yield Find(type_, ("purchase", key))
+        by_id |= {str(one["id"]): one for one in some}
+    return list(by_id.values())
 
 
 def paid_for(purchase: str, payments: Iterable[Resource], invoices: Mapping[str, Resource | None]) -> int:
     """The pence that these payments pay of a purchase; what was given back does not count."""
-    lines = [line for one in payments for line in lines_of(one) if line.kind != "advance"]
+    lines = [line for one in payments for line in lines_of(one) if line.kind == "payment"]
     shares = [share for line in lines for share in shares_of(line, invoices)]
-    return sum(one.pence for one in shares if one.purchase == purchase and one.pence > 0)
+    return sum(one.pence for one in shares if one.purchase == purchase)

@@ -23,6 +23,7 @@ from phb_fhir.rules.words import BASE, ELIGIBILITY, TASK_CODE, code_in, key_of, 
 PLAN_CONTENT = f"{BASE}/Questionnaire/phb-plan-content"
 RISK_SHEET = f"{BASE}/Questionnaire/phb-risk-sheet"
 
+OTHER_FUNDERS = frozenset(("social-care-personal-budget", "ehcp-education"))  # of a joint budget, beside the NHS
 VALID = frozenset(("final", "amended", "corrected"))
 _FILLED_IN = frozenset(("completed", "amended"))
 
@@ -178,9 +179,9 @@ def _items(element: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 def is_health(r: PlanRecord, account: Resource) -> bool:
-    """Whether a budget is of the NHS's money: its coverage is of an eligibility category, or of no other kind."""
-    covers = r.of(coverages_of(account))
-    return not covers or any(code_in(one.get("type"), ELIGIBILITY) for one in covers)
+    """Whether a budget is of the NHS's money, and not that of another funder of a joint budget."""
+    kinds = {code_in(one.get("type"), ELIGIBILITY) for one in r.of(coverages_of(account))}
+    return not kinds or bool(kinds - OTHER_FUNDERS)
 
 
 def amount_in(r: PlanRecord, account: Resource, *types: str) -> int:

@@ -217,22 +217,11 @@ def _informed(case: Case, account: Resource) -> Asking[list[Issue]]:
 # ---- the plan ------------------------------------------------------------------------------------
 
 
-def _plan_there(case: Case, account: Resource) -> Asking[list[Issue]]:
-    """The plan that is named is there, and the same person's (R5, R18)."""
-    del case
-    key = plan_of(account)
-    plan: Resource | None = (yield Read(key))[key] if key else None
-    if plan is None:
-        return [refusal(f"There is no {key}." if key else "A budget has its care plan before it is signed off.", _PLAN)]
-    if key_of(plan.get("subject")) != person_of(account):
-        return [refusal(f"{key} is the plan of another person.", _PLAN)]
-    return []
-
-
 def _plan_signed(case: Case, account: Resource) -> Asking[list[Issue]]:
-    """Plan and money are agreed together: the plan is signed off, which makes it active (R35)."""
-    del case
+    """Plan and money are agreed together: the plan is signed off, which makes it active (R35). What is newly linked, `plan.judge_link` judges."""
     key = plan_of(account)
+    if case.before is None or plan_of(case.before) != key:
+        return []
     plan: Resource | None = (yield Read(key))[key] if key else None
     if plan is None or plan.get("status") == "active":
         return []
@@ -474,8 +463,7 @@ NEEDS: Collection[Need] = (
     Need(from_("eligibility-confirmed"), ("phb-offer",), _not_declined),
     Need(from_("indicative-set"), (), _informed),
     Need(from_("planning"), ("phb-offer",), _accepted),
-    Need(from_("sign-off-pending"), ("phb-care-plan",), _plan_there, is_joints=True),
-    Need(from_("authorised"), ("phb-care-plan",), _plan_signed, is_joints=True),
+    Need(from_("authorised"), (), _plan_signed, is_joints=True),
     Need(from_("authorised"), ("phb-budget-amount",), _contingency),
     Need(from_("authorised"), ("phb-budget-amount",), _one_off),
     Need(from_("authorised"), ("phb-budget-amount", "phb-care-plan"), _sufficient),

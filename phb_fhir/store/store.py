@@ -50,6 +50,7 @@ from phb_fhir.store.ledger import LedgerReader, LedgerWriter
 from phb_fhir.store.positions import Position
 from phb_fhir.store.rarity import Rarity
 from phb_fhir.store.reindex import Reindexing
+from phb_fhir.store.sweep import Sweep
 from phb_fhir.store.trail import Chain, Kept
 from phb_fhir.store.watch import AWAIT_MAX_MS, Watch, pipeline
 
@@ -248,6 +249,7 @@ class Store(Reader):
         self._queues: dict[str, tuple[asyncio.Lock, int]] = {}
         self.on_written: Callable[[Sequence[Version]], None] | None = None
         self.reindexing = Reindexing(database)
+        self.sweep = Sweep(client, database)
         self.trail = Chain(database, batch_max=limits.read_batch_max, time_max_s=limits.commit_time_max_s)
 
     async def open(self) -> None:

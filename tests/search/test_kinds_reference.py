@@ -260,16 +260,6 @@ def test_only_a_canonical_has_a_version_behind_a_bar(text):
     assert refused(SUBJECT, text)[1].endswith(": only a canonical, which is a URL or a URN, has a |version.")
 
 
-def test_above_and_below_are_refused_with_what_there_is_instead():
-    for modifier in ("above", "below"):
-        kind, sentence = refused(SUBJECT, "1", modifier)
-        assert kind is Kind.NOT_SUPPORTED
-        assert sentence == (
-            f"subject:{modifier}: hierarchies of resources are not walked, so there is no ':{modifier}' of a reference here; "
-            "there is :identifier, :missing, and :[type], and :below of a canonical. subject points to Patient, Group."
-        )
-
-
 @pytest.mark.parametrize("modifier", ["Device", "Nothing", "exact", "patient"])
 def test_a_modifier_that_is_no_target_is_refused(modifier):
     kind, sentence = refused(SUBJECT, "1", modifier)

@@ -24,6 +24,7 @@ from phb_fhir.query import (
     AnyOf,
     Bound,
     Id,
+    InHierarchy,
     InList,
     Joined,
     Judge,
@@ -226,7 +227,13 @@ SUBJECT = Subject(
 
 
 @pytest.mark.parametrize(
-    "node", [Linked("subject", ("Patient",), EVERYTHING), LinkedFrom("Task", "subject", EVERYTHING), InList("1")]
+    "node",
+    [
+        Linked("subject", ("Patient",), EVERYTHING),
+        LinkedFrom("Task", "subject", EVERYTHING),
+        InHierarchy("subject", "below", "Location", "partof", ("Location/1",)),
+        InList("1"),
+    ],
 )
 def test_a_condition_on_other_resources_is_refused_as_not_resolved(node: Node):
     with pytest.raises(TypeError):

@@ -120,7 +120,10 @@ def test_a_type_that_does_not_have_what_is_asked_is_passed_over_and_one_that_is_
         ("DiagnosticReport", "subject:Patient._filter", ["_filter"]),
         ("DiagnosticReport", "subject:Patient._query", ["_query"]),
         ("DiagnosticReport", "subject:Patient._sort", ["'_sort'"]),
-        ("CarePlan", "instantiates-canonical.url", ["canonical", "instantiates-canonical=[url]"]),
+        ("Procedure", "location:below.name", [":below", "cannot be chained"]),
+        ("Procedure", "location:above.name", [":above", "cannot be chained"]),
+        ("CarePlan", "instantiates-canonical.colour", ["instantiates-canonical points to", "'colour'"]),
+        ("CarePlan", "instantiates-canonical:Patient.name", ["'Patient'", "PlanDefinition"]),
         ("Patient", "_has", ["_has:Observation:patient:code"]),
         ("Patient", "_has:Observation", ["_has:[type]:[reference parameter]:[parameter]"]),
         ("Patient", "_has:Observation:patient", ["_has:[type]:[reference parameter]:[parameter]"]),
@@ -160,6 +163,26 @@ def test_types_of_which_the_same_is_asked_are_one_question():
     (link,) = conditions("Provenance", ("target._id", "x"))
     assert set(link.types) == set(ASKING.parameters.of("Provenance")["target"].target)
     assert len(link.types) > 100
+
+
+@pytest.mark.parametrize(
+    ("types", "name", "by_url"),
+    [
+        ("QuestionnaireResponse", "questionnaire.status", True),
+        ("ChargeItem", "definition.status", True),
+        ("PlanDefinition", "definition.status", True),  # a canonical, or a uri
+        ("QuestionnaireResponse", "author:Patient.active", False),
+        ("Questionnaire", "_has:QuestionnaireResponse:questionnaire:status", True),
+        ("ChargeItemDefinition", "_has:ChargeItem:definition:status", True),
+        ("Patient", "_has:ChargeItem:subject:status", False),
+        ("", "definition.status", True),
+    ],
+)
+def test_a_link_says_whether_it_goes_by_canonicals(types, name, by_url):
+    named = (("_type", "ChargeItem,PlanDefinition"),) if not types else ()
+    *_, link = conditions(types, *named, (name, "active"))
+    assert isinstance(link, Linked | LinkedFrom)
+    assert link.by_url is by_url
 
 
 def test_a_chain_leads_to_served_types_only():

@@ -249,6 +249,8 @@ LINKED: dict[str, Callable[[Target], Ask]] = {
     "in a filter": lambda at: Ask(
         "GET", "/Organization?_filter=" + quote(f"_has:{at.type}:{BY_ORGANISATION[at.type]}:_id eq {at.id}")
     ),
+    "below in a hierarchy": lambda at: Ask("GET", f"/Task?focus:below={at.key}&_total=accurate"),
+    "above in a hierarchy": lambda at: Ask("GET", f"/Task?focus:above={at.key}&_total=accurate"),
 }
 BY_ORGANISATION = {
     "Account": "owner",
@@ -316,6 +318,37 @@ def test_what_may_not_be_seen_is_found_by_no_link(world, case, probe):
     assert unseen == answer_to(world, who, LINKED[probe], never(hidden, own))
 
 
+def test_nobody_sees_past_what_they_may_not_see_in_a_hierarchy(world):
+    """High, Ted's middle, low: who may not see the middle is not told that it joins the two."""
+    world.restore()
+    jills, teds = {**TASK, "for": ref("Patient/jill")}, {**TASK, "for": ref("Patient/ted")}
+    world.write(
+        {**jills, "id": "high"},
+        {**jills, "id": "beside", "partOf": [ref("Task/high")]},
+        {**teds, "id": "middle", "partOf": [ref("Task/high")]},
+        {**jills, "id": "low", "partOf": [ref("Task/middle")]},
+        {**jills, "id": "about-middle", "focus": ref("Task/middle")},
+        {**jills, "id": "about-low", "focus": ref("Task/low")},
+    )
+
+    def found(who: str, query: str) -> set[str]:
+        answer = world.get(who, f"/Task?{query}&_total=accurate")
+        assert answer.status_code == 200
+        ids = {one["resource"]["id"] for one in answer.json().get("entry", ())}
+        assert answer.json()["total"] == len(ids)
+        return ids
+
+    below, above, about = "part-of:below=high", "part-of:above=low", "focus:below=Task/high"
+    assert [found("system", query) for query in (below, above, about)] == [
+        {"beside", "middle", "low"},
+        {"beside", "middle", "low"},
+        {"about-middle", "about-low"},
+    ]
+    assert [found("jill", query) for query in (below, above, about)] == [{"beside"}, {"low"}, set()]
+    assert [found("ted", query) for query in (below, above, about)] == [set(), set(), set()]
+    world.restore()
+
+
 def test_what_is_ones_own_is_found_by_links(world):
     for path in (
         "/Organization?_has:Account:owner:_id=jill-account",
@@ -343,6 +376,13 @@ BY_VALUE = {  # what of Ted's is asked for, and what of Jill's would be
     "what refers to an organisation": ("/Organization?_has:Patient:organization:name={}", "ted", "jill"),
     "what refers to what refers": (
         "/Organization?_has:Patient:organization:_has:Account:patient:identifier={}",
+        "B-ted",
+        "B-jill",
+    ),
+    "a purchase of an item": ("/ChargeItem?definition.title={}", "respite", "massage"),
+    "an item that was bought": ("/ChargeItemDefinition?_has:ChargeItem:definition:patient=Patient/{}", "ted", "jill"),
+    "an item bought from a budget": (
+        "/ChargeItemDefinition?_has:ChargeItem:definition:account.identifier={}",
         "B-ted",
         "B-jill",
     ),
@@ -593,6 +633,7 @@ ASKED_OF_PARTS = [
     "performing-organization:missing=false", "_security=R", "_tag=x", "_profile=x", "_filter=patient eq Patient/ted",
     "_filter=_id eq ted-chargeitem and patient eq Patient/ted", "patient:not=Patient/jill", "subject:not=Patient/jill",
     "account:missing=true", "enterer:missing=true", "_list=ted-list", "_in=Patient/ted", "context:missing=true",
+    "account:below=Account/ted-account", "account:above=Account/ted-account", "account.part-of:below=Account/ted-account",
 ]  # fmt: skip
 
 

@@ -1,0 +1,179 @@
+"""Invoices (C32E7, R22): what a provider asks to be paid for purchases of a budget, line by line.
+
+An invoice that is issued names purchases of its budget, asks no more for each than it costs, and adds up. It is balanced once all of it is
+paid: by a payment that names it, which balances it by itself, or by payments for its purchases.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from phb_fhir.fhir.codec import Resource
+from phb_fhir.fhir.money import pence_of, sterling
+from phb_fhir.outcome import Issue
+from phb_fhir.rules.budget import is_budget, joint_of, person_of
+from phb_fhir.rules.case import NOTHING, Asking, By, Case, Decision, Judging, Read, refusal
+from phb_fhir.rules.paid import INVOICED, amounts_by_purchase, is_done, line_total, paid_for, payments_for
+from phb_fhir.rules.words import key_of, keys_in
+
+STEPS: Mapping[str, tuple[str, ...]] = {
+    "draft": ("draft", "issued", "cancelled", "entered-in-error"),
+    "issued": ("issued", "balanced", "cancelled", "entered-in-error"),
+    "balanced": ("balanced", "issued", "entered-in-error"),  # issued again, where its payment was taken back
+    "cancelled": ("cancelled", "entered-in-error"),
+    "entered-in-error": ("entered-in-error",),
+}
+_TERMS = ("issuer", "account", "subject", "lineItem", "totalNet", "totalGross")
+
+
+@dataclass(frozen=True, slots=True)
+class Invoice:
+    """An invoice with what the record says of its budget and purchases. `others` are the other invoices for the same purchases."""
+
+    invoice: Resource
+    budget: Resource
+    by: By
+    before: Resource | None = None
+    purchases: Mapping[str, Resource | None] = field(default_factory=dict)
+    others: Sequence[Resource] = ()
+    payments: Sequence[Resource] = ()
+
+    @property
+    def issuer(self) -> str:
+        return key_of(self.invoice.get("issuer"))
+
+    @property
+    def account(self) -> str:
+        return key_of(self.invoice.get("account"))
+
+
+def judge_invoice(case: Case) -> Judging:
+    """What is to be said of a write of an Invoice that asks to be paid from a budget."""
+    content = case.after or case.before or {}
+    account = key_of(content.get("account"))
+    budget: Resource | None = (yield Read(account))[account] if account.startswith("Account/") else None
+    if budget is None or not is_budget(budget):
+        return NOTHING
+    if case.after is None:
+        return Decision(tuple(_deleted(content)))
+    issues = [*_stepped(case)]
+    if case.after.get("status") in INVOICED and not issues:
+        invoice = yield from _read(case, case.after, budget)
+        issues += [issue for check in CHECKS for issue in check(invoice)]
+    return Decision(tuple(issues))
+
+
+def _read(case: Case, invoice: Resource, budget: Resource) -> Asking[Invoice]:
+    keys = [key for key in amounts_by_purchase(invoice) if key.startswith("ChargeItem/")]
+    if not keys:
+        return Invoice(invoice, budget, case.by, case.before)
+    purchases: dict[str, Resource | None] = yield Read(*keys)
+    payments, invoices = yield from payments_for(keys)
+    others = [one for key, one in invoices.items() if one is not None and key != case.key]
+    return Invoice(invoice, budget, case.by, case.before, purchases, others, payments)
+
+
+def _deleted(invoice: Resource) -> Iterator[Issue]:
+    if invoice.get("status") in INVOICED:
+        yield refusal("An invoice that was sent is kept. Cancel it, or mark it as entered in error.", "Invoice")
+
+
+def _stepped(case: Case) -> Iterator[Issue]:
+    before, after = case.before, case.after or {}
+    if before is None:
+        return
+    was, now = str(before.get("status")), str(after.get("status"))
+    allowed = STEPS.get(was, ())
+    if now not in allowed:
+        further = ", ".join(one for one in allowed if one != was) or "nothing else"
+        yield refusal(f"An invoice that is {was} cannot become {now}; it can become {further}.", "Invoice.status")
+    elif was in INVOICED and now in INVOICED and any(before.get(name) != after.get(name) for name in _TERMS):
+        text = "What an invoice that was sent asks for stays as it is. Cancel it, and send another."
+        yield refusal(text, "Invoice.lineItem")
+
+
+# ---- what speaks against it ----------------------------------------------------------------------
+
+
+def _for_its_person(i: Invoice) -> Iterator[Issue]:
+    subject = key_of(i.invoice.get("subject"))
+    if subject and subject != person_of(i.budget):
+        yield refusal("The budget is another person's than the invoice is about.", "Invoice.subject")
+
+
+def _lines(i: Invoice) -> Iterator[Issue]:
+    """Each line names a purchase of this budget, which its issuer provided, and asks no more than it costs."""
+    if any(not key_of(one.get("chargeItemReference")) for one in i.invoice.get("lineItem", ())):
+        yield refusal("Each line says which purchase it is about.", "Invoice.lineItem.chargeItem")
+    for key, asked in amounts_by_purchase(i.invoice).items():
+        charge = i.purchases.get(key)
+        if charge is None:
+            yield refusal(f"There is no {key}.", "Invoice.lineItem.chargeItem")
+        else:
+            yield from _line(i, key, charge, asked)
+
+
+def _line(i: Invoice, key: str, charge: Resource, asked: int) -> Iterator[Issue]:
+    name = str((charge.get("code") or {}).get("text") or key)
+    accounts = keys_in(charge.get("account"))
+    if not {i.account, joint_of(i.budget)} & {*accounts}:
+        text = f"{name} is paid from {', '.join(accounts) or 'no budget'}, not from {i.account}."
+        yield refusal(text, "Invoice.lineItem.chargeItem")
+    providers = {
+        key_of(charge.get("performingOrganization")),
+        *(key_of(o.get("actor")) for o in charge.get("performer", ())),
+    }
+    if providers - {""} and i.issuer not in providers:
+        text = f"{name} was provided by {', '.join(sorted(providers - {''}))}; {i.issuer or 'whoever issues this'} cannot ask for its price."
+        yield refusal(text, "Invoice.issuer")
+    price = pence_of(charge.get("priceOverride")) or 0
+    before = sum(amounts_by_purchase(one).get(key, 0) for one in i.others if one.get("status") in INVOICED)
+    if asked + before > price:
+        already = f", and {sterling(before)} of it is invoiced already" if before else ""
+        yield refusal(
+            f"{name} costs {sterling(price)}{already}; {sterling(asked)} is asked for.",
+            "Invoice.lineItem.priceComponent",
+        )
+
+
+def _adds_up(i: Invoice) -> Iterator[Issue]:
+    lines = i.invoice.get("lineItem", ())
+    for name, with_tax in (("totalNet", False), ("totalGross", True)):
+        said = i.invoice.get(name)
+        whole = sum(line_total(one, with_tax=with_tax) for one in lines)
+        if said is not None and pence_of(said) != whole:
+            yield refusal(f"The lines come to {sterling(whole)}, which is not what {name} says.", f"Invoice.{name}")
+
+
+def _by_who_may(i: Invoice) -> Iterator[Issue]:
+    if i.before is None and i.by.role == "provider" and i.issuer not in i.by.names:
+        yield refusal("A provider asks to be paid in their own name.", "Invoice.issuer")
+
+
+def _is_paid(i: Invoice) -> Iterator[Issue]:
+    """What is balanced was paid."""
+    if i.invoice.get("status") != "balanced":
+        return
+    done = [one for one in i.payments if is_done(one)]
+    known: dict[str, Resource | None] = {f"Invoice/{one['id']}": one for one in (*i.others, i.invoice)}
+    for key, asked in amounts_by_purchase(i.invoice).items():
+        paid = paid_for(key, done, known)
+        if paid < asked:
+            name = str(((i.purchases.get(key) or {}).get("code") or {}).get("text") or key)
+            yield refusal(f"Of the {sterling(asked)} for {name}, {sterling(paid)} is paid.", "Invoice.status")
+
+
+CHECKS = (_for_its_person, _lines, _adds_up, _by_who_may, _is_paid)
+
+
+def total_paid(invoice: Resource, payments: Iterable[Resource]) -> bool:
+    """Whether payments that were made name this invoice and come to all of it."""
+    key, whole = f"Invoice/{invoice.get('id')}", sum(amounts_by_purchase(invoice).values())
+    return sum(_named(one, key) for one in payments if is_done(one)) >= whole > 0
+
+
+def _named(payment: Resource, key: str) -> int:
+    lines: list[Any] = payment.get("detail", ())
+    return sum(pence_of(one.get("amount")) or 0 for one in lines if key_of(one.get("request")) == key)

@@ -1,0 +1,160 @@
+"""Joining a joint budget, and leaving it (C32E10, R28, R197, R198; RULE-JOINT).
+
+A budget is part of a joint one (`Account.partOf`) because the person asked for that: a Task `joint-budget-request` of the person, or of who
+speaks for them, that was agreed. Each budget keeps its money, its owner and its ledger. All of them have a share (`phb-joint-share`), or none
+has, and the priority of their coverage says which is used first. What was bought before somebody leaves stays split as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from phb_fhir.fhir.codec import Resource
+from phb_fhir.outcome import Issue
+from phb_fhir.rules.around import NEVER_MEANT
+from phb_fhir.rules.budget import OVER, is_budget, is_joint, joint_of, person_of, stage_of
+from phb_fhir.rules.case import NOTHING, Asking, Case, Decision, Find, Judging, Read, refusal
+from phb_fhir.rules.joint import ranks_of, share_of
+from phb_fhir.rules.words import BUSINESS_STATUS, TASK_CODE, code_in, key_of, value_of
+
+REQUEST = "joint-budget-request"
+_PART_OF = "Account.partOf"
+_SHARE = "Account.extension.where(url.endsWith('phb-joint-share'))"
+
+
+def judge_joining(case: Case) -> Judging:
+    """What speaks against a budget's joining a joint one, leaving it, or changing its share."""
+    after = case.after
+    if after is None:
+        return (yield from _dissolved(case)) if is_budget(case.before) and is_joint(case.before or {}) else NOTHING
+    if not is_budget(after) or after.get("status") == "entered-in-error":
+        return NOTHING
+    was, now = joint_of(case.before or {}), joint_of(after)
+    if is_joint(after):
+        return (yield from _closed_with_parts(case, after))
+    if not now:
+        return Decision(tuple(_left(case, was)))
+    if was == now and not _changed(case):
+        return NOTHING
+    issues = yield from _joined(case, after, now, is_new=was != now)
+    return Decision(tuple(issues))
+
+
+def _changed(case: Case) -> bool:
+    before, after = case.before or {}, case.after or {}
+    return (value_of(before, "phb-joint-share"), ranks_of(before)) != (
+        value_of(after, "phb-joint-share"),
+        ranks_of(after),
+    )
+
+
+def _joined(case: Case, account: Resource, key: str, *, is_new: bool) -> Asking[list[Issue]]:
+    joint: Resource | None = (yield Read(key))[key]
+    if joint is None or not is_budget(joint) or not is_joint(joint):
+        return [refusal(f"{key} is no joint budget, so nothing can be part of it.", _PART_OF)]
+    members: list[Resource] = yield Find("Account", ("part-of", key))
+    others = [one for one in members if one.get("id") != case.id and stage_of(one) not in OVER]
+    issues = [*_same_person(account, joint), *_by_who_may(case), *_shared(account, others)]
+    if is_new:
+        if stage_of(joint) in OVER or stage_of(joint) == "closing":
+            issues.append(refusal(f"The joint budget is {stage_of(joint)}, and nothing joins it any more.", _PART_OF))
+        requests: list[Resource] = yield Find(
+            "Task", ("patient", person_of(account)), ("code", f"{TASK_CODE}|{REQUEST}")
+        )
+        issues += _asked_for(account, requests, (key, case.key))
+    return issues
+
+
+def _same_person(account: Resource, joint: Resource) -> Iterator[Issue]:
+    if person_of(account) != person_of(joint):
+        yield refusal("A joint budget is of budgets of the same person; this one is somebody else's.", _PART_OF)
+
+
+def _by_who_may(case: Case) -> Iterator[Issue]:
+    if not case.by.is_professional:
+        text = "The NHS team or the commissioner joins budgets, because the person asked for it (Task joint-budget-request)."
+        yield refusal(text, _PART_OF)
+
+
+def _shared(account: Resource, others: Sequence[Resource]) -> Iterator[Issue]:
+    """All have a share, or none has: then all have a priority, and no two the same."""
+    has = bool(share_of(account))
+    with_share = [one for one in others if share_of(one)]
+    if others and has != bool(with_share):
+        names = ", ".join(str(one.get("name") or f"Account/{one['id']}") for one in others)
+        said = "has a share, and" if has else "has no share, though"
+        text = f"This budget {said} the others ({names}) {'have none' if has else 'do'}. Either each has a share, or none has."
+        yield refusal(text, _SHARE)
+    elif not has:
+        yield from _ranked(account, others)
+
+
+def _ranked(account: Resource, others: Sequence[Resource]) -> Iterator[Issue]:
+    own = min(ranks_of(account), default=None)
+    if own is None:
+        text = "Say this budget's share beside the others' (phb-joint-share), or its priority (coverage.priority): 1 is used first."
+        yield refusal(text, _SHARE)
+        return
+    same = [one for one in others if min(ranks_of(one), default=None) == own]
+    if same:
+        name = same[0].get("name") or f"Account/{same[0]['id']}"
+        text = f"{name} has priority {own} already. Without shares, each budget has a priority of its own: 1 is used first."
+        yield refusal(text, "Account.coverage.priority")
+
+
+def _asked_for(account: Resource, tasks: Iterable[Resource], keys: Sequence[str]) -> list[Issue]:
+    """The person, or who speaks for them, asked for it, and it was agreed."""
+    person = person_of(account)
+    mine = [one for one in tasks if key_of(one.get("focus")) in keys and one.get("status") not in NEVER_MEANT]
+    theirs = [one for one in mine if _is_persons(one, person)]
+    if any(is_agreed(one) for one in theirs):
+        return []
+    if any(one.get("status") == "completed" for one in theirs):
+        return [refusal("The person asked for a joint budget, and that was not agreed.", _PART_OF)]
+    if theirs:
+        return [
+            refusal(
+                "The person asked for a joint budget, and nobody has agreed to it yet (Task joint-budget-request).",
+                _PART_OF,
+            )
+        ]
+    text = (
+        "Budgets are managed as one because the person asks for it: a Task joint-budget-request about the joint budget, whose requester is"
+        " the person or somebody who speaks for them."
+    )
+    return [refusal(text, _PART_OF)]
+
+
+def _is_persons(task: Resource, person: str) -> bool:
+    requester = key_of(task.get("requester"))
+    return requester == person or requester.startswith("RelatedPerson/")
+
+
+def is_agreed(task: Resource) -> bool:
+    """Whether a request for a joint budget was agreed."""
+    return task.get("status") == "completed" and code_in(task.get("businessStatus"), BUSINESS_STATUS) == "approved"
+
+
+def _left(case: Case, was: str) -> Iterator[Issue]:
+    """Leaving is anybody's right who may change the budget; what the funders spent until then stays as it was split."""
+    if was and value_of(case.after or {}, "phb-joint-share") is not None:
+        yield refusal("A budget that is part of no joint one has no share of it: take the share away as well.", _SHARE)
+    if was and not case.is_own:
+        yield from _by_who_may(case)
+
+
+def _closed_with_parts(case: Case, joint: Resource) -> Judging:
+    """A joint budget ends when nothing is part of it any more."""
+    if stage_of(joint) not in OVER or stage_of(case.before) in OVER or case.before is None:
+        return NOTHING
+    return (yield from _dissolved(case))
+
+
+def _dissolved(case: Case) -> Judging:
+    members: list[Any] = yield Find("Account", ("part-of", case.key))
+    going = [one for one in members if stage_of(one) not in OVER]
+    if not going:
+        return NOTHING
+    names = ", ".join(str(one.get("name") or f"Account/{one['id']}") for one in going)
+    return Decision((refusal(f"{names} must leave this joint budget before it ends ($leave).", "Account"),))

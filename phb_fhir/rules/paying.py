@@ -1,0 +1,332 @@
+"""Payments (C32E7, R22, R86; SM-I; decision 0021): what a PaymentReconciliation pays from a budget, and what that moves.
+
+A line pays a purchase (or an invoice, whole), pays an advance to whoever holds a part, or takes something back. What is paid for a purchase
+posts nothing: the purchase's own rule spends its price, once, when it is billed. A payment itself posts
+
+    advance, advance-returned   what left the commissioner for a part that somebody else holds, from the moment it is queued
+    refund                      what comes back of a purchase, about that purchase, once it is there
+
+STATUS and OUTCOME are the tables of SM-I; CHECKS what speaks against a payment. A payment that is complete, or that was sent to the bank, stays
+as it is: what was wrong with it is undone by cancelling it or entering it in error, and paid anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+from typing import Any
+
+from phb_fhir.fhir.codec import Resource
+from phb_fhir.fhir.dates import instant_text
+from phb_fhir.fhir.money import divided, pence_of, sterling
+from phb_fhir.outcome import Issue, Kind
+from phb_fhir.rules.allocation import pot_name
+from phb_fhir.rules.budget import (
+    Element,
+    days_of,
+    element_of,
+    elements_of,
+    is_budget,
+    joint_of,
+    owner_of,
+    person_of,
+    stage_of,
+)
+from phb_fhir.rules.case import (
+    NOTHING,
+    Asking,
+    Books,
+    By,
+    Case,
+    Decision,
+    Find,
+    Follow,
+    Judging,
+    Posted,
+    Read,
+    refusal,
+)
+from phb_fhir.rules.ledger import CONTINGENCY, NONE, Entry, Ledger, Sums, Told, entry, positions, reversal
+from phb_fhir.rules.paid import (
+    INVOICED,
+    Line,
+    Share,
+    amounts_by_purchase,
+    bare,
+    counts,
+    is_done,
+    lines_of,
+    paid_for,
+    payments_for,
+    reference_of,
+    run_of,
+    shares_of,
+    token,
+    total_of,
+)
+from phb_fhir.rules.purchase import read_purchase
+from phb_fhir.rules.purchase_checks import refusals
+from phb_fhir.rules.words import PAYMENT_REFERENCE, extensions, key_of, keys_in, pair_of, value_of, with_value
+
+# ---- what becomes of it --------------------------------------------------------------------------
+
+
+def judge_payment(case: Case) -> Judging:
+    """What is to be said of a write of a PaymentReconciliation that is made from a budget, and what follows from it."""
+    if case.after is None:
+        return (yield from _deleted(case))
+    payment = yield from read_payment(case, case.after)
+    if payment is None:
+        return (yield from _taken_away(case))
+    if case.is_new and (first := (yield from _first(case, payment))):
+        return first
+    issues = [*_stepped(payment), *_stays_as_it_is(payment)]
+    if counts(case.after) and not issues:
+        issues += [issue for check in CHECKS for issue in check(payment)]
+    follow: list[Follow] = []
+    if counts(case.after) and not issues:
+        billed, why = yield from _billed(case, payment)
+        follow += billed
+        issues += why
+    if issues:
+        return Decision(tuple(issues))
+    entries, issues = yield from _entries(case, payment)
+    follow += _failed(case, payment)
+    return Decision(tuple(issues), entries=tuple(entries), follow=tuple(follow))
+
+
+def _deleted(case: Case) -> Judging:
+    if counts(case.before) or (yield Posted(case.key)):
+        text = "Money has moved by this payment, and its record is kept. Mark it as entered in error instead: that undoes it."
+        return Decision((refusal(text, "PaymentReconciliation"),))
+    return NOTHING
+
+
+def _taken_away(case: Case) -> Judging:
+    """A payment that names no budget any more, where it did."""
+    if counts(case.before) and (yield from read_payment(case, case.before or {})) is not None:
+        text = "A payment stays with its budget. Take it back (cancelled, or entered-in-error), and record it anew."
+        return Decision((refusal(text, _ACCOUNT),))
+    return NOTHING
+
+
+def _first(case: Case, p: Payment) -> Asking[Decision | None]:
+    """The same payment posted again answers with the first result; another under the same identifier is refused."""
+    system, value = pair_of(p.payment.get("paymentIdentifier"))
+    found: list[Resource] = (
+        (yield Find("PaymentReconciliation", ("payment-identifier", token(system, value)))) if value else []
+    )
+    numbers = [
+        number
+        for one in p.payment.get("identifier", ())
+        if (number := pair_of(one)[1]) and pair_of(one)[0] == PAYMENT_REFERENCE
+    ]
+    for number in numbers:
+        found += yield Find("PaymentReconciliation", ("identifier", token(PAYMENT_REFERENCE, number)))
+    for one in found:
+        if one.get("id") == case.id or one.get("status") == "entered-in-error":
+            continue
+        key = f"PaymentReconciliation/{one['id']}"
+        if _terms(one) == _terms(p.payment) and not case.names_id:
+            return Decision(first=key)
+        text = f"The payment {reference_of(one)} is recorded already, as {key}. Give another payment an identifier of its own."
+        return Decision((Issue(Kind.DUPLICATE, text, "PaymentReconciliation.paymentIdentifier"),))
+    return None
+
+
+def _billed(case: Case, p: Payment) -> Asking[tuple[list[Follow], list[Issue]]]:
+    """Purchases that are paid whole with this become billed. Nobody is paid without what a billed purchase must have (RULE-EVID)."""
+    follow, issues = [], []
+    for share in p.shares:
+        charge = p.purchases.get(share.purchase)
+        if share.pence <= 0 or charge is None or charge.get("status") != "billable":
+            continue
+        billed = {**charge, "status": "billed"}
+        if not extensions(charge, "phb-paid-by"):
+            billed = with_value(billed, "phb-paid-by", "Code", _paid_by(p, share.purchase))
+        known = yield from read_purchase(billed, case.by, case.today, charge)
+        for why in refusals(known) if known is not None else ():
+            issues.append(
+                refusal(f"{name_of(charge, share.purchase)} cannot be paid yet. {why.text}", f"{share.at}.request")
+            )
+        if is_paid_whole(p, share.purchase):
+            follow.append(Follow(billed, share.purchase))
+    return follow, issues
+
+
+def _paid_by(p: Payment, purchase: str) -> str:
+    pots = {pot for _, pot in held(p, purchase)}
+    models = {one.model for one in p.elements if one.id in pots and one.holder == p.issuer}
+    return "third-party" if "third-party" in models else "nhs-team"
+
+
+def _failed(case: Case, p: Payment) -> list[Follow]:
+    """A payment that failed is told on its purchases, which wait to be paid as before."""
+    before = case.before or {}
+    if not counts(before) or p.payment.get("status") != "active" or p.payment.get("outcome") != "error":
+        return []
+    why = f": {p.payment['disposition']}" if p.payment.get("disposition") else ""
+    follow = []
+    for share in p.shares:
+        charge = p.purchases.get(share.purchase)
+        if charge is None or share.pence <= 0:
+            continue
+        text = f"The payment {reference_of(p.payment)} of {sterling(share.pence)} failed{why}. It is still to be paid."
+        note = {"time": instant_text(case.now), "text": text}
+        follow.append(Follow({**charge, "note": [*charge.get("note", ()), note]}, share.purchase))
+    return follow
+
+
+# ---- what moves ----------------------------------------------------------------------------------
+
+Place = tuple[str, str, str]  # what it is about, the account, the pot
+
+
+def _entries(case: Case, p: Payment) -> Asking[tuple[list[Entry], list[Issue]]]:
+    """What moves in the ledgers: from what this payment has posted to what it is to have posted."""
+    own: list[Entry] = [] if case.is_new else (yield Posted(case.key))
+    theirs = [one for entries in p.posted.values() for one in entries if is_of(one, p.payment)]
+    was: dict[Place, Sums] = {}
+    for one in (*own, *theirs):
+        place = (one.about, one.account, one.pot)
+        was[place] = was.get(place, NONE).plus(one.sums)
+    wanted = _wanted(case, p) if counts(p.payment) else {}
+    was, issues = _undone(p, was, wanted)
+    told = {key: owner_of(one) for key, one in p.budgets.items()}
+    entries = list(_moves(case, p, was, wanted, told))
+    issues += yield from _overdrawn(entries)
+    return entries, issues
+
+
+def _wanted(case: Case, p: Payment) -> dict[Place, Sums]:
+    found: dict[Place, Sums] = {}
+
+    def add(about: str, place: tuple[str, str], sums: Sums) -> None:
+        found[about, *place] = found.get((about, *place), NONE).plus(sums)
+
+    for line in p.lines:
+        if line.kind == "advance" and (line.pence > 0 or is_done(p.payment)):
+            add(case.key, (p.account, p.part), Sums(advanced=line.pence))
+    for purchase, pence in sums(p).items():
+        for place, part in _spread(pence, held(p, purchase)).items():
+            if p.issuer in p.owners and _is_held(p, place):  # the commissioner pays for a part that is paid out
+                add(case.key, place, Sums(advanced=part))
+    for purchase, pence in (refunds(p) if is_done(p.payment) else {}).items():
+        for place, part in _spread(pence, held(p, purchase)).items():
+            is_over = stage_of(p.budgets.get(place[0])) == "closed"
+            add(purchase, place, Sums(spent=-part, allocated=-part if is_over else 0))
+            if p.payee in p.owners and _is_held(p, place):
+                add(case.key, place, Sums(advanced=-part))
+    return {place: sums for place, sums in found.items() if any(sums)}
+
+
+def _spread(pence: int, held: Mapping[tuple[str, str], int]) -> dict[tuple[str, str], int]:
+    """An amount over the pots that a purchase holds money of, as they hold it."""
+    if not pence or not held:
+        return {}
+    places = sorted(held)
+    parts = divided(pence, [held[place] for place in places])
+    return {place: part for place, part in zip(places, parts, strict=True) if part}
+
+
+def _is_held(p: Payment, place: tuple[str, str]) -> bool:
+    """Whether the pot is a part that is paid out to somebody else."""
+    account, pot = place
+    element = element_of(elements_of(p.budgets[account]), pot) if account in p.budgets and pot != CONTINGENCY else None
+    return element is not None and element.model != "notional"
+
+
+def _undone(
+    p: Payment, was: Mapping[Place, Sums], wanted: Mapping[Place, Sums]
+) -> tuple[dict[Place, Sums], list[Issue]]:
+    """What is still there to be undone: with a purchase that was taken back, what came back of it is undone already."""
+    left, issues = dict(was), []
+    for place in was:
+        charge = p.purchases.get(place[0])
+        if charge is None or wanted.get(place) == was[place] or charge.get("status") == "billed":
+            continue
+        if charge.get("status") == "not-billable":
+            text = (
+                f"{name_of(charge, place[0])} was disallowed since, with what had come back of it. Put that right first."
+            )
+            issues.append(refusal(text, "PaymentReconciliation.detail"))
+        del left[place]
+    return left, issues
+
+
+def _moves(
+    case: Case, p: Payment, was: Mapping[Place, Sums], wanted: Mapping[Place, Sums], funders: Mapping[str, str]
+) -> Iterator[Entry]:
+    day = str(p.payment.get("paymentDate") or case.today.isoformat())[:10]
+    for place in dict.fromkeys((*was, *wanted)):
+        had, wants = was.get(place, NONE), wanted.get(place, NONE)
+        if had == wants:
+            continue
+        about, account, pot = place
+        told = Told(case.version, about, funders.get(account, ""), day)
+        if any(had):
+            yield reversal(had, account, pot, told)
+        yield from _kinds(wants, account, pot, told)
+
+
+def _kinds(sums: Sums, account: str, pot: str, told: Told) -> Iterator[Entry]:
+    if sums.advanced > 0:
+        yield entry("advance", sums.advanced, account, pot, told)
+    if sums.advanced < 0:
+        yield entry("advance-returned", -sums.advanced, account, pot, told)
+    if sums.spent < 0:
+        yield entry("refund", -sums.spent, account, pot, told)
+    if sums.allocated < 0:
+        yield entry("surplus-recovery", -sums.allocated, account, pot, told)
+
+
+def _overdrawn(entries: Sequence[Entry]) -> Asking[list[Issue]]:
+    """Never more is paid out for a part than it was given, and never more returned than was paid out."""
+    if not entries:
+        return []
+    accounts = sorted({one.account for one in entries})
+    books: dict[str, Ledger] = yield Books(*accounts)
+    issues = []
+    for (account, pot), moved in positions(entries).items():
+        before = books[account].of(pot)
+        after = before.plus(moved)
+        if moved.advanced > 0 and after.advanced > after.allocated:
+            text = (
+                f"{pot_name(pot).capitalize()} has {sterling(before.allocated)}, and {sterling(before.advanced)} of it is paid out "
+                f"already: {sterling(moved.advanced)} more is too much."
+            )
+            issues.append(refusal(text, "PaymentReconciliation.paymentAmount"))
+        if moved.advanced < 0 and after.advanced < 0:
+            text = f"{sterling(before.advanced)} was paid out for {pot_name(pot)}, so {sterling(-moved.advanced)} cannot come back."
+            issues.append(refusal(text, "PaymentReconciliation.paymentAmount"))
+        if moved.available < 0 and after.available < 0:
+            text = (
+                f"What had come back to {pot_name(pot)} is spent since: {sterling(-after.available)} would be missing."
+            )
+            issues.append(refusal(text, "PaymentReconciliation.detail"))
+    return issues
+
+
+# ---- the purchase's side -------------------------------------------------------------------------
+
+
+def judge_paid(case: Case) -> Judging:
+    """A purchase that is paid, or about to be, keeps its price; one whose payment is on its way is not taken back meanwhile."""
+    before, after = case.before, case.after
+    if before is None or case.is_own or before.get("status") not in ("billable", "billed"):
+        return NOTHING
+    was, now = pence_of(before.get("priceOverride")) or 0, pence_of((after or {}).get("priceOverride")) or 0
+    is_back = after is None or after.get("status") not in ("billable", "billed")
+    if not is_back and now >= was:
+        return NOTHING
+    payments, invoices = yield from payments_for((case.key,))
+    on_way = [one for one in payments if counts(one) and one.get("outcome") == "queued"]
+    if is_back and on_way:
+        text = f"The payment {reference_of(on_way[0])} for this is on its way. Cancel it first, or wait for what comes of it."
+        return Decision((refusal(text, "ChargeItem.status"),))
+    paid = paid_for(case.key, [one for one in payments if counts(one)], invoices)
+    if not is_back and paid > now:
+        text = f"{sterling(paid)} is paid for this or on its way, so it cannot cost {sterling(now)}. Record what comes back as a refund."
+        return Decision((refusal(text, "ChargeItem.priceOverride"),))
+    return NOTHING

@@ -1,0 +1,368 @@
+"""Payments (C32E7, R22, R86; SM-I; decision 0021): what a PaymentReconciliation pays from a budget, and what that moves.
+
+A line pays a purchase (or an invoice, whole), pays an advance to whoever holds a part, or takes something back. What is paid for a purchase
+posts nothing: the purchase's own rule spends its price, once, when it is billed. A payment itself posts
+
+    advance, advance-returned   what left the commissioner for a part that somebody else holds, from the moment it is queued
+    refund                      what comes back of a purchase, about that purchase, once it is there
+
+STATUS and OUTCOME are the tables of SM-I; CHECKS what speaks against a payment. A payment that is complete, or that was sent to the bank, stays
+as it is: what was wrong with it is undone by cancelling it or entering it in error, and paid anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+from typing import Any
+
+from phb_fhir.fhir.codec import Resource
+from phb_fhir.fhir.dates import instant_text
+from phb_fhir.fhir.money import divided, pence_of, sterling
+from phb_fhir.outcome import Issue, Kind
+from phb_fhir.rules.allocation import pot_name
+from phb_fhir.rules.budget import (
+    Element,
+    days_of,
+    element_of,
+    elements_of,
+    is_budget,
+    joint_of,
+    owner_of,
+    person_of,
+    stage_of,
+)
+from phb_fhir.rules.case import (
+    NOTHING,
+    Asking,
+    Books,
+    By,
+    Case,
+    Decision,
+    Find,
+    Follow,
+    Judging,
+    Posted,
+    Read,
+    refusal,
+)
+from phb_fhir.rules.ledger import CONTINGENCY, NONE, Entry, Ledger, Sums, Told, entry, positions, reversal
+from phb_fhir.rules.paid import (
+    INVOICED,
+    Line,
+    Share,
+    amounts_by_purchase,
+    bare,
+    counts,
+    is_done,
+    lines_of,
+    paid_for,
+    payments_for,
+    reference_of,
+    run_of,
+    shares_of,
+    token,
+    total_of,
+)
+from phb_fhir.rules.purchase import read_purchase
+from phb_fhir.rules.purchase_checks import refusals
+from phb_fhir.rules.words import PAYMENT_REFERENCE, extensions, key_of, keys_in, pair_of, value_of, with_value
+
+STATUS: Mapping[str, tuple[str, ...]] = {
+    "draft": ("draft", "active", "cancelled", "entered-in-error"),
+    "active": ("active", "cancelled", "entered-in-error"),
+    "cancelled": ("cancelled", "entered-in-error"),
+    "entered-in-error": ("entered-in-error",),
+}
+# of one that is active; the rest of a partial one is another payment
+OUTCOME: Mapping[str, tuple[str, ...]] = {
+    "queued": ("queued", "complete", "error", "partial"),
+    "complete": ("complete",),
+    "partial": ("partial",),
+    "error": ("error",),
+}
+# what of a payment never changes once it is complete or was sent
+_TERMS = ("paymentIssuer", "paymentIdentifier", "paymentAmount", "paymentDate", "detail")
+_TERM_EXTENSIONS = ("phb-account", "phb-payee", "phb-element")
+_PAID_FROM = ("active", "suspended", "closing")
+_RECORDED_BY = frozenset(("", "system", "care-coordinator", "nhs-team", "commissioner", "finance"))
+_FOR_THEMSELVES = frozenset(("commissioner", "finance"))
+
+_ACCOUNT = "PaymentReconciliation.extension.where(url.endsWith('phb-account')).value"
+_PAYEE = "PaymentReconciliation.extension.where(url.endsWith('phb-payee')).value"
+_PART = "PaymentReconciliation.extension.where(url.endsWith('phb-element')).value"
+_ISSUER = "PaymentReconciliation.paymentIssuer"
+
+
+# ---- what speaks against it ----------------------------------------------------------------------
+
+
+def _stepped(p: Payment) -> Iterator[Issue]:
+    if p.before is None:
+        return
+    was, now = str(p.before.get("status")), str(p.payment.get("status"))
+    if now not in STATUS.get(was, ()):
+        yield _no_step(was, now, STATUS.get(was, ()), "PaymentReconciliation.status")
+    elif was == now == "active":
+        was, now = str(p.before.get("outcome")), str(p.payment.get("outcome"))
+        if now not in OUTCOME.get(was, ()):
+            yield _no_step(was, now, OUTCOME.get(was, ()), "PaymentReconciliation.outcome")
+    elif was == "active" and run_of(p.before) and p.before.get("outcome") == "queued":
+        text = f"This payment was sent to the bank with the run {run_of(p.before)}. Record what came of it first."
+        yield refusal(text, "PaymentReconciliation.status")
+
+
+def _no_step(was: str, now: str, steps: Sequence[str], at: str) -> Issue:
+    further = ", ".join(one for one in steps if one != was) or "nothing else"
+    return refusal(f"A payment that is {was} cannot become {now}; it can become {further}.", at)
+
+
+def _stays_as_it_is(p: Payment) -> Iterator[Issue]:
+    before = p.before
+    is_sent = run_of(before) and before is not None and before.get("status") == "active"
+    if before is None or not (is_sent or is_done(before)):
+        return
+    if run_of(before) != run_of(p.payment):
+        yield refusal("The run that a payment was sent with stays on record.", "PaymentReconciliation.identifier")
+    if _terms(before) == _terms(p.payment):
+        return
+    if p.payment.get("outcome") == "partial" and before.get("outcome") == "queued" and _is_less(before, p.payment):
+        return
+    said = f"was sent to the bank with the run {run_of(before)}" if not is_done(before) else "was made"
+    text = (
+        f"This payment {said}, and stays as it is. Take it back (cancelled, or entered-in-error), and record another."
+    )
+    yield refusal(text, "PaymentReconciliation.detail")
+
+
+def _terms(payment: Resource) -> list[Any]:
+    plain = [bare(payment.get(name)) for name in _TERMS]
+    return plain + [bare(value_of(payment, name)) for name in _TERM_EXTENSIONS]
+
+
+def _is_less(before: Resource, after: Resource) -> bool:
+    """Whether a partial payment has some of the lines it was to have, none of them for more."""
+    was = {(one.kind, one.request): one.pence for one in lines_of(before)}
+    now = lines_of(after)
+    same = [
+        bare(before.get(name)) == bare(after.get(name)) for name in _TERMS if name not in ("paymentAmount", "detail")
+    ]
+    return all(same) and all(abs(one.pence) <= abs(was.get((one.kind, one.request), 0)) for one in now)
+
+
+def _from_an_open_budget(p: Payment) -> Iterator[Issue]:
+    if counts(p.before):
+        return
+    stage = stage_of(p.budget)
+    allowed = ("active",) if any(one.kind == "advance" and one.pence > 0 for one in p.lines) else _PAID_FROM
+    if stage in allowed or (stage == "closed" and all(one.pence < 0 for one in p.lines)):
+        return
+    yield refusal(f"The budget is {stage or 'at no stage yet'}; {_WHEN[allowed]}", _ACCOUNT)
+
+
+_WHEN: Mapping[tuple[str, ...], str] = {
+    ("active",): "money is paid in advance from one that is active.",
+    _PAID_FROM: "purchases are paid from one that is active, suspended or closing.",
+}
+
+
+def _by_who_may(p: Payment) -> Iterator[Issue]:
+    """Money is paid by who has it: the commissioner, or who holds the part (RULE-MODEL, R20)."""
+    if p.by.role not in _RECORDED_BY:
+        yield refusal("Payments are recorded by the commissioner, the NHS team or finance.", "PaymentReconciliation")
+    if p.before is None and p.by.role in _FOR_THEMSELVES and not p.by.names & {p.issuer, p.payee}:
+        yield refusal("The payment is neither made nor received by the organisation that is signed in.", _ISSUER)
+    if p.is_incoming:
+        return
+    for line in p.lines:
+        may = p.owners if line.kind == "advance" else p.owners | _paying(p, line)
+        if p.issuer not in may:
+            who = ", ".join(sorted(may)) or "nobody"
+            yield refusal(
+                f"{p.issuer or 'Whoever issues this'} does not hold this money; it is paid by {who}.", _ISSUER
+            )
+            return
+
+
+def _paying(p: Payment, line: Line) -> frozenset[str]:
+    """Who may pay a line beside the commissioner: those who hold what its purchases are paid from."""
+    pots = {pot for share in shares_of(line, p.invoices) for _, pot in held(p, share.purchase)}
+    found = [one for one in p.elements if one.id in pots]
+    holders = {one.holder for one in found}
+    return frozenset(holders | (p.nominees if any(one.model == "direct-payment" for one in found) else frozenset()))
+
+
+def _to_whom(p: Payment) -> Iterator[Issue]:
+    for n, detail in enumerate(p.payment.get("detail", ())):
+        said = key_of(detail.get("payee"))
+        if said and said != p.payee:
+            text = f"This line is paid to {said}, and the payment to {p.payee or 'nobody'}: a payment has one payee."
+            yield refusal(text, f"PaymentReconciliation.detail[{n}].payee")
+    if p.is_incoming:
+        return
+    for share in p.shares:
+        charge = p.purchases.get(share.purchase)
+        may = _owed(p, charge, share.purchase) if charge is not None else frozenset()
+        if share.pence > 0 and may and p.payee not in may:
+            text = f"{name_of(charge, share.purchase)} is owed to {', '.join(sorted(may))}, not to {p.payee or 'nobody'}."
+            yield refusal(text, _PAYEE)
+
+
+def _owed(p: Payment, charge: Resource, purchase: str) -> frozenset[str]:
+    """Who is owed for a purchase: who provided it, or who paid for it already. Nobody where it names no provider."""
+    named = {
+        key_of(charge.get("performingOrganization")),
+        *(key_of(o.get("actor")) for o in charge.get("performer", ())),
+    }
+    if not named - {""}:
+        return frozenset()
+    pots = {pot for _, pot in held(p, purchase)}
+    by = value_of(charge, "phb-paid-by")
+    paid = {
+        "person": {person_of(p.budget)},
+        "representative": {key_of(charge.get("enterer")), *p.nominees},
+        "third-party": {one.holder for one in p.elements if one.id in pots},
+    }.get(str(by), set())
+    return frozenset((named | paid) - {""})
+
+
+def _for_something(p: Payment) -> Iterator[Issue]:
+    """Each line says what it is for, as its kind asks."""
+    for line in p.lines:
+        if line.kind not in ("payment", "advance", "adjustment"):
+            yield refusal("A line is a payment, an advance or an adjustment.", f"{line.at}.type")
+        elif line.kind == "payment" and line.pence < 0:
+            text = (
+                "Money that comes back for a purchase is an adjustment; a payment is more than nothing, and goes out."
+            )
+            yield refusal(text, f"{line.at}.amount")
+        elif line.kind == "adjustment" and line.pence > 0:
+            text = "An adjustment is what comes back for a purchase. What is paid beside is a payment."
+            yield refusal(text, f"{line.at}.amount")
+        elif line.kind != "advance" and not line.request:
+            yield refusal("Say which purchase this line is about.", f"{line.at}.request")
+        elif line.kind == "adjustment" and not line.request.startswith("ChargeItem/"):
+            yield refusal("What comes back is about one purchase: say which.", f"{line.at}.request")
+        elif not line.pence:
+            yield refusal("A line is of more or less than nothing, in whole pence.", f"{line.at}.amount")
+
+
+def _there(p: Payment) -> Iterator[Issue]:
+    """What is paid for is there, was agreed, and is this budget's."""
+    for line in p.lines:
+        if line.request.startswith("Invoice/"):
+            yield from _invoice(p, line)
+    for share in p.shares:
+        charge = p.purchases.get(share.purchase)
+        if charge is None:
+            yield refusal(f"There is no {share.purchase}.", f"{share.at}.request")
+            continue
+        accounts = keys_in(charge.get("account"))
+        if not accounts or accounts[0] not in _reach(p):
+            text = f"{name_of(charge, share.purchase)} is not paid from this budget, but from {', '.join(accounts) or 'none'}."
+            yield refusal(text, f"{share.at}.request")
+        elif share.pence > 0 and charge.get("status") not in ("billable", "billed"):
+            text = f"{name_of(charge, share.purchase)} is {charge.get('status')}. What is approved (billable) or billed is paid."
+            yield refusal(text, f"{share.at}.request")
+
+
+def _reach(p: Payment) -> frozenset[str]:
+    """The accounts whose purchases may be paid from this one: itself, the joint one it is part of, and those it is made of."""
+    return frozenset((p.account, joint_of(p.budget), *(k for k, one in p.family.items() if joint_of(one) == p.account)))
+
+
+def _invoice(p: Payment, line: Line) -> Iterator[Issue]:
+    invoice = p.invoices.get(line.request)
+    if invoice is None:
+        yield refusal(f"There is no {line.request}.", f"{line.at}.request")
+    elif invoice.get("status") not in INVOICED:
+        yield refusal(f"{line.request} is {invoice.get('status')}; one that is issued is paid.", f"{line.at}.request")
+    elif line.pence != total_of(invoice):
+        text = f"{line.request} comes to {sterling(total_of(invoice))}. An invoice is paid whole; a part of it by its purchases."
+        yield refusal(text, f"{line.at}.amount")
+
+
+def _no_more_than_the_price(p: Payment) -> Iterator[Issue]:
+    """All payments for a purchase come to no more than its price; and what a funder pays of a joint one to no more than its part."""
+    standing = [one for one in p.others if counts(one)]
+    for purchase, pence in sums(p).items():
+        before = paid_for(purchase, standing, p.invoices)
+        if pence > 0 and before + pence > p.price(purchase):
+            paid = f", and {sterling(before)} of it is paid already or on its way" if before else ""
+            text = f"{name_of(p.purchases.get(purchase), purchase)} costs {sterling(p.price(purchase))}{paid}."
+            yield refusal(text, "PaymentReconciliation.detail")
+        yield from _no_more_than_its_part(p, purchase, pence, standing)
+
+
+def _no_more_than_its_part(p: Payment, purchase: str, pence: int, standing: Sequence[Resource]) -> Iterator[Issue]:
+    charged = keys_in((p.purchases.get(purchase) or {}).get("account"))
+    if not charged or charged[0] == p.account or charged[0] != joint_of(p.budget):
+        return
+    part = sum(held for (account, _), held in held(p, purchase).items() if account == p.account)
+    own = [one for one in standing if key_of(value_of(one, "phb-account")) == p.account]
+    before = paid_for(purchase, own, p.invoices)
+    if before + pence > part:
+        name = name_of(p.purchases.get(purchase), purchase)
+        text = f"{sterling(part)} of {name} falls to this budget; the rest is paid from the others."
+        yield refusal(text, "PaymentReconciliation.detail")
+
+
+def _no_more_than_was_spent(p: Payment) -> Iterator[Issue]:
+    """What comes back of a purchase is no more than was spent on it."""
+    for purchase, pence in refunds(p).items():
+        spent = sum(_spent(p, purchase).values()) + _to_be_billed(p, purchase)
+        if pence > spent:
+            text = (
+                f"{sterling(spent)} is spent on {name_of(p.purchases.get(purchase), purchase)}, so no more can come back."
+            )
+            yield refusal(text, "PaymentReconciliation.detail")
+
+
+def _to_be_billed(p: Payment, purchase: str) -> int:
+    """What this same payment bills, which the ledger does not show yet."""
+    charge = p.purchases.get(purchase) or {}
+    return _held_in_all(p, purchase) if charge.get("status") == "billable" and is_paid_whole(p, purchase) else 0
+
+
+def _held_in_all(p: Payment, purchase: str) -> int:
+    return sum(held(p, purchase).values())
+
+
+def _spent(p: Payment, purchase: str) -> dict[tuple[str, str], int]:
+    entries = [one for one in p.posted.get(purchase, ()) if not is_of(one, p.payment)]
+    return {place: sums.spent for place, sums in positions(entries).items() if sums.spent > 0}
+
+
+def _advances(p: Payment) -> Iterator[Issue]:
+    """Money is paid in advance to whoever holds a part that is paid out (R86, DP-6)."""
+    lines = [one for one in p.lines if one.kind == "advance"]
+    if not lines:
+        return
+    element = element_of(elements_of(p.budget), p.part)
+    if element is None:
+        known = ", ".join(one.id for one in elements_of(p.budget)) or "none: say it of the budget that has"
+        yield refusal(f"Say for which part of this budget the advance is; it has {known}.", _PART)
+        return
+    if element.model == "notional":
+        text = f"{pot_name(element.id).capitalize()} is notional: the NHS holds it, and pays for purchases as they are made."
+        yield refusal(text, _PART)
+        return
+    may = {element.holder} | (p.nominees if element.model == "direct-payment" else frozenset())
+    if not p.is_incoming and p.payee not in may:
+        text = f"{pot_name(element.id).capitalize()} is paid to {', '.join(sorted(may))}, who holds it or receives it for them."
+        yield refusal(text, _PAYEE)
+
+
+CHECKS: tuple[Callable[[Payment], Iterator[Issue]], ...] = (
+    _for_something,
+    _from_an_open_budget,
+    _by_who_may,
+    _to_whom,
+    _there,
+    _no_more_than_the_price,
+    _no_more_than_was_spent,
+    _advances,
+)
+
+

@@ -1,0 +1,362 @@
+"""What speaks against a purchase, and what somebody has to decide about it (RULE-EXCL, RULE-EVID, RULE-LINK, RULE-MODEL; R67 to R76).
+
+CHECKS refuse it: each says what is wrong in a sentence, and all of them are told at once. WAITS do not: what is merely unusual is never
+refused, and waits for a decision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import date
+from typing import Any
+
+from phb_fhir.fhir.codec import Resource
+from phb_fhir.fhir.money import pence_of, portion, sterling
+from phb_fhir.outcome import Issue, Kind
+from phb_fhir.rules.allocation import pot_name
+from phb_fhir.rules.budget import (
+    days_of,
+    is_joint,
+    owner_of,
+    person_of,
+    plan_of,
+    stage_of,
+)
+from phb_fhir.rules.case import (
+    refusal,
+)
+from phb_fhir.rules.exclusions import excluded_in
+from phb_fhir.rules.ledger import UNASSIGNED
+from phb_fhir.rules.purchase import OPEN, Purchase, element_id, link_of, occurrence, reason_of
+from phb_fhir.rules.words import (
+    BASE,
+    BUSINESS_STATUS,
+    PERTAINS_TO_GOAL,
+    code_in,
+    extensions,
+    key_of,
+    keys_in,
+    value_of,
+)
+
+# SM-C: from which status a purchase may come to which
+STEPS: Mapping[str, tuple[str, ...]] = {
+    "planned": ("planned", "billable", "billed", "aborted", "entered-in-error"),
+    "billable": ("billable", "billed", "not-billable", "aborted", "entered-in-error"),
+    "billed": ("billed", "not-billable", "entered-in-error"),
+    "not-billable": ("not-billable", "billed", "entered-in-error"),  # billed again, where an appeal is upheld
+    "aborted": ("aborted", "entered-in-error"),
+    "entered-in-error": ("entered-in-error",),
+}
+
+
+def refusals(purchase: Purchase) -> list[Issue]:
+    """Why a purchase cannot be, every reason; of one that was taken back or given up, none."""
+    if purchase.status not in OPEN:
+        return []
+    return [issue for check in CHECKS for issue in check(purchase)]
+
+
+def in_step(p: Purchase) -> Iterator[Issue]:
+    was = str(p.before.get("status", "")) if p.before is not None else ""
+    if was and p.status not in STEPS.get(was, ()):
+        may = ", ".join(one for one in STEPS.get(was, ()) if one != was) or "nothing else"
+        yield refusal(f"A purchase that is {was} cannot become {p.status}; it can become {may}.", "ChargeItem.status")
+
+
+def disallowed_by(p: Purchase) -> Iterator[Issue]:
+    if p.status == "not-billable" and p.before is not None and not p.by.is_professional:
+        text = "A purchase is disallowed by the NHS team or the commissioner. One that was wrong is taken back as entered-in-error."
+        yield refusal(text, "ChargeItem.status")
+
+
+def _for_its_person(p: Purchase) -> Iterator[Issue]:
+    subject = key_of(p.charge.get("subject"))
+    if subject and subject != person_of(p.budget):
+        yield refusal("The budget is another person's than the purchase is for.", "ChargeItem.subject")
+    account = p.before and p.before.get("account")
+    if account and p.was_money and keys_in(account) and keys_in(account) != [p.account]:
+        text = "A purchase stays with the budget it was charged to. Take it back (entered-in-error), and record it with the other."
+        yield refusal(text, "ChargeItem.account")
+
+
+def _budget_is_open(p: Purchase) -> Iterator[Issue]:
+    stage = stage_of(p.budget)
+    if stage == "active" or (stage in ("suspended", "closing") and p.was_money):
+        return
+    said = _STAGES.get(stage, f"The budget is not active yet: it is at the stage {stage}.")
+    yield refusal(said, "ChargeItem.account")
+
+
+_STAGES: Mapping[str, str] = {
+    "suspended": "The budget is suspended: nothing new is bought until it is active again.",
+    "closing": "The budget is closing: nothing new is bought from it.",
+    "closed": "The budget is closed.",
+    "entered-in-error": "The budget was entered in error.",
+    "": "The budget has no stage yet, so nothing can be bought from it.",
+}
+
+
+def _may_be_bought(p: Purchase) -> Iterator[Issue]:
+    for what in (p.charge, p.item):
+        found = excluded_in(what) if what is not None else None
+        if found is None:
+            continue
+        excepted = found.code == "primary-care" and p.charge.get("overrideReason") and p.by.role in _MAY_EXCEPT
+        if not excepted:
+            yield Issue(Kind.BUSINESS_RULE, found.reason, "ChargeItem.code", details=_excluded(found.code))
+        return
+
+
+_MAY_EXCEPT = ("", "system", "commissioner")
+
+
+def _excluded(code: str) -> dict[str, Any]:
+    return {"coding": [{"system": f"{BASE}/CodeSystem/phb-excluded-item", "code": code}]}
+
+
+def _within_dates(p: Purchase) -> Iterator[Issue]:
+    days = occurrence(p.charge)
+    at = "ChargeItem.occurrencePeriod" if "occurrencePeriod" in p.charge else "ChargeItem.occurrenceDateTime"
+    places = [("the budget runs", days_of(p.budget.get("servicePeriod")))]
+    if p.element is not None:
+        places.append((f"{pot_name(p.element.id)} of the budget runs", p.element.days))
+    if p.plan is not None:
+        places.append(("the care plan runs", days_of(p.plan.get("period"))))
+    for what, within in places:
+        outside = next((day for day in (days.start, days.end) if day is not None and not within.covers(day)), None)
+        if outside is not None:
+            yield refusal(f"{outside:%-d %B %Y} is outside the time for which {what}: {within}.", at)
+
+
+def _names_its_part(p: Purchase) -> Iterator[Issue]:
+    if p.is_contingency or not p.elements:
+        return
+    named = element_id(p.charge)
+    known = ", ".join(one.id for one in p.elements)
+    if named and p.element is None:
+        yield refusal(f"The budget has no part '{named}'; it has {known}.", _PART)
+    elif not named and not p.members and not p.ledger.of(UNASSIGNED).allocated:
+        yield refusal(f"Say which part of the budget this is paid from: {known}.", _PART)
+
+
+_PART = "ChargeItem.extension.where(url.endsWith('phb-element'))"
+_LINK = "ChargeItem.extension.where(url.endsWith('phb-purchase-link'))"
+_GOAL = "ChargeItem.extension.where(url.endsWith('resource-pertainsToGoal'))"
+
+
+def _serves_the_plan(p: Purchase) -> Iterator[Issue]:
+    reference, activity = link_of(p.charge)
+    if reference is None:
+        return
+    plan = plan_of(p.budget)
+    if key_of(reference) != plan:
+        text = "The purchase is linked to another care plan than the budget's" + (
+            f", {plan}." if plan else ", which has none yet."
+        )
+        yield refusal(text, _LINK)
+    elif p.linked is None:
+        yield refusal(f"There is no {key_of(reference)}.", _LINK)
+    else:
+        yield from _in_the_plan(p, p.linked, activity)
+
+
+def _in_the_plan(p: Purchase, plan: Resource, activity: str) -> Iterator[Issue]:
+    if activity and _activity(plan, activity) is None:
+        known = ", ".join(sorted(str(one.get("id", "")) for one in plan.get("activity", ())))
+        yield refusal(f"The care plan has no activity '{activity}'; it has {known}.", _LINK)
+    goals = keys_in(plan.get("goal"))
+    for named in (
+        key_of(value_of({"extension": [one]}, PERTAINS_TO_GOAL)) for one in extensions(p.charge, PERTAINS_TO_GOAL)
+    ):
+        if named not in goals:
+            yield refusal(f"{named or 'The goal'} is not a goal of the care plan.", _GOAL)
+
+
+def _activity(plan: Resource | None, id_: str) -> dict[str, Any] | None:
+    found = plan.get("activity", ()) if plan is not None else ()
+    return next((one for one in found if one.get("id") == id_), None)
+
+
+def _by_who_may(p: Purchase) -> Iterator[Issue]:
+    enterer = key_of(p.charge.get("enterer"))
+    by = p.by
+    if p.before is None and by.role not in ("", "system") and enterer and enterer not in by.names:
+        yield refusal("The purchase says that somebody else entered it than who is signed in.", "ChargeItem.enterer")
+    elif p.before is None and (why := _may_not(p, enterer)):
+        yield refusal(why, "ChargeItem.enterer")
+
+
+def _may_not(p: Purchase, enterer: str) -> str:
+    """Why somebody may not purchase from this budget at all; "" where they may, or may at least ask."""
+    type_ = enterer.partition("/")[0]
+    if type_ == "Patient" and enterer != person_of(p.budget):
+        return "Somebody else's budget cannot be purchased from."
+    if type_ == "RelatedPerson" and not any(lets_purchase(one, enterer, p.account, p.today) for one in p.consents):
+        return "Whoever entered this has no consent that lets them purchase from this budget now."
+    holders = {one.holder for one in p.elements} | {owner_of(p.budget)} | {owner_of(one) for one in p.members}
+    if type_ == "Organization" and p.elements and enterer not in holders:
+        return "The organisation holds no part of this budget."
+    return ""
+
+
+def lets_purchase(consent: Resource, who: str, account: str, today: date) -> bool:
+    """Whether a Consent lets somebody purchase from a budget today (R11, SM-E)."""
+    provision = consent.get("provision") or {}
+    if consent.get("status") != "active" or provision.get("type") == "deny":
+        return False
+    actors = {key_of(one.get("reference")) for one in provision.get("actor", ())}
+    actions = {
+        code for one in provision.get("action", ()) for coding in one.get("coding", ()) if (code := coding.get("code"))
+    }
+    data = {key_of(one.get("reference")) for one in provision.get("data", ())}
+    about = not data or account in data
+    return who in actors and "purchase" in actions and about and days_of(provision.get("period")).covers(today)
+
+
+def _by_the_holder(p: Purchase) -> Iterator[Issue]:
+    """Money of a part is spent by who holds it, or by the NHS team (R20): others ask, and their purchase waits."""
+    if p.status == "planned" or p.was_money or p.element is None or not _is_outsider(p):
+        return
+    text = (
+        f"{pot_name(p.element.id).capitalize()} is held by {p.element.holder}. You can ask for this purchase (status planned); "
+        f"whoever holds the money, or the NHS team, makes it."
+    )
+    yield refusal(text, "ChargeItem.status")
+
+
+def _is_outsider(p: Purchase) -> bool:
+    """Whether who enters this does not hold the part it is paid from, nor act for who does."""
+    if p.element is None or p.by.role == "system":
+        return False
+    enterer = key_of(p.charge.get("enterer"))
+    is_for_person = enterer == person_of(p.budget) or enterer.startswith("RelatedPerson/")
+    return is_for_person and p.element.model != "direct-payment"
+
+
+def _has_evidence(p: Purchase) -> Iterator[Issue]:
+    if p.status != "billed" or extensions(p.charge, "phb-evidence-waiver"):
+        return
+    found = {key: one for key, one in p.evidence.items() if key.startswith("DocumentReference/")}
+    missing = [key for key, one in found.items() if one is None]
+    for key in missing:
+        yield refusal(f"There is no {key}.", "ChargeItem.supportingInformation")
+    if not missing and not any(_is_evidence(one) for one in found.values() if one is not None):
+        text = "A purchase that is billed has a receipt, an invoice or a bank statement (a current DocumentReference), or a recorded reason for having none."
+        yield refusal(text, "ChargeItem.supportingInformation")
+
+
+def _is_evidence(document: Resource) -> bool:
+    return document.get("status") == "current" and bool(
+        code_in(document.get("type"), f"{BASE}/CodeSystem/phb-evidence-type")
+    )
+
+
+def _is_affordable(p: Purchase) -> Iterator[Issue]:
+    if p.was_money or p.members or is_joint(p.budget):
+        return  # what is committed has its money; a joint budget's is looked at where it falls
+    available = p.ledger.of(p.pot).available
+    if p.pence > available and not is_given(p):
+        yield short(p.pence, available, p.pot)
+
+
+def short(pence: int, available: int, pot: str) -> Issue:
+    """£12.50 is more than the £10.00 left."""
+    where = f" of {pot_name(pot)}" if pot else ""
+    return refusal(
+        f"{sterling(pence)} is more than the {sterling(max(available, 0))} left{where}.", "ChargeItem.priceOverride"
+    )
+
+
+def is_given(p: Purchase) -> bool:
+    """Whether it is for care that was given already, said so: then it is recorded, and somebody looks into it (R88)."""
+    end = occurrence(p.charge).end
+    return p.status == "billed" and reason_of(p.charge) == "care-already-given" and end is not None and end <= p.today
+
+
+def _pays_no_relative(p: Purchase) -> Iterator[Issue]:
+    """Somebody of the same household is paid only by an exception that was decided (regulation 8(5A); DP-5)."""
+    if not p.pays_household:
+        return
+    allowed = any(
+        one.get("status") == "completed" and code_in(one.get("businessStatus"), BUSINESS_STATUS) == "approved"
+        for one in p.exceptions
+        if key_of(one.get("focus")) in (p.account, plan_of(p.budget), f"ChargeItem/{p.charge.get('id')}")
+    )
+    if not allowed:
+        text = "Somebody who lives in the same household can be paid only where an exception was agreed: an approved Task 'exception' says why it is necessary."
+        yield refusal(text, "ChargeItem.performer")
+
+
+def _contingency_says_why(p: Purchase) -> Iterator[Issue]:
+    if p.is_contingency and not any(one.get("text") for one in p.charge.get("reason", ())):
+        yield refusal(
+            "Money for emergencies is used for a reason: say which, in words (reason.text).", "ChargeItem.reason"
+        )
+
+
+CHECKS: tuple[Callable[[Purchase], Iterator[Issue]], ...] = (
+    in_step,
+    _budget_is_open,
+    _for_its_person,
+    _may_be_bought,
+    _within_dates,
+    _names_its_part,
+    _by_who_may,
+    _by_the_holder,
+    _serves_the_plan,
+    _pays_no_relative,
+    _contingency_says_why,
+    _has_evidence,
+    _is_affordable,
+)
+
+
+def waits(purchase: Purchase) -> list[str]:
+    """What keeps a purchase from being made without anybody's decision, each in a sentence; nothing where nothing does."""
+    return [why for check in WAITS if (why := check(purchase))]
+
+
+def _unlinked(p: Purchase) -> str:
+    reference, activity = link_of(p.charge)
+    return "" if reference is not None and activity else "It is not linked to an activity of the care plan."
+
+
+def _not_in_directory(p: Purchase) -> str:
+    if p.item is None:
+        return "It is not in the directory."
+    if p.item.get("status") != "active":
+        return "It is not offered in the directory any more."
+    day = occurrence(p.charge).start
+    return (
+        ""
+        if day is None or days_of(p.item.get("effectivePeriod")).covers(day)
+        else "It is not in the directory on that day."
+    )
+
+
+def _dearer(p: Purchase) -> str:
+    unit = item_pence(p.item)
+    count = (p.charge.get("quantity") or {}).get("value", 1)
+    listed = 0 if unit is None else portion(unit, count)
+    return f"The directory's price for it is {sterling(listed)}." if unit is not None and p.pence > listed else ""
+
+
+def item_pence(item: Resource | None) -> int | None:
+    """The base price of an item of the directory, in pence."""
+    for group in item.get("propertyGroup", ()) if item is not None else ():
+        for part in group.get("priceComponent", ()):
+            if part.get("type") == "base":
+                return pence_of(part.get("amount"))
+    return None
+
+
+def _asked_for(p: Purchase) -> str:
+    return f"{pot_name(p.element.id).capitalize()} is held by somebody else." if p.element and _is_outsider(p) else ""
+
+
+def _from_contingency(p: Purchase) -> str:
+    return "It is to be paid from the money for emergencies." if p.is_contingency else ""
+
+
+WAITS: tuple[Callable[[Purchase], str], ...] = (_unlinked, _not_in_directory, _dearer, _asked_for, _from_contingency)

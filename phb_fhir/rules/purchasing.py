@@ -1,0 +1,309 @@
+"""What becomes of a purchase: its status, its ledger entries, and the Task for whoever decides (SM-C; decision 5 of the guide; R76, R88).
+
+What is in the plan, in the directory and within the money of its part needs nobody's decision: it becomes billable by itself. What is
+unusual waits as planned. What is wrong is undone by contra-entries, never rewritten; and the same business identifier posted again is
+answered with the first purchase.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from phb_fhir.fhir.codec import Resource
+from phb_fhir.fhir.money import sterling
+from phb_fhir.outcome import Issue, Kind
+from phb_fhir.rules.budget import (
+    is_joint,
+    owner_of,
+    person_of,
+    stage_of,
+)
+from phb_fhir.rules.case import (
+    NOTHING,
+    Asking,
+    Case,
+    Decision,
+    Find,
+    Follow,
+    Judging,
+    Posted,
+    Read,
+    advice,
+    refusal,
+)
+from phb_fhir.rules.joint import Split, split
+from phb_fhir.rules.ledger import UNASSIGNED, Entry, Ledger, Sums, Told, entry, moved, positions
+from phb_fhir.rules.purchase import MONEY, OPEN, Purchase, element_id, occurrence, read_purchase, reference_of
+from phb_fhir.rules.purchase_checks import disallowed_by, in_step, is_given, refusals, short, waits
+from phb_fhir.rules.words import (
+    BASE,
+    BUSINESS_STATUS,
+    PURCHASE_REFERENCE,
+    TASK_CODE,
+    TASK_PARAMETER,
+    code_in,
+    concept,
+    extensions,
+    key_of,
+    keys_in,
+    with_value,
+)
+
+DECIDED_WITHIN_DAYS = 14  # an unusual request, unless the commissioner says otherwise
+
+# what was decided about a purchase, which nobody changes without deciding again
+_TERMS = ("priceOverride", "quantity", "code", "definitionCanonical", "occurrenceDateTime", "occurrencePeriod")
+_TERM_EXTENSIONS = ("phb-element", "phb-purchase-link")
+
+
+def judge_purchase(case: Case) -> Judging:
+    """What is to be said of a write of a ChargeItem that is charged to a budget, and what follows from it."""
+    posted: list[Entry] = [] if case.is_new else (yield Posted(case.key))
+    if case.after is None:
+        return _deleted(posted)
+    purchase = yield from read_purchase(case.after, case.by, case.today, case.before)
+    if purchase is None:
+        return _taken_away(posted)
+    if case.is_new and (first := (yield from _first(case, purchase))):
+        return first
+    purchase = _with_only_part(purchase)
+    issues = refusals(purchase)
+    if purchase.status not in OPEN:
+        issues += [*in_step(purchase), *disallowed_by(purchase)]
+    if issues:
+        return Decision(tuple(issues))
+    return (yield from _decided(case, purchase, posted))
+
+
+def _decided(case: Case, purchase: Purchase, posted: list[Entry]) -> Judging:
+    why = waits(purchase) if purchase.status in OPEN else []
+    status = _status(purchase, why)
+    if isinstance(status, Issue):
+        return Decision((status,))
+    charge = purchase.charge if status == purchase.status else {**purchase.charge, "status": status}
+    purchase = replace(purchase, charge=charge)
+    entries, issues = _entries(case, purchase, posted)
+    if issues:
+        return Decision(tuple(issues))
+    follow = list((yield from _tasks(case, purchase, why)))
+    said = tuple(advice(one, "ChargeItem") for one in why) if status == "planned" else ()
+    changed = charge if charge is not case.after else None
+    return Decision(said, changed, tuple(entries), tuple(follow))
+
+
+def _status(p: Purchase, why: list[str]) -> str | Issue:
+    """The status it gets: billable by itself where nothing has to be decided, planned where something has."""
+    is_decided = p.by.is_professional or p.was_money
+    if p.status == "planned":
+        return "planned" if why else "billable"
+    if p.status in MONEY and why and not is_decided:
+        if p.before is not None:
+            return refusal(f"Somebody has to decide this: {' '.join(why)}", "ChargeItem.status")
+        return "planned"
+    if p.was_money and why and not p.by.is_professional and _changes_terms(p):
+        text = f"What was agreed about this purchase can be changed by whoever decides it: {' '.join(why)}"
+        return refusal(text, "ChargeItem")
+    return p.status
+
+
+def _changes_terms(p: Purchase) -> bool:
+    before = p.before or {}
+    plain = any(before.get(name) != p.charge.get(name) for name in _TERMS)
+    return plain or any(extensions(before, name) != extensions(p.charge, name) for name in _TERM_EXTENSIONS)
+
+
+def _with_only_part(p: Purchase) -> Purchase:
+    """The purchase with its part named, where the budget has one part alone."""
+    is_open = not element_id(p.charge) and not p.members and not p.is_contingency and p.status in OPEN
+    if is_open and len(p.elements) == 1 and not p.ledger.of(UNASSIGNED).allocated:
+        return replace(p, charge=with_value(p.charge, "phb-element", "Id", p.elements[0].id))
+    return p
+
+
+def _first(case: Case, purchase: Purchase) -> Asking[Decision | None]:
+    """The same business identifier posted again answers with the first result; with other details, it is refused."""
+    reference = reference_of(purchase.charge)
+    if not reference:
+        return None
+    found: list[Resource] = yield Find("ChargeItem", ("identifier", f"{PURCHASE_REFERENCE}|{reference}"))
+    for one in found:
+        if one.get("id") == case.id:
+            continue
+        key = f"ChargeItem/{one['id']}"
+        if _same(one, purchase.charge) and not case.names_id:
+            return Decision(first=key)
+        text = f"The reference {reference} is that of {key} already, which is another purchase. Give this one a reference of its own."
+        return Decision((Issue(Kind.DUPLICATE, text, "ChargeItem.identifier"),))
+    return None
+
+
+def _same(one: Resource, other: Resource) -> bool:
+    """Whether two say the same purchase: what, when, how much, from which budget. Its status may have moved on since."""
+    names = ("account", "subject", "priceOverride", "quantity", "occurrenceDateTime", "occurrencePeriod")
+    code = (one.get("code") or {}).get("text") == (other.get("code") or {}).get("text")
+    return code and all(_plain(one.get(name)) == _plain(other.get(name)) for name in names)
+
+
+def _plain(value: Any) -> Any:
+    """References and accounts without what is only for reading."""
+    if isinstance(value, dict):
+        return {name: _plain(each) for name, each in value.items() if name != "display"}
+    return [_plain(each) for each in value] if isinstance(value, list) else value
+
+
+_OWN = ("commitment", "release", "spend", "reversal")
+
+
+def _entries(case: Case, p: Purchase, posted: list[Entry]) -> tuple[list[Entry], list[Issue]]:
+    """What moves in the ledgers, and why it cannot."""
+    sum_ = MONEY.get(p.status)
+    # a refund stands beside what was spent, until the purchase is taken back and all of it with it
+    was = positions(one for one in posted if sum_ is None or one.kind in _OWN)
+    falls = _falls(p, was, sum_)
+    if falls.issues:
+        return [], list(falls.issues)
+    wanted = {place: Sums(**{sum_: pence}) for place, pence in falls.places.items()} if sum_ else {}
+    funders = {p.account: owner_of(p.budget)} | {f"Account/{one['id']}": owner_of(one) for one in p.members}
+    day = (occurrence(p.charge).end or case.today).isoformat()
+    accounts = {place[0] for place in (*was, *wanted)}
+    reason = "care already given" if is_given(p) else ""
+    told = {account: Told(case.version, case.key, funders.get(account, ""), day, reason) for account in accounts}
+    entries = moved(was, wanted, told)
+    issues = [] if is_given(p) else list(_overspent(p, entries))
+    if stage_of(p.budget) == "closed":
+        entries += _recovered(entries, told)
+    return entries, issues
+
+
+def _falls(p: Purchase, was: Mapping[tuple[str, str], Sums], sum_: str | None) -> Split:
+    """Over which accounts and pots the price falls. What a joint budget split once stays split as it was, while its price stays."""
+    if sum_ is None:
+        return Split({})
+    if not is_joint(p.budget):
+        return Split({(p.account, p.pot): p.pence} if p.pence else {})
+    held = {place: sums.committed + sums.spent for place, sums in was.items() if sums.committed + sums.spent}
+    if sum(held.values()) == p.pence:
+        return Split(held)
+    back = {account: _without(ledger, was) for account, ledger in p.ledgers.items()}
+    return split(p.pence, p.members, back)
+
+
+def _without(ledger: Ledger, was: Mapping[tuple[str, str], Sums]) -> Ledger:
+    """The ledger as if this purchase had not been posted."""
+    pots = {pot: sums.plus(was.get((ledger.account, pot), Sums()).opposite) for pot, sums in ledger.pots.items()}
+    return replace(ledger, pots=pots)
+
+
+def _overspent(p: Purchase, entries: Sequence[Entry]) -> Iterator[Issue]:
+    """Money is never spent twice: what is available after this is not less than nothing."""
+    ledgers = {p.account: p.ledger, **p.ledgers}
+    for (account, pot), sums in positions(entries).items():
+        available = ledgers[account].of(pot).available
+        if sums.available < 0 and available + sums.available < 0:
+            yield short(p.pence, available, pot)
+
+
+def _recovered(entries: Sequence[Entry], told: Mapping[str, Told]) -> list[Entry]:
+    """What comes back to a budget that is closed goes back to whoever gave it."""
+    return [
+        entry("surplus-recovery", sums.available, *place, told[place[0]])
+        for place, sums in positions(entries).items()
+        if sums.available > 0
+    ]
+
+
+def _deleted(posted: Sequence[Entry]) -> Decision:
+    if not posted:
+        return NOTHING
+    text = (
+        "Money has moved on this purchase, and its record is kept. Mark it as entered in error instead: that undoes it."
+    )
+    return Decision((refusal(text, "ChargeItem"),))
+
+
+def _taken_away(posted: Sequence[Entry]) -> Decision:
+    """A purchase that names no budget any more, where it did."""
+    if not any(positions(posted).values()):
+        return NOTHING
+    text = "A purchase stays with the budget it was charged to. Take it back (entered-in-error), and record it anew."
+    return Decision((refusal(text, "ChargeItem.account"),))
+
+
+def _tasks(case: Case, p: Purchase, why: Sequence[str]) -> Asking[list[Follow]]:
+    """The Task for whoever decides; its end, once it is decided; and the question that an overspend raises."""
+    follow: list[Follow] = []
+    if p.status == "planned" and case.is_new:
+        text = f"Decide whether the budget can pay for this: {_what(p)}, {sterling(p.pence)}. {' '.join(why)}"
+        follow.append((yield from _task(case, p, "unusual-request", text)))
+    elif case.before is not None and case.before.get("status") == "planned" and p.status != "planned":
+        follow += yield from _ended(case, p)
+    if is_given(p) and p.pence > p.ledger.of(p.pot).available and not p.was_money:
+        text = f"{_what(p)} was given already and costs {sterling(p.pence)}, more than is left. Find out why, and what follows (R88)."
+        follow.append((yield from _task(case, p, "overspend-query", text)))
+    return follow
+
+
+def _what(p: Purchase) -> str:
+    return str((p.charge.get("code") or {}).get("text") or "a purchase")
+
+
+def _task(case: Case, p: Purchase, code: str, text: str) -> Asking[Follow]:
+    owner = yield from _coordinator(p)
+    enterer = p.charge.get("enterer")
+    at = case.now.isoformat(timespec="seconds")
+    task: Resource = {
+        "resourceType": "Task",
+        "status": "requested",
+        "intent": "order",
+        "priority": "routine",
+        "code": concept(TASK_CODE, code),
+        "description": text,
+        "focus": {"reference": case.key, "display": _what(p)},
+        "for": {"reference": person_of(p.budget)},
+        "authoredOn": at,
+        "lastModified": at,
+        "requester": _bare(enterer) if isinstance(enterer, dict) else {"reference": owner_of(p.budget)},
+        "owner": {"reference": owner},
+        "restriction": {"period": {"end": (case.today + timedelta(days=DECIDED_WITHIN_DAYS)).isoformat()}},
+        "input": [{"type": concept(TASK_PARAMETER, "purchase"), "valueReference": {"reference": case.key}}],
+    }
+    return Follow(task)
+
+
+def _bare(reference: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in reference.items() if name in ("reference", "identifier", "display")}
+
+
+def _coordinator(p: Purchase) -> Asking[str]:
+    """The care co-ordinator of the plan's team; the commissioner, where there is none."""
+    teams = keys_in(p.plan.get("careTeam")) if p.plan is not None else []
+    found: dict[str, Resource | None] = (yield Read(*teams)) if teams else {}
+    for team in found.values():
+        for one in team.get("participant", ()) if team is not None else ():
+            roles = {code_in(role, f"{BASE}/CodeSystem/phb-care-team-role") for role in one.get("role", ())}
+            if "care-coordinator" in roles and (member := key_of(one.get("member"))):
+                return member
+    return owner_of(p.budget)
+
+
+_ENDS = {"billable": "approved", "billed": "approved"}
+
+
+def _ended(case: Case, p: Purchase) -> Asking[list[Follow]]:
+    """The Task that asked for a decision is over once there is one."""
+    code = f"{TASK_CODE}|unusual-request"
+    tasks: list[Resource] = yield Find(
+        "Task", ("focus", case.key), ("code", code), ("status", "requested,received,accepted,in-progress")
+    )
+    said = _ENDS.get(p.status, "not-approved")
+    at = case.now.isoformat(timespec="seconds")
+    return [
+        Follow(
+            {**task, "status": "completed", "businessStatus": concept(BUSINESS_STATUS, said), "lastModified": at},
+            f"Task/{task['id']}",
+        )
+        for task in tasks
+    ]

@@ -1,0 +1,128 @@
+"""Jill's story up to the day her plan is signed off, and the steps from there: for the journeys of C32E4."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import httpx
+
+from tests.stories import bundle_of, story
+
+BASE = "https://fhir.phb.nhs.example"
+TASK_CODE = f"{BASE}/CodeSystem/phb-task-code"
+PARAMETER = f"{BASE}/CodeSystem/phb-task-parameter"
+BUSINESS = f"{BASE}/CodeSystem/phb-task-business-status"
+CRITERION = f"{BASE}/CodeSystem/phb-signoff-criterion"
+REASON = f"{BASE}/CodeSystem/phb-refusal-reason"
+LIFECYCLE = f"{BASE}/StructureDefinition/phb-lifecycle-status"
+CARE_PLAN = f"{BASE}/StructureDefinition/phb-care-plan"
+PRIYA = "PractitionerRole/priya-nair-coordinator"
+
+CRITERIA = (
+    "who-the-person-is",
+    "working-and-not-working",
+    "important-to-and-for",
+    "risks-and-contingency",
+    "outcomes",
+    "money",
+    "action-plan",
+    "care-coordinator",
+    "monitoring-and-review",
+)
+_LATER = ("ChargeItem", "PaymentReconciliation", "Invoice", "Provenance")
+Resource = dict[str, Any]
+
+
+def planned() -> dict[str, Resource]:
+    """Everything of Jill's, by key, as it was on the day before the sign-off: the plan a draft, the budget waiting for it."""
+    found = {f"{one['resourceType']}/{one['id']}": one for one in story() if one["resourceType"] not in _LATER}
+    del found["Task/jill-unusual-request"]
+    plan, budget, task = found["CarePlan/jill-plan"], found["Account/jill-budget"], found["Task/jill-sign-off"]
+    plan["status"] = "draft"
+    set_stage(budget, "sign-off-pending", "on-hold")
+    for name in ("businessStatus", "executionPeriod", "output"):
+        del task[name]
+    task["status"] = "requested"
+    return found
+
+
+def set_stage(budget: Resource, stage: str, status: str) -> None:
+    budget["status"] = status
+    next(one for one in budget["extension"] if one["url"] == LIFECYCLE)["valueCode"] = stage
+
+
+def record(api: httpx.Client, resources: dict[str, Resource]) -> None:
+    answer = api.post("", json=bundle_of(list(resources.values())))
+    assert answer.status_code == 200, answer.text
+
+
+def read(api: httpx.Client, key: str) -> Resource:
+    answer = api.get(f"/{key}")
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def put(api: httpx.Client, resource: Resource) -> httpx.Response:
+    return api.put(f"/{resource['resourceType']}/{resource['id']}", json=resource)
+
+
+def changed(api: httpx.Client, key: str, **more: Any) -> httpx.Response:
+    return put(api, {**read(api, key), **more})
+
+
+def stage(api: httpx.Client, key: str = "Account/jill-budget") -> str:
+    return value(read(api, key), LIFECYCLE)
+
+
+def plan_linked(api: httpx.Client, key: str = "Account/jill-budget") -> str:
+    return value(read(api, key), CARE_PLAN)["reference"]
+
+
+def value(resource: Resource, url: str) -> Any:
+    (found,) = [one for one in resource["extension"] if one["url"] == url]
+    return next(content for name, content in found.items() if name.startswith("value"))
+
+
+def parameters(**values: Any) -> Resource:
+    rows = [
+        {"name": name, f"value{type_}": one}
+        for name, (type_, content) in values.items()
+        for one in (content if isinstance(content, list) else [content])
+    ]
+    return {"resourceType": "Parameters", "parameter": rows}
+
+
+def sign_off(api: httpx.Client, plan: str = "jill-plan", authoriser: str = PRIYA, **more: Any) -> httpx.Response:
+    asked = {"authoriser": ("Reference", {"reference": authoriser}), "personPresent": ("Boolean", True), **more}
+    return api.post(f"/CarePlan/{plan}/$sign-off", json=parameters(**asked))
+
+
+def refused(answer: httpx.Response) -> list[str]:
+    """What is said of a write that a rule refuses."""
+    assert answer.status_code == 422, answer.text
+    assert {one["code"] for one in answer.json()["issue"]} == {"business-rule"}, answer.text
+    return [one["diagnostics"] for one in answer.json()["issue"]]
+
+
+def coded(system: str, *codes: str) -> dict[str, Any]:
+    return {"coding": [{"system": system, "code": code} for code in codes]}
+
+
+def approved(task: Resource, **more: Any) -> Resource:
+    """The Task as whoever decides completes it by hand."""
+    answers = [{"type": coded(CRITERION, code), "valueBoolean": True} for code in CRITERIA]
+    there = {"type": coded(PARAMETER, "person-present"), "valueBoolean": True}
+    made = {"status": "completed", "businessStatus": coded(BUSINESS, "approved"), "output": [*answers, there], **more}
+    return {**copy.deepcopy(task), **made}
+
+
+def letters(api: httpx.Client) -> list[Resource]:
+    """The decisions that Jill was told of in writing, oldest first."""
+    category = f"{BASE}/CodeSystem/phb-communication-category|decision-notice"
+    found = api.get("/Communication", params={"patient": "jill", "category": category, "_sort": "sent"}).json()
+    return [row["resource"] for row in found.get("entry", [])]
+
+
+def said_in(letter: Resource) -> str:
+    return " ".join(one["contentString"] for one in letter["payload"])
