@@ -247,6 +247,24 @@ def index(*, data: Data = None, mongodb_uri: MongodbUri = None) -> None:
     raise typer.Exit(command.index(settings))
 
 
+@app.command()
+def check(
+    *,
+    json: Annotated[bool, typer.Option("--json", help="For a program.")] = False,
+    data: Data = None,
+    mongodb_uri: MongodbUri = None,
+) -> None:
+    """Work everything out anew, and say what does not agree: balances, ledger, purchases, index values, histories, references.
+
+    It goes through all of the record, beside a server or without one, and writes nothing. Ends with 0 when everything agrees, and
+    with 1 when something does not.
+    """
+    settings = read_settings(data=data, mongodb_uri=mongodb_uri)
+    from phb_fhir.cli import check as command  # noqa: PLC0415 - its imports are slow, `--help` need not wait
+
+    raise typer.Exit(command.check_record(settings, as_json=json))
+
+
 audit = typer.Typer(
     name="audit",
     help="The audit trail: whether it is whole, and where it ends.",

@@ -14,6 +14,7 @@ from phb_fhir.operations.close import close
 from phb_fhir.operations.eligibility import eligibility
 from phb_fhir.operations.everything import everything
 from phb_fhir.operations.indicative import calculate_indicative
+from phb_fhir.operations.fsck import fsck
 from phb_fhir.operations.ledger import ledger
 from phb_fhir.operations.meta import meta, meta_add, meta_delete
 from phb_fhir.operations.panel import panel_decide
@@ -65,6 +66,7 @@ OPERATIONS: Mapping[str, Operation] = {
             "close", f"{_PHB}/phb-account-close", close, frozenset({"Account"}), on_type=False, affects_state=True
         ),
         Operation("balance", f"{_PHB}/phb-account-balance", balance, frozenset({"Account"}), on_type=False),
+        Operation("fsck", f"{_PHB}/phb-fsck", fsck, on_system=True, on_type=False, on_instance=False),
         Operation("ledger", f"{_PHB}/phb-account-ledger", ledger, frozenset({"Account"}), on_type=False),
         Operation(
             "statement", f"{_PHB}/phb-account-statement", statement, frozenset({"Account"}), on_type=False, forms=FORMS

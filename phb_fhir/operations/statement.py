@@ -81,9 +81,11 @@ async def _bundled(context: Context, request: FhirRequest, found: Statement) -> 
         raise too_much("purchases and documents")
     versions = [one for one in (await context.reader.read_all(keys)).values() if one.json is not None]
     place = {key: number for number, key in enumerate(keys)}
-    told = [Entry("", dumps(as_parameters(found)), "match")]
-    for one in sorted(versions, key=lambda one: place[one.key]):
-        told.append(Entry(f"{request.base}/{one.key}", one.json, "include", version=one))
+    versions.sort(key=lambda one: place[one.key])
+    told = [
+        Entry("", dumps(as_parameters(found)), "match"),
+        *(Entry(f"{request.base}/{one.key}", one.json, "include", version=one) for one in versions),
+    ]
     first, last = (instant_text(found.start), instant_text(found.end)) if found.start else ("", instant_text(found.end))
     asked = "&".join([*([f"start={first}"] if first else []), f"end={last}", "format=bundle"])
     link = f"{request.base}/{'/'.join(request.segments)}?{asked}"

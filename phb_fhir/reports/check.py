@@ -18,11 +18,11 @@ of one instant each (`store/sweep`), so that it may be written meanwhile; memory
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from phb_fhir.fhir.codec import Resource
 from phb_fhir.interactions.context import Context
-from phb_fhir.interactions.judging import relative
+from phb_fhir.interactions.facts import relative
 from phb_fhir.reports.check_ledger import check_account
 from phb_fhir.reports.check_positions import check_positions
 from phb_fhir.reports.check_resources import check_current, check_references, check_versions, read_content
@@ -33,7 +33,7 @@ from phb_fhir.store.sweep import Still, Sweep
 STEP = 100  # resources, or keys of the history, in one step
 
 
-async def check(context: Context, looked: Looked) -> AsyncIterator[Drift]:
+async def check(context: Context, looked: Looked) -> AsyncGenerator[Drift, None]:
     """Everything that does not agree, as it is found. `looked` is kept up to date meanwhile. Raises Rejected (503)."""
     sweep = context.store.sweep
     async for drift in _ledger(context, sweep, looked):
@@ -44,19 +44,20 @@ async def check(context: Context, looked: Looked) -> AsyncIterator[Drift]:
         yield drift
 
 
-async def _ledger(context: Context, sweep: Sweep, looked: Looked) -> AsyncIterator[Drift]:
-    account: str | None = ""
+async def _ledger(context: Context, sweep: Sweep, looked: Looked) -> AsyncGenerator[Drift, None]:
+    after = ""
     while True:
         async with sweep.moment() as still:
-            account = await still.next_account(account)
+            account = await still.next_account(after)
             if account is None:
                 return
+            after = account
             looked.accounts += 1
             async for drift in check_account(context, still, account, looked):
                 yield drift
 
 
-async def _resources(context: Context, sweep: Sweep, looked: Looked) -> AsyncIterator[Drift]:
+async def _resources(context: Context, sweep: Sweep, looked: Looked) -> AsyncGenerator[Drift, None]:
     after = ""
     while True:
         async with sweep.moment() as still:
@@ -69,7 +70,7 @@ async def _resources(context: Context, sweep: Sweep, looked: Looked) -> AsyncIte
                 yield drift
 
 
-async def _step(context: Context, still: Still, documents: list[Document], looked: Looked) -> AsyncIterator[Drift]:
+async def _step(context: Context, still: Still, documents: list[Document], looked: Looked) -> AsyncGenerator[Drift, None]:
     contents: dict[str, Resource | None] = {}
     for document in documents:
         await asyncio.sleep(0)  # each takes its time, and requests are waiting
@@ -91,7 +92,7 @@ async def _step(context: Context, still: Still, documents: list[Document], looke
         yield drift
 
 
-async def _left_behind(sweep: Sweep) -> AsyncIterator[Drift]:
+async def _left_behind(sweep: Sweep) -> AsyncGenerator[Drift, None]:
     """Histories of what is not there at all."""
     after = ""
     while True:

@@ -10,7 +10,7 @@ from typing import Any
 from phb_fhir.fhir.codec import Resource, loads
 from phb_fhir.fhir.money import sterling
 from phb_fhir.interactions.context import Context
-from phb_fhir.interactions.judging import relative
+from phb_fhir.interactions.facts import relative
 from phb_fhir.interactions.subset import STORED_DEPTH_MAX
 from phb_fhir.reports.drift import Drift, Looked
 from phb_fhir.rules.allocation import allocation, pot_name
@@ -114,7 +114,8 @@ def _shown(sums: Sums) -> str:
 
 async def _causes(still: Still, run: _Run) -> AsyncIterator[Drift]:
     """Whether the versions that caused these entries are there, and the purchases they are about; that no version between is missing, is
-    checked with the histories."""
+    checked with the histories.
+    """
     rows, run.causes = run.causes, []
     keys = {key.partition("/_history/")[0] for _, cause, about in rows for key in (cause, about) if key}
     there = await still.current(keys)

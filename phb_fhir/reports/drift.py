@@ -38,3 +38,11 @@ class Looked:
     versions: int = 0
     references: int = 0
     behind: int = 0
+
+
+def summary(looked: Looked) -> str:
+    """How much was looked at, in a sentence."""
+    return (
+        f"Looked at {looked.accounts} accounts with {looked.entries} ledger entries, {looked.resources} resources with "
+        f"{looked.versions} versions, and {looked.references} references."
+    )

@@ -17,8 +17,8 @@ from phb_fhir.fhir.codec import Resource
 from phb_fhir.fhir.dates import instant_text
 from phb_fhir.fhir.money import pence_of
 from phb_fhir.interactions.context import Context
-from phb_fhir.interactions.joins import Joins
 from phb_fhir.interactions.facts import relative
+from phb_fhir.interactions.joins import Joins
 from phb_fhir.interactions.versions import content_of
 from phb_fhir.outcome import Kind, Refusal, refuse
 from phb_fhir.query import HistoryQuery, Key, Query

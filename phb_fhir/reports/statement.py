@@ -94,8 +94,8 @@ async def read_statement(context: Context, account: Resource, start: datetime | 
     entries = await _entries(context, before, after)
     charged = list(dict.fromkeys([f"Account/{account['id']}", *keys]))
     trails = await _trails(context, entries, charged, start, end)
-    main, aside = _tallies(before.values(), after.values(), entries)
-    lines = _lines(entries, trails, main, aside, await _seen(context, entries))
+    main, aside = tallies(before.values(), after.values(), entries)
+    lines = lined(entries, trails, main, aside, await _seen(context, entries))
     person, owner = _called(next(iter(account.get("subject", ())), {})), _called(account.get("owner") or {})
     return Statement(account, start, end, main, aside, tuple(lines), tuple(trails.values()), person, owner)
 
@@ -138,7 +138,7 @@ def cause_key(entry: Entry) -> str:
 # ---- sums ------------------------------------------------------------------------------------------
 
 
-def _tallies(before: Iterable[Ledger], after: Iterable[Ledger], entries: Sequence[Entry]) -> tuple[Tally, Tally | None]:
+def tallies(before: Iterable[Ledger], after: Iterable[Ledger], entries: Sequence[Entry]) -> tuple[Tally, Tally | None]:
     before, after = list(before), list(after)
     main = tally(
         summed(without_contingency(one) for one in before),
@@ -170,7 +170,7 @@ def _credited(entry: Entry) -> int:
     return entry.sums.allocated - entry.sums.spent
 
 
-def _lines(
+def lined(
     entries: Sequence[Entry], trails: Mapping[str, Trail], main: Tally, aside: Tally | None, seen: frozenset[str]
 ) -> list[Line]:
     left = {False: main.opening.available, True: aside.opening.available if aside else 0}

@@ -59,4 +59,6 @@ def approved(trail: Trail) -> str:
     if agent is not None:
         role = f" ({agent.role[:1].lower()}{agent.role[1:]})" if agent.role else ""
         return f"{agent.who.name or agent.who.key}{role}"
-    return "" if trail.approval is None or trail.approval.number > 1 else "in the plan, no decision was needed"
+    step = trail.approval
+    is_known = step is not None and step.number == 1 and step.by is not None
+    return "in the plan, no decision was needed" if is_known else ""

@@ -19,18 +19,25 @@ from phb_fhir.rules.case import Rule
 from phb_fhir.rules.direct_payment import is_budgets_consent, judge_consent
 from phb_fhir.rules.eligibility import judge_decision
 from phb_fhir.rules.lifecycle import judge_budget
+from phb_fhir.rules.invoice import judge_invoice
+from phb_fhir.rules.joining import judge_joining
 from phb_fhir.rules.panel import judge_panel
+from phb_fhir.rules.paying import judge_paid, judge_payment
 from phb_fhir.rules.plan import is_plan, judge_goal, judge_link, judge_plan
 from phb_fhir.rules.purchasing import judge_purchase
+from phb_fhir.rules.repayment import judge_repayment
+from phb_fhir.rules.review import judge_review
 from phb_fhir.rules.sign_off import judge_sign_off
 from phb_fhir.rules.words import PAYMENT_REFERENCE, PURCHASE_REFERENCE, TASK_CODE, code_in, key_of, keys_in, pair_of, value_of
 
 RULES: Mapping[str, tuple[Rule, ...]] = {
-    "Account": (judge_budget, judge_allocation, judge_link),
-    "ChargeItem": (judge_purchase,),
+    "Account": (judge_budget, judge_allocation, judge_link, judge_joining),
+    "ChargeItem": (judge_purchase, judge_paid),
+    "PaymentReconciliation": (judge_payment,),
+    "Invoice": (judge_invoice,),
     "CarePlan": (judge_plan,),
     "Goal": (judge_goal,),
-    "Task": (judge_sign_off, judge_appeal, judge_panel, judge_decision, judge_review),
+    "Task": (judge_sign_off, judge_appeal, judge_panel, judge_decision, judge_review, judge_repayment),
     "Consent": (judge_consent,),
 }
 
@@ -55,8 +62,10 @@ _LOOKS: Mapping[str, Callable[[Resource], bool]] = {
     "ChargeItem": lambda charge: bool(charge.get("account")),
     "CarePlan": is_plan,
     "Goal": lambda _: False,
+    "Consent": is_budgets_consent,
     "Task": lambda task: bool(code_in(task.get("code"), TASK_CODE)),
     "PaymentReconciliation": lambda payment: value_of(payment, "phb-account") is not None,
+    "Invoice": lambda invoice: bool(invoice.get("account")),
 }
 
 

@@ -6,9 +6,8 @@ paid: by a payment that names it, which balances it by itself, or by payments fo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from phb_fhir.fhir.codec import Resource
 from phb_fhir.fhir.money import pence_of, sterling
@@ -166,14 +165,3 @@ def _is_paid(i: Invoice) -> Iterator[Issue]:
 
 
 CHECKS = (_for_its_person, _lines, _adds_up, _by_who_may, _is_paid)
-
-
-def total_paid(invoice: Resource, payments: Iterable[Resource]) -> bool:
-    """Whether payments that were made name this invoice and come to all of it."""
-    key, whole = f"Invoice/{invoice.get('id')}", sum(amounts_by_purchase(invoice).values())
-    return sum(_named(one, key) for one in payments if is_done(one)) >= whole > 0
-
-
-def _named(payment: Resource, key: str) -> int:
-    lines: list[Any] = payment.get("detail", ())
-    return sum(pence_of(one.get("amount")) or 0 for one in lines if key_of(one.get("request")) == key)

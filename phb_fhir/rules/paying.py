@@ -1,21 +1,17 @@
-"""Payments (C32E7, R22, R86; SM-I; decision 0021): what a PaymentReconciliation pays from a budget, and what that moves.
+"""What becomes of a payment: what it moves in the ledgers, and the purchases and invoices it settles (C32E7, R22, R86; decision 0021).
 
-A line pays a purchase (or an invoice, whole), pays an advance to whoever holds a part, or takes something back. What is paid for a purchase
-posts nothing: the purchase's own rule spends its price, once, when it is billed. A payment itself posts
+What is paid for a purchase posts nothing: the purchase's own rule spends its price, once, when it is billed, and a payment that pays it
+whole bills it. A payment itself posts
 
     advance, advance-returned   what left the commissioner for a part that somebody else holds, from the moment it is queued
-    refund                      what comes back of a purchase, about that purchase, once it is there
+    refund                      what came back of a purchase, about that purchase, once it is there
 
-STATUS and OUTCOME are the tables of SM-I; CHECKS what speaks against a payment. A payment that is complete, or that was sent to the bank, stays
-as it is: what was wrong with it is undone by cancelling it or entering it in error, and paid anew.
+One that is cancelled, fails or was entered in error is undone by contra-entries. `judge_paid` keeps the purchase's side.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import date
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
 
 from phb_fhir.fhir.codec import Resource
 from phb_fhir.fhir.dates import instant_text
@@ -23,51 +19,47 @@ from phb_fhir.fhir.money import divided, pence_of, sterling
 from phb_fhir.outcome import Issue, Kind
 from phb_fhir.rules.allocation import pot_name
 from phb_fhir.rules.budget import (
-    Element,
-    days_of,
     element_of,
     elements_of,
-    is_budget,
-    joint_of,
     owner_of,
-    person_of,
     stage_of,
 )
 from phb_fhir.rules.case import (
     NOTHING,
     Asking,
     Books,
-    By,
     Case,
     Decision,
     Find,
     Follow,
     Judging,
     Posted,
-    Read,
     refusal,
 )
 from phb_fhir.rules.ledger import CONTINGENCY, NONE, Entry, Ledger, Sums, Told, entry, positions, reversal
 from phb_fhir.rules.paid import (
-    INVOICED,
-    Line,
-    Share,
-    amounts_by_purchase,
-    bare,
     counts,
     is_done,
-    lines_of,
     paid_for,
     payments_for,
     reference_of,
-    run_of,
-    shares_of,
     token,
-    total_of,
 )
+from phb_fhir.rules.payment import (
+    Payment,
+    held_for,
+    is_of,
+    is_paid_whole,
+    name_of,
+    paid_by_purchase,
+    read_payment,
+    refunded_by_purchase,
+    terms_of,
+)
+from phb_fhir.rules.payment_checks import ACCOUNT, CHECKS, stays_as_it_is, stepped
 from phb_fhir.rules.purchase import read_purchase
 from phb_fhir.rules.purchase_checks import refusals
-from phb_fhir.rules.words import PAYMENT_REFERENCE, extensions, key_of, keys_in, pair_of, value_of, with_value
+from phb_fhir.rules.words import PAYMENT_REFERENCE, extensions, pair_of, with_value
 
 # ---- what becomes of it --------------------------------------------------------------------------
 
@@ -81,7 +73,7 @@ def judge_payment(case: Case) -> Judging:
         return (yield from _taken_away(case))
     if case.is_new and (first := (yield from _first(case, payment))):
         return first
-    issues = [*_stepped(payment), *_stays_as_it_is(payment)]
+    issues = [*stepped(payment), *stays_as_it_is(payment)]
     if counts(case.after) and not issues:
         issues += [issue for check in CHECKS for issue in check(payment)]
     follow: list[Follow] = []
@@ -92,7 +84,7 @@ def judge_payment(case: Case) -> Judging:
     if issues:
         return Decision(tuple(issues))
     entries, issues = yield from _entries(case, payment)
-    follow += _failed(case, payment)
+    follow += [*_failed(case, payment), *_settled(payment)]
     return Decision(tuple(issues), entries=tuple(entries), follow=tuple(follow))
 
 
@@ -107,7 +99,7 @@ def _taken_away(case: Case) -> Judging:
     """A payment that names no budget any more, where it did."""
     if counts(case.before) and (yield from read_payment(case, case.before or {})) is not None:
         text = "A payment stays with its budget. Take it back (cancelled, or entered-in-error), and record it anew."
-        return Decision((refusal(text, _ACCOUNT),))
+        return Decision((refusal(text, ACCOUNT),))
     return NOTHING
 
 
@@ -128,7 +120,7 @@ def _first(case: Case, p: Payment) -> Asking[Decision | None]:
         if one.get("id") == case.id or one.get("status") == "entered-in-error":
             continue
         key = f"PaymentReconciliation/{one['id']}"
-        if _terms(one) == _terms(p.payment) and not case.names_id:
+        if terms_of(one) == terms_of(p.payment) and not case.names_id:
             return Decision(first=key)
         text = f"The payment {reference_of(one)} is recorded already, as {key}. Give another payment an identifier of its own."
         return Decision((Issue(Kind.DUPLICATE, text, "PaymentReconciliation.paymentIdentifier"),))
@@ -137,7 +129,8 @@ def _first(case: Case, p: Payment) -> Asking[Decision | None]:
 
 def _billed(case: Case, p: Payment) -> Asking[tuple[list[Follow], list[Issue]]]:
     """Purchases that are paid whole with this become billed. Nobody is paid without what a billed purchase must have (RULE-EVID)."""
-    follow, issues = [], []
+    follow: list[Follow] = []
+    issues: list[Issue] = []
     for share in p.shares:
         charge = p.purchases.get(share.purchase)
         if share.pence <= 0 or charge is None or charge.get("status") != "billable":
@@ -146,17 +139,16 @@ def _billed(case: Case, p: Payment) -> Asking[tuple[list[Follow], list[Issue]]]:
         if not extensions(charge, "phb-paid-by"):
             billed = with_value(billed, "phb-paid-by", "Code", _paid_by(p, share.purchase))
         known = yield from read_purchase(billed, case.by, case.today, charge)
-        for why in refusals(known) if known is not None else ():
-            issues.append(
-                refusal(f"{name_of(charge, share.purchase)} cannot be paid yet. {why.text}", f"{share.at}.request")
-            )
+        name = name_of(charge, share.purchase)
+        why = refusals(known) if known is not None else []
+        issues += [refusal(f"{name} cannot be paid yet. {one.text}", f"{share.at}.request") for one in why]
         if is_paid_whole(p, share.purchase):
             follow.append(Follow(billed, share.purchase))
     return follow, issues
 
 
 def _paid_by(p: Payment, purchase: str) -> str:
-    pots = {pot for _, pot in held(p, purchase)}
+    pots = {pot for _, pot in held_for(p, purchase)}
     models = {one.model for one in p.elements if one.id in pots and one.holder == p.issuer}
     return "third-party" if "third-party" in models else "nhs-team"
 
@@ -176,6 +168,18 @@ def _failed(case: Case, p: Payment) -> list[Follow]:
         note = {"time": instant_text(case.now), "text": text}
         follow.append(Follow({**charge, "note": [*charge.get("note", ()), note]}, share.purchase))
     return follow
+
+
+def _settled(p: Payment) -> Iterator[Follow]:
+    """Invoices that this payment pays are balanced; once it is undone, they ask to be paid again."""
+    for line in p.lines:
+        invoice = p.invoices.get(line.request)
+        if invoice is None or line.pence <= 0:
+            continue
+        if is_done(p.payment) and invoice.get("status") == "issued":
+            yield Follow({**invoice, "status": "balanced"}, line.request)
+        elif is_done(p.before) and not is_done(p.payment) and invoice.get("status") == "balanced":
+            yield Follow({**invoice, "status": "issued"}, line.request)
 
 
 # ---- what moves ----------------------------------------------------------------------------------
@@ -208,12 +212,12 @@ def _wanted(case: Case, p: Payment) -> dict[Place, Sums]:
     for line in p.lines:
         if line.kind == "advance" and (line.pence > 0 or is_done(p.payment)):
             add(case.key, (p.account, p.part), Sums(advanced=line.pence))
-    for purchase, pence in sums(p).items():
-        for place, part in _spread(pence, held(p, purchase)).items():
+    for purchase, pence in paid_by_purchase(p).items():
+        for place, part in _spread(pence, held_for(p, purchase)).items():
             if p.issuer in p.owners and _is_held(p, place):  # the commissioner pays for a part that is paid out
                 add(case.key, place, Sums(advanced=part))
-    for purchase, pence in (refunds(p) if is_done(p.payment) else {}).items():
-        for place, part in _spread(pence, held(p, purchase)).items():
+    for purchase, pence in (refunded_by_purchase(p) if is_done(p.payment) else {}).items():
+        for place, part in _spread(pence, held_for(p, purchase)).items():
             is_over = stage_of(p.budgets.get(place[0])) == "closed"
             add(purchase, place, Sums(spent=-part, allocated=-part if is_over else 0))
             if p.payee in p.owners and _is_held(p, place):
@@ -247,9 +251,7 @@ def _undone(
         if charge is None or wanted.get(place) == was[place] or charge.get("status") == "billed":
             continue
         if charge.get("status") == "not-billable":
-            text = (
-                f"{name_of(charge, place[0])} was disallowed since, with what had come back of it. Put that right first."
-            )
+            text = f"{name_of(charge, place[0])} was disallowed since, with what had come back of it. Put that right first."
             issues.append(refusal(text, "PaymentReconciliation.detail"))
         del left[place]
     return left, issues

@@ -1,75 +1,56 @@
-"""Payments (C32E7, R22, R86; SM-I; decision 0021): what a PaymentReconciliation pays from a budget, and what that moves.
+"""A payment of a budget (C32E7, R22, R86; decision 0021), read: a PaymentReconciliation, with all that the record says about what it pays.
 
-A line pays a purchase (or an invoice, whole), pays an advance to whoever holds a part, or takes something back. What is paid for a purchase
-posts nothing: the purchase's own rule spends its price, once, when it is billed. A payment itself posts
+    payment          this: what is known
+    payment_checks   what speaks against it, and the tables of SM-I
+    paying           what becomes of it: its ledger entries, and the purchases it bills
 
-    advance, advance-returned   what left the commissioner for a part that somebody else holds, from the moment it is queued
-    refund                      what comes back of a purchase, about that purchase, once it is there
-
-STATUS and OUTCOME are the tables of SM-I; CHECKS what speaks against a payment. A payment that is complete, or that was sent to the bank, stays
-as it is: what was wrong with it is undone by cancelling it or entering it in error, and paid anew.
+A line pays a purchase (or an invoice, whole), pays an advance to whoever holds a part, or is an adjustment: what comes back for a purchase.
+Money goes out, or it comes in: `is_incoming` tells which, by who issues the payment and who receives it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
 from phb_fhir.fhir.codec import Resource
-from phb_fhir.fhir.dates import instant_text
-from phb_fhir.fhir.money import divided, pence_of, sterling
-from phb_fhir.outcome import Issue, Kind
-from phb_fhir.rules.allocation import pot_name
+from phb_fhir.fhir.money import pence_of
 from phb_fhir.rules.budget import (
     Element,
     days_of,
-    element_of,
     elements_of,
     is_budget,
     joint_of,
     owner_of,
     person_of,
-    stage_of,
 )
 from phb_fhir.rules.case import (
-    NOTHING,
     Asking,
-    Books,
     By,
     Case,
-    Decision,
     Find,
-    Follow,
-    Judging,
     Posted,
     Read,
-    refusal,
 )
-from phb_fhir.rules.ledger import CONTINGENCY, NONE, Entry, Ledger, Sums, Told, entry, positions, reversal
+from phb_fhir.rules.ledger import Entry, positions
 from phb_fhir.rules.paid import (
-    INVOICED,
     Line,
     Share,
     amounts_by_purchase,
     bare,
-    counts,
     is_done,
     lines_of,
     paid_for,
     payments_for,
-    reference_of,
-    run_of,
     shares_of,
-    token,
-    total_of,
 )
-from phb_fhir.rules.purchase import read_purchase
-from phb_fhir.rules.purchase_checks import refusals
-from phb_fhir.rules.words import PAYMENT_REFERENCE, extensions, key_of, keys_in, pair_of, value_of, with_value
+from phb_fhir.rules.words import key_of, value_of
 
-# ---- what the record says ------------------------------------------------------------------------
+# what of a payment never changes once it is complete or was sent
+TERMS = ("paymentIssuer", "paymentIdentifier", "paymentAmount", "paymentDate", "detail")
+TERM_EXTENSIONS = ("phb-account", "phb-payee", "phb-element")
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +191,7 @@ def _with_purchases(found: Payment, case: Case) -> Asking[Payment]:
     return replace(found, invoices={**more, **invoices}, purchases=purchases, posted=posted, others=tuple(others))
 
 
-def held(p: Payment, purchase: str) -> dict[tuple[str, str], int]:
+def held_for(p: Payment, purchase: str) -> dict[tuple[str, str], int]:
     """What a purchase holds of each pot, committed or spent; this payment's own refunds left out."""
     entries = [one for one in p.posted.get(purchase, ()) if not is_of(one, p.payment)]
     found = {place: sums.committed + sums.spent for place, sums in positions(entries).items()}
@@ -225,7 +206,7 @@ def name_of(charge: Resource | None, key: str) -> str:
     return str(((charge or {}).get("code") or {}).get("text") or key)
 
 
-def sums(p: Payment) -> dict[str, int]:
+def paid_by_purchase(p: Payment) -> dict[str, int]:
     """What this payment pays of each purchase."""
     found: dict[str, int] = {}
     for share in p.shares:
@@ -233,7 +214,7 @@ def sums(p: Payment) -> dict[str, int]:
     return found
 
 
-def refunds(p: Payment) -> dict[str, int]:
+def refunded_by_purchase(p: Payment) -> dict[str, int]:
     found: dict[str, int] = {}
     for share in p.shares:
         if share.pence < 0:
@@ -246,3 +227,6 @@ def is_paid_whole(p: Payment, purchase: str) -> bool:
     return paid_for(purchase, done, p.invoices) >= p.price(purchase) > 0
 
 
+def terms_of(payment: Resource) -> list[Any]:
+    plain = [bare(payment.get(name)) for name in TERMS]
+    return plain + [bare(value_of(payment, name)) for name in TERM_EXTENSIONS]

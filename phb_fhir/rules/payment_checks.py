@@ -1,73 +1,52 @@
-"""Payments (C32E7, R22, R86; SM-I; decision 0021): what a PaymentReconciliation pays from a budget, and what that moves.
+"""What speaks against a payment (C32E7, R22; SM-I, RULE-MODEL, RULE-LEDGER; decision 0021).
 
-A line pays a purchase (or an invoice, whole), pays an advance to whoever holds a part, or takes something back. What is paid for a purchase
-posts nothing: the purchase's own rule spends its price, once, when it is billed. A payment itself posts
-
-    advance, advance-returned   what left the commissioner for a part that somebody else holds, from the moment it is queued
-    refund                      what comes back of a purchase, about that purchase, once it is there
-
-STATUS and OUTCOME are the tables of SM-I; CHECKS what speaks against a payment. A payment that is complete, or that was sent to the bank, stays
-as it is: what was wrong with it is undone by cancelling it or entering it in error, and paid anew.
+STATUS and OUTCOME are the tables of SM-I, CHECKS what is looked at while a payment holds money: it was paid, or is on its way. One that is
+complete, or was sent to the bank, stays as it is: what was wrong with it is undone by cancelling it or entering it in error, and paid anew.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import date
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from phb_fhir.fhir.codec import Resource
-from phb_fhir.fhir.dates import instant_text
-from phb_fhir.fhir.money import divided, pence_of, sterling
-from phb_fhir.outcome import Issue, Kind
+from phb_fhir.fhir.money import sterling
+from phb_fhir.outcome import Issue
 from phb_fhir.rules.allocation import pot_name
 from phb_fhir.rules.budget import (
-    Element,
-    days_of,
     element_of,
     elements_of,
-    is_budget,
     joint_of,
-    owner_of,
     person_of,
     stage_of,
 )
 from phb_fhir.rules.case import (
-    NOTHING,
-    Asking,
-    Books,
-    By,
-    Case,
-    Decision,
-    Find,
-    Follow,
-    Judging,
-    Posted,
-    Read,
     refusal,
 )
-from phb_fhir.rules.ledger import CONTINGENCY, NONE, Entry, Ledger, Sums, Told, entry, positions, reversal
+from phb_fhir.rules.ledger import positions
 from phb_fhir.rules.paid import (
     INVOICED,
     Line,
-    Share,
-    amounts_by_purchase,
     bare,
     counts,
     is_done,
     lines_of,
     paid_for,
-    payments_for,
-    reference_of,
     run_of,
     shares_of,
-    token,
     total_of,
 )
-from phb_fhir.rules.purchase import read_purchase
-from phb_fhir.rules.purchase_checks import refusals
-from phb_fhir.rules.words import PAYMENT_REFERENCE, extensions, key_of, keys_in, pair_of, value_of, with_value
+from phb_fhir.rules.payment import (
+    TERMS,
+    Payment,
+    held_for,
+    is_of,
+    is_paid_whole,
+    name_of,
+    paid_by_purchase,
+    refunded_by_purchase,
+    terms_of,
+)
+from phb_fhir.rules.words import key_of, keys_in, value_of
 
 STATUS: Mapping[str, tuple[str, ...]] = {
     "draft": ("draft", "active", "cancelled", "entered-in-error"),
@@ -82,14 +61,11 @@ OUTCOME: Mapping[str, tuple[str, ...]] = {
     "partial": ("partial",),
     "error": ("error",),
 }
-# what of a payment never changes once it is complete or was sent
-_TERMS = ("paymentIssuer", "paymentIdentifier", "paymentAmount", "paymentDate", "detail")
-_TERM_EXTENSIONS = ("phb-account", "phb-payee", "phb-element")
 _PAID_FROM = ("active", "suspended", "closing")
 _RECORDED_BY = frozenset(("", "system", "care-coordinator", "nhs-team", "commissioner", "finance"))
 _FOR_THEMSELVES = frozenset(("commissioner", "finance"))
 
-_ACCOUNT = "PaymentReconciliation.extension.where(url.endsWith('phb-account')).value"
+ACCOUNT = "PaymentReconciliation.extension.where(url.endsWith('phb-account')).value"
 _PAYEE = "PaymentReconciliation.extension.where(url.endsWith('phb-payee')).value"
 _PART = "PaymentReconciliation.extension.where(url.endsWith('phb-element')).value"
 _ISSUER = "PaymentReconciliation.paymentIssuer"
@@ -98,7 +74,7 @@ _ISSUER = "PaymentReconciliation.paymentIssuer"
 # ---- what speaks against it ----------------------------------------------------------------------
 
 
-def _stepped(p: Payment) -> Iterator[Issue]:
+def stepped(p: Payment) -> Iterator[Issue]:
     if p.before is None:
         return
     was, now = str(p.before.get("status")), str(p.payment.get("status"))
@@ -118,14 +94,14 @@ def _no_step(was: str, now: str, steps: Sequence[str], at: str) -> Issue:
     return refusal(f"A payment that is {was} cannot become {now}; it can become {further}.", at)
 
 
-def _stays_as_it_is(p: Payment) -> Iterator[Issue]:
+def stays_as_it_is(p: Payment) -> Iterator[Issue]:
     before = p.before
     is_sent = run_of(before) and before is not None and before.get("status") == "active"
     if before is None or not (is_sent or is_done(before)):
         return
     if run_of(before) != run_of(p.payment):
         yield refusal("The run that a payment was sent with stays on record.", "PaymentReconciliation.identifier")
-    if _terms(before) == _terms(p.payment):
+    if terms_of(before) == terms_of(p.payment):
         return
     if p.payment.get("outcome") == "partial" and before.get("outcome") == "queued" and _is_less(before, p.payment):
         return
@@ -136,17 +112,12 @@ def _stays_as_it_is(p: Payment) -> Iterator[Issue]:
     yield refusal(text, "PaymentReconciliation.detail")
 
 
-def _terms(payment: Resource) -> list[Any]:
-    plain = [bare(payment.get(name)) for name in _TERMS]
-    return plain + [bare(value_of(payment, name)) for name in _TERM_EXTENSIONS]
-
-
 def _is_less(before: Resource, after: Resource) -> bool:
     """Whether a partial payment has some of the lines it was to have, none of them for more."""
     was = {(one.kind, one.request): one.pence for one in lines_of(before)}
     now = lines_of(after)
     same = [
-        bare(before.get(name)) == bare(after.get(name)) for name in _TERMS if name not in ("paymentAmount", "detail")
+        bare(before.get(name)) == bare(after.get(name)) for name in TERMS if name not in ("paymentAmount", "detail")
     ]
     return all(same) and all(abs(one.pence) <= abs(was.get((one.kind, one.request), 0)) for one in now)
 
@@ -158,7 +129,7 @@ def _from_an_open_budget(p: Payment) -> Iterator[Issue]:
     allowed = ("active",) if any(one.kind == "advance" and one.pence > 0 for one in p.lines) else _PAID_FROM
     if stage in allowed or (stage == "closed" and all(one.pence < 0 for one in p.lines)):
         return
-    yield refusal(f"The budget is {stage or 'at no stage yet'}; {_WHEN[allowed]}", _ACCOUNT)
+    yield refusal(f"The budget is {stage or 'at no stage yet'}; {_WHEN[allowed]}", ACCOUNT)
 
 
 _WHEN: Mapping[tuple[str, ...], str] = {
@@ -187,7 +158,7 @@ def _by_who_may(p: Payment) -> Iterator[Issue]:
 
 def _paying(p: Payment, line: Line) -> frozenset[str]:
     """Who may pay a line beside the commissioner: those who hold what its purchases are paid from."""
-    pots = {pot for share in shares_of(line, p.invoices) for _, pot in held(p, share.purchase)}
+    pots = {pot for share in shares_of(line, p.invoices) for _, pot in held_for(p, share.purchase)}
     found = [one for one in p.elements if one.id in pots]
     holders = {one.holder for one in found}
     return frozenset(holders | (p.nominees if any(one.model == "direct-payment" for one in found) else frozenset()))
@@ -205,7 +176,9 @@ def _to_whom(p: Payment) -> Iterator[Issue]:
         charge = p.purchases.get(share.purchase)
         may = _owed(p, charge, share.purchase) if charge is not None else frozenset()
         if share.pence > 0 and may and p.payee not in may:
-            text = f"{name_of(charge, share.purchase)} is owed to {', '.join(sorted(may))}, not to {p.payee or 'nobody'}."
+            text = (
+                f"{name_of(charge, share.purchase)} is owed to {', '.join(sorted(may))}, not to {p.payee or 'nobody'}."
+            )
             yield refusal(text, _PAYEE)
 
 
@@ -217,7 +190,7 @@ def _owed(p: Payment, charge: Resource, purchase: str) -> frozenset[str]:
     }
     if not named - {""}:
         return frozenset()
-    pots = {pot for _, pot in held(p, purchase)}
+    pots = {pot for _, pot in held_for(p, purchase)}
     by = value_of(charge, "phb-paid-by")
     paid = {
         "person": {person_of(p.budget)},
@@ -286,7 +259,7 @@ def _invoice(p: Payment, line: Line) -> Iterator[Issue]:
 def _no_more_than_the_price(p: Payment) -> Iterator[Issue]:
     """All payments for a purchase come to no more than its price; and what a funder pays of a joint one to no more than its part."""
     standing = [one for one in p.others if counts(one)]
-    for purchase, pence in sums(p).items():
+    for purchase, pence in paid_by_purchase(p).items():
         before = paid_for(purchase, standing, p.invoices)
         if pence > 0 and before + pence > p.price(purchase):
             paid = f", and {sterling(before)} of it is paid already or on its way" if before else ""
@@ -299,7 +272,7 @@ def _no_more_than_its_part(p: Payment, purchase: str, pence: int, standing: Sequ
     charged = keys_in((p.purchases.get(purchase) or {}).get("account"))
     if not charged or charged[0] == p.account or charged[0] != joint_of(p.budget):
         return
-    part = sum(held for (account, _), held in held(p, purchase).items() if account == p.account)
+    part = sum(held for (account, _), held in held_for(p, purchase).items() if account == p.account)
     own = [one for one in standing if key_of(value_of(one, "phb-account")) == p.account]
     before = paid_for(purchase, own, p.invoices)
     if before + pence > part:
@@ -310,12 +283,10 @@ def _no_more_than_its_part(p: Payment, purchase: str, pence: int, standing: Sequ
 
 def _no_more_than_was_spent(p: Payment) -> Iterator[Issue]:
     """What comes back of a purchase is no more than was spent on it."""
-    for purchase, pence in refunds(p).items():
+    for purchase, pence in refunded_by_purchase(p).items():
         spent = sum(_spent(p, purchase).values()) + _to_be_billed(p, purchase)
         if pence > spent:
-            text = (
-                f"{sterling(spent)} is spent on {name_of(p.purchases.get(purchase), purchase)}, so no more can come back."
-            )
+            text = f"{sterling(spent)} is spent on {name_of(p.purchases.get(purchase), purchase)}, so no more can come back."
             yield refusal(text, "PaymentReconciliation.detail")
 
 
@@ -326,7 +297,7 @@ def _to_be_billed(p: Payment, purchase: str) -> int:
 
 
 def _held_in_all(p: Payment, purchase: str) -> int:
-    return sum(held(p, purchase).values())
+    return sum(held_for(p, purchase).values())
 
 
 def _spent(p: Payment, purchase: str) -> dict[tuple[str, str], int]:
@@ -364,5 +335,3 @@ CHECKS: tuple[Callable[[Payment], Iterator[Issue]], ...] = (
     _no_more_than_was_spent,
     _advances,
 )
-
-

@@ -58,7 +58,7 @@ class Purchase:
 
     `elements` are the parts of the budget, or of those that a joint one is made of. `plan` is the care plan as it is, `linked` the version
     that the purchase was linked to; `item` is that of the directory. `consents` and `exceptions` are read where somebody acts for the
-    person, or is paid who lives with them.
+    person, or is paid who lives with them. `left` are the accounts that have left the joint budget since this was split, with their funders.
     """
 
     charge: Resource
@@ -77,6 +77,7 @@ class Purchase:
     members: Sequence[Resource] = ()
     ledgers: Mapping[str, Ledger] = field(default_factory=dict)
     before: Resource | None = None
+    left: Mapping[str, str] = field(default_factory=dict)
     elements: tuple[Element, ...] = ()
 
     @property

@@ -24,6 +24,7 @@ from phb_fhir.rules.budget import (
 from phb_fhir.rules.case import (
     NOTHING,
     Asking,
+    Books,
     Case,
     Decision,
     Find,
@@ -61,7 +62,8 @@ _TERM_EXTENSIONS = ("phb-element", "phb-purchase-link")
 
 def judge_purchase(case: Case) -> Judging:
     """What is to be said of a write of a ChargeItem that is charged to a budget, and what follows from it."""
-    posted: list[Entry] = [] if case.is_new else (yield Posted(case.key))
+    # what a rule changes once more in the transaction that makes it has posted already
+    posted: list[Entry] = [] if case.is_new and not case.is_own else (yield Posted(case.key))
     if case.after is None:
         return _deleted(posted)
     purchase = yield from read_purchase(case.after, case.by, case.today, case.before)
@@ -69,7 +71,7 @@ def judge_purchase(case: Case) -> Judging:
         return _taken_away(posted)
     if case.is_new and (first := (yield from _first(case, purchase))):
         return first
-    purchase = _with_only_part(purchase)
+    purchase = yield from _with_left(_with_only_part(purchase), posted)
     issues = refusals(purchase)
     if purchase.status not in OPEN:
         issues += [*in_step(purchase), *disallowed_by(purchase)]
@@ -123,6 +125,16 @@ def _with_only_part(p: Purchase) -> Purchase:
     return p
 
 
+def _with_left(p: Purchase, posted: Sequence[Entry]) -> Asking[Purchase]:
+    """The purchase with the ledgers of funders who have left the joint budget since: what was split stays split."""
+    missing = sorted({one.account for one in posted} - {p.account, *p.ledgers})
+    if not missing:
+        return p
+    books: dict[str, Ledger] = yield Books(*missing)
+    left = {one.account: one.funder for one in posted if one.account in missing}
+    return replace(p, ledgers={**p.ledgers, **books}, left=left)
+
+
 def _first(case: Case, purchase: Purchase) -> Asking[Decision | None]:
     """The same business identifier posted again answers with the first result; with other details, it is refused."""
     reference = reference_of(purchase.charge)
@@ -161,12 +173,14 @@ def _entries(case: Case, p: Purchase, posted: list[Entry]) -> tuple[list[Entry],
     """What moves in the ledgers, and why it cannot."""
     sum_ = MONEY.get(p.status)
     # a refund stands beside what was spent, until the purchase is taken back and all of it with it
-    was = positions(one for one in posted if sum_ is None or one.kind in _OWN)
+    own = f"{case.key}/_history/"
+    was = positions(one for one in posted if sum_ is None or (one.kind in _OWN and one.cause.startswith(own)))
     falls = _falls(p, was, sum_)
     if falls.issues:
         return [], list(falls.issues)
     wanted = {place: Sums(**{sum_: pence}) for place, pence in falls.places.items()} if sum_ else {}
-    funders = {p.account: owner_of(p.budget)} | {f"Account/{one['id']}": owner_of(one) for one in p.members}
+    funders = {p.account: owner_of(p.budget), **p.left}
+    funders |= {f"Account/{one['id']}": owner_of(one) for one in p.members}
     day = (occurrence(p.charge).end or case.today).isoformat()
     accounts = {place[0] for place in (*was, *wanted)}
     reason = "care already given" if is_given(p) else ""

@@ -1,0 +1,96 @@
+"""Advances on a schedule (R86): what of each part is due to be paid out by a day, by `phb-payment-schedule`.
+
+A schedule says how often, from when until when; its days are counted from its first. The money of a part is divided over all of them, every
+penny once, the earlier ones a penny more where it does not come out even. What is due by a day is what falls on the days until then, less
+what was paid out already: so an advance is paid once, and one that was missed is caught up with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import date, timedelta
+from typing import Any, NamedTuple
+
+from phb_fhir.fhir.codec import Resource
+from phb_fhir.fhir.money import divided
+from phb_fhir.rules.around import months_after
+from phb_fhir.rules.budget import Days, Element, days_of, elements_of, stage_of
+from phb_fhir.rules.ledger import Ledger
+from phb_fhir.rules.words import value_of
+
+OCCURRENCES_MAX = 1_000  # days of one schedule
+_MONTHS = {"mo": 1, "a": 12}
+_DAYS = {"d": 1, "wk": 7}
+
+
+class Advance(NamedTuple):
+    """An advance that is due: for which part, how much, since which day, and the time it is for."""
+
+    part: Element
+    pence: int
+    due: date
+    period: Days
+
+
+def due_advances(account: Resource, ledger: Ledger, until: date) -> list[Advance]:
+    """What is to be paid out of an active budget by a day. Nothing for one without a schedule, or with one that has no days."""
+    if stage_of(account) != "active":
+        return []
+    found = (_due(account, part, ledger, until) for part in elements_of(account) if part.model != "notional")
+    return [one for one in found if one is not None]
+
+
+def _due(account: Resource, part: Element, ledger: Ledger, until: date) -> Advance | None:
+    days = schedule_of(account, part)
+    fallen = [day for day in days if day <= until]
+    if not fallen:
+        return None
+    parts = divided(part.pence, [1] * len(days))
+    sums = ledger.of(part.id)
+    pence = min(sum(parts[: len(fallen)]), sums.allocated) - sums.advanced
+    if pence <= 0:
+        return None
+    end = days[len(fallen)] - timedelta(days=1) if len(fallen) < len(days) else _within(account, part).end
+    return Advance(part, pence, fallen[-1], Days(fallen[-1], end))
+
+
+def schedule_of(account: Resource, part: Element) -> list[date]:
+    """The days on which a part is paid out."""
+    timing = value_of(account, "phb-payment-schedule")
+    repeat = timing.get("repeat") if isinstance(timing, dict) else None
+    within = _within(account, part)
+    if not isinstance(repeat, dict) or within.start is None or within.end is None or repeat.get("frequency", 1) != 1:
+        return []
+    return list(_days(within, repeat))
+
+
+def _within(account: Resource, part: Element) -> Days:
+    """The time of the schedule, no more than that of the part and of the budget."""
+    timing = value_of(account, "phb-payment-schedule") or {}
+    several = [
+        days_of((timing.get("repeat") or {}).get("boundsPeriod")),
+        part.days,
+        days_of(account.get("servicePeriod")),
+    ]
+    starts = [one.start for one in several if one.start is not None]
+    ends = [one.end for one in several if one.end is not None]
+    return Days(max(starts, default=None), min(ends, default=None))
+
+
+def _days(within: Days, repeat: Mapping[str, Any]) -> Iterator[date]:
+    count, unit = repeat.get("period"), str(repeat.get("periodUnit"))
+    if within.start is None or within.end is None or not _is_whole(count) or unit not in (*_MONTHS, *_DAYS):
+        return
+    step = int(count)  # type: ignore[arg-type]
+    for n in range(OCCURRENCES_MAX):
+        if unit in _MONTHS:
+            day = months_after(within.start, n * step * _MONTHS[unit])
+        else:
+            day = within.start + timedelta(days=n * step * _DAYS[unit])
+        if day > within.end:
+            return
+        yield day
+
+
+def _is_whole(count: Any) -> bool:
+    return not isinstance(count, bool) and count is not None and count == int(count) and int(count) > 0

@@ -1,0 +1,179 @@
+"""C32E1 AC4: reviews are recorded against a budget: outcomes and money together, called by anybody around the person, the next always planned."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.journeys.jills_budget import (
+    BUDGET,
+    PHB,
+    Resource,
+    begin,
+    budget,
+    come_to,
+    finished,
+    found,
+    looked_at_goals,
+    put,
+    read,
+    record,
+    refused,
+    review,
+    rows,
+)
+
+REVIEWS = f"/Task?code={PHB}/CodeSystem/phb-task-code|phb-review&_sort=due"
+
+
+@pytest.fixture
+def active(api: httpx.Client) -> httpx.Client:
+    begin(api)
+    come_to(api, "active")
+    return api
+
+
+def first_review(api: httpx.Client) -> Resource:
+    (first,) = found(api, REVIEWS)
+    return first
+
+
+def held(api: httpx.Client, task: Resource, **more: Any) -> httpx.Response:
+    """The review takes place: it begins, and is finished with its record and the goals."""
+    assert put(api, {**task, "status": "in-progress"}).status_code == 200
+    return put(api, record(), *looked_at_goals(), {**finished(task, "no-change"), **more})
+
+
+def next_day(api: httpx.Client) -> str:
+    (row,) = rows(read(api, BUDGET), "phb-review-schedule")
+    (day,) = (part["valueDate"] for part in row["extension"] if part["url"] == "next")
+    return day
+
+
+def test_a_review_that_is_over_has_the_sums_of_the_day_and_the_next_one_is_planned(active: httpx.Client) -> None:
+    first = first_review(active)
+    assert held(active, first).status_code == 200
+    done, coming = found(active, REVIEWS)
+    (statement,) = done["input"]
+    assert statement["valueString"].startswith(
+        "The money on 22 November 2026. Jill's personal health budget: allocated £28,280.00, committed £0.00, spent £0.00, available £28,280.00 (for emergencies £2,020.00 of it); after entry"
+    )
+    assert (coming["status"], coming["reasonCode"]["coding"][0]["code"]) == ("ready", "scheduled")
+    assert coming["restriction"]["period"]["end"] == "2027-11-22"
+    assert next_day(active) == "2027-11-22"
+
+
+def test_a_shorter_interval_of_the_schedule_is_kept(active: httpx.Client) -> None:
+    account = read(active, BUDGET)
+    (row,) = rows(account, "phb-review-schedule")
+    for part in row["extension"]:
+        if part["url"] == "interval":
+            part["valueDuration"] |= {"value": 6, "unit": "months", "code": "mo"}
+    assert put(active, account).status_code == 200
+    assert held(active, first_review(active)).status_code == 200
+    assert next_day(active) == "2027-05-22"
+
+
+def test_where_another_review_waits_already_none_is_added(active: httpx.Client) -> None:
+    extra = review("needs-change", "needs-change", status="requested", restriction={"period": {"end": "2026-12-01"}})
+    assert put(active, extra).status_code == 200
+    assert held(active, extra).status_code == 200
+    assert [one["status"] for one in found(active, REVIEWS)] == ["completed", "ready"]
+    assert next_day(active) == "2026-12-15"
+
+
+def test_no_review_follows_one_that_decides_to_close(active: httpx.Client) -> None:
+    first = first_review(active)
+    assert put(active, {**first, "status": "in-progress"}).status_code == 200
+    assert put(active, record(), *looked_at_goals(), finished(first, "close")).status_code == 200
+    assert len(found(active, REVIEWS)) == 1
+
+
+@pytest.mark.parametrize(("left_out", "said"), [("outcomes", "the outcomes"), ("money", "the money")])
+def test_a_review_without_outcomes_or_money_is_not_over(active: httpx.Client, left_out: str, said: str) -> None:
+    task = review()
+    assert put(active, task).status_code == 200
+    half = record("half", left_out) | {"status": "completed"}
+    # the form asks for both as well, so this is what was written on another
+    half["questionnaire"] = "https://forms.example/review"
+    assert put(active, half, *looked_at_goals()).status_code == 200
+    (reason,) = refused(put(active, finished(task, record="half")))
+    assert reason.startswith(
+        f"A review looks at the outcomes and the money together; its record says nothing of {said} (R150)"
+    )
+
+
+def test_a_review_says_of_each_goal_whether_it_is_reached(active: httpx.Client) -> None:
+    task = review()
+    assert put(active, task, record(), *looked_at_goals("2026-11-21")).status_code == 200
+    reasons = refused(put(active, finished(task)))
+    assert len(reasons) == 3
+    assert all("was not looked at since 22 November 2026; its statusDate is 21 November 2026" in one for one in reasons)
+    assert put(active, *looked_at_goals(), finished(task)).status_code == 200
+
+
+def test_a_review_that_is_over_says_when_it_took_place(active: httpx.Client) -> None:
+    task = review()
+    assert put(active, task, record(), *looked_at_goals()).status_code == 200
+    without = {name: value for name, value in finished(task).items() if name != "executionPeriod"}
+    assert refused(put(active, without)) == ["A review that is over says when it took place."]
+
+
+def test_a_review_goes_from_being_called_to_being_over_and_not_back(active: httpx.Client) -> None:
+    task = review(status="requested")
+    assert put(active, task).status_code == 200
+    assert refused(put(active, record(), *looked_at_goals(), finished(task))) == [
+        "A review does not go from requested to completed. From there it goes to received, accepted, ready, in-progress, on-hold, rejected, cancelled, entered-in-error."
+    ]
+    assert held(active, task).status_code == 200
+    assert len(refused(put(active, {**finished(task), "status": "in-progress"}))) == 1
+    assert len(refused(active.delete("/Task/review"))) == 1
+
+
+def test_a_review_is_never_refused_because_it_is_not_on_the_schedule(active: httpx.Client) -> None:
+    for n in range(3):
+        assert put(active, review(f"called-{n}", status="requested")).status_code == 200
+
+
+def test_a_budget_without_a_plan_has_no_review_yet(api: httpx.Client) -> None:
+    begin(api)
+    assert put(api, budget("requested", "phb-care-plan")).status_code == 200
+    assert refused(put(api, review(status="requested"))) == [
+        "A review looks at the money and the plan together, and this budget has no plan yet (R13)."
+    ]
+
+
+def test_a_review_is_of_a_budget_that_is_there_and_its_own_plan(active: httpx.Client) -> None:
+    assert refused(put(active, review(focus={"reference": "Account/none"}))) == [
+        "A review is of a budget; Account/none is none that is here."
+    ]
+
+
+def test_the_first_review_is_not_planned_too_late(api: httpx.Client) -> None:
+    begin(api)
+    come_to(api, "authorised")
+    late = budget("active", "phb-review-schedule")
+    late["extension"].append(
+        {
+            "url": f"{PHB}/StructureDefinition/phb-review-schedule",
+            "extension": [{"url": "first", "valueDate": "2027-02-23"}],
+        }
+    )
+    assert refused(put(api, late)) == [
+        "The first review is planned for 23 February 2027; it takes place within 3 months, by 22 February 2027 (R149, DP-8)."
+    ]
+    late["extension"][-1]["extension"][0]["valueDate"] = "2027-02-22"
+    assert put(api, late).status_code == 200
+    assert first_review(api)["restriction"]["period"]["end"] == "2027-02-22"
+
+
+def test_overdue_reviews_are_found_by_search(active: httpx.Client) -> None:
+    assert (
+        put(active, review("late", status="requested", restriction={"period": {"end": "2026-11-21"}})).status_code
+        == 200
+    )
+    open_ = "requested,received,accepted,ready,in-progress,on-hold"
+    overdue = found(active, f"{REVIEWS}&due=lt2026-11-22&status={open_}")
+    assert [one["id"] for one in overdue] == ["late"]

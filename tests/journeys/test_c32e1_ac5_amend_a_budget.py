@@ -1,0 +1,161 @@
+"""C32E1 AC5: once it is authorised, a budget's money changes by a review, and less money comes with notice and reasons (R14, DP-7)."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.journeys.jills_budget import (
+    BUDGET,
+    Resource,
+    begin,
+    come_to,
+    finished,
+    looked_at_goals,
+    notice,
+    put,
+    read,
+    reason,
+    record,
+    refused,
+    review,
+    rows,
+    with_rows,
+)
+
+NO_REVIEW = "The money of an authorised budget changes after a review: say why, from when, and which review decided it (phb-amendment-reason)."
+
+
+@pytest.fixture
+def active(api: httpx.Client) -> httpx.Client:
+    begin(api)
+    come_to(api, "active")
+    assert put(api, review()).status_code == 200
+    return api
+
+
+@pytest.fixture
+def reviewed(active: httpx.Client) -> httpx.Client:
+    assert put(active, record(), *looked_at_goals(), finished(review())).status_code == 200
+    return active
+
+
+def changed(account: Resource, approved: str, **parts: str) -> Resource:
+    """The budget with this approved amount, and these amounts of its parts."""
+    made = copy.deepcopy(account)
+    for row in rows(made, "phb-budget-amount"):
+        _set(row, "type", "approved", approved)
+    for name, pounds in parts.items():
+        for row in rows(made, "phb-management-element"):
+            _set(row, "id", name.replace("_", "-"), pounds)
+    return made
+
+
+def _set(row: Resource, name: str, value: str, pounds: str) -> None:
+    found: dict[str, Any] = {part["url"]: part for part in row["extension"]}
+    if next(iter(v for k, v in found[name].items() if k != "url")) == value:
+        found["amount"]["valueMoney"]["value"] = float(pounds)
+
+
+def cited(account: Resource, *reasons: list[Resource]) -> Resource:
+    return with_rows(account, "phb-amendment-reason", *(reasons or (reason("Task/review"),)))
+
+
+def more(api: httpx.Client) -> Resource:
+    return changed(read(api, BUDGET), "27000.00", daily_life="19040.00")
+
+
+def less(api: httpx.Client) -> Resource:
+    """£100 less: what the plan costs is left."""
+    return changed(read(api, BUDGET), "26260.00", daily_life="18200.00")
+
+
+def allocated(api: httpx.Client) -> float:
+    rows_ = {row["name"]: row for row in api.get(f"/{BUDGET}/$balance").json()["parameter"]}
+    return float(rows_["allocated"]["valueMoney"]["value"])
+
+
+def test_more_money_comes_with_the_review_that_decided_it(reviewed: httpx.Client) -> None:
+    assert refused(put(reviewed, more(reviewed))) == [NO_REVIEW]
+    assert put(reviewed, cited(more(reviewed))).status_code == 200
+    assert allocated(reviewed) == 27000.00
+
+
+def test_the_review_that_is_cited_is_over(active: httpx.Client) -> None:
+    assert refused(put(active, cited(more(active)))) == [
+        "Task/review is in-progress. A review is over before the money changes by it."
+    ]
+
+
+def test_the_review_may_be_finished_in_the_same_transaction(active: httpx.Client) -> None:
+    assert put(active, record(), *looked_at_goals(), finished(review()), cited(more(active))).status_code == 200
+
+
+def test_a_review_that_changed_nothing_is_no_reason(active: httpx.Client) -> None:
+    assert put(active, record(), *looked_at_goals(), finished(review(), "no-change")).status_code == 200
+    assert refused(put(active, cited(more(active)))) == ["Task/review decided that nothing changes."]
+
+
+@pytest.mark.parametrize("key", ["Task/none", "Task/jill-request"])
+def test_what_is_no_review_is_no_reason(active: httpx.Client, key: str) -> None:
+    assert refused(put(active, cited(more(active), reason(key)))) == [f"{key} is no review that is recorded here."]
+
+
+def test_a_reason_serves_one_change(reviewed: httpx.Client) -> None:
+    assert put(reviewed, cited(more(reviewed))).status_code == 200
+    again = changed(read(reviewed, BUDGET), "28000.00")
+    assert refused(put(reviewed, again)) == [NO_REVIEW]
+
+
+def test_what_is_no_money_changes_freely(active: httpx.Client) -> None:
+    assert put(active, {**read(active, BUDGET), "name": "Jill's budget"}).status_code == 200
+
+
+# ---- less ----------------------------------------------------------------------------------------
+
+
+def test_less_money_needs_notice_with_reasons(reviewed: httpx.Client) -> None:
+    (said,) = refused(put(reviewed, cited(less(reviewed))))
+    assert said == (
+        "£100.00 less from 31 December 2026: the person is told why in writing at least 28 days before, by 3 December 2026 (a Communication of category decision-notice about this budget); no such notice is recorded."
+    )
+    assert put(reviewed, notice("2026-11-22T10:00:00Z"), cited(less(reviewed))).status_code == 200
+
+
+def test_a_day_too_late_is_too_late(reviewed: httpx.Client) -> None:
+    soon = cited(less(reviewed), reason("Task/review", "2026-12-19"))
+    (said,) = refused(put(reviewed, notice("2026-11-22T10:00:00Z"), soon))
+    assert said.endswith(
+        "by 21 November 2026 (a Communication of category decision-notice about this budget); they were told on 22 November 2026."
+    )
+    in_time = cited(less(reviewed), reason("Task/review", "2026-12-20"))
+    assert put(reviewed, notice("2026-11-22T10:00:00Z"), in_time).status_code == 200
+
+
+def test_a_notice_without_a_word_of_why_is_none(reviewed: httpx.Client) -> None:
+    silent = {name: value for name, value in notice("2026-11-22T10:00:00Z").items() if name != "payload"}
+    assert len(refused(put(reviewed, silent, cited(less(reviewed))))) == 1
+
+
+def test_a_budget_is_not_cut_below_what_its_plan_costs(reviewed: httpx.Client) -> None:
+    cut = changed(read(reviewed, BUDGET), "24239.99", daily_life="16279.99")
+    reasons = refused(put(reviewed, notice("2026-11-22T10:00:00Z"), cited(cut)))
+    assert reasons == [
+        "£2,020.00 is set aside for emergencies; 4 weeks' money, £1,864.60, is the most (NHS Harbourside ICB, North).",
+        "The plan says what costs £26,260.00, and there is £26,259.99: a budget covers the full cost of what is agreed (regulation 13). Change the plan, or approve more.",
+    ]
+
+
+def test_rows_of_one_amount_follow_each_other_in_time(reviewed: httpx.Client) -> None:
+    account = read(reviewed, BUDGET)
+    (approved,) = (
+        row
+        for row in rows(account, "phb-budget-amount")
+        if any(part.get("valueCode") == "approved" for part in row["extension"])
+    )
+    account["extension"].append(copy.deepcopy(approved))
+    (said,) = refused(put(reviewed, cited(account)))
+    assert said.startswith("Two rows of the approved amount are for the same time")
