@@ -307,6 +307,73 @@ def head_(*, data: Data = None, mongodb_uri: MongodbUri = None) -> None:
     command.audit_head(settings)
 
 
+payments = typer.Typer(
+    name="payments",
+    help="Payments: write what is due for the bank, and record what the bank says of it.",
+    no_args_is_help=True,
+)
+app.add_typer(payments)
+Server = Annotated[
+    str | None,
+    typer.Option(help="The base address of the server.", show_default="http://127.0.0.1:8000/fhir", metavar="URL"),
+]
+Token = Annotated[
+    str, typer.Option(help="The token of whoever does this.", envvar="PHB_TOKEN", show_default=False, metavar="TOKEN")
+]
+
+
+@payments.command(name="run")
+def run_(
+    issuer: Annotated[
+        str, typer.Argument(help="The organisation that pays.", metavar="ORGANIZATION/ID", show_default=False)
+    ],
+    *,
+    accounts: Annotated[
+        Path, typer.Option(help="Bank accounts: holder,name,sort-code,account-number.", metavar="FILE.csv")
+    ],
+    out: Annotated[Path, typer.Option(help="The file for the bank, which is written anew.", metavar="FILE.xml")],
+    until: Annotated[
+        str, typer.Option("--date", help="The last day of what is due.", show_default="today", metavar="DATE")
+    ] = "",
+    name: Annotated[
+        str, typer.Option("--run", help="The name of the run.", show_default="one is made", metavar="NAME")
+    ] = "",
+    advances: Annotated[bool, typer.Option(help="Queue the advances that are due by schedule, first.")] = True,
+    server: Server = None,
+    token: Token = "",
+) -> None:
+    """Write the payments of an organisation that are queued and due to a file for the bank: ISO 20022, pain.001.
+
+    Each payment goes with one run alone. The same run asked for again (`--run`) gives the same file. The accounts are kept nowhere; a payment
+    to somebody who has none in the file is left out, and told of.
+    """
+    settings = read_settings()
+    from phb_fhir.cli import payments as command  # noqa: PLC0415 - its imports are slow, `--help` need not wait
+
+    asked = command.server_of(settings, server, token)
+    raise typer.Exit(command.run(asked, issuer, accounts, out, until=until, name=name, advances=advances))
+
+
+@payments.command()
+def results(
+    report: Annotated[
+        Path, typer.Argument(help="The bank's report, a pain.002.", metavar="FILE.xml", show_default=False)
+    ],
+    *,
+    server: Server = None,
+    token: Token = "",
+) -> None:
+    """Record what the bank says came of a payment run: ISO 20022, pain.002.
+
+    What was settled is complete, and its purchases are billed; what was rejected waits to be paid anew. Ends with 1 where
+    something could not be recorded.
+    """
+    settings = read_settings()
+    from phb_fhir.cli import payments as command  # noqa: PLC0415 - its imports are slow, `--help` need not wait
+
+    raise typer.Exit(command.results(command.server_of(settings, server, token), report))
+
+
 @packages.command()
 def install(
     files: Annotated[list[Path], typer.Argument(help="FHIR packages.", metavar="FILE.tgz…", show_default=False)],

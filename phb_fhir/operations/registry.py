@@ -16,9 +16,12 @@ from phb_fhir.operations.everything import everything
 from phb_fhir.operations.indicative import calculate_indicative
 from phb_fhir.operations.fsck import fsck
 from phb_fhir.operations.ledger import ledger
+from phb_fhir.operations.joint import join, leave
 from phb_fhir.operations.meta import meta, meta_add, meta_delete
 from phb_fhir.operations.panel import panel_decide
+from phb_fhir.operations.payment_run import payment_results, payment_run
 from phb_fhir.operations.purchases import approve, check_purchase, reject
+from phb_fhir.operations.repayment import request_repayment
 from phb_fhir.operations.sign_off import check as check_sign_off
 from phb_fhir.operations.sign_off import refuse_plan, sign_off
 from phb_fhir.operations.snapshot import snapshot
@@ -35,6 +38,7 @@ from phb_fhir.operations.validate import validate
 _R4 = "http://hl7.org/fhir/OperationDefinition"
 _PHB = "https://fhir.phb.nhs.example/OperationDefinition"
 _PURCHASE = frozenset({"ChargeItem"})
+_PAYMENT = frozenset({"PaymentReconciliation"})
 _PLAN = frozenset({"CarePlan"})
 _CODE_SYSTEM, _VALUE_SET, _STRUCTURE = (frozenset({name}) for name in ("CodeSystem", "ValueSet", "StructureDefinition"))
 
@@ -76,6 +80,36 @@ OPERATIONS: Mapping[str, Operation] = {
         ),
         Operation("approve", f"{_PHB}/phb-chargeitem-approve", approve, _PURCHASE, on_type=False, affects_state=True),
         Operation("reject", f"{_PHB}/phb-chargeitem-reject", reject, _PURCHASE, on_type=False, affects_state=True),
+        Operation(
+            "join", f"{_PHB}/phb-account-join", join, frozenset({"Account"}), on_type=False, affects_state=True
+        ),
+        Operation(
+            "leave", f"{_PHB}/phb-account-leave", leave, frozenset({"Account"}), on_type=False, affects_state=True
+        ),
+        Operation(
+            "request-repayment",
+            f"{_PHB}/phb-account-request-repayment",
+            request_repayment,
+            frozenset({"Account"}),
+            on_type=False,
+            affects_state=True,
+        ),
+        Operation(
+            "payment-run",
+            f"{_PHB}/phb-paymentreconciliation-payment-run",
+            payment_run,
+            _PAYMENT,
+            on_instance=False,
+            affects_state=True,
+        ),
+        Operation(
+            "payment-results",
+            f"{_PHB}/phb-paymentreconciliation-payment-results",
+            payment_results,
+            _PAYMENT,
+            on_instance=False,
+            affects_state=True,
+        ),
         Operation("check-sign-off", f"{_PHB}/phb-careplan-check-sign-off", check_sign_off, _PLAN, on_type=False),
         # what these write is a Task, and whether somebody may is judged there
         Operation(

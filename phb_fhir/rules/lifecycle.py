@@ -74,7 +74,7 @@ def _stays_a_budget(case: Case) -> Iterator[Issue]:
 
 def _stepped(case: Case) -> Iterator[Issue]:
     was, now = stage_of(case.before), stage_of(case.after)
-    if not was or was == now or now in STEPS.get(was, ()):
+    if not was or was == now or now in STEPS.get(was, ()) or not is_budget(case.after):
         return
     after = STEPS.get(was, ())
     may = f"From there it goes to {', '.join(after)}." if after else "Nothing follows that."

@@ -158,7 +158,8 @@ def _failed(case: Case, p: Payment) -> list[Follow]:
     before = case.before or {}
     if not counts(before) or p.payment.get("status") != "active" or p.payment.get("outcome") != "error":
         return []
-    why = f": {p.payment['disposition']}" if p.payment.get("disposition") else ""
+    notes = [str(one.get("text")) for one in p.payment.get("processNote", ()) if one.get("text")]
+    why = f" ({notes[-1].rstrip('.')})" if notes else ""
     follow = []
     for share in p.shares:
         charge = p.purchases.get(share.purchase)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from phb_fhir.data import data_path
@@ -15,17 +16,37 @@ HOSPITAL_NUMBER = "https://fhir.st-elsewhere.example/Id/account"
 ASKED_FOR = {"Account": "owner", "ChargeItem": "enterer", "CarePlan": "title", "Task": "for"}
 
 
+def _requested(budget: dict[str, Any]) -> dict[str, Any]:
+    stage = {"url": f"{GUIDE}/phb-lifecycle-status", "valueCode": "requested"}
+    return {**budget, "status": "on-hold", "extension": [stage]}
+
+
+def _asked(task: dict[str, Any]) -> dict[str, Any]:
+    kept = {name: value for name, value in task.items() if name not in ("businessStatus", "output", "executionPeriod")}
+    return {**kept, "status": "requested"}
+
+
+# each at a point at which the rules of the domain ask for nothing beside it: these tests are about profiles
+EARLY: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    "Account-jill-budget": _requested,
+    "CarePlan-jill-plan": lambda plan: {**plan, "status": "draft"},
+    "Task-jill-sign-off": _asked,
+    "ChargeItem-jill-swimming-2026-10": lambda charge: {**charge, "status": "aborted"},
+}
+
+
 def example(name: str, *without: str, **more: Any) -> dict[str, Any]:
     """An example of Jill's without its id, its claims, and what is named."""
     found = json.loads((data_path("examples") / "jill" / f"{name}.json").read_bytes())
+    found = EARLY.get(name, dict)(found)
     return {**{key: value for key, value in found.items() if key not in ("id", "meta", *without)}, **more}
 
 
 def phb_budget(*without: str, number: str = "B-1", **more: Any) -> dict[str, Any]:
-    """An Account of a PHB type."""
-    return example(
-        "Account-jill-budget", *without, **{"identifier": [{"system": BUDGET_NUMBER, "value": number}], **more}
-    )
+    """An Account of a PHB type: a budget that was asked for, which needs nothing beside it."""
+    stage = {"url": f"{GUIDE}/phb-lifecycle-status", "valueCode": "requested"}
+    asked = {"status": "on-hold", "extension": [stage], "identifier": [{"system": BUDGET_NUMBER, "value": number}]}
+    return example("Account-jill-budget", "coverage", *without, **{**asked, **more})
 
 
 def hospital_account(number: str = "H-1", **more: Any) -> dict[str, Any]:

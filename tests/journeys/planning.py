@@ -126,3 +126,22 @@ def letters(api: httpx.Client) -> list[Resource]:
 
 def said_in(letter: Resource) -> str:
     return " ".join(one["contentString"] for one in letter["payload"])
+
+
+def diet() -> Resource:
+    """Another care plan of Jill's, which no budget pays for."""
+    plan = planned()["CarePlan/jill-plan"]
+    del plan["meta"]
+    return {**plan, "id": "diet", "category": plan["category"][:1]}
+
+
+def amended(api: httpx.Client, **more: Any) -> Resource:
+    """The draft of a plan that replaces Jill's: the same, but that there is massage every week, which costs £1,170.00 more."""
+    plan = copy.deepcopy(read(api, "CarePlan/jill-plan"))
+    for name in ("versionId", "lastUpdated"):
+        del plan["meta"][name]
+    massage = next(one for one in plan["activity"] if one["id"] == "massage")
+    massage["extension"][1]["valueMoney"]["value"] = 2340.00
+    massage["detail"]["description"] = "One hour every week, 52 in the year, at £45.00."
+    replaces = [{"reference": "CarePlan/jill-plan"}]
+    return {**plan, "id": "jill-plan-2", "status": "draft", "title": "Jill's second plan", "replaces": replaces, **more}

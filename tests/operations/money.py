@@ -21,7 +21,7 @@ def read(rows: list[Json]) -> Json:
     found: Json = {}
     for row in rows:
         value = read(row["part"]) if "part" in row else _plain(row)
-        if row["name"] in SEVERAL:
+        if row["name"] in SEVERAL or ("part" in row and row["name"] != "contingency"):
             found.setdefault(row["name"], []).append(value)
         else:
             assert row["name"] not in found, row
@@ -29,7 +29,7 @@ def read(rows: list[Json]) -> Json:
     return found
 
 
-SEVERAL = ("part", "funder", "line", "purchase", "step", "payment", "evidence", "goal", "entry")
+SEVERAL = ("evidence", "goal")  # and groups, but for the one that is apart
 
 
 def _plain(row: Json) -> Any:

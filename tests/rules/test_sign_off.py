@@ -355,10 +355,11 @@ def test_a_plan_has_a_budget() -> None:
 
 def test_every_pound_of_the_approved_amount_is_held_by_somebody() -> None:
     less = changed(record(), lambda r: amount(rows(budget(r), "management-element")[0]).update(value=18000))
-    assert missing(less, "money") == [
+    (text,) = missing(less, "money")
+    assert text == (
         "Jill's personal health budget says who holds £25,960.00 of the approved £26,260.00. "
         "Say how the other £300.00 is held (phb-management-element)."
-    ]
+    )
 
 
 def test_a_budget_without_an_approved_amount_is_told() -> None:

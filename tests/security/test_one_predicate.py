@@ -345,7 +345,7 @@ def test_nobody_sees_past_what_they_may_not_see_in_a_hierarchy(world):
         {"about-middle", "about-low"},
     ]
     assert [found("jill", query) for query in (below, above, about)] == [{"beside"}, {"low"}, set()]
-    assert [found("ted", query) for query in (below, above, about)] == [set(), set(), set()]
+    assert [found("ted", query) for query in (below, above, about)] == [{"middle"}, set(), set()]
     world.restore()
 
 

@@ -1,0 +1,414 @@
+"""PaymentReconciliation/$payment-run and $payment-results: what is due is sent to the bank, and what came of it recorded (C32E7, R22, R86).
+
+A run takes the payments of one issuer that are queued and due, advances by schedule among them, and answers with an ISO 20022 pain.001. Each
+payment then has the run's name among its identifiers, and goes with no other. The same run asked for again answers with the same message.
+Bank accounts are told with the request and kept nowhere: who has none there is left out and told of. Results come as a pain.002, or as
+updates of the payments one by one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from base64 import b64decode, b64encode
+from binascii import Error as Base64Error
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+from hashlib import sha256
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
+
+from phb_fhir.change import Create, Patch
+from phb_fhir.definitions.operation_inputs import Inputs, bad_input, read_inputs
+from phb_fhir.fhir.codec import Resource
+from phb_fhir.fhir.dates import instant_text
+from phb_fhir.fhir.money import money, pence_of
+from phb_fhir.interactions.commit import commit_all
+from phb_fhir.interactions.context import Context
+from phb_fhir.interactions.facts import relative
+from phb_fhir.interactions.joins import Joins
+from phb_fhir.interactions.judging import asked
+from phb_fhir.interactions.request import Answer, FhirRequest
+from phb_fhir.interactions.validation import check_resource
+from phb_fhir.interactions.versions import content_of
+from phb_fhir.operations.asked import answered, parameters_of
+from phb_fhir.operations.credit_transfers import (
+    BankAccount,
+    Report,
+    Run,
+    Transfer,
+    WrongMessage,
+    is_reference,
+    read_report,
+    write_transfers,
+)
+from phb_fhir.operations.sign_off import reference_in
+from phb_fhir.outcome import Kind, Refusal, Rejected, refuse
+from phb_fhir.reports.parameters import Row, group, parameters, pence_row, reference_row, row
+from phb_fhir.rules.advances import Advance, due_advances
+from phb_fhir.rules.budget import elements_of, first_day, owner_of
+from phb_fhir.rules.case import Asking, Books
+from phb_fhir.rules.ledger import Ledger
+from phb_fhir.rules.paid import RUN, TYPE, reference_of, run_of, token
+from phb_fhir.rules.words import PAYMENT_REFERENCE, concept, extension_url, key_of, pair_of, value_of
+from phb_fhir.search.parse import parse_criteria
+
+LONDON = ZoneInfo("Europe/London")
+PAYMENTS_MAX = 200  # of one run; the rest is for the next
+BUDGETS_MAX = 1_000  # whose schedules one run looks at
+ATTEMPTS_MAX = 20  # at one advance, each of which failed
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,29}")
+_COMPLETE = frozenset(("ACSC", "ACCC"))  # settled
+_FAILED = frozenset(("RJCT", "CANC"))
+
+
+class LeftOut(NamedTuple):
+    """What a run does not pay: the payment or budget, and why."""
+
+    key: str
+    why: str
+
+
+# ---- $payment-run --------------------------------------------------------------------------------
+
+
+async def payment_run(context: Context, request: FhirRequest) -> Answer:
+    """The message for the bank, what it pays, and what was left out. Raises Rejected: 400 for inputs; 403; 409 where another run was first."""
+    name = "$payment-run"
+    takes = dict.fromkeys(("issuer", "date", "run", "advances", "account"), True)
+    inputs = _read(context, request, name, takes)
+    issuer = reference_in(context, inputs, "issuer")
+    if not issuer.startswith("Organization/"):
+        raise bad_input(
+            'There is no "issuer": name the organisation that pays, such as Organization/harbourside-north.'
+        )
+    until, accounts = _until(context, inputs), _accounts(context, inputs)
+    if issuer not in accounts:
+        raise bad_input(f'There is no "account" of {issuer}, from which it is to be paid.')
+    run = inputs.text("run") or f"PHB-{until:%Y%m%d}-{sha256(context.new_id().encode()).hexdigest()[:8]}"
+    if not _NAME.fullmatch(run):
+        raise bad_input('A "run" is named by up to 30 letters, digits and hyphens, such as PHB-2026-11-22.')
+    sent = await _found(context, ("identifier", token(RUN, run)))
+    left: list[LeftOut] = []
+    if sent:
+        payments = [one for one in sent if key_of(one.get("paymentIssuer")) == issuer]
+        if not payments:
+            text = f"The run {run} is another organisation's. Give this one a name of its own."
+            raise refuse(Refusal.CONFLICT, Kind.DUPLICATE, text, "run")
+    else:
+        if inputs.flag("advances") is not False:
+            left += await _advance(context, issuer, until)
+        payments, more = await _due(context, issuer, until, accounts)
+        left += more
+    return answered(context, request, await _message(context, run, issuer, payments, accounts, left, is_new=not sent))
+
+
+def _read(context: Context, request: FhirRequest, name: str, takes: Mapping[str, bool]) -> Inputs:
+    """The inputs; those made of parts as their parts."""
+    asked_with = parameters_of(context.known, request, name)
+    rows = [
+        {"name": one["name"], "valueParts": one["part"]} if "part" in one else one for one in asked_with["parameter"]
+    ]
+    return read_inputs(name, {**asked_with, "parameter": rows}, takes, many=("account",))
+
+
+def _until(context: Context, inputs: Inputs) -> date:
+    text = inputs.text("date")
+    day = first_day(text) if text else context.now().astimezone(LONDON).date()
+    if day is None:
+        raise bad_input('"date" is the last day of what is due, such as 2026-12-05.')
+    return day
+
+
+def _accounts(context: Context, inputs: Inputs) -> dict[str, BankAccount]:
+    """The bank accounts, by whose they are."""
+    found: dict[str, BankAccount] = {}
+    for n, parts in enumerate(inputs.values.get("account", []), 1):
+        said = {one.get("name"): value for one in parts for name, value in one.items() if name.startswith("value")}
+        reference = said.get("holder")
+        text = reference.get("reference") if isinstance(reference, dict) else reference
+        holder = key_of(context.own.local(text)) if isinstance(text, str) else ""
+        sort_code = re.sub(r"[ -]", "", str(said.get("sort-code", "")))
+        number = re.sub(r"[ -]", "", str(said.get("account-number", "")))
+        name = str(said.get("name") or "").strip()
+        if not holder or not name:
+            raise bad_input(f'The "account" number {n} does not say whose it is ("holder"), or under which "name".')
+        if not re.fullmatch(r"\d{6}", sort_code) or not re.fullmatch(r"\d{8}", number):
+            raise bad_input(
+                f'The "account" of {holder} has a "sort-code" of six digits and an "account-number" of eight.'
+            )
+        if found.setdefault(holder, made := BankAccount(name, sort_code, number)) != made:
+            raise bad_input(f"There are two different accounts of {holder}; name the one that is to be paid.")
+    return found
+
+
+async def _found(
+    context: Context, *criteria: tuple[str, str], type_: str = "PaymentReconciliation", most: int = 0
+) -> list[Resource]:
+    """What a search finds of what the one who asks may see."""
+    query = parse_criteria(type_, criteria, context.asking())
+    count = most or PAYMENTS_MAX + 1
+    versions = await Joins(context.reader, context.asking()).matching(query, count=count)
+    found = [content_of(one) for one in versions]
+    return [relative(context, one) or one for one in found if one is not None]
+
+
+async def _due(
+    context: Context, issuer: str, until: date, accounts: Mapping[str, BankAccount]
+) -> tuple[list[Resource], list[LeftOut]]:
+    """What is queued and due, as much as one run takes; and what cannot be paid."""
+    criteria = (
+        ("status", "active"),
+        ("outcome", "queued"),
+        ("payment-issuer", issuer),
+        ("payment-date", f"le{until.isoformat()}"),
+    )
+    queued = [one for one in await _found(context, *criteria, most=BUDGETS_MAX) if not run_of(one)]
+    queued.sort(key=lambda one: (str(one.get("paymentDate")), reference_of(one)))
+    budgets = await _budgets(context, queued)
+    payments: list[Resource] = []
+    left: list[LeftOut] = []
+    for one in queued:
+        budget = budgets.get(key_of(value_of(one, "phb-account")))
+        if why := _why_not(one, budget, accounts):
+            left.append(LeftOut(f"PaymentReconciliation/{one['id']}", why))
+        elif len(payments) == PAYMENTS_MAX:
+            text = f"A run has up to {PAYMENTS_MAX} payments; this one goes with the next."
+            left.append(LeftOut(f"PaymentReconciliation/{one['id']}", text))
+        else:
+            payments.append(one)
+    return payments, left
+
+
+async def _budgets(context: Context, payments: Iterable[Resource]) -> dict[str, Resource]:
+    keys = {key for one in payments if (key := key_of(value_of(one, "phb-account")))}
+    found = await context.reader.read_all(sorted(keys))
+    return {key: content for key, version in found.items() if (content := content_of(version)) is not None}
+
+
+def _why_not(payment: Resource, budget: Resource | None, accounts: Mapping[str, BankAccount]) -> str:
+    payee = key_of(value_of(payment, "phb-payee"))
+    account = accounts.get(payee)
+    if account is None:
+        return f"There is no bank account of {payee}."
+    if not pence_of(payment.get("paymentAmount")):
+        return "It comes to nothing that a bank could pay."
+    if not is_reference(reference_of(payment)):
+        return "Its payment identifier is longer than 35 characters, or has some that no bank takes."
+    last4 = _last4(budget, payee)
+    if last4 and not account.number.endswith(last4):
+        return f"The account that was approved for {payee} ends in {last4}, and this one does not (regulation 10)."
+    return ""
+
+
+def _last4(budget: Resource | None, payee: str) -> str:
+    """How the approved account of who holds a direct payment ends (phb-bank-account)."""
+    holders = {one.holder for one in elements_of(budget) if one.model == "direct-payment"} if budget is not None else ()
+    found: Any = next(
+        (one for one in (budget or {}).get("extension", ()) if one.get("url") == extension_url("phb-bank-account")), {}
+    )
+    last4 = value_of(found, "last4") if payee in holders else ""
+    return last4 if isinstance(last4, str) else ""
+
+
+async def _message(
+    context: Context,
+    run: str,
+    issuer: str,
+    payments: Sequence[Resource],
+    accounts: Mapping[str, BankAccount],
+    left: list[LeftOut],
+    *,
+    is_new: bool,
+) -> Resource:
+    """The message is made first, and the payments then marked: what cannot be written is not sent."""
+    payable = [one for one in payments if key_of(value_of(one, "phb-payee")) in accounts]
+    if not is_new and len(payable) < len(payments):
+        text = (
+            f"The run {run} was made with accounts that are not told now; tell all of them, to have the same message."
+        )
+        raise refuse(Refusal.UNPROCESSABLE, Kind.BUSINESS_RULE, text, "account")
+    rows = [row("run", String=run), *(_left_row(one) for one in left)]
+    if not payable:
+        return parameters(*rows)
+    at = _made_at(payable, run) or instant_text(context.now())
+    days = [str(one.get("paymentDate"))[:10] for one in payable]
+    told = Run(run, at, max([*days, at[:10]]), accounts[issuer])
+    transfers = sorted(_transfer(one, accounts) for one in payable)
+    try:
+        document = await asyncio.to_thread(write_transfers, told, transfers)
+    except WrongMessage as wrong:
+        raise refuse(Refusal.UNPROCESSABLE, Kind.INVALID, f"No message could be made: {wrong}", "account") from None
+    if is_new:
+        await commit_all(
+            context, [Patch("PaymentReconciliation", str(one["id"]), _marking(run, at)) for one in payable]
+        )
+    total = sum(one.pence for one in transfers)
+    return parameters(
+        *rows,
+        *(reference_row("payment", f"PaymentReconciliation/{one['id']}") for one in payable),
+        pence_row("total", total),
+        row("document", Base64Binary=b64encode(document.encode()).decode()),
+    )
+
+
+def _transfer(payment: Resource, accounts: Mapping[str, BankAccount]) -> Transfer:
+    pence = pence_of(payment.get("paymentAmount")) or 0
+    return Transfer(reference_of(payment), pence, accounts[key_of(value_of(payment, "phb-payee"))])
+
+
+def _left_row(one: LeftOut) -> list[Row]:
+    return group("left-out", reference_row("what", one.key), row("reason", String=one.why))
+
+
+def _made_at(payments: Iterable[Resource], run: str) -> str:
+    """When a run was made, as its payments have it."""
+    found = (one for payment in payments for one in payment.get("identifier", ()) if pair_of(one) == (RUN, run))
+    return next((str((one.get("period") or {}).get("start", "")) for one in found), "")
+
+
+def _marking(run: str, at: str) -> Any:
+    mark = {"use": "secondary", "system": RUN, "value": run, "period": {"start": at}}
+
+    def apply(payment: Resource) -> Resource:
+        if run_of(payment) or payment.get("status") != "active" or payment.get("outcome") != "queued":
+            text = f"{reference_of(payment)} went another way meanwhile. Nothing was sent; ask for the run again."
+            raise refuse(Refusal.CONFLICT, Kind.CONFLICT, text)
+        return {**payment, "identifier": [*payment.get("identifier", ()), mark]}
+
+    return apply
+
+
+# ---- advances ------------------------------------------------------------------------------------
+
+
+async def _advance(context: Context, issuer: str, until: date) -> list[LeftOut]:
+    """Queue the advances that are due by schedule (R86), each budget's by itself; tells of those that could not be."""
+    criteria = (("owner", issuer), ("lifecycle", "active"), ("model", "direct-payment,third-party"))
+    left = []
+    for account in await _found(context, *criteria, type_="Account", most=BUDGETS_MAX):
+        if owner_of(account) != issuer or value_of(account, "phb-payment-schedule") is None:
+            continue
+        key = f"Account/{account['id']}"
+        ledger = await asked(context, _ledger(key))
+        for advance in due_advances(account, ledger, until):
+            payment = await _payment(context, account, advance, ledger, until)
+            advice = check_resource(context, payment, "PaymentReconciliation")
+            try:
+                await commit_all(context, [Create("PaymentReconciliation", context.new_id(), payment, advice=advice)])
+            except Rejected as rejected:
+                left.append(LeftOut(key, " ".join(issue.text for issue in rejected.issues)))
+    return left
+
+
+def _ledger(key: str) -> Asking[Ledger]:
+    books: dict[str, Ledger] = yield Books(key)
+    return books[key]
+
+
+async def _payment(context: Context, account: Resource, advance: Advance, ledger: Ledger, until: date) -> Resource:
+    """The payment of an advance. Its identifier follows from what is due, so that two runs at once make one of it."""
+    part, amount = advance.part, money(advance.pence)
+    kind = concept(TYPE, "advance", "Advance")
+    period = {"start": advance.period.start.isoformat()} if advance.period.start else {}
+    if advance.period.end is not None:
+        period["end"] = advance.period.end.isoformat()
+    today = context.now().astimezone(LONDON).date()
+    due = min(max(advance.due, today), max(until, today)).isoformat()
+    return {
+        "resourceType": "PaymentReconciliation",
+        "extension": [
+            {"url": extension_url("phb-account"), "valueReference": {"reference": f"Account/{account['id']}"}},
+            {"url": extension_url("phb-element"), "valueId": part.id},
+            {"url": extension_url("phb-payee"), "valueReference": {"reference": part.holder}},
+        ],
+        "status": "active",
+        "period": period,
+        "created": instant_text(context.now()),
+        "paymentIssuer": {"reference": owner_of(account)},
+        "outcome": "queued",
+        "disposition": f"Paid ahead for {part.purpose or part.id}",
+        "paymentDate": due,
+        "paymentAmount": amount,
+        "paymentIdentifier": {
+            "system": PAYMENT_REFERENCE,
+            "value": await _identifier(context, account, advance, ledger),
+        },
+        "detail": [{"type": kind, "date": due, "amount": amount}],
+    }
+
+
+async def _identifier(context: Context, account: Resource, advance: Advance, ledger: Ledger) -> str:
+    said = f"{account['id']}|{advance.part.id}|{ledger.of(advance.part.id).advanced}|{advance.pence}"
+    name = f"ADV-{advance.due:%Y%m%d}-{sha256(said.encode()).hexdigest()[:12]}"
+    for attempt in range(1, ATTEMPTS_MAX + 1):
+        value = name if attempt == 1 else f"{name}-{attempt}"
+        before = await _found(context, ("payment-identifier", token(PAYMENT_REFERENCE, value)))
+        if all(one.get("status") == "active" and one.get("outcome") == "queued" for one in before):
+            return value
+    text = f"An advance of Account/{account['id']} failed {ATTEMPTS_MAX} times; find out why, and pay it by hand."
+    raise refuse(Refusal.UNPROCESSABLE, Kind.BUSINESS_RULE, text)
+
+
+# ---- $payment-results ----------------------------------------------------------------------------
+
+
+async def payment_results(context: Context, request: FhirRequest) -> Answer:
+    """What a pain.002 says, recorded. Raises Rejected: 400 for what is none; 422 for a run that is not known here."""
+    name = "$payment-results"
+    inputs = read_inputs(name, parameters_of(context.known, request, name), {"document": True})
+    report = await _report(inputs)
+    payments = await _found(context, ("identifier", token(RUN, report.run))) if report.run else []
+    if not payments:
+        text = f"No payment here was sent with the run {report.run or '(the report names none)'}."
+        raise refuse(Refusal.UNPROCESSABLE, Kind.NOT_FOUND, text, "document")
+    by_reference = {reference_of(one): one for one in payments}
+    rows: list[list[Row]] = [row("run", String=report.run)]
+    for one in report.results:
+        named = list(by_reference.values()) if not one.reference else [by_reference.get(one.reference)]
+        for payment in named:
+            if payment is None:
+                rows.append(group("left-out", row("reason", String=f"{one.reference} is no payment of this run.")))
+            else:
+                rows.append(await _recorded(context, payment, one.status, one.reason))
+    return answered(context, request, parameters(*rows))
+
+
+async def _report(inputs: Inputs) -> Report:
+    try:
+        document = b64decode(inputs.text("document"), validate=True)
+    except Base64Error:
+        raise bad_input('The "document" is a pain.002 in base64.') from None
+    if not document:
+        raise bad_input('There is no "document": send the pain.002 that the bank gave, in base64.')
+    try:
+        return await asyncio.to_thread(read_report, document)
+    except WrongMessage as wrong:
+        raise bad_input(str(wrong)) from None
+
+
+async def _recorded(context: Context, payment: Resource, status: str, reason: str) -> list[Row]:
+    """One payment brought to what the bank says of it, by itself: that another cannot be is no reason that this one is not."""
+    key = f"PaymentReconciliation/{payment['id']}"
+    outcome = "complete" if status in _COMPLETE else "error" if status in _FAILED else ""
+    if not outcome:
+        return group(
+            "waiting", reference_row("what", key), row("reason", String=f"The bank says {status or 'nothing'} yet.")
+        )
+
+    def apply(now: Resource) -> Resource:
+        if now.get("outcome") == outcome:
+            return now
+        said = f"The bank says {status}{': ' + reason if reason else ''}."
+        return {
+            **now,
+            "outcome": outcome,
+            "processNote": [*now.get("processNote", ()), {"type": "display", "text": said}],
+        }
+
+    try:
+        await commit_all(context, [Patch("PaymentReconciliation", str(payment["id"]), apply)])
+    except Rejected as rejected:
+        why = " ".join(issue.text for issue in rejected.issues)
+        return group("left-out", reference_row("what", key), row("reason", String=why))
+    return reference_row("complete" if outcome == "complete" else "failed", key)

@@ -1,0 +1,124 @@
+"""C32E1 AC2: an individual chosen by the person can see the budget and buy from it from the moment of the consent, and not from its revocation.
+
+The one chosen signs in with a token of their own; what they may do is read from the record at each request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from tests.security.world import Resource, World, coded, running_world
+from tests.stories import bundle_of, massage, story
+
+PHB = "https://fhir.phb.nhs.example"
+RUTH = {"role": "delegate", "fhirUser": "RelatedPerson/ruth-harper"}
+BUDGET = "/Account/jill-budget"
+
+
+@pytest.fixture(scope="module")
+def world(mongodb_uri: str) -> Iterator[World]:
+    """Jill's story beside the world of the access tests, but Ruth's consent is not given yet."""
+    with running_world(mongodb_uri) as made:
+        ruths = {"reference": "RelatedPerson/ruth-harper", "display": "Ruth Harper, Jill's sister"}
+        before = [one for one in story() if one["id"] != "jill-ruth-delegate" and one.get("enterer") != ruths]
+        answer = made.post("system", "/", bundle_of(before))
+        assert answer.status_code == 200, answer.text
+        yield made
+
+
+def consent(status: str = "active") -> Resource:
+    (found,) = (one for one in story() if one["id"] == "jill-ruth-delegate")
+    why = "given-by-person" if status == "active" else "withdrawn-by-person"
+    reason = coded(why, f"{PHB}/CodeSystem/phb-consent-status-reason")
+    url = f"{PHB}/StructureDefinition/phb-consent-status-reason"
+    return {**found, "status": status, "extension": [{"url": url, "valueCodeableConcept": reason}]}
+
+
+def buys(world: World, reference: str) -> httpx.Response:
+    purchase = massage(reference, enterer={"reference": "RelatedPerson/ruth-harper"})
+    return world.post(RUTH, "/ChargeItem", purchase)
+
+
+def test_a_chosen_individual_sees_and_buys_from_the_consent_on_and_not_from_its_revocation(world: World) -> None:
+    # the whole of it in one test, because each step begins where the one before ended
+    assert world.get(RUTH, BUDGET).status_code == 404
+    assert buys(world, "PUR-BEFORE").status_code in (403, 422)
+
+    assert world.put("system", consent()).status_code == 201
+    assert world.get(RUTH, BUDGET).status_code == 200
+    assert world.get(RUTH, f"{BUDGET}/$balance").status_code == 200
+    bought = buys(world, "PUR-RUTH")
+    assert (bought.status_code, bought.json()["status"]) == (201, "billable"), bought.text
+    listed = world.get(RUTH, "/ChargeItem?account=Account/jill-budget&_count=100").json()
+    assert bought.json()["id"] in {one["resource"]["id"] for one in listed["entry"]}
+
+    assert world.put("system", consent("inactive")).status_code == 200
+    assert world.get(RUTH, BUDGET).status_code == 404
+    assert world.get(RUTH, f"/ChargeItem/{bought.json()['id']}").status_code == 404
+    assert buys(world, "PUR-AFTER").status_code in (403, 422)
+    assert (
+        world.stands(f"ChargeItem/{bought.json()['id']}") is not None
+    )  # what she bought while she might, stays bought
+
+
+def test_the_one_chosen_buys_and_does_not_change_the_budget(world: World) -> None:
+    again = {**consent(), "id": "jill-ruth-again"}
+    assert world.put("system", again).status_code in (200, 201)
+    account = world.get(RUTH, BUDGET).json()
+    assert world.put(RUTH, {**account, "name": "Mine"}).status_code == 403
+    withdrawn = world.put("system", {**consent("inactive"), "id": "jill-ruth-again"})
+    assert withdrawn.status_code == 200
+
+
+def test_a_consent_to_see_alone_lets_nobody_buy(world: World) -> None:
+    seeing = {**consent(), "id": "jill-ruth-sees"}
+    seeing["provision"] = {
+        **seeing["provision"],
+        "action": [coded("view", f"{PHB}/CodeSystem/phb-consent-action")],
+    }
+    assert world.put("system", seeing).status_code == 201
+    assert world.get(RUTH, BUDGET).status_code == 200
+    assert buys(world, "PUR-SEES").status_code in (403, 422)
+
+
+def test_a_consent_that_was_withdrawn_is_given_anew_by_another(world: World) -> None:
+    made = {**consent(), "id": "jill-ruth-once"}
+    assert world.put("system", made).status_code == 201
+    assert world.put("system", {**consent("inactive"), "id": "jill-ruth-once"}).status_code == 200
+    back = world.put("system", made)
+    assert back.status_code == 422
+    assert back.json()["issue"][0]["diagnostics"] == (
+        "A consent that is inactive does not become active. What was given up or refused is given anew by another Consent."
+    )
+
+
+def test_reviews_are_called_by_the_person_and_by_nobody_from_elsewhere(world: World) -> None:
+    jill = {"role": "person", "fhirUser": "Patient/jill", "patient": "jill", "scope": "patient/*.cruds"}
+    task = {
+        "resourceType": "Task",
+        "status": "requested",
+        "intent": "order",
+        "code": coded("phb-review", f"{PHB}/CodeSystem/phb-task-code"),
+        "reasonCode": coded("on-request", f"{PHB}/CodeSystem/phb-review-type"),
+        "description": "I have been in hospital, and my nights have changed.",
+        "basedOn": [{"reference": "CarePlan/jill-plan"}],
+        "focus": {"reference": "Account/jill-budget"},
+        "for": {"reference": "Patient/jill"},
+        "authoredOn": "2026-11-22T09:00:00Z",
+        "requester": {"reference": "Patient/jill"},
+        "owner": {"reference": "PractitionerRole/priya-nair-coordinator"},
+    }
+    made = world.post(jill, "/Task", task)
+    assert made.status_code == 201, made.text
+    another = world.post(jill, "/Task", {**task, "requester": {"reference": "RelatedPerson/ruth-harper"}})
+    assert another.status_code == 422
+    assert another.json()["issue"][0]["diagnostics"] == "Whoever calls the review is named as the one who asks for it."
+    done = {**made.json(), "status": "in-progress"}
+    assert world.put(jill, done).status_code == 200
+    finished = world.put(
+        jill, {**done, "status": "completed", "executionPeriod": {"start": "2026-11-22"}, "output": []}
+    )
+    assert finished.status_code == 422
