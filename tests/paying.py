@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 from typing import Any
 
 import httpx
@@ -114,7 +115,13 @@ def made(answer: httpx.Response) -> dict[str, Any]:
 
 def evidence(person: str, *, name: str = "receipt") -> dict[str, Any]:
     """A receipt, whose bytes are in it."""
-    content = base64.b64encode(f"a {name}".encode()).decode()
+    content = f"a {name}".encode()
+    attachment = {
+        "contentType": "text/plain",
+        "data": base64.b64encode(content).decode(),
+        "size": len(content),
+        "hash": base64.b64encode(hashlib.sha1(content, usedforsecurity=False).digest()).decode(),
+    }
     return {
         "resourceType": "DocumentReference",
         "status": "current",
@@ -122,5 +129,5 @@ def evidence(person: str, *, name: str = "receipt") -> dict[str, Any]:
         "subject": {"reference": person},
         "date": "2026-11-21T10:00:00Z",
         "author": [{"reference": person}],
-        "content": [{"attachment": {"contentType": "text/plain", "data": content}}],
+        "content": [{"attachment": attachment}],
     }

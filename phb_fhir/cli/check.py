@@ -81,7 +81,8 @@ def show(console: Console, found: list[Drift], count: int, looked: Looked) -> No
     if looked.behind:
         text = f"{looked.behind} resources are still to be indexed anew (phb-fhir index); their index values were not compared."
         console.print(text, soft_wrap=True)
-    console.print("Everything agrees." if not count else f"{count} things do not agree.")
+    said = "One thing does not agree." if count == 1 else f"{count} things do not agree."
+    console.print(said if count else "Everything agrees.")
 
 
 def _json(found: list[Drift], count: int, looked: Looked) -> dict[str, object]:

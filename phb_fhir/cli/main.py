@@ -265,6 +265,32 @@ def check(
     raise typer.Exit(command.check_record(settings, as_json=json))
 
 
+report = typer.Typer(
+    name="report",
+    help="What the record says across budgets.",
+    no_args_is_help=True,
+)
+app.add_typer(report)
+
+
+@report.command(name="overdue-reviews")
+def overdue_reviews(
+    *,
+    on: Annotated[str, typer.Option(help="The day it is asked for.", show_default="today", metavar="DATE")] = "",
+    json: Annotated[bool, typer.Option("--json", help="For a program.")] = False,
+    data: Data = None,
+    mongodb_uri: MongodbUri = None,
+) -> None:
+    """List the reviews whose day has passed, the longest overdue first. Nothing is written.
+
+    Ends with 0 when none is overdue, and with 1 when some are.
+    """
+    settings = read_settings(data=data, mongodb_uri=mongodb_uri)
+    from phb_fhir.cli import report as command  # noqa: PLC0415 - its imports are slow, `--help` need not wait
+
+    raise typer.Exit(command.overdue_reviews(settings, on=on, as_json=json))
+
+
 audit = typer.Typer(
     name="audit",
     help="The audit trail: whether it is whole, and where it ends.",

@@ -30,7 +30,7 @@ from phb_fhir.interactions.provenance import not_to_be_written, provenance_of
 from phb_fhir.interactions.settled import check_query_settled
 from phb_fhir.interactions.subset import STORED_DEPTH_MAX
 from phb_fhir.interactions.validation import Content, check_resource, govern
-from phb_fhir.interactions.versions import Decided, is_same, next_version
+from phb_fhir.interactions.versions import Decided, index_it, is_same, next_version
 from phb_fhir.outcome import Issue, Kind, Refusal, Rejected, refuse
 from phb_fhir.rules.book import budgets_in, is_concerned, is_gathered, names_in
 from phb_fhir.search.match import is_name, keys_asked, names_tokens
@@ -220,6 +220,8 @@ async def prepare(
     await _govern(context, transaction, decided, told)
     judgement = Judgement(context, transaction, facts, now)
     await judgement.judge(decided, told)
+    for settled_one in (*(each for several in decided for each in several), *judgement.own):
+        index_it(context, settled_one)
     asked = [one.write for each in decided for one in each if one.write is not None]
     answers = [_answer(one, [each.committed for each in done]) for one, done in zip(settled, decided, strict=True)]
     return Prepared(context, now, answers, asked, [*asked, *judgement.following])
@@ -304,9 +306,9 @@ def _decide(
             return Decided(Committed(Effect.ABSENT, current, 0))
     elif current is not None and current.json is not None and is_same(current, content):
         return Decided(Committed(Effect.UNCHANGED, current, advice=advice))
-    index = None if content is None else context.index_of(content, change.id)
-    after = next_version(change, current, content, now, index)
-    write = Write(current, after, index)
+    # rules may still change the content: it is indexed once it is settled
+    after = next_version(change, current, content, now, None)
+    write = Write(current, after, None)
     view[key] = after
     if content is None:
         return Decided(Committed(Effect.DELETED, after), write)

@@ -46,6 +46,11 @@ class Judgement:
         self._own: dict[str, Decided] = {}
 
     @property
+    def own(self) -> list[Decided]:
+        """What the server writes itself."""
+        return list(self._own.values())
+
+    @property
     def following(self) -> list[Write]:
         return [one.write for one in self._own.values() if one.write is not None]
 
@@ -113,10 +118,9 @@ class Judgement:
     def _replace(self, one: Decided, write: Write, content: Resource) -> None:
         """Let a rule's content take the place of what was asked to be written."""
         after = write.after
-        index = self._context.index_of(content, after.id)
         change = Create(after.type, after.id, content) if after.method == "POST" else Put(after.type, after.id, content)
-        version = next_version(change, write.before, content, self._now, index)._replace(method=after.method)
-        one.write = Write(write.before, version, index)
+        version = next_version(change, write.before, content, self._now, None)._replace(method=after.method)
+        one.write = Write(write.before, version, None)
         one.committed = replace(one.committed, version=version)
         if one.content is not None:
             one.content = replace(one.content, resource=content)
@@ -145,12 +149,11 @@ class Judgement:
         return self._made(Put(type_, follow.key.partition("/")[2], follow.resource), current)
 
     def _made(self, change: Create | Put, current: Any) -> Decided:
-        index = self._context.index_of(change.resource, change.id)
-        version = next_version(change, current, change.resource, self._now, index)
+        version = next_version(change, current, change.resource, self._now, None)
         effect = Effect.CREATED if current is None or current.is_deleted else Effect.UPDATED
         one = Decided(
             Committed(effect, version),
-            Write(current, version, index),
+            Write(current, version, None),
             Content(change.type, change.id, change.resource, current),
         )
         self._own[version.key] = one

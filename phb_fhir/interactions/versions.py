@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from phb_fhir.change import Change, Committed, Create, Delete, Patch, Put, Version
 from phb_fhir.fhir.codec import Resource, canonical, dumps, loads
 from phb_fhir.fhir.dates import instant_text
+from phb_fhir.interactions.context import Context
 from phb_fhir.interactions.subset import STORED_DEPTH_MAX
 from phb_fhir.interactions.validation import Content
 from phb_fhir.search.access import access_entries
@@ -22,6 +23,15 @@ class Decided:
     committed: Committed
     write: Write | None = None
     content: Content | None = None
+
+
+def index_it(context: Context, one: Decided) -> None:
+    """Give what is written its index values, now that its content is settled."""
+    if one.write is not None and one.content is not None:
+        index = context.index_of(one.content.resource, one.content.id)
+        after = one.write.after._replace(access=access_entries(index.keys))
+        one.write = Write(one.write.before, after, index)
+        one.committed = replace(one.committed, version=after)
 
 
 def content_of(version: Version | None) -> Resource | None:

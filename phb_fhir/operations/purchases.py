@@ -80,16 +80,16 @@ async def approve(context: Context, request: FhirRequest) -> Answer:
     """A purchase that waited becomes billable. Raises Rejected: 404, 410; 403 or 422 with all that stands in the way."""
     inputs = _inputs(context, request, "$approve", {"reason": True, "exceptionFor": True})
     reason, exception = inputs.text("reason"), inputs.text("exceptionFor")
-    charge = await stored(context, request)
-    if charge.get("status") != "planned":
-        text = f"Only a purchase that is planned waits for a decision; this one is {charge.get('status')}."
-        raise refuse(Refusal.UNPROCESSABLE, Kind.BUSINESS_RULE, text, "ChargeItem.status")
     if exception and not reason:
         raise bad_input('An exception needs a "reason".')
-    if exception and code_in(charge.get("code"), EXCLUDED_ITEM) not in ("", exception):
-        raise bad_input(f'"exceptionFor" is {exception}, and the purchase is another excluded item.')
+    await stored(context, request)
 
     def apply(resource: Resource) -> Resource:
+        if resource.get("status") != "planned":
+            text = f"Only a purchase that is planned waits for a decision; this one is {resource.get('status')}."
+            raise refuse(Refusal.UNPROCESSABLE, Kind.BUSINESS_RULE, text, "ChargeItem.status")
+        if exception and code_in(resource.get("code"), EXCLUDED_ITEM) not in ("", exception):
+            raise bad_input(f'"exceptionFor" is {exception}, and the purchase is another excluded item.')
         more = {"overrideReason": reason} if exception else {}
         return _noted({**resource, "status": "billable", **more}, context, reason)
 
@@ -108,10 +108,10 @@ async def reject(context: Context, request: FhirRequest) -> Answer:
             'A refusal needs a "reason" (a CodeableConcept) and an "explanation" that the person can understand.'
         )
     charge = await stored(context, request)
-    status = "aborted" if charge.get("status") == "planned" else "not-billable"
     notice = Create("Communication", context.new_id(), _notice(context, request, charge, reasons, explanation))
 
     def apply(resource: Resource) -> Resource:
+        status = "aborted" if resource.get("status") == "planned" else "not-billable"
         return _noted({**resource, "status": status}, context, explanation)
 
     return await _changed(context, request, apply, notice)

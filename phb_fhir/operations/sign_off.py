@@ -18,7 +18,7 @@ from phb_fhir.fhir.dates import instant_text
 from phb_fhir.interactions.commit import commit_all
 from phb_fhir.interactions.context import Context
 from phb_fhir.interactions.facts import relative
-from phb_fhir.interactions.judging import asked
+from phb_fhir.interactions.judging import asked, by_whom
 from phb_fhir.interactions.request import Answer, FhirRequest
 from phb_fhir.interactions.validation import check_resource
 from phb_fhir.interactions.versions import content_of
@@ -202,7 +202,7 @@ async def _decide(
     if task is not None:
         change: Change = Patch("Task", str(task["id"]), apply)
     else:
-        made = {**_new_task(plan, owner, at), **decided, "output": outputs}
+        made = {**_new_task(plan, owner, _asker(context) or owner, at), **decided, "output": outputs}
         change = Create("Task", context.new_id(), made, advice=check_resource(context, made, "Task"))
     return await commit_all(context, [change])
 
@@ -219,7 +219,15 @@ async def _waiting(context: Context, plan: str) -> Resource | None:
     return next((one for one in tasks if f"Task/{one['id']}" in seen), None)
 
 
-def _new_task(plan: Resource, owner: str, at: str) -> Resource:
+def _asker(context: Context) -> str:
+    """The commissioner, where it asks its own roles to decide; "" where who decides asks themselves."""
+    by = by_whom(context)
+    return next(
+        (name for name in sorted(by.names) if by.role == "commissioner" and name.startswith("Organization/")), ""
+    )
+
+
+def _new_task(plan: Resource, owner: str, asker: str, at: str) -> Resource:
     return {
         "resourceType": "Task",
         "status": "completed",
@@ -229,7 +237,7 @@ def _new_task(plan: Resource, owner: str, at: str) -> Resource:
         "description": f"Check {title_of(plan)} against the nine criteria, and agree it or say how it must change.",
         "for": plan["subject"],
         "authoredOn": at,
-        "requester": {"reference": owner},
+        "requester": {"reference": asker},
         "owner": {"reference": owner},
         "restriction": {"period": {"end": at}},
     }

@@ -94,7 +94,7 @@ async def _bundled(context: Context, request: FhirRequest, found: Statement) -> 
 
 def _named(found: Statement, account: str) -> list[str]:
     keys = [account, plan_of(found.account)]
-    keys += [key for line in found.lines for key in (line.about.key, cause_key(line.entry), line.entry.account)]
+    keys += [key for line in found.lines for key in (line.about.key, cause_key(line.entry), line.account)]
     for trail in found.purchases:
         keys += [trail.key, trail.plan.partition("/_history/")[0]]
         keys += [one.key for one in (*trail.evidence, *trail.goals)] + [one.key for one in trail.payments]

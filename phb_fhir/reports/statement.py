@@ -45,12 +45,14 @@ class Tally:
 class Line:
     """One movement. `left` is what is available after it: of the budget, or of the money for emergencies, whichever it moves.
 
-    `about` is the purchase or payment, and `trail` all that is known of the purchase, where the one who asks may see it.
+    `about` is the purchase or payment, `account` the budget whose ledger it is in, and `trail` all that is known of the purchase, where the
+    one who asks may see these.
     """
 
     entry: Entry
     left: int
     about: Named
+    account: str
     trail: Trail | None = None
 
     @property
@@ -126,8 +128,8 @@ async def _trails(
 
 
 async def _seen(context: Context, entries: Sequence[Entry]) -> frozenset[str]:
-    """Of what entries are about beside purchases, and of what caused them, what the one who asks may see."""
-    keys = dict.fromkeys(key for one in entries for key in (one.about, cause_key(one)) if key)
+    """Of what entries are about and in, and of what caused them, what the one who asks may see."""
+    keys = dict.fromkeys(key for one in entries for key in (one.about, cause_key(one), one.account) if key)
     return frozenset(await context.reader.read_all(list(keys)))
 
 
@@ -182,7 +184,8 @@ def lined(
         is_shown = one.about in seen or trail is not None
         about = Named(one.about, trail.item if trail else "") if is_shown else Named("")
         shown = one if is_shown or cause_key(one) in seen else _without_cause(one)
-        lines.append(Line(shown, left[is_aside], about, trail))
+        account = one.account if one.account in seen else ""
+        lines.append(Line(shown, left[is_aside], about, account, trail))
     return lines
 
 

@@ -73,7 +73,7 @@ def _row(line: Line) -> list[str]:
             approved(trail),
         ]
     before = [day_of(entry.at).isoformat(), group_of(line), entry.kind, called(line), part_called(entry.pot)]
-    after = [entry.account, entry.funder, entry.cause, entry.reason]
+    after = [line.account, entry.funder, entry.cause, entry.reason]
     return [*_texts(before), *money, *_texts([entry.day, line.about.key, *of_purchase, *after])]
 
 

@@ -51,7 +51,7 @@ def _line(line: Line) -> list[Row]:
         row("contingency", Boolean=True if line.is_contingency else None),
         reference_row("item", *line.about),
         reference_row("cause", entry.cause),
-        reference_row("account", entry.account),
+        reference_row("account", line.account),
         reference_row("funder", entry.funder),
         row("reason", String=entry.reason),
         _of_trail(trail) if trail is not None else [],

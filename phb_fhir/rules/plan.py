@@ -79,6 +79,13 @@ def budgets_of(*plans: str) -> Asking[list[Resource]]:
     return [one for one in found if is_budget(one) and stage_of(one) not in OVER]
 
 
+def budgets_for(plan: Resource) -> Asking[list[Resource]]:
+    """The budgets that go with a plan once it is in force: those that name it, and the same person's that name one it replaces."""
+    key, person = key_of_plan(plan), key_of(plan.get("subject"))
+    found = yield from budgets_of(key, *keys_in(plan.get("replaces")))
+    return [one for one in found if plan_of(one) == key or person_of(one) == person]
+
+
 def sign_offs_of(plan: str) -> Asking[list[Resource]]:
     """The Tasks that approved a plan."""
     found: list[Resource] = yield Find("Task", ("focus", plan), ("code", f"{TASK_CODE}|plan-sign-off"))
@@ -106,7 +113,8 @@ def judge_plan(case: Case) -> Judging:
     is_starting = case.after.get("status") in NEEDS_SIGN_OFF and status_of(case.before) not in NEEDS_SIGN_OFF
     if is_starting:
         issues += yield from _signed_off(case, case.after)
-        issues += yield from _replaces_its_own(case.after)
+    if is_starting or _replaces_others(case):
+        issues += yield from _replaces_its_own(case.after, is_starting=is_starting)
     if _is_ending(case):
         issues += yield from _leaves_no_budget(case)
     takes_effect = is_starting and case.after.get("status") in IN_FORCE
@@ -244,8 +252,13 @@ def _kept_as(before: Resource, after: Resource) -> Iterator[Issue]:
     yield from _activities_kept(before, after)
 
 
-def _replaces_its_own(plan: Resource) -> Asking[list[Issue]]:
-    """The plan that this one takes the place of is one of the same person, and one that was in force."""
+def _replaces_others(case: Case) -> bool:
+    """Whether this write says of other plans that this one takes their place."""
+    return keys_in((case.after or {}).get("replaces")) != keys_in((case.before or {}).get("replaces"))
+
+
+def _replaces_its_own(plan: Resource, *, is_starting: bool) -> Asking[list[Issue]]:
+    """The plan that this one takes the place of is one of the same person; once this one is in force, it is one that was."""
     keys = keys_in(plan.get("replaces"))
     found: dict[str, Resource | None] = (yield Read(*keys)) if keys else {}
     issues = []
@@ -254,7 +267,7 @@ def _replaces_its_own(plan: Resource) -> Asking[list[Issue]]:
             issues.append(refusal(f"{key} is no plan of a personal health budget that could be replaced.", _REPLACES))
         elif key_of(other.get("subject")) != key_of(plan.get("subject")):
             issues.append(refusal(f"{key} is the plan of somebody else.", _REPLACES))
-        elif status_of(other) == "draft":
+        elif is_starting and status_of(other) == "draft":
             issues.append(
                 refusal(f"{key} is a draft: change it, or withdraw it (revoked), instead of replacing it.", _REPLACES)
             )
@@ -297,7 +310,7 @@ def _deleted(case: Case) -> Asking[Decision]:
 def taking_effect(case: Case, plan: Resource) -> Asking[list[Follow]]:
     """What follows once a plan is signed off: its budgets are authorised and go over to it, and the plan that it replaces ends."""
     replaced = keys_in(plan.get("replaces"))
-    budgets = yield from budgets_of(case.key, *replaced)
+    budgets = yield from budgets_for(plan)
     moved = [(one, _with_plan(one, case.key, plan)) for one in budgets]
     follow = [Follow(after, f"Account/{after['id']}") for before, after in moved if after != before]
     found: dict[str, Resource | None] = (yield Read(*replaced)) if replaced else {}

@@ -17,7 +17,7 @@ from phb_fhir.rules.around import CAPACITY, OBSERVATION, TEAM_ROLE
 from phb_fhir.rules.budget import Days, amounts_of, days_of, is_joint
 from phb_fhir.rules.case import Asking, Find, Read
 from phb_fhir.rules.deciding import answer_of, kind_of
-from phb_fhir.rules.plan import budgets_of, key_of_plan
+from phb_fhir.rules.plan import budgets_for, key_of_plan
 from phb_fhir.rules.words import BASE, ELIGIBILITY, TASK_CODE, code_in, key_of, keys_in
 
 PLAN_CONTENT = f"{BASE}/Questionnaire/phb-plan-content"
@@ -88,7 +88,7 @@ def read_plan(plan: Resource, day: date) -> Asking[PlanRecord]:
     records: list[Resource] = yield Find("QuestionnaireResponse", ("based-on", key))
     risks: list[Resource] = yield Find("RiskAssessment", ("based-on", key))
     reviews: list[Resource] = yield Find("Task", ("based-on", key), ("code", f"{TASK_CODE}|phb-review"))
-    budgets = yield from budgets_of(key, *keys_in(plan.get("replaces")))
+    budgets = yield from budgets_for(plan)
     capacity, consents = yield from _capacity(person)
     panels = yield from _panels(key, budgets)
     record = PlanRecord(

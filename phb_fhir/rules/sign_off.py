@@ -16,6 +16,7 @@ from decimal import Decimal
 from typing import Any
 
 from phb_fhir.fhir.codec import Resource
+from phb_fhir.fhir.dates import instant_text
 from phb_fhir.fhir.money import pence_of, portion, sterling
 from phb_fhir.outcome import Issue
 from phb_fhir.rules.around import policy_of
@@ -74,7 +75,9 @@ def judge_sign_off(case: Case) -> Judging:
         issues += yield from _approved(case, task, plan, role)
     else:
         issues += _refused(task, plan)
-    return Decision(tuple(issues), follow=() if issues else tuple(_following(case, task, plan)))
+    if issues:
+        return Decision(tuple(issues))
+    return Decision(follow=(*_following(case, task, plan), *(yield from _others_end(case, task))))
 
 
 def _plan_of(task: Resource) -> Asking[Resource | None]:
@@ -257,6 +260,22 @@ def _following(case: Case, task: Resource, plan: Resource | None) -> Iterator[Fo
         yield Follow({**plan, "status": "active"}, f"CarePlan/{plan.get('id')}")
     if not is_brought_in(case):
         yield notice(case, *_letter(task, plan))
+
+
+def _others_end(case: Case, task: Resource) -> Asking[list[Follow]]:
+    """Nobody goes on deciding about a plan that was agreed."""
+    if answer_of(task) != "approved":
+        return []
+    others = yield from waiting(key_of(task.get("focus")))
+    why = {"text": f"The plan was signed off ({case.key})."}
+    return [
+        Follow(
+            {**one, "status": "cancelled", "statusReason": why, "lastModified": instant_text(case.now)},
+            f"Task/{one.get('id')}",
+        )
+        for one in others
+        if one.get("id") != case.id
+    ]
 
 
 def _letter(task: Resource, plan: Resource) -> tuple[str, ...]:

@@ -34,11 +34,15 @@ _LATER = ("ChargeItem", "PaymentReconciliation", "Invoice", "Provenance")
 Resource = dict[str, Any]
 
 
-def planned() -> dict[str, Resource]:
-    """Everything of Jill's, by key, as it was on the day before the sign-off: the plan a draft, the budget waiting for it."""
-    found = {f"{one['resourceType']}/{one['id']}": one for one in story() if one["resourceType"] not in _LATER}
-    del found["Task/jill-unusual-request"]
-    plan, budget, task = found["CarePlan/jill-plan"], found["Account/jill-budget"], found["Task/jill-sign-off"]
+def planned(name: str = "jill") -> dict[str, Resource]:
+    """Everything of Jill's, by key, as it was on the day before the sign-off: the plan a draft, the budget waiting for it.
+
+    With another name, of somebody like her.
+    """
+    told = story(name="" if name == "jill" else name)
+    found = {f"{one['resourceType']}/{one['id']}": one for one in told if one["resourceType"] not in _LATER}
+    del found[f"Task/{name}-unusual-request"]
+    plan, budget, task = found[f"CarePlan/{name}-plan"], found[f"Account/{name}-budget"], found[f"Task/{name}-sign-off"]
     plan["status"] = "draft"
     set_stage(budget, "sign-off-pending", "on-hold")
     for name in ("businessStatus", "executionPeriod", "output"):

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from tests.journeys.jills_budget import finished, record
 from tests.security.world import Resource, World, coded, running_world
 from tests.stories import bundle_of, massage, story
 
@@ -118,7 +119,8 @@ def test_reviews_are_called_by_the_person_and_by_nobody_from_elsewhere(world: Wo
     assert another.json()["issue"][0]["diagnostics"] == "Whoever calls the review is named as the one who asks for it."
     done = {**made.json(), "status": "in-progress"}
     assert world.put(jill, done).status_code == 200
-    finished = world.put(
-        jill, {**done, "status": "completed", "executionPeriod": {"start": "2026-11-22"}, "output": []}
-    )
-    assert finished.status_code == 422
+    assert world.put("system", record()).status_code == 201
+    over = world.put(jill, finished(done))
+    assert over.status_code == 422
+    said = [issue["diagnostics"] for issue in over.json()["issue"]]
+    assert "A review is completed by whoever leads it, or by the NHS team." in said

@@ -52,7 +52,7 @@ def test_goals_stand_and_activities_keep_their_ids(jill: httpx.Client) -> None:
     plan = read(jill, "CarePlan/jill-plan")
     renamed = activities(jill)
     renamed[1]["id"] = "massages"
-    said = refused(put(jill, {**plan, "goal": plan["goal"][:2], "activity": renamed}))
+    said = refused(put(jill, {**plan, "goal": plan["goal"][::-1], "activity": renamed}))
     assert [one.partition(" was")[0] for one in said if "was agreed" in one] == [
         "The list of goals",
         "The activity 'massage'",
@@ -105,7 +105,9 @@ def test_a_new_plan_takes_the_budget_over_and_ends_the_old_one_in_one_commit(jil
 def test_a_draft_may_change_as_often_as_anybody_likes(jill: httpx.Client) -> None:
     assert put(jill, amended(jill)).status_code == 201
     for title in ("A second plan", "Another second plan"):
-        assert changed(jill, "CarePlan/jill-plan-2", title=title, activity=[]).status_code == 200
+        draft = {**read(jill, "CarePlan/jill-plan-2"), "title": title}
+        draft["activity"].pop()
+        assert put(jill, draft).status_code == 200
 
 
 def test_a_new_plan_that_costs_more_than_there_is_is_refused_and_the_old_one_stays_in_force(jill: httpx.Client) -> None:
@@ -120,8 +122,12 @@ def test_a_new_plan_that_costs_more_than_there_is_is_refused_and_the_old_one_sta
 def test_a_plan_replaces_no_draft_and_nobody_elses(jill: httpx.Client) -> None:
     tell(jill, "family")
     theirs = amended(jill, replaces=[{"reference": "CarePlan/jill-plan"}, {"reference": "CarePlan/asha-plan"}])
-    assert put(jill, theirs).status_code == 201
-    assert "CarePlan/asha-plan is the plan of somebody else." in refused(sign_off(jill, "jill-plan-2"))
+    assert refused(put(jill, theirs)) == ["CarePlan/asha-plan is the plan of somebody else."]
+    assert put(jill, amended(jill)).status_code == 201
+    both = [{"reference": "CarePlan/jill-plan"}, {"reference": "CarePlan/jill-plan-2"}]
+    assert put(jill, {**amended(jill, replaces=both), "id": "jill-plan-3"}).status_code == 201
+    (text,) = refused(sign_off(jill, "jill-plan-3"))
+    assert text.startswith("CarePlan/jill-plan-2 is a draft")
 
 
 def test_an_amended_plan_is_signed_off_by_a_plain_task_as_well(jill: httpx.Client) -> None:

@@ -90,7 +90,11 @@ def test_one_funder_of_a_joint_budget_knows_its_sums_and_not_the_others_records(
     assert [one["owner"] for one in own] == [who["organization"]]
     assert world.get(who, "/Account/asha-joint/$statement").status_code == 200
     lines = told(world.get(who, "/Account/asha-joint/$statement"))["line"]
-    assert all("item" not in line for line in lines if line["funder"] != who["organization"] and line["account"] != own[0]["budget"])
+    theirs = [line for line in lines if line["funder"] != who["organization"]]
+    assert theirs
+    assert all("account" not in line for line in theirs)
+    assert {line["account"] for line in lines if line not in theirs} == {own[0]["budget"]}
+    assert not any(line["cause"].startswith("Account/") for line in theirs if "cause" in line)
 
 
 def test_a_look_at_a_statement_is_in_the_audit_trail_under_the_persons_name(world):
@@ -98,3 +102,20 @@ def test_a_look_at_a_statement_is_in_the_audit_trail_under_the_persons_name(worl
     found = world.get(AUDITOR, "/AuditEvent?patient=Patient/jill&_count=100").json()
     texts = [str(one["resource"]) for one in found["entry"]]
     assert any("$statement" in text and "Organization/harbourside-north" in text for text in texts)
+
+
+@pytest.mark.parametrize(
+    ("who", "status"),
+    [(SYSTEM, 200), (AUDITOR, 200), (JILL, 403), (RUTH, 403), (PRIYA, 403), (COMMISSIONER, 403), (PROVIDER, 403), (ANALYST, 403)],
+    ids=lambda one: one["role"] if isinstance(one, dict) else str(one),
+)
+def test_whether_the_record_is_whole_is_told_to_auditors_and_systems_alone(world, who, status):
+    answer = world.get(who, "/$fsck")
+    assert answer.status_code == status
+    severities = {issue["severity"] for issue in answer.json()["issue"]}
+    assert severities == ({"information"} if status == 200 else {"error"})
+
+
+def test_an_auditor_whose_scopes_leave_the_trail_out_is_not_told_either(world):
+    narrow = {**AUDITOR, "scope": "user/Provenance.rs"}
+    assert world.get(narrow, "/$fsck").status_code == 403

@@ -38,23 +38,23 @@ _numbers = itertools.count(1)
 
 def compare_purchases(folder: Path, rounds: int, seconds: float) -> Iterator[Comparison]:
     """Both ways of spending. Raises BenchFailed, CannotStart."""
-    with PrivateMongo(folder / "purchases-data") as mongo:
-        with our_server(folder / "purchases.log", "--mongodb-uri", mongo.uri) as server:
-            names = [f"p{number}" for number in range(BUDGETS)]
-            for name in names:
-                one_answer(server.port, request("POST", "", dumps(_story(name))))
-            for what, among in (("spread over budgets", names), ("all on one budget", names[:1])):
-                asked = _purchases(among)
+    data, log = folder / "purchases-data", folder / "purchases.log"
+    with PrivateMongo(data) as mongo, our_server(log, "--mongodb-uri", mongo.uri) as server:
+        names = [f"p{number}" for number in range(BUDGETS)]
+        for name in names:
+            one_answer(server.port, request("POST", "", dumps(_story(name))))
+        for what, among in (("spread over budgets", names), ("all on one budget", names[:1])):
+            asked = _purchases(among)
 
-                def ours(asked: Iterator[bytes] = asked) -> float:
-                    return answers_per_second(server.port, asked, connections=CONNECTIONS, seconds=seconds, status=201)
+            def ours(asked: Iterator[bytes] = asked) -> float:
+                return answers_per_second(server.port, asked, connections=CONNECTIONS, seconds=seconds, status=201)
 
-                def plain() -> float:
-                    return uvloop.run(mongo_only.pairs_per_second(mongo.uri, at_once=CONNECTIONS, seconds=seconds))
+            def plain() -> float:
+                return uvloop.run(mongo_only.pairs_per_second(mongo.uri, at_once=CONNECTIONS, seconds=seconds))
 
-                title = f"purchases {what}, {CONNECTIONS} at once"
-                rates = measure_in_turn(ours, plain, rounds=rounds)
-                yield Comparison(title, "transactions of two documents", _GOALS[what], rates)
+            rates = measure_in_turn(ours, plain, rounds=rounds)
+            title = f"purchases {what}, {CONNECTIONS} at once"
+            yield Comparison(title, "transactions of two documents", _GOALS[what], rates)
 
 
 def _story(name: str) -> dict[str, Any]:

@@ -25,6 +25,7 @@ def purchase(reference: str = _FIRST) -> dict[str, Any]:
     """The purchase, as a client sends it."""
     made = _example("ChargeItem-jill-swimming-2026-10")
     made["identifier"][0]["value"] = reference
+    del made["account"]  # charged to nobody: what purchases from a budget cost is measured by itself (`purchases`)
     return made
 
 

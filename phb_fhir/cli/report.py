@@ -1,0 +1,88 @@
+"""`phb-fhir report`: what the record says across budgets, for those who run them. It reads the database itself and writes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+import orjson
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from phb_fhir.app import at_work
+from phb_fhir.cli.database import database
+from phb_fhir.outcome import Rejected
+from phb_fhir.reports.reviews import OVERDUE_MAX, Overdue, OverdueReviews, read_overdue
+from phb_fhir.settings import WrongSetting
+from phb_fhir.store.embedded import CannotStart
+
+if TYPE_CHECKING:
+    from phb_fhir.settings import Settings
+
+LONDON = ZoneInfo("Europe/London")
+EXIT_OVERDUE = 1
+
+
+def overdue_reviews(settings: Settings, *, on: str, as_json: bool) -> int:
+    """Lists them; gives the code to end with, 1 where there are any. Raises CannotStart, WrongSetting."""
+    day = _day(on)
+    with database(settings) as reached:
+        found = asyncio.run(_read(reached, day))
+    if as_json:
+        typer.echo(orjson.dumps(_json(found)).decode())
+    else:
+        _tell(found)
+    return EXIT_OVERDUE if found.reviews else 0
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text) if text else datetime.now(LONDON).date()
+    except ValueError:
+        raise WrongSetting(f'--on "{text}" is not a date such as 2026-11-22.') from None
+
+
+async def _read(settings: Settings, day: date) -> OverdueReviews:
+    try:
+        async with at_work(settings) as context:
+            return await read_overdue(context, day)
+    except Rejected as rejected:
+        raise CannotStart(rejected.issues[0].text) from None
+
+
+def _tell(found: OverdueReviews) -> None:
+    out = Console()
+    if not found.reviews:
+        out.print(f"No review is overdue on {found.on}.", highlight=False)
+        return
+    table = Table("Due", "Days over", "Review", "Budget", "Person", "Led by", "Why", box=None)
+    for one in found.reviews:
+        table.add_row(*_row(one, found.on))
+    out.print(table)
+    count = len(found.reviews)
+    out.print(f"{count} review{' is' if count == 1 else 's are'} overdue on {found.on}.", highlight=False)
+    if found.more:
+        out.print(f"There are more than these {OVERDUE_MAX}.", highlight=False)
+
+
+def _row(one: Overdue, on: date) -> tuple[str, ...]:
+    return (one.due.isoformat(), str(one.days(on)), one.task, one.budget, one.person, one.owner, one.purpose)
+
+
+def _json(found: OverdueReviews) -> dict[str, Any]:
+    rows = [
+        {
+            "review": one.task,
+            "budget": one.budget,
+            "person": one.person,
+            "owner": one.owner,
+            "purpose": one.purpose,
+            "due": one.due.isoformat(),
+            "days": one.days(found.on),
+        }
+        for one in found.reviews
+    ]
+    return {"on": found.on.isoformat(), "overdue": rows, "more": found.more}

