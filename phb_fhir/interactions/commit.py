@@ -24,7 +24,7 @@ from phb_fhir.interactions.context import Context
 from phb_fhir.interactions.facts import Facts
 from phb_fhir.interactions.joins import Joins
 from phb_fhir.interactions.judgement import check_change, check_references, check_written, standing
-from phb_fhir.interactions.judging import Judgement
+from phb_fhir.interactions.judging import Judgement, named
 from phb_fhir.interactions.once import first_outcome, keep_outcome
 from phb_fhir.interactions.provenance import not_to_be_written, provenance_of
 from phb_fhir.interactions.settled import check_query_settled
@@ -285,7 +285,7 @@ async def _govern(
         if one.write is not None
     }
     contents = [content for _, _, content in written]
-    await check_references(context, transaction, [(content.before, content.resource) for content in contents])
+    await check_references(context, transaction, [(content.before, named(content)) for content in contents])
     advice = await govern(context, transaction, contents, pending, lambda n, rejected: told(written[n][0], rejected))
     for (_, one, _), said in zip(written, advice, strict=True):
         one.committed = replace(one.committed, advice=said)

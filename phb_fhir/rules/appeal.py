@@ -49,6 +49,7 @@ OVER = frozenset(("completed", "rejected"))
 CAME_TO_NOTHING = frozenset(("cancelled", "rejected", "failed", "entered-in-error"))
 DECIDING = frozenset(("accepted", "in-progress", "completed"))
 ASKERS = frozenset(("person", "delegate"))
+DECIDERS = ("commissioner", "nhs-team", "care-coordinator")  # roles in which somebody decides for their organisation
 
 # SM-F: an appeal is taken up before it is decided, and decided after it was looked at
 APPEAL_STEPS: Mapping[str, tuple[str, ...]] = {
@@ -75,7 +76,7 @@ def judge_appeal(case: Case) -> Judging:
     if task.get("status") in DECIDING and _is_given_to_somebody(case):
         issues += yield from _by_somebody_else(task, decision)
     if is_being_decided(case):
-        issues += yield from _by_its_owner(case, task)
+        issues += yield from _by_its_owner(case, task, decision)
     if issues or not is_being_decided(case) or is_brought_in(case):
         return Decision(tuple(issues))
     return Decision(follow=(notice(case, *_letter(task, decision)),))
@@ -175,10 +176,16 @@ def _by_somebody_else(task: Resource, decision: Resource | None) -> Asking[list[
     return [refusal(text, "Task.owner")]
 
 
-def _by_its_owner(case: Case, task: Resource) -> Asking[list[Issue]]:
-    owner = key_of(task.get("owner"))
+def _by_its_owner(case: Case, task: Resource, decision: Resource | None) -> Asking[list[Issue]]:
+    """Whoever owns the appeal decides it; not by the hand of who decided first, whomever they act for."""
+    owner, first = key_of(task.get("owner")), key_of((decision or {}).get("owner"))
     found: dict[str, Resource | None] = (yield Read(owner)) if owner.startswith("PractitionerRole/") else {}
-    return [*check_decider(case.by, owner, found.get(owner))]
+    behind = yield from persons_behind(first)
+    themselves = {name for name in case.by.names if not name.startswith("Organization/")}
+    issues = [*check_decider(case.by, owner, found.get(owner), DECIDERS)]
+    if behind[first] & themselves:
+        issues.append(refusal("You made the decision that is appealed; somebody else looks at it again.", "Task.owner"))
+    return issues
 
 
 def _letter(task: Resource, decision: Resource | None) -> tuple[str, ...]:

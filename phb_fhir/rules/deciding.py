@@ -6,7 +6,7 @@ made: what was wrong is entered in error, or put right by an appeal. The person 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import date
 from typing import Any
 
@@ -18,6 +18,8 @@ from phb_fhir.rules.case import Asking, By, Case, Follow, Read, refusal
 from phb_fhir.rules.words import BASE, BUSINESS_STATUS, TASK_CODE, TASK_PARAMETER, code_in, concept, key_of
 
 COMMUNICATION = f"{BASE}/CodeSystem/phb-communication-category"
+
+COMMISSIONER = ("commissioner",)
 
 # SM-D: from which status a Task that decides may come to which. The names of R4.
 STEPS: Mapping[str, tuple[str, ...]] = {
@@ -144,17 +146,23 @@ def persons_behind(*keys: str) -> Asking[dict[str, frozenset[str]]]:
     return {key: frozenset({key, key_of((found.get(key) or {}).get("practitioner"))} - {""}) for key in keys}
 
 
-def check_decider(by: By, owner: str, role: Resource | None) -> Iterator[Issue]:
-    """Who records a decision is who decides, or the commissioner whose role it is (R96)."""
+def check_decider(
+    by: By, owner: str, role: Resource | None, for_organization: Collection[str] = COMMISSIONER
+) -> Iterator[Issue]:
+    """Who records a decision is who decides, or the commissioner whose role it is (R96).
+
+    Where an organisation decides, those do who act for it in one of the roles `for_organization`.
+    """
     if by.is_anybody or by.role == "system":
         return
-    names = {owner, key_of((role or {}).get("practitioner"))}
+    names = {key_of((role or {}).get("practitioner"))}
     if by.role == "commissioner":
         names.add(key_of((role or {}).get("organization")))
+    if not owner.startswith("Organization/") or by.role in for_organization:
+        names.add(owner)
     if not by.is_professional or not names & by.names:
-        yield refusal(
-            f"This is for {owner or 'its owner'} to decide; a decision is recorded by who made it.", "Task.owner"
-        )
+        text = f"This is for {owner or 'its owner'} to decide; a decision is recorded by who made it."
+        yield refusal(text, "Task.owner")
 
 
 def is_brought_in(case: Case) -> bool:

@@ -39,6 +39,7 @@ def people(mongodb_uri: str) -> Iterator[People]:
     """Nora, whose plan waits to be signed off, and those around her: her co-ordinator is Jill's."""
     with signed_in(mongodb_uri) as made:
         made.know("nora", Asked("person", "Nora", "Patient/nora", "nora"))
+        made.know("sister", Asked("delegate", "Ruth Harper", "RelatedPerson/ruth-harper", "nora"))
         made.know("viewer", Asked("delegate", "A neighbour", "RelatedPerson/viewer", "nora"))
         resources = planned("nora")
         resources["RelatedPerson/viewer"] = {**resources["RelatedPerson/ruth-harper"], "id": "viewer"}
@@ -118,7 +119,7 @@ def test_the_commissioner_decides_for_a_role_of_its_own(people: People) -> None:
     assert answer.status_code == 200, answer.text
 
 
-@pytest.mark.parametrize("who", ["nora", "ruth"])
+@pytest.mark.parametrize("who", ["nora", "sister"])
 def test_the_person_and_who_helps_them_do_not_sign_off_and_hear_nothing_of_the_record(people: People, who: str) -> None:
     without_an_answer(people)
     answer = sign_off(people[who], "nora-plan")
@@ -132,6 +133,11 @@ def test_a_professional_does_not_sign_off_in_the_name_of_another(people: People)
     assert refused(answer) == [
         "This is for PractitionerRole/tom-whelan-ms-nurse to decide; a decision is recorded by who made it."
     ]
+
+
+def test_who_has_a_limit_does_not_get_past_it_in_the_name_of_the_commissioner(people: People) -> None:
+    answer = sign_off(people[COORDINATOR], "nora-plan", OWNER)
+    assert refused(answer) == [f"This is for {OWNER} to decide; a decision is recorded by who made it."]
 
 
 def test_the_person_writes_their_own_draft_and_does_not_put_it_in_force(people: People) -> None:
@@ -173,10 +179,12 @@ def test_a_person_appeals_and_the_commissioner_decides(people: People) -> None:
     for status in ("accepted", "in-progress"):
         assert changed(people["commissioner"], key, status=status).status_code == 200
     outcome = {"status": "completed", "businessStatus": coded(BUSINESS, "upheld"), "statusReason": {"text": "No hoist"}}
-    for who in ("nora", COORDINATOR):
-        assert refused(changed(people[who], key, **outcome)) == [
-            f"This is for {OWNER} to decide; a decision is recorded by who made it."
-        ]
+    assert refused(changed(people["nora"], key, **outcome)) == [
+        f"This is for {OWNER} to decide; a decision is recorded by who made it."
+    ]
+    assert refused(changed(people[COORDINATOR], key, **outcome)) == [
+        "You made the decision that is appealed; somebody else looks at it again."
+    ]
     assert changed(people["commissioner"], key, **outcome).status_code == 200
     notice = f"{BASE}/CodeSystem/phb-communication-category|decision-notice"
     found = people["nora"].get("/Communication", params={"category": notice, "_sort": "sent"}).json()["entry"]

@@ -516,6 +516,15 @@ def test_an_amount_for_several_years_counts_by_the_year() -> None:
     assert yearly(long, budget(long)) == round(28280_00 * 365 / 1826)
 
 
+@pytest.mark.parametrize(("role_", "may"), [("commissioner", True), ("care-coordinator", False), ("nhs-team", False)])
+def test_for_the_commissioner_itself_the_commissioner_decides_and_not_everybody_who_works_there(
+    role_: str, may: bool
+) -> None:
+    by = By(role_, frozenset({"Practitioner/priya", "Organization/icb"}))
+    assert (not [*check_decider(by, "Organization/icb", None)]) is may
+    assert not [*check_decider(by, "Organization/icb", None, (role_,))]
+
+
 @pytest.mark.parametrize(
     ("by", "may"),
     [

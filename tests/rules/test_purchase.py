@@ -1,0 +1,263 @@
+"""A purchase's states, pair by pair (SM-C); who may purchase; and what makes it wait. No database: rules are functions of what they are told."""
+
+from __future__ import annotations
+
+import itertools
+from datetime import date
+from typing import Any
+
+import pytest
+
+from phb_fhir.fhir.codec import Exact
+from phb_fhir.rules.budget import elements_of
+from phb_fhir.rules.case import By
+from phb_fhir.rules.ledger import CONTINGENCY, Ledger, Sums
+from phb_fhir.rules.purchase import Purchase, link_of, occurrence
+from phb_fhir.rules.purchase_checks import STEPS, in_step, lets_purchase, refusals, waits
+from phb_fhir.rules.words import BASE
+
+TODAY = date(2026, 11, 22)
+STATUSES = ("planned", "billable", "billed", "not-billable", "aborted", "entered-in-error")
+# written by hand from SM-C: what each may become, beside staying what it is
+MAY_BECOME = {
+    "planned": {"billable", "billed", "aborted", "entered-in-error"},
+    "billable": {"billed", "not-billable", "aborted", "entered-in-error"},
+    "billed": {"not-billable", "entered-in-error"},
+    "not-billable": {"billed", "entered-in-error"},
+    "aborted": {"entered-in-error"},
+    "entered-in-error": set(),
+}
+
+
+def extension(name: str, **value: Any) -> dict[str, Any]:
+    return {"url": f"{BASE}/StructureDefinition/{name}", **value}
+
+
+def part(id_: str, model: str, holder: str) -> dict[str, Any]:
+    rows: list[dict[str, Any]] = [
+        {"url": "id", "valueId": id_},
+        {"url": "model", "valueCode": model},
+        {"url": "holder", "valueReference": {"reference": holder}},
+        {"url": "amount", "valueMoney": {"value": Exact("100.00"), "currency": "GBP"}},
+    ]
+    return extension("phb-management-element", extension=rows)
+
+
+BUDGET: dict[str, Any] = {
+    "resourceType": "Account",
+    "id": "b",
+    "subject": [{"reference": "Patient/jill"}],
+    "owner": {"reference": "Organization/north"},
+    "servicePeriod": {"start": "2026-04-01", "end": "2027-03-31"},
+    "extension": [
+        extension("phb-lifecycle-status", valueCode="active"),
+        extension("phb-care-plan", valueReference={"reference": "CarePlan/p"}),
+        part("mine", "direct-payment", "Patient/jill"),
+        part("theirs", "third-party", "Organization/willow"),
+    ],
+}
+PLAN: dict[str, Any] = {
+    "resourceType": "CarePlan",
+    "id": "p",
+    "goal": [{"reference": "Goal/g"}],
+    "activity": [{"id": "massage"}],
+}
+ITEM: dict[str, Any] = {
+    "resourceType": "ChargeItemDefinition",
+    "status": "active",
+    "effectivePeriod": {"start": "2026-09-01"},
+    "propertyGroup": [{"priceComponent": [{"type": "base", "amount": {"value": Exact("45.00"), "currency": "GBP"}}]}],
+}
+POTS = {"mine": Sums(10_000), "theirs": Sums(10_000), CONTINGENCY: Sums(5_000)}
+
+
+def charge(**more: Any) -> dict[str, Any]:
+    link = [
+        {"url": "carePlan", "valueReference": {"reference": "CarePlan/p"}},
+        {"url": "activityId", "valueString": "massage"},
+    ]
+    return {
+        "resourceType": "ChargeItem",
+        "id": "c",
+        "status": "planned",
+        "extension": [extension("phb-element", valueId="mine"), extension("phb-purchase-link", extension=link)],
+        "code": {"text": "Massage"},
+        "subject": {"reference": "Patient/jill"},
+        "account": [{"reference": "Account/b"}],
+        "enterer": {"reference": "Patient/jill"},
+        "occurrenceDateTime": "2026-11-20",
+        "quantity": {"value": 1},
+        "priceOverride": {"value": Exact("45.00"), "currency": "GBP"},
+        **more,
+    }
+
+
+def purchase(resource: dict[str, Any] | None = None, **more: Any) -> Purchase:
+    known: dict[str, Any] = {"plan": PLAN, "linked": PLAN, "item": ITEM, "elements": tuple(elements_of(BUDGET)), **more}
+    by = known.pop("by", By())
+    budget = known.pop("budget", BUDGET)
+    return Purchase(resource or charge(), "Account/b", budget, Ledger("Account/b", POTS), by, TODAY, **known)
+
+
+def test_the_table_has_every_status() -> None:
+    assert tuple(STEPS) == STATUSES == tuple(MAY_BECOME)
+
+
+@pytest.mark.parametrize(("was", "now"), list(itertools.product(STATUSES, STATUSES)))
+def test_a_purchase_goes_from_one_status_to_another_as_the_table_says_and_else_is_refused(was: str, now: str) -> None:
+    issues = list(in_step(purchase(charge(status=now), before=charge(status=was))))
+    if now == was or now in MAY_BECOME[was]:
+        assert issues == []
+    else:
+        (issue,) = issues
+        assert issue.text.startswith(f"A purchase that is {was} cannot become {now}; it can become ")
+
+
+@pytest.mark.parametrize("status", STATUSES)
+def test_a_new_purchase_may_have_any_status(status: str) -> None:
+    assert list(in_step(purchase(charge(status=status)))) == []
+
+
+def test_a_purchase_that_is_in_order_is_neither_refused_nor_waits() -> None:
+    assert refusals(purchase()) == []
+    assert waits(purchase()) == []
+
+
+@pytest.mark.parametrize("status", ["not-billable", "aborted", "entered-in-error"])
+def test_what_was_taken_back_is_refused_for_nothing(status: str) -> None:
+    wrong = charge(status=status, occurrenceDateTime="2030-01-01", code={"text": "Cigarettes"})
+    assert refusals(purchase(wrong)) == []
+
+
+WAITING = [
+    ({"item": None}, {}, "It is not in the directory."),
+    ({"item": {**ITEM, "status": "retired"}}, {}, "It is not offered in the directory any more."),
+    ({"item": {**ITEM, "effectivePeriod": {"start": "2026-12-01"}}}, {}, "It is not in the directory on that day."),
+    ({}, {"priceOverride": {"value": Exact("45.01"), "currency": "GBP"}}, "The directory's price for it is £45.00."),
+    ({}, {"quantity": {"value": Exact("0.5")}}, "The directory's price for it is £22.50."),
+    (
+        {},
+        {"extension": [extension("phb-element", valueId="mine")]},
+        "It is not linked to an activity of the care plan.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("known", "more", "why"), WAITING)
+def test_what_is_unusual_waits_and_is_not_refused(known: dict[str, Any], more: dict[str, Any], why: str) -> None:
+    made = purchase(charge(**more), **known)
+    assert refusals(made) == []
+    assert waits(made) == [why]
+
+
+def test_money_for_emergencies_waits_wants_a_reason_and_has_a_pot_of_its_own() -> None:
+    coded = {"coding": [{"system": f"{BASE}/CodeSystem/phb-purchase-reason", "code": "contingency"}]}
+    made = purchase(charge(reason=[coded]))
+    assert made.pot == CONTINGENCY
+    assert [issue.expression for issue in refusals(made)] == ["ChargeItem.reason"]
+    said = purchase(charge(reason=[{**coded, "text": "The carer is ill."}]))
+    assert refusals(said) == []
+    assert waits(said) == ["It is to be paid from the money for emergencies."]
+    dear = charge(reason=[{**coded, "text": "Ill."}], priceOverride={"value": Exact("50.01"), "currency": "GBP"})
+    assert [issue.expression for issue in refusals(purchase(dear))] == ["ChargeItem.priceOverride"]
+
+
+CONSENT: dict[str, Any] = {
+    "status": "active",
+    "provision": {
+        "type": "permit",
+        "period": {"start": "2026-11-01", "end": "2026-11-30"},
+        "actor": [{"reference": {"reference": "RelatedPerson/ruth"}}],
+        "action": [{"coding": [{"system": f"{BASE}/CodeSystem/phb-consent-action", "code": "purchase"}]}],
+        "data": [{"meaning": "related", "reference": {"reference": "Account/b"}}],
+    },
+}
+
+
+def consent(**provision: Any) -> dict[str, Any]:
+    return {**CONSENT, "provision": {**CONSENT["provision"], **provision}}
+
+
+NOT_ENOUGH = [
+    {**CONSENT, "status": "inactive"},
+    consent(type="deny"),
+    consent(period={"end": "2026-11-21"}),
+    consent(period={"start": "2026-11-23"}),
+    consent(actor=[]),
+    consent(action=[{"coding": [{"code": "view"}]}]),
+    consent(data=[{"meaning": "related", "reference": {"reference": "Account/other"}}]),
+    {"status": "active"},
+]
+
+
+def test_a_representative_purchases_by_a_consent_that_holds_today() -> None:
+    assert lets_purchase(CONSENT, "RelatedPerson/ruth", "Account/b", TODAY)
+    ruth = charge(enterer={"reference": "RelatedPerson/ruth"})
+    assert refusals(purchase(ruth, consents=(CONSENT,))) == []
+
+
+@pytest.mark.parametrize("wrong", NOT_ENOUGH)
+def test_a_representative_purchases_by_no_other(wrong: dict[str, Any]) -> None:
+    ruth = charge(enterer={"reference": "RelatedPerson/ruth"})
+    assert [issue.expression for issue in refusals(purchase(ruth, consents=(wrong,)))] == ["ChargeItem.enterer"]
+
+
+@pytest.mark.parametrize("end", ["2026-11-22", "2026-11", "2026"])
+def test_a_consent_holds_on_its_last_day(end: str) -> None:
+    assert lets_purchase(consent(period={"end": end}), "RelatedPerson/ruth", "Account/b", TODAY)
+
+
+def test_money_that_somebody_else_holds_is_asked_for_and_not_spent() -> None:
+    rows = [extension("phb-element", valueId="theirs"), charge()["extension"][1]]
+    assert refusals(purchase(charge(extension=rows))) == []
+    assert waits(purchase(charge(extension=rows))) == ["The part 'theirs' is held by somebody else."]
+    assert [one.expression for one in refusals(purchase(charge(extension=rows, status="billable")))] == [
+        "ChargeItem.status"
+    ]
+    holder = charge(extension=rows, status="billable", enterer={"reference": "Organization/willow"})
+    assert refusals(purchase(holder)) == []
+
+
+@pytest.mark.parametrize(("allowed", "count"), [("approved", 0), ("not-approved", 1)])
+def test_somebody_of_the_household_is_paid_by_an_exception_alone(allowed: str, count: int) -> None:
+    payee = {"resourceType": "RelatedPerson", "extension": [extension("phb-connected-person", valueBoolean=True)]}
+    task = {
+        "status": "completed",
+        "focus": {"reference": "Account/b"},
+        "businessStatus": {"coding": [{"system": f"{BASE}/CodeSystem/phb-task-business-status", "code": allowed}]},
+    }
+    assert len(refusals(purchase(payee=payee, exceptions=(task,)))) == count
+    assert refusals(purchase(payee={"resourceType": "RelatedPerson"})) == []
+
+
+STAGES = [("active", 0), ("suspended", 1), ("closing", 1), ("closed", 1), ("authorised", 1), ("requested", 1)]
+
+
+@pytest.mark.parametrize(("stage", "count"), STAGES)
+def test_new_purchases_need_a_budget_that_is_active(stage: str, count: int) -> None:
+    budget = {**BUDGET, "extension": [extension("phb-lifecycle-status", valueCode=stage), *BUDGET["extension"][1:]]}
+    assert len(refusals(purchase(budget=budget))) == count
+
+
+@pytest.mark.parametrize(("stage", "count"), [("suspended", 0), ("closing", 0), ("closed", 1)])
+def test_what_was_agreed_is_still_paid_until_the_budget_is_closed(stage: str, count: int) -> None:
+    budget = {**BUDGET, "extension": [extension("phb-lifecycle-status", valueCode=stage), *BUDGET["extension"][1:]]}
+    assert len(refusals(purchase(charge(status="billable"), before=charge(status="billable"), budget=budget))) == count
+
+
+PERIODS = [
+    ({"occurrenceDateTime": "2026-11-20T10:00:00Z"}, "2026-11-20", "2026-11-20"),
+    ({"occurrenceDateTime": "2026-02"}, "2026-02-01", "2026-02-28"),
+    ({"occurrencePeriod": {"start": "2026-10-01", "end": "2026-10-31"}}, "2026-10-01", "2026-10-31"),
+    ({"occurrencePeriod": {"start": "2026"}}, "2026-01-01", "None"),
+]
+
+
+@pytest.mark.parametrize(("element", "start", "end"), PERIODS)
+def test_the_days_a_purchase_is_for_are_whole_days(element: dict[str, Any], start: str, end: str) -> None:
+    days = occurrence(element)
+    assert (str(days.start), str(days.end)) == (start, end)
+
+
+def test_a_purchase_without_a_link_has_none() -> None:
+    assert link_of({}) == (None, "")
