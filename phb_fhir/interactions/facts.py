@@ -18,12 +18,12 @@ from phb_fhir.interactions.joins import Joins
 from phb_fhir.interactions.pending import Pending
 from phb_fhir.interactions.versions import content_of
 from phb_fhir.query import Query
-from phb_fhir.rules.book import budgets_in, names_in
+from phb_fhir.rules.book import budgets_in
 from phb_fhir.rules.case import FOUND_MAX, Asking, Books, Find, PolicyOf, Posted, Question, Read, ReadVersion
 from phb_fhir.rules.commissioning import read_policies
 from phb_fhir.rules.ledger import Entry, Ledger
-from phb_fhir.rules.purchase import keys_named
-from phb_fhir.rules.words import pair_of
+from phb_fhir.rules.purchase import keys_named, reference_of
+from phb_fhir.rules.words import PURCHASE_REFERENCE, pair_of, token_of
 from phb_fhir.search.parse import parse_criteria
 from phb_fhir.store.store import Reader
 
@@ -52,14 +52,13 @@ class Facts:
         keys = dict.fromkeys(key for one in purchases for key in (*budgets_in(one), *keys_named(one)))
         await self._read(list(keys))
         await self._books(list(dict.fromkeys(key for one in purchases for key in budgets_in(one))))
-        names = {name for one in purchases for name in names_in(one)}
-        questions = [Find("ChargeItem", ("identifier", name)) for name in sorted(names)]
-        if questions:
-            found = await self._search(
-                Find("ChargeItem", ("identifier", ",".join(_escaped(one) for one in sorted(names))))
-            )
-            for question, name in zip(questions, sorted(names), strict=True):
-                self._stored[question] = [one for one in found if name in names_in(one)]
+        references = sorted({reference_of(one) for one in purchases} - {""})
+        if references:
+            tokens = [token_of(PURCHASE_REFERENCE, one) for one in references]
+            found = await self._search(Find("ChargeItem", ("identifier", ",".join(tokens))))
+            for token, reference in zip(tokens, references, strict=True):
+                named = [one for one in found if reference_of(one) == reference]
+                self._stored[Find("ChargeItem", ("identifier", token))] = named
 
     def mark(self) -> _Mark:
         """Where things stand, so that what was judged since can be taken back."""
@@ -155,12 +154,7 @@ def _may_match(question: Find, resource: Resource) -> bool:
     name, value = question.parameters[0]
     if name != "identifier" or len(question.parameters) > 1:
         return True
-    return any(pair_of(one)[1] == value.rpartition("|")[2] for one in resource.get("identifier", ()))
-
-
-def _escaped(value: str) -> str:
-    """A value of a search parameter with what would separate it from others (R4 §3.1.1.5.7)."""
-    return value.replace("\\", "\\\\").replace(",", "\\,").replace("$", "\\$")
+    return any(token_of(*pair_of(one)) == value for one in resource.get("identifier", ()))
 
 
 def relative(context: Context, resource: Resource | None) -> Resource | None:

@@ -13,10 +13,10 @@ from phb_fhir.operations.balance import balance
 from phb_fhir.operations.close import close
 from phb_fhir.operations.eligibility import eligibility
 from phb_fhir.operations.everything import everything
-from phb_fhir.operations.indicative import calculate_indicative
 from phb_fhir.operations.fsck import fsck
-from phb_fhir.operations.ledger import ledger
+from phb_fhir.operations.indicative import calculate_indicative
 from phb_fhir.operations.joint import join, leave
+from phb_fhir.operations.ledger import ledger
 from phb_fhir.operations.meta import meta, meta_add, meta_delete
 from phb_fhir.operations.panel import panel_decide
 from phb_fhir.operations.payment_run import payment_results, payment_run

@@ -18,9 +18,9 @@ from phb_fhir.rules.budget import is_budget
 from phb_fhir.rules.case import Rule
 from phb_fhir.rules.direct_payment import is_budgets_consent, judge_consent
 from phb_fhir.rules.eligibility import judge_decision
-from phb_fhir.rules.lifecycle import judge_budget
 from phb_fhir.rules.invoice import judge_invoice
 from phb_fhir.rules.joining import judge_joining
+from phb_fhir.rules.lifecycle import judge_budget
 from phb_fhir.rules.panel import judge_panel
 from phb_fhir.rules.paying import judge_paid, judge_payment
 from phb_fhir.rules.plan import is_plan, judge_goal, judge_link, judge_plan
@@ -28,7 +28,16 @@ from phb_fhir.rules.purchasing import judge_purchase
 from phb_fhir.rules.repayment import judge_repayment
 from phb_fhir.rules.review import judge_review
 from phb_fhir.rules.sign_off import judge_sign_off
-from phb_fhir.rules.words import PAYMENT_REFERENCE, PURCHASE_REFERENCE, TASK_CODE, code_in, key_of, keys_in, pair_of, value_of
+from phb_fhir.rules.words import (
+    PAYMENT_REFERENCE,
+    PURCHASE_REFERENCE,
+    TASK_CODE,
+    code_in,
+    key_of,
+    keys_in,
+    pair_of,
+    value_of,
+)
 
 RULES: Mapping[str, tuple[Rule, ...]] = {
     "Account": (judge_budget, judge_allocation, judge_link, judge_joining),

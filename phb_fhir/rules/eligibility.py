@@ -24,8 +24,8 @@ from phb_fhir.outcome import Issue
 from phb_fhir.rules.around import age_on, has_died, in_words, is_decided, policy_of, says_why
 from phb_fhir.rules.budget import days_of, person_of
 from phb_fhir.rules.case import NOTHING, Asking, Case, Decision, Find, Judging, Read, refusal
-from phb_fhir.rules.commissioning import Policy
 from phb_fhir.rules.characteristics import Criterion, evaluated
+from phb_fhir.rules.commissioning import Policy
 from phb_fhir.rules.words import BASE, BUSINESS_STATUS, ELIGIBILITY, TASK_CODE, code_in, key_of
 
 DISCRETIONARY = "discretionary"

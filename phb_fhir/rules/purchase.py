@@ -45,6 +45,7 @@ from phb_fhir.rules.words import (
     key_of,
     keys_in,
     pair_of,
+    token_of,
     value_of,
 )
 
@@ -148,7 +149,7 @@ def account_of(charge: Resource) -> Asking[str]:
     if key := key_of(accounts[0]):
         return key
     system, value = pair_of(accounts[0].get("identifier"))
-    found: list[Resource] = (yield Find("Account", ("identifier", f"{system}|{value}"))) if value else []
+    found: list[Resource] = (yield Find("Account", ("identifier", token_of(system, value)))) if value else []
     return f"Account/{found[0]['id']}" if len(found) == 1 else ""
 
 

@@ -50,6 +50,7 @@ from phb_fhir.rules.words import (
     extensions,
     key_of,
     keys_in,
+    token_of,
     with_value,
 )
 
@@ -140,7 +141,7 @@ def _first(case: Case, purchase: Purchase) -> Asking[Decision | None]:
     reference = reference_of(purchase.charge)
     if not reference:
         return None
-    found: list[Resource] = yield Find("ChargeItem", ("identifier", f"{PURCHASE_REFERENCE}|{reference}"))
+    found: list[Resource] = yield Find("ChargeItem", ("identifier", token_of(PURCHASE_REFERENCE, reference)))
     for one in found:
         if one.get("id") == case.id:
             continue

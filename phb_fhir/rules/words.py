@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -89,6 +90,14 @@ def keys_in(references: Any) -> list[str]:
     """The keys of several references, those that have one."""
     several: Iterable[Any] = references if isinstance(references, list) else ()
     return [key for one in several if (key := key_of(one))]
+
+
+def token_of(system: str, value: str) -> str:
+    """`system|value` as a search parameter has it, what would separate it from others escaped (R4 §3.1.1.5.7)."""
+    return "|".join(_SEPARATORS.sub(r"\\\g<0>", each) for each in (system, value))
+
+
+_SEPARATORS = re.compile(r"[\\,$|]")
 
 
 def pair_of(identifier: Any) -> tuple[str, str]:

@@ -18,6 +18,18 @@ from phb_fhir.data import data_path
 from phb_fhir.definitions.load import load
 from tests.builders import bundle, entry
 from tests.conformance.minimal import IDENTIFIER, minimal
+from tests.journeys import planning
+from tests.journeys.jills_budget import (
+    BUDGET,
+    begin,
+    budget,
+    come_to,
+    finished,
+    looked_at_goals,
+    put,
+    record,
+    review,
+)
 from tests.running import RunningServer
 
 R4 = load()
@@ -402,9 +414,82 @@ def everything(api, type_, other, link):
     }
 
 
+def check_eligibility(api, _type):
+    begin(api)
+    found = said(api.get("/Patient/jill/$check-eligibility"))
+    assert found["parameter"][0] == {"name": "eligible", "valueBoolean": True}
+
+
+def calculate_indicative(api, _type):
+    begin(api)
+    come_to(api, "eligibility-confirmed")
+    source = {"name": "source", "valueReference": {"reference": "QuestionnaireResponse/jill-needs-assessment"}}
+    rows = [source, {"name": "method", "valueCode": "ras"}]
+    found = said(api.post(f"/{BUDGET}/$calculate-indicative", json={"resourceType": "Parameters", "parameter": rows}))
+    assert found["parameter"][0]["name"] == "amount"
+
+
+def close(api, _type):
+    begin(api)
+    come_to(api, "active")
+    last = review(purpose="closing")
+    over = [record(), *looked_at_goals(), finished(last, "close")]
+    assert put(api, last, budget("closing")).status_code == 200
+    assert put(api, *over).status_code == 200
+    rows = [
+        {"name": "review", "valueReference": {"reference": "Task/review"}},
+        {"name": "reason", "valueString": "She moves away."},
+    ]
+    found = said(api.post(f"/{BUDGET}/$close", json={"resourceType": "Parameters", "parameter": rows}))
+    assert found["status"] == "inactive"
+
+
+def waiting(api):
+    """Jill's plan, waiting to be signed off."""
+    if api.get("/CarePlan/jill-plan").status_code == 404:
+        planning.record(api, planning.planned())
+
+
+def check_sign_off(api, _type):
+    waiting(api)
+    assert said(api.get("/CarePlan/jill-plan/$check-sign-off"))["parameter"][0] == {"name": "ready", "valueBoolean": True}
+
+
+def refuse_plan(api, _type):
+    waiting(api)
+    reason = {"coding": [{"system": f"{GUIDE}CodeSystem/phb-refusal-reason", "code": "poor-value"}]}
+    asked = planning.parameters(
+        reason=("CodeableConcept", reason), guidance=("String", "Look nearer by"), personPresent=("Boolean", True)
+    )
+    assert said(api.post("/CarePlan/jill-plan/$refuse", json=asked))["status"] == "completed"
+
+
+def sign_off(api, _type):
+    waiting(api)
+    assert said(planning.sign_off(api))["parameter"][0]["resource"]["status"] == "active"
+
+
+def panel_decide(api, _type):
+    waiting(api)  # what a panel needs to decide is told in tests/journeys; that it is asked for a decision, here
+    answer = api.post("/Task/jill-sign-off/$panel-decide", json={"resourceType": "Parameters"})
+    assert (answer.status_code, '"decision" is one of' in answer.text) == (400, True)
+
+
 R4_DEFINED = "http://hl7.org/fhir/"
 GUIDE = "https://fhir.phb.nhs.example/"
-OPERATIONS = {f"{GUIDE}OperationDefinition/phb-account-everything": everything_of_an_account} | {
+OPERATIONS = {
+    f"{GUIDE}OperationDefinition/{name}": exercise
+    for name, exercise in {
+        "phb-account-everything": everything_of_an_account,
+        "phb-careplan-check-sign-off": check_sign_off,
+        "phb-careplan-refuse": refuse_plan,
+        "phb-careplan-sign-off": sign_off,
+        "phb-task-panel-decide": panel_decide,
+        "phb-account-calculate-indicative": calculate_indicative,
+        "phb-account-close": close,
+        "phb-patient-check-eligibility": check_eligibility,
+    }.items()
+} | {
     f"{R4_DEFINED}OperationDefinition/{name}": exercise
     for name, exercise in {
         "Resource-validate": validate,

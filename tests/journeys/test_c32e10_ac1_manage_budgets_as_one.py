@@ -321,3 +321,12 @@ def test_a_funder_that_is_suspended_is_not_paid_for_by_the_others(asha: httpx.Cl
     )
     made(leave(asha, CARE))
     made(asha.post("/ChargeItem", json=joint_purchase(180)))
+
+
+def test_what_ashas_mother_asked_for_is_approved_and_falls_as_the_note_on_it_says(
+    asha: httpx.Client, books: Books
+) -> None:
+    key = "ChargeItem/asha-sensory-kit"
+    assert split_of(books, key) == {}
+    assert made(asha.post(f"/{key}/$approve", json={"resourceType": "Parameters"}))["status"] == "billable"
+    assert split_of(books, key) == {HEALTH: 15_000, CARE: 3_000}

@@ -124,3 +124,13 @@ def test_reviews_are_called_by_the_person_and_by_nobody_from_elsewhere(world: Wo
     assert over.status_code == 422
     said = [issue["diagnostics"] for issue in over.json()["issue"]]
     assert "A review is completed by whoever leads it, or by the NHS team." in said
+
+
+def test_eligibility_is_told_to_the_person_and_who_decides_and_to_nobody_else(world: World) -> None:
+    jill = {"role": "person", "fhirUser": "Patient/jill", "patient": "jill", "scope": "patient/*.cruds"}
+    provider = {"role": "provider", "organization": "Organization/riverbank-therapies"}
+    commissioner = {"role": "commissioner", "organization": "Organization/harbourside-north"}
+    assert world.get(provider, "/Patient/jill").status_code == 200
+    answers = [world.get(who, "/Patient/jill/$check-eligibility") for who in (jill, commissioner, provider)]
+    assert [answer.status_code for answer in answers] == [200, 200, 403]
+    assert answers[0].json() == answers[1].json()

@@ -1,0 +1,187 @@
+"""Money asked back (SM-J; direct payments regulations 2013, regulation 15): notice in writing, one reconsideration, and what comes of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+from pymongo import MongoClient
+
+from tests.paying import BASE, WILLOW, Books, made, said
+from tests.running import RunningServer
+from tests.stories import FAMILY, tell
+
+BUDGET, DAILY, NURSING = "Account/jill-budget", "daily-life", "nights-and-payroll"
+GROUND = f"{BASE}/CodeSystem/phb-repayment-ground"
+STATE = f"{BASE}/CodeSystem/phb-task-business-status"
+WHY = "Four hundred pounds have not been used since the summer, and the plan needs less now."
+
+
+@pytest.fixture
+def jill(api: httpx.Client) -> httpx.Client:
+    tell(api)
+    return api
+
+
+@pytest.fixture
+def books(server: RunningServer, mongodb_admin: MongoClient[dict[str, Any]]) -> Books:
+    return Books(server, mongodb_admin)
+
+
+def ask(api: httpx.Client, account: str = BUDGET, **changes: Any) -> httpx.Response:
+    """Ask for £400.00 back from Jill; `changes` are parameters, None for one that is left out."""
+    rows: dict[str, Any] = {
+        "ground": {"valueCodeableConcept": {"coding": [{"system": GROUND, "code": "unused-money"}]}},
+        "amount": {"valueMoney": {"value": 400.0, "currency": "GBP"}},
+        "due": {"valueDate": "2027-01-31"},
+        "from": {"valueReference": {"reference": "Patient/jill"}},
+        "reason": {"valueString": WHY},
+    } | changes
+    parameter = [{"name": name, **value} for name, value in rows.items() if value is not None]
+    return api.post(f"/{account}/$request-repayment", json={"resourceType": "Parameters", "parameter": parameter})
+
+
+def pounds(amount: float) -> dict[str, Any]:
+    return {"valueMoney": {"value": amount, "currency": "GBP"}}
+
+
+def step(api: httpx.Client, task: dict[str, Any], state: str, **changes: Any) -> httpx.Response:
+    """The notice, brought to a state."""
+    stored = made(api.get(f"/Task/{task['id']}"))
+    status = "completed" if state in ("repaid", "written-off", "withdrawn") else "in-progress"
+    moved = {**stored, "businessStatus": {"coding": [{"system": STATE, "code": state}]}, "status": status}
+    return api.put(f"/Task/{task['id']}", json=moved | changes)
+
+
+def because(text: str) -> dict[str, Any]:
+    return {"statusReason": {"text": text}}
+
+
+def letters(api: httpx.Client, task: dict[str, Any]) -> list[dict[str, Any]]:
+    found = api.get("/Communication", params={"patient": "Patient/jill", "category": "decision-notice"}).json()
+    all_of_them = [one["resource"] for one in found.get("entry", [])]
+    return [one for one in all_of_them if {"reference": f"Task/{task['id']}"} in one.get("about", [])]
+
+
+def words(letter: dict[str, Any]) -> str:
+    return " ".join(part["contentString"] for part in letter["payload"])
+
+
+def test_a_notice_is_given_in_writing_with_reasons_amount_and_time_and_the_way_to_disagree(jill: httpx.Client) -> None:
+    notice = made(ask(jill))
+    assert (notice["status"], notice["businessStatus"]["coding"][0]["code"]) == ("requested", "issued")
+    assert (notice["owner"], notice["restriction"]) == (
+        {"reference": "Patient/jill"},
+        {"period": {"end": "2027-01-31"}},
+    )
+    (letter,) = letters(jill, notice)
+    assert letter["recipient"] == [{"reference": "Patient/jill"}]
+    assert words(letter) == (
+        f"£400.00 is to be repaid by 31 January 2027. {WHY} If you do not agree, you can ask for this to be looked at again."
+    )
+
+
+def test_what_is_repaid_is_taken_off_what_was_paid_out_and_of_the_budget_nothing_is_lost(
+    jill: httpx.Client, books: Books
+) -> None:
+    before = books.pot(BUDGET, DAILY)
+    notice = made(ask(jill))
+    assert books.pot(BUDGET, DAILY) == before
+    made(step(jill, notice, "repaid"))
+    assert books.pot(BUDGET, DAILY) == {**before, "advanced": before["advanced"] - 40_000}
+    assert books.about(f"Task/{notice['id']}") == [(BUDGET, DAILY, "advance-returned", -40_000)]
+    stored = made(jill.get(f"/Task/{notice['id']}"))
+    made(jill.put(f"/Task/{notice['id']}", json={**stored, "note": [{"text": "Came by bank transfer."}]}))
+    assert len(books.about(f"Task/{notice['id']}")) == 1
+    stored = made(jill.get(f"/Task/{notice['id']}"))
+    made(jill.put(f"/Task/{notice['id']}", json={**stored, "status": "entered-in-error"}))
+    assert books.pot(BUDGET, DAILY) == before
+    assert books.agrees()
+
+
+def test_a_notice_is_looked_at_again_once_and_the_result_is_told_in_writing(jill: httpx.Client, books: Books) -> None:
+    notice = made(ask(jill))
+    assert said(step(jill, notice, "reconsideration-requested")) == [
+        "Say in words why it should be looked at again (statusReason)."
+    ]
+    made(step(jill, notice, "reconsideration-requested", **because("I paid my assistant for a month in advance.")))
+    amount = {"input": [{**notice["input"][0], **pounds(250.0)}]}
+    made(step(jill, notice, "varied", **amount, **because("The month in advance was right.")))
+    assert words(letters(jill, notice)[-1]) == (
+        "The notice was changed. £250.00 is to be repaid by 31 January 2027. The month in advance was right."
+    )
+    assert said(step(jill, notice, "reconsideration-requested", **because("And the rest?"))) == [
+        "This notice was looked at again already, which happens once."
+    ]
+    made(step(jill, notice, "repaid"))
+    assert books.about(f"Task/{notice['id']}") == [(BUDGET, DAILY, "advance-returned", -25_000)]
+
+
+def test_what_was_asked_for_changes_only_when_it_is_looked_at_again_and_never_to_more(jill: httpx.Client) -> None:
+    notice = made(ask(jill))
+    more, less = ({"input": [{**notice["input"][0], **pounds(amount)}]} for amount in (500.0, 300.0))
+    text = "How much is asked back, and by when, changes only when the notice is looked at again (varied): for less, or for later."
+    assert said(step(jill, notice, "issued", status="requested", **less)) == [text]
+    made(step(jill, notice, "reconsideration-requested", **because("It was spent.")))
+    assert said(step(jill, notice, "varied", **more, **because("It was more."))) == [text]
+    sooner = {"restriction": {"period": {"end": "2027-01-01"}}}
+    assert said(step(jill, notice, "varied", **sooner, **because("At once."))) == [text]
+    assert said(step(jill, notice, "confirmed", description="Other reasons.", **because("It stands."))) == [
+        "What was given in writing stays as it was given. Withdraw it, and give another notice."
+    ]
+    made(step(jill, notice, "varied", **less, **because("It was less.")))
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"amount": pounds(3750.01)}, "£3,750.00 of this budget was paid out, so £3,750.01 cannot be asked back."),
+        ({"due": {"valueDate": "2026-11-22"}}, "Whoever must repay has some time for it: the day is after that of"),
+        (
+            {"from": {"valueReference": {"reference": "Organization/stillwater-counselling"}}},
+            "Organization/stillwater-counselling received no money of this budget; ",
+        ),
+        (
+            {"ground": {"valueCodeableConcept": {"coding": [{"system": GROUND, "code": "death"}]}}},
+            "After the person's death the notice goes to who looks after the estate",
+        ),
+    ],
+)
+def test_a_notice_that_does_not_hold_is_refused(jill: httpx.Client, changes: dict[str, Any], why: str) -> None:
+    (reason,) = said(ask(jill, **changes))
+    assert reason.startswith(why)
+
+
+@pytest.mark.parametrize("name", ["ground", "amount", "due", "from", "reason"])
+def test_a_notice_that_lacks_something_is_refused(jill: httpx.Client, name: str) -> None:
+    answer = ask(jill, **{name: None})
+    assert answer.status_code == 400
+    assert answer.json()["issue"][0]["diagnostics"].startswith(f'There is no "{name}"')
+
+
+def test_a_third_party_repays_from_the_part_that_it_holds(jill: httpx.Client, books: Books) -> None:
+    notice = made(ask(jill, **{"from": {"valueReference": {"reference": WILLOW}}}))
+    made(step(jill, notice, "repaid"))
+    assert books.about(f"Task/{notice['id']}") == [(BUDGET, NURSING, "advance-returned", -40_000)]
+
+
+def test_of_a_joint_budget_what_was_paid_out_is_that_of_those_it_is_made_of(api: httpx.Client, books: Books) -> None:
+    tell(api, FAMILY)
+    beacon = {"valueReference": {"reference": "Organization/beacon-budgets"}}
+    notice = made(ask(api, "Account/asha-joint", **{"from": beacon}))
+    made(step(api, notice, "repaid"))
+    assert books.about(f"Task/{notice['id']}") == [("Account/asha-health", "home-care", "advance-returned", -40_000)]
+
+
+def test_a_notice_that_is_over_is_completed_and_one_that_is_not_is_not(jill: httpx.Client) -> None:
+    notice = made(ask(jill))
+    assert "A notice that is issued is not over: it is not completed yet." in said(
+        step(jill, notice, "issued", status="completed")
+    )
+    assert said(step(jill, notice, "written-off", status="in-progress")) == [
+        "A notice that is written-off is over: its status is completed."
+    ]
+    made(step(jill, notice, "withdrawn", **because("It was a mistake.")))
+    assert words(letters(jill, notice)[-1]) == "The notice was taken back. Nothing is to be repaid. It was a mistake."
+    assert jill.delete(f"/Task/{notice['id']}").status_code == 422

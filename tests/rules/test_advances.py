@@ -1,0 +1,104 @@
+"""Advances by schedule: what is due by a day, every penny once (R86)."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from phb_fhir.fhir.money import money
+from phb_fhir.rules.advances import due_advances
+from phb_fhir.rules.ledger import Ledger, Sums
+from phb_fhir.rules.words import extension_url
+
+MONTHLY = {"frequency": 1, "period": 1, "periodUnit": "mo"}
+YEAR = {"start": "2026-10-05", "end": "2027-10-03"}
+
+
+def account(
+    pence: int, repeat: dict[str, Any], *, model: str = "direct-payment", stage: str = "active"
+) -> dict[str, Any]:
+    part = [
+        {"url": "id", "valueId": "daily"},
+        {"url": "model", "valueCode": model},
+        {"url": "holder", "valueReference": {"reference": "Patient/1"}},
+        {"url": "amount", "valueMoney": money(pence)},
+    ]
+    return {
+        "resourceType": "Account",
+        "id": "1",
+        "servicePeriod": YEAR,
+        "extension": [
+            {"url": extension_url("phb-lifecycle-status"), "valueCode": stage},
+            {"url": extension_url("phb-management-element"), "extension": part},
+            {"url": extension_url("phb-payment-schedule"), "valueTiming": {"repeat": repeat}},
+        ],
+    }
+
+
+def ledger(allocated: int, advanced: int = 0) -> Ledger:
+    return Ledger("Account/1", {"daily": Sums(allocated=allocated, advanced=advanced)})
+
+
+def due(pence: int, until: date, advanced: int = 0, repeat: dict[str, Any] = MONTHLY, **more: str) -> list[int]:
+    return [one.pence for one in due_advances(account(pence, repeat, **more), ledger(pence, advanced), until)]
+
+
+@pytest.mark.parametrize(
+    ("until", "expected"),
+    [(date(2026, 10, 4), []), (date(2026, 10, 5), [1000]), (date(2026, 11, 4), [1000]), (date(2026, 11, 5), [2000])],
+)
+def test_an_advance_is_due_from_its_day_on_and_not_before(until: date, expected: list[int]) -> None:
+    assert due(12_000, until) == expected
+
+
+def test_what_was_paid_out_is_not_due_again_and_what_was_missed_is() -> None:
+    assert due(12_000, date(2026, 12, 5), advanced=3000) == []
+    assert due(12_000, date(2026, 12, 5), advanced=1000) == [2000]
+    assert due(12_000, date(2026, 12, 5), advanced=5000) == []
+
+
+@given(pence=st.integers(1, 10**8), unit=st.sampled_from(["d", "wk", "mo"]), period=st.integers(1, 5))
+def test_all_of_them_come_to_the_whole_part_to_the_penny_and_none_is_a_penny_more_than_another(
+    pence: int, unit: str, period: int
+) -> None:
+    repeat = {"frequency": 1, "period": period, "periodUnit": unit}
+    whole, paid = account(pence, repeat), 0
+    amounts = []
+    for day in (date.fromordinal(date(2026, 10, 5).toordinal() + n) for n in range(364)):
+        for one in due_advances(whole, ledger(pence, paid), day):
+            amounts.append(one.pence)
+            paid += one.pence
+            assert one.due == day
+    assert sum(amounts) == pence
+    assert max(amounts) - min(amounts) <= 1
+
+
+def test_each_advance_is_for_the_time_until_the_next() -> None:
+    (first,) = due_advances(account(12_000, MONTHLY), ledger(12_000), date(2026, 10, 5))
+    assert first.period == (date(2026, 10, 5), date(2026, 11, 4))
+    (last,) = due_advances(account(12_000, MONTHLY), ledger(12_000, 11_000), date(2027, 9, 5))
+    assert (last.pence, last.period) == (1000, (date(2027, 9, 5), date(2027, 10, 3)))
+
+
+def test_what_the_part_was_not_given_is_not_paid_out() -> None:
+    budget = account(12_000, MONTHLY)
+    assert [one.pence for one in due_advances(budget, ledger(500), date(2026, 12, 5))] == [500]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"model": "notional"},
+        {"stage": "suspended"},
+        {"repeat": {"frequency": 2, "period": 1, "periodUnit": "mo"}},
+        {"repeat": {"period": 1, "periodUnit": "h"}},
+        {"repeat": {"periodUnit": "mo"}},
+    ],
+)
+def test_where_nothing_is_paid_out_by_days_nothing_is_due(changes: dict[str, Any]) -> None:
+    assert due(12_000, date(2027, 10, 3), **changes) == []
+    assert due(12_000, date(2027, 10, 3)) == [12_000]

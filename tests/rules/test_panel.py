@@ -1,0 +1,247 @@
+"""The risk enablement panel (SM-G, RULE-PANEL): states pair by pair, who sits, who votes, how early it is asked. Pure, of `rules/panel`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from phb_fhir.outcome import Issue
+from phb_fhir.rules.case import By
+from phb_fhir.rules.deciding import check_step
+from phb_fhir.rules.panel import PANEL_STEPS, REFERS_AS, check_notice, check_referrer
+from phb_fhir.rules.panel_meeting import (
+    QUESTIONS,
+    SEATS,
+    Seat,
+    Vote,
+    check_members,
+    check_suitable,
+    check_unanimous,
+    check_votes,
+)
+from phb_fhir.rules.words import BASE, TASK_PARAMETER
+from tests.rules.test_plan import case
+
+Resource = dict[str, Any]
+
+# SM-G, once more and by itself
+MAY = {
+    "draft": {"requested"},
+    "requested": {"received", "rejected"},
+    "received": {"accepted", "rejected"},
+    "accepted": {"in-progress", "completed", "on-hold", "rejected"},
+    "in-progress": {"completed", "on-hold", "failed"},
+    "on-hold": {"accepted", "in-progress"},
+    "rejected": set(),
+    "cancelled": set(),
+    "failed": set(),
+    "completed": set(),
+    "entered-in-error": set(),
+}
+OPEN = {"draft", "requested", "received", "accepted", "in-progress", "on-hold"}
+
+
+@pytest.mark.parametrize("is_now", MAY)
+@pytest.mark.parametrize("was", MAY)
+def test_a_referral_goes_where_the_table_says_and_nowhere_else(was: str, is_now: str) -> None:
+    may = is_now in MAY[was] or is_now in (was, "entered-in-error") or (is_now == "cancelled" and was in OPEN)
+    before, after = ({"resourceType": "Task", "id": "t", "status": status} for status in (was, is_now))
+    assert (not [*check_step(case(before, after), PANEL_STEPS)]) is may
+
+
+# ---- who sits ------------------------------------------------------------------------------------
+
+FIVE = {
+    "a": ("team-manager", "chair"),
+    "b": ("responsible-clinician",),
+    "c": ("commissioner-representative",),
+    "d": ("finance-representative",),
+    "e": ("service-user-or-representative",),
+}
+
+
+def seats(sits: dict[str, tuple[str, ...]]) -> list[Seat]:
+    return [Seat(member, frozenset(roles)) for member, roles in sits.items()]
+
+
+def errors(issues: Any) -> list[str]:
+    found: list[Issue] = [*issues]
+    return [one.text for one in found if one.is_error]
+
+
+def test_five_with_those_who_are_needed_make_a_panel() -> None:
+    assert [*check_members(seats(FIVE))] == []
+
+
+@pytest.mark.parametrize("role", SEATS)
+def test_each_of_the_nine_kinds_counts(role: str) -> None:
+    assert errors(check_members(seats({**FIVE, "d": (role,)}))) == []
+
+
+def test_who_is_invited_or_only_chairs_does_not_count() -> None:
+    for roles in (("invitee",), ("invitee", "chair"), ()):
+        few = (
+            {**FIVE, "a": ("team-manager",), "d": roles, "x": ("chair",)}
+            if "chair" not in roles
+            else {**FIVE, "d": roles}
+        )
+        assert "A panel has at least 5 members; this one has 4." in errors(check_members(seats(few)))
+
+
+@pytest.mark.parametrize(
+    ("member", "instead", "text"),
+    [
+        ("a", "project-manager", "The panel needs the team manager."),
+        ("b", "project-manager", "The panel needs the clinician responsible for the support package."),
+        ("c", "project-manager", "The panel needs somebody for the commissioner or the provider trust."),
+    ],
+)
+def test_each_who_is_needed_is_missed(member: str, instead: str, text: str) -> None:
+    roles = (instead, "chair") if member == "a" else (instead,)
+    assert errors(check_members(seats({**FIVE, member: roles}))) == [text]
+
+
+def test_the_provider_trust_may_sit_for_the_commissioner() -> None:
+    assert [*check_members(seats({**FIVE, "c": ("provider-trust-representative",)}))] == []
+
+
+def test_two_independent_users_may_sit_and_three_may_not() -> None:
+    two = {**FIVE, "f": ("independent-service-user",), "g": ("independent-service-user",)}
+    assert [*check_members(seats(two))] == []
+    assert errors(check_members(seats({**two, "h": ("independent-service-user",)}))) == [
+        "A panel has at most 2 independent service users; this one has 3."
+    ]
+
+
+def test_there_is_one_chair_and_another_than_the_team_manager_is_remarked_on() -> None:
+    assert errors(check_members(seats({**FIVE, "b": ("responsible-clinician", "chair")}))) == [
+        "A panel has exactly one chair; this one has 2."
+    ]
+    other = {**FIVE, "a": ("team-manager",), "b": ("responsible-clinician", "chair")}
+    (issue,) = check_members(seats(other))
+    assert (issue.severity, issue.text) == ("warning", "The chair is not the team manager, who chairs as a rule.")
+
+
+# ---- who votes -----------------------------------------------------------------------------------
+
+
+def votes(*members: str, against: str = "") -> list[Vote]:
+    return [Vote(one, frozenset(FIVE.get(one, ())[:1]), one != against) for one in members]
+
+
+def behind(*members: str) -> dict[str, frozenset[str]]:
+    return {one: frozenset({one}) for one in members}
+
+
+def test_five_who_are_needed_decide() -> None:
+    assert [*check_votes(votes(*FIVE), seats(FIVE), behind(*FIVE))] == []
+
+
+@pytest.mark.parametrize("absent", FIVE)
+def test_four_do_not_decide_whoever_is_absent(absent: str) -> None:
+    there = [one for one in FIVE if one != absent]
+    said = errors(check_votes(votes(*there), seats(FIVE), behind(*there)))
+    assert "The panel decides with at least 5 members; 4 were there and voted. A comment in writing is no vote." in said
+    assert len(said) == (2 if absent in "abc" else 1)
+
+
+def test_one_person_in_two_roles_has_one_vote() -> None:
+    six = {**FIVE, "f": ("project-manager",)}
+    same = {**behind(*six), "f": frozenset({"f", "Practitioner/x"}), "d": frozenset({"d", "Practitioner/x"})}
+    assert errors(check_votes(votes(*six), seats(six), same)) == [
+        "Practitioner/x voted 2 times; each member has one vote."
+    ]
+    assert "a voted 2 times; each member has one vote." in errors(
+        check_votes(votes(*FIVE, "a"), seats(FIVE), behind(*FIVE))
+    )
+
+
+def test_a_vote_names_a_seat_that_the_member_has() -> None:
+    wrong = [
+        one if one.member != "d" else Vote("d", frozenset({"team-manager"}), is_in_favour=True) for one in votes(*FIVE)
+    ]
+    said = errors(check_votes(wrong, seats(FIVE), behind(*FIVE)))
+    assert "d voted (team-manager), and has no such seat with a vote." in said
+    without = [Vote(one.member, frozenset(), is_in_favour=True) for one in votes(*FIVE)]
+    assert errors(check_votes(without, seats(FIVE), behind(*FIVE))) == []
+
+
+def test_approval_needs_one_voice() -> None:
+    assert [*check_unanimous(votes(*FIVE))] == []
+    assert errors(check_unanimous(votes(*FIVE, against="e"))) == ["The panel approves with one voice; e voted against."]
+
+
+# ---- what it found -------------------------------------------------------------------------------
+
+
+def record(**answers: str) -> Resource:
+    said = {**dict.fromkeys(QUESTIONS, "met"), **{name.replace("_", "-"): one for name, one in answers.items()}}
+    return {"item": [{"linkId": name, "answer": [{"valueCoding": {"code": one}}]} for name, one in said.items()]}
+
+
+def test_all_seven_are_met_for_approval() -> None:
+    assert errors(check_suitable(record())) == []
+    assert errors(check_suitable(None)) != []
+
+
+@pytest.mark.parametrize("answer", ["not-met", "not-applicable"])
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_one_that_is_not_met_is_enough_and_family_alone_may_not_apply(question: str, answer: str) -> None:
+    said = errors(check_suitable(record(**{question: answer})))
+    assert (said == []) is (question == "family-consulted" and answer == "not-applicable")
+
+
+# ---- how early it is asked, and by whom ----------------------------------------------------------
+
+
+def referral(*inputs: Resource, **more: Any) -> Resource:
+    return {"resourceType": "Task", "for": {"reference": "Patient/jill"}, "input": list(inputs), **more}
+
+
+def given(code: str, **value: Any) -> Resource:
+    return {"type": {"coding": [{"system": TASK_PARAMETER, "code": code}]}, **value}
+
+
+@pytest.mark.parametrize(
+    ("asked", "due", "is_early"),
+    [
+        ("2026-11-23", "2026-12-02", True),  # the seventh working day
+        ("2026-11-23", "2026-12-01", False),
+        ("2026-12-18", "2026-12-31", True),  # over Christmas
+        ("2026-12-18", "2026-12-30", False),
+        ("2026-04-01", "2026-04-14", True),  # over Easter
+        ("2026-04-01", "2026-04-13", False),
+    ],
+)
+def test_the_notice_is_seven_working_days_and_can_be_waived(asked: str, due: str, is_early: bool) -> None:
+    task = referral(authoredOn=f"{asked}T09:00:00Z", restriction={"period": {"end": due}})
+    assert (errors(check_notice(task)) == []) is is_early
+    task["input"] = [given("notice-waived", valueString="The lease ends")]
+    assert errors(check_notice(task)) == []
+    task["input"] = [given("notice-waived", valueString=" ")]
+    assert (errors(check_notice(task)) == []) is is_early
+
+
+def test_a_day_at_the_end_of_the_calendar_is_no_trouble() -> None:
+    task = referral(authoredOn="9999-12-30", restriction={"period": {"end": "9999-12-31"}})
+    assert errors(check_notice(task)) == []
+    assert errors(check_notice(referral())) == []
+
+
+PEOPLE = ("Patient/jill", "RelatedPerson/ruth", "PractitionerRole/tom", "Practitioner/tom", "Organization/help")
+
+
+@pytest.mark.parametrize("asker", PEOPLE)
+@pytest.mark.parametrize("role", REFERS_AS)
+def test_who_refers_in_a_role_is_somebody_who_can_have_it(role: str, asker: str) -> None:
+    as_what = {"coding": [{"system": f"{BASE}/CodeSystem/phb-panel-referrer", "code": role}]}
+    task = referral(given("referrer-role", valueCodeableConcept=as_what), requester={"reference": asker})
+    said = errors(check_referrer(By(), task, is_new=True))
+    assert (said == []) is (asker.partition("/")[0] in REFERS_AS[role])
+
+
+def test_the_person_who_refers_is_the_one_it_is_about() -> None:
+    as_what = {"coding": [{"system": f"{BASE}/CodeSystem/phb-panel-referrer", "code": "service-user"}]}
+    task = referral(given("referrer-role", valueCodeableConcept=as_what), requester={"reference": "Patient/asha"})
+    assert errors(check_referrer(By(), task, is_new=True)) == ["The person who refers is the one whose budget it is."]

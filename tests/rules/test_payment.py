@@ -1,0 +1,142 @@
+"""The tables of payments, invoices and notices to repay, pair by pair (SM-I, SM-J)."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pytest
+
+from phb_fhir.fhir.money import money
+from phb_fhir.rules import invoice, repayment
+from phb_fhir.rules.case import By, Case
+from phb_fhir.rules.paid import amounts_by_purchase, line_total, paid_for, token, total_of
+from phb_fhir.rules.payment import Payment
+from phb_fhir.rules.payment_checks import OUTCOME, STATUS, stepped
+from phb_fhir.rules.words import BASE
+
+NOW = datetime(2026, 11, 22, 9, tzinfo=UTC)
+STATE = f"{BASE}/CodeSystem/phb-task-business-status"
+
+
+def stepping(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+    budget = {"resourceType": "Account", "id": "1"}
+    found = Payment(after, "Account/1", budget, By(), date(2026, 11, 22), before)
+    return [issue.text for issue in stepped(found)]
+
+
+def case(type_: str, before: dict[str, Any], after: dict[str, Any]) -> Case:
+    return Case(type_, "1", before, after, f"{type_}/1/_history/2", NOW, NOW.date())
+
+
+@pytest.mark.parametrize("was", sorted(STATUS))
+@pytest.mark.parametrize("now", sorted(STATUS))
+def test_a_payment_comes_from_one_status_to_those_of_the_table_alone(was: str, now: str) -> None:
+    allowed = {
+        "draft": {"draft", "active", "cancelled", "entered-in-error"},
+        "active": {"active", "cancelled", "entered-in-error"},
+        "cancelled": {"cancelled", "entered-in-error"},
+        "entered-in-error": {"entered-in-error"},
+    }
+    said = stepping({"status": was, "outcome": "queued"}, {"status": now, "outcome": "queued"})
+    assert (not said) is (now in allowed[was])
+
+
+@pytest.mark.parametrize("was", sorted(OUTCOME))
+@pytest.mark.parametrize("now", sorted(OUTCOME))
+def test_an_active_payment_is_decided_once(was: str, now: str) -> None:
+    said = stepping({"status": "active", "outcome": was}, {"status": "active", "outcome": now})
+    assert (not said) is (was in ("queued", now))
+    assert not said or said[0].startswith(f"A payment that is {was} cannot become {now}")
+
+
+@pytest.mark.parametrize("was", sorted(invoice.STEPS))
+@pytest.mark.parametrize("now", sorted(invoice.STEPS))
+def test_an_invoice_comes_from_one_status_to_those_of_the_table_alone(was: str, now: str) -> None:
+    allowed = {
+        "draft": {"draft", "issued", "cancelled", "entered-in-error"},
+        "issued": {"issued", "balanced", "cancelled", "entered-in-error"},
+        "balanced": {"balanced", "issued", "entered-in-error"},
+        "cancelled": {"cancelled", "entered-in-error"},
+        "entered-in-error": {"entered-in-error"},
+    }
+    said = list(invoice._stepped(case("Invoice", {"status": was}, {"status": now})))
+    assert (not said) is (now in allowed[was])
+
+
+def notice(state: str) -> dict[str, Any]:
+    status = "completed" if state in repayment.ENDED else "in-progress"
+    return {"status": status, "businessStatus": {"coding": [{"system": STATE, "code": state}]}}
+
+
+@pytest.mark.parametrize("was", repayment.STATES)
+@pytest.mark.parametrize("now", repayment.STATES)
+def test_a_notice_to_repay_comes_from_one_state_to_those_of_the_table_alone(was: str, now: str) -> None:
+    allowed = {
+        "issued": {"reconsideration-requested", "withdrawn", "repaid", "written-off"},
+        "reconsideration-requested": {"confirmed", "varied", "withdrawn"},
+        "confirmed": {"repaid", "written-off"},
+        "varied": {"repaid", "written-off"},
+    }
+    said = list(repayment._stepped(case("Task", notice(was), notice(now))))
+    assert (not said) is (now == was or now in allowed.get(was, ()))
+
+
+@pytest.mark.parametrize("status", ["cancelled", "entered-in-error"])
+@pytest.mark.parametrize("now", repayment.STATES)
+def test_a_notice_that_was_taken_off_the_record_does_not_come_back(status: str, now: str) -> None:
+    assert list(repayment._stepped(case("Task", {"status": status}, notice(now))))
+    assert not list(repayment._stepped(case("Task", {"status": status}, {"status": status})))
+
+
+# ---- what lines come to --------------------------------------------------------------------------
+
+
+def component(kind: str, pence: int) -> dict[str, Any]:
+    return {"type": kind, "amount": money(pence)}
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_what_is_taken_off_a_line_is_taken_off_whichever_sign_it_has(sign: int) -> None:
+    line = {
+        "priceComponent": [
+            component("base", 1000),
+            component("surcharge", 50),
+            component("discount", sign * 100),
+            component("deduction", sign * 25),
+            component("tax", 200),
+            component("informational", 99_999),
+        ]
+    }
+    assert (line_total(line), line_total(line, with_tax=False)) == (1125, 925)
+
+
+def test_two_lines_for_one_purchase_are_asked_for_together() -> None:
+    line = {"chargeItemReference": {"reference": "ChargeItem/1"}, "priceComponent": [component("base", 150)]}
+    asked = {"lineItem": [line, line]}
+    assert (amounts_by_purchase(asked), total_of(asked)) == ({"ChargeItem/1": 300}, 300)
+
+
+def test_what_is_paid_counts_payments_alone_and_through_an_invoice_its_lines() -> None:
+    def row(kind: str, key: str, pence: int) -> dict[str, Any]:
+        system = "http://terminology.hl7.org/CodeSystem/payment-type"
+        return {
+            "type": {"coding": [{"system": system, "code": kind}]},
+            "request": {"reference": key},
+            "amount": money(pence),
+        }
+
+    line = {"chargeItemReference": {"reference": "ChargeItem/1"}, "priceComponent": [component("base", 30)]}
+    payment = {
+        "detail": [
+            row("payment", "ChargeItem/1", 100),
+            row("adjustment", "ChargeItem/1", -7),
+            row("payment", "ChargeItem/2", 5),
+            row("payment", "Invoice/1", 30),
+        ]
+    }
+    assert paid_for("ChargeItem/1", [payment], {"Invoice/1": {"lineItem": [line]}}) == 130
+
+
+def test_an_identifier_is_searched_for_as_it_is() -> None:
+    assert token("urn:a", "b,c|d$e\\f") == r"urn:a|b\,c\|d\$e\\f"
