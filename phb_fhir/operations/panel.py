@@ -74,7 +74,7 @@ def _vote(context: Context, row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _records(context: Context, inputs: Inputs) -> list[dict[str, Any]]:
-    made = []
+    made: list[dict[str, Any]] = []
     for name, code in (("suitability", "suitability-record"), ("minutes", "minutes")):
         key = reference_in(context, inputs, name)
         if not key:

@@ -77,6 +77,7 @@ def judge_appeal(case: Case) -> Judging:
         issues += yield from _by_somebody_else(task, decision)
     if is_being_decided(case):
         issues += yield from _by_its_owner(case, task, decision)
+        issues += [] if _is_asked(case) else (yield from _only_one(case, key_of(task.get("focus"))))
     if issues or not is_being_decided(case) or is_brought_in(case):
         return Decision(tuple(issues))
     return Decision(follow=(notice(case, *_letter(task, decision)),))

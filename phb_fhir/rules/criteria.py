@@ -174,7 +174,7 @@ def risks_and_contingency(r: PlanRecord) -> Result:
     elif not reached:
         missing.append("The contact in health services has no telephone number or other way to be reached.")
     shown = (*_shown_by(*risks, sheet, r.form(PLAN_CONTENT), *r.panels), *reached)
-    return Result("risks-and-contingency", shown, (*missing, *_sheet(sheet)))
+    return Result("risks-and-contingency", shown, (*missing, *_sheet(sheet)), tuple(_worries(sheet)))
 
 
 def _risk(risk: Resource, *, has_panel: bool) -> Iterator[str]:
@@ -199,6 +199,11 @@ def _sheet(sheet: Resource | None) -> Iterator[str]:
         yield "The risk sheet says that there could be harm or abuse, and not what the worry is or who has been told."
     if said.get("employs-assistant") == [True] and "pa-support" not in said:
         yield "The risk sheet does not say what support there is for employing a personal assistant."
+
+
+def _worries(sheet: Resource | None) -> Iterator[str]:
+    if answers(sheet).get("harm-abuse") == [True]:
+        yield "The risk sheet says that there could be harm or abuse: tell the safeguarding team, if nobody has (Task safeguarding-referral)."
 
 
 def outcomes(r: PlanRecord) -> Result:

@@ -19,6 +19,11 @@ from phb_fhir.rules.words import BASE, BUSINESS_STATUS, TASK_CODE, TASK_PARAMETE
 
 COMMUNICATION = f"{BASE}/CodeSystem/phb-communication-category"
 
+SENDERS = (
+    "Organization",
+    "Practitioner",
+    "PractitionerRole",
+)  # Communication.sender knows no CareTeam, as Task.owner does
 COMMISSIONER = ("commissioner",)
 
 # SM-D: from which status a Task that decides may come to which. The names of R4.
@@ -189,8 +194,9 @@ def notice(case: Case, topic: str, *sentences: str) -> Follow:
         "recipient": [_reference(one) for one in recipients],
         "payload": [{"contentString": one} for one in sentences if one],
     }
-    if sender := _reference(task.get("owner") or {}):
-        letter["sender"] = sender
+    owner = task.get("owner") or {}
+    if key_of(owner).partition("/")[0] in SENDERS:
+        letter["sender"] = _reference(owner)
     return Follow(letter)
 
 

@@ -295,13 +295,13 @@ _INSTEAD = "Close the budget first, or sign off a plan that replaces this one; t
 
 
 def _deleted(case: Case) -> Asking[Decision]:
-    if status_of(case.before) not in ("draft", "entered-in-error"):
+    was_signed_off = bool((yield from sign_offs_of(case.key)))
+    if was_signed_off or status_of(case.before) not in ("draft", "entered-in-error"):
         text = "A plan that was signed off is not deleted: it stays in the record. It can be completed, revoked, or entered in error."
         return Decision((refusal(text, "CarePlan"),))
     budgets = yield from budgets_of(case.key)
-    return Decision(
-        tuple(refusal(f"{_name(one)} names this plan; link it to another one first.", "CarePlan") for one in budgets)
-    )
+    named = (refusal(f"{_name(one)} names this plan; link it to another one first.", "CarePlan") for one in budgets)
+    return Decision(tuple(named))
 
 
 # ---- a plan takes effect -------------------------------------------------------------------------

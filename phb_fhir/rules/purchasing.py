@@ -15,6 +15,7 @@ from typing import Any
 from phb_fhir.fhir.codec import Resource
 from phb_fhir.fhir.money import sterling
 from phb_fhir.outcome import Issue, Kind
+from phb_fhir.rules.around import policy_of
 from phb_fhir.rules.budget import (
     is_joint,
     owner_of,
@@ -53,8 +54,6 @@ from phb_fhir.rules.words import (
     token_of,
     with_value,
 )
-
-DECIDED_WITHIN_DAYS = 14  # an unusual request, unless the commissioner says otherwise
 
 # what was decided about a purchase, which nobody changes without deciding again
 _TERMS = ("priceOverride", "quantity", "code", "definitionCanonical", "occurrenceDateTime", "occurrencePeriod")
@@ -267,6 +266,7 @@ def _what(p: Purchase) -> str:
 
 def _task(case: Case, p: Purchase, code: str, text: str) -> Asking[Follow]:
     owner = yield from _coordinator(p)
+    policy = yield from policy_of(p.budget.get("owner"))
     enterer = p.charge.get("enterer")
     at = case.now.isoformat(timespec="seconds")
     task: Resource = {
@@ -282,7 +282,7 @@ def _task(case: Case, p: Purchase, code: str, text: str) -> Asking[Follow]:
         "lastModified": at,
         "requester": _bare(enterer) if isinstance(enterer, dict) else {"reference": owner_of(p.budget)},
         "owner": {"reference": owner},
-        "restriction": {"period": {"end": (case.today + timedelta(days=DECIDED_WITHIN_DAYS)).isoformat()}},
+        "restriction": {"period": {"end": (case.today + timedelta(days=policy.decision_days)).isoformat()}},
         "input": [{"type": concept(TASK_PARAMETER, "purchase"), "valueReference": {"reference": case.key}}],
     }
     return Follow(task)

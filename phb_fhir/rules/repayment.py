@@ -74,11 +74,16 @@ class Notice:
 
     @property
     def paid_out(self) -> list[tuple[str, Element]]:
-        """The parts that are paid out to somebody, with their accounts; those of whoever must repay first."""
-        found = [
+        """The parts that are paid out to somebody, with their accounts."""
+        return [
             (key, one) for key, budget in self.budgets.items() for one in elements_of(budget) if one.model != "notional"
         ]
-        return sorted(found, key=lambda pair: pair[1].holder != self.owner)
+
+    @property
+    def owed(self) -> list[tuple[str, Element]]:
+        """Those that whoever must repay holds; who holds none repays what was paid directly to the person."""
+        own = [pair for pair in self.paid_out if pair[1].holder == self.owner]
+        return own or [pair for pair in self.paid_out if pair[1].model == "direct-payment"] or self.paid_out
 
     def advanced(self, place: tuple[str, Element]) -> int:
         return self.ledgers[place[0]].of(place[1].id).advanced
@@ -232,9 +237,9 @@ def _is_after_death(n: Notice) -> bool:
 def _no_more_than_was_paid(n: Notice) -> Iterator[Issue]:
     if not n.budgets or (n.before is not None and state_of(n.before) == n.state):
         return
-    advanced = sum(max(n.advanced(one), 0) for one in n.paid_out)
+    advanced = sum(max(n.advanced(one), 0) for one in n.owed)
     if n.pence > advanced:
-        text = f"{sterling(advanced)} of this budget was paid out, so {sterling(n.pence)} cannot be asked back."
+        text = f"{sterling(advanced)} was paid out to them, so {sterling(n.pence)} cannot be asked back."
         yield refusal(text, _AMOUNT)
 
 
@@ -264,7 +269,7 @@ CHECKS = (_of_a_budget, _says_all, _from_whom, _no_more_than_was_paid, _by_who_m
 
 
 def _entries(case: Case, n: Notice, posted: list[Entry]) -> Iterator[Entry]:
-    """What came back, from the parts that were paid out, those of whoever repaid first; or its undoing."""
+    """What came back, from the parts that were paid out to whoever repaid; or its undoing."""
     was = {place: sums for place, sums in positions(posted).items() if any(sums)}
     wants = n.state == "repaid"
     if wants and was:
@@ -275,7 +280,7 @@ def _entries(case: Case, n: Notice, posted: list[Entry]) -> Iterator[Entry]:
             yield reversal(sums, account, pot, Told(case.version, case.key, _funder(n, account), day))
         return
     left = n.pence
-    for account, part in n.paid_out:
+    for account, part in n.owed:
         take = min(left, max(n.advanced((account, part)), 0))
         if take:
             told = Told(case.version, case.key, _funder(n, account), day, "repaid")

@@ -472,7 +472,8 @@ def sign_off(api, _type):
 def panel_decide(api, _type):
     waiting(api)  # what a panel needs to decide is told in tests/journeys; that it is asked for a decision, here
     answer = api.post("/Task/jill-sign-off/$panel-decide", json={"resourceType": "Parameters"})
-    assert (answer.status_code, '"decision" is one of' in answer.text) == (400, True)
+    assert answer.status_code == 400
+    assert answer.json()["issue"][0]["diagnostics"] == '"decision" is one of approved, not-approved, referred-on.'
 
 
 R4_DEFINED = "http://hl7.org/fhir/"

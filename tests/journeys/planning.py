@@ -45,8 +45,8 @@ def planned(name: str = "jill") -> dict[str, Resource]:
     plan, budget, task = found[f"CarePlan/{name}-plan"], found[f"Account/{name}-budget"], found[f"Task/{name}-sign-off"]
     plan["status"] = "draft"
     set_stage(budget, "sign-off-pending", "on-hold")
-    for name in ("businessStatus", "executionPeriod", "output"):
-        del task[name]
+    for given_later in ("businessStatus", "executionPeriod", "output"):
+        del task[given_later]
     task["status"] = "requested"
     return found
 

@@ -129,6 +129,12 @@ def test_there_is_one_reconsideration_and_one_that_came_to_nothing_does_not_coun
     assert not judged(None, appeal(), others=(appeal(status),)).is_refusal  # itself
 
 
+def test_of_two_that_were_asked_for_at_once_none_is_decided_while_there_are_two() -> None:
+    other = {**appeal(), "id": "other"}
+    assert judged(appeal("in-progress"), appeal("completed"), others=(other, appeal("in-progress"))).is_refusal
+    assert not judged(appeal("in-progress"), appeal("completed"), others=(appeal("in-progress"),)).is_refusal
+
+
 @pytest.mark.parametrize("status", ["accepted", "in-progress", "completed"])
 def test_who_decided_first_takes_no_appeal_up_in_whichever_role(status: str) -> None:
     same = {FIRST: "Practitioner/priya", OWNER: "Practitioner/priya"}

@@ -315,8 +315,12 @@ def test_a_plan_does_not_end_under_a_budget_that_is_spent_by_it(end: str) -> Non
 def test_a_plan_that_was_in_force_is_not_deleted_and_a_draft_is_unless_a_budget_names_it() -> None:
     assert judged(plan("active"), None).is_refusal
     assert judged(plan("completed"), None).is_refusal
-    assert not judged(plan(), None).is_refusal
-    assert said(judged(plan(), None, budgets=(budget("planning"),))) == [
+    assert judged(
+        plan("entered-in-error"), None
+    ).is_refusal  # its sign-off would otherwise put the next of its id in force
+    assert not judged(plan("entered-in-error"), None, tasks=()).is_refusal
+    assert not judged(plan(), None, tasks=()).is_refusal
+    assert said(judged(plan(), None, tasks=(), budgets=(budget("planning"),))) == [
         "Jill's budget names this plan; link it to another one first."
     ]
 

@@ -271,7 +271,9 @@ def test_what_the_risk_sheet_brings_up_is_dealt_with() -> None:
     found = missing(replace(record(), records=[*record().records, asked]), "risks-and-contingency")
     assert len(found) == 2
     told = sheet(harm_abuse=True, harm_abuse_detail="Priya knows", employs_assistant=True, pa_support="Willow Tree")
-    assert result(replace(record(), records=[*record().records, told]), "risks-and-contingency").is_met
+    met = result(replace(record(), records=[*record().records, told]), "risks-and-contingency")
+    assert met.is_met
+    assert ["safeguarding" in one for one in met.notes] == [True]
 
 
 def test_there_is_somebody_to_call_in_health_services() -> None:
