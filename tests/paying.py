@@ -72,6 +72,7 @@ class Books:
 
     def __init__(self, server: RunningServer, mongodb_admin: MongoClient[dict[str, Any]]) -> None:
         self._database = mongodb_admin[server.settings.mongodb_database]
+        self._base = server.base
 
     def pot(self, account: str, pot: str) -> dict[str, int]:
         found = self._database.balances.find_one({"_id": account}) or {"pots": []}
@@ -87,7 +88,9 @@ class Books:
         return [(one["account"], one["pot"], one["kind"], _moved(one)) for one in rows]
 
     def agrees(self) -> bool:
-        """Whether every balance is what its entries come to, and nothing is below nothing."""
+        """Whether every balance is what its entries come to, and nothing is below nothing; and all that `$fsck` looks at."""
+        outcome = httpx.get(f"{self._base}/$fsck", timeout=60).json()
+        assert [one for one in outcome["issue"] if one["severity"] != "information"] == []
         for balance in self._database.balances.find({}):
             for pot, *sums in balance["pots"]:
                 rows = list(self._database.ledger.find({"account": balance["_id"], "pot": pot}))

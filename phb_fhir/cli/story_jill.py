@@ -237,12 +237,16 @@ class Jill:
             t.quote(t.refused(self.jill, "POST", f"/{t.key('television')}/$approve", wish))
         why = coded("phb-refusal-reason", "not-linked-to-outcomes")
         t.operate(PRIYA, "television", "$reject", reason_CodeableConcept=why, explanation_String="It serves none of the goals in your plan.")
-        letters = t.find(self.jill, f"Communication?subject={t.key('Patient/jill')}&_sort=-sent&_count=1")
         t.say("Priya says no, and the letter to Jill is written with it:")
-        t.quote([letters[0]["payload"][0]["contentString"]])
+        t.quote([self.letter()])
         t.make(self.jill, "ChargeItem/jill-massage-2026-10-23", as_planned)
         t.change(self.jill, "ChargeItem/jill-massage-2026-10-23", lambda there: {**there, "status": "entered-in-error"})
         t.say("Jill records a massage twice by mistake, and takes it back. Both entries stay, and come to nothing.")
+
+    def letter(self) -> str:
+        """What Jill was last told in writing."""
+        letters = self.t.find(self.jill, f"Communication?subject={self.t.key('Patient/jill')}&_sort=-sent&_count=1")
+        return " ".join(part["contentString"] for part in letters[0]["payload"])
 
     def by_jill(self, charge: Resource) -> Resource:
         return {**charge, "enterer": reference(self.t.key("Patient/jill"))}
@@ -303,6 +307,7 @@ class Jill:
         t = self.t
         t.chapter("Three months on")
         t.say("The first review: is it working, and is the money right?")
+        t.change(PRIYA, "first review", lambda there: {**there, "status": "in-progress"})
         for goal in GOALS:
             t.change(PRIYA, goal, lambda there: reached(there, t.today))
         said = {"outcomes": "Choir every week. Swimming helps.", "money": "Massage every week would help her sleep."}
@@ -341,25 +346,26 @@ class Jill:
         for key in ("ChargeItem/jill-swimming-2026-10", "ChargeItem/jill-gardening-tools"):
             t.change(PRIYA, key, lambda there: {**there, "status": "aborted"})
         held = self.part(PRIYA, "daily-life")
-        t.say(f"The swimming and the tools are given up. Of what was paid to her in advance, Jill has spent {pounds(held['spent'])}; the rest comes back.")
-        t.make(COMMISSIONER, "PaymentReconciliation/jill-direct-payment-2026-11", lambda one: self.back(one, held))
+        rest = money(f"{held['advanced']['value'] - held['spent']['value']:.2f}")
+        t.say(f"The swimming and the tools are given up. Of what was paid in advance, {pounds(held['spent'])} was spent. Jill is asked in writing:")
+        notice = t.operate(
+            COMMISSIONER,
+            BUDGET,
+            "$request-repayment",
+            ground_CodeableConcept=coded("phb-repayment-ground", "circumstances-changed"),
+            amount_Money=rest,
+            due_Date=t.day("2027-01-31"),
+            from_Reference=reference(t.key("Patient/jill")),
+            reason_String="The budget ends, and this was not needed.",
+        )
+        t.real["notice"] = f"Task/{notice['id']}"
+        t.quote([self.letter()])
+        repaid = coded("phb-task-business-status", "repaid")
+        t.change(COMMISSIONER, "notice", lambda there: {**there, "status": "completed", "businessStatus": repaid})
+        t.say(f"She pays {pounds(rest)} back.")
         t.send(COMMISSIONER, "POST", f"/{t.key(BUDGET)}/$close", ending)
         found = self.balance(COMMISSIONER)
         t.say(f"The budget is closed. {pounds(found['spent'])} was spent, {pounds(found['available'])} is left, and every penny is accounted for.")
-
-    def back(self, payment: Resource, held: Resource) -> Resource:
-        """What Jill gives back of what was paid in advance."""
-        rest = money(f"{held['advanced']['value'] - held['spent']['value']:.2f}")
-        made = replace_payee(payment, payment["paymentIssuer"])
-        detail = {**payment["detail"][0], "amount": rest, "date": self.t.today}
-        return {
-            **made,
-            "paymentIssuer": reference(self.t.key("Patient/jill")),
-            "paymentAmount": rest,
-            "paymentDate": self.t.today,
-            "detail": [detail],
-            "disposition": "What was not spent comes back",
-        }
 
 
 def as_planned(charge: Resource) -> Resource:
@@ -389,11 +395,3 @@ def amendment(day: str, reason: str, review: str) -> Resource:
 
 def with_row(account: Resource, row: Resource) -> Resource:
     return {**account, "extension": [*account["extension"], row]}
-
-
-def replace_payee(payment: Resource, payee: Resource) -> Resource:
-    rows = [
-        {**one, "valueReference": payee} if one["url"] == url("phb-payee") else one for one in payment["extension"]
-    ]
-    return {**payment, "extension": rows}
-

@@ -19,13 +19,13 @@ from phb_fhir.interactions.pending import Pending
 from phb_fhir.interactions.versions import content_of
 from phb_fhir.query import Query
 from phb_fhir.rules.book import budgets_in
-from phb_fhir.rules.case import FOUND_MAX, Asking, Books, Find, PolicyOf, Posted, Question, Read, ReadVersion
+from phb_fhir.rules.case import FOUND_MAX, Asking, Books, Find, Hold, PolicyOf, Posted, Question, Read, ReadVersion
 from phb_fhir.rules.commissioning import read_policies
 from phb_fhir.rules.ledger import Entry, Ledger
 from phb_fhir.rules.purchase import keys_named, reference_of
 from phb_fhir.rules.words import PURCHASE_REFERENCE, pair_of, token_of
 from phb_fhir.search.parse import parse_criteria
-from phb_fhir.store.store import Reader
+from phb_fhir.store.store import Reader, Transaction
 
 T = TypeVar("T")
 
@@ -92,6 +92,10 @@ class Facts:
                 return await self._books(question.accounts)
             case PolicyOf():
                 return read_policies(self._context.settings.commissioning_folder).of(question.commissioner)
+            case Hold():
+                if isinstance(self._reader, Transaction):
+                    await self._reader.lock(question.names)
+                return None
             case Posted():
                 stored = await self._reader.ledger.about(question.about)
                 return stored + [entry for entry in self.posted if entry.about == question.about]

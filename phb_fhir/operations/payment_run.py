@@ -49,8 +49,8 @@ from phb_fhir.rules.advances import Advance, due_advances
 from phb_fhir.rules.budget import elements_of, first_day, owner_of
 from phb_fhir.rules.case import Asking, Books
 from phb_fhir.rules.ledger import Ledger
-from phb_fhir.rules.paid import RUN, TYPE, reference_of, run_of, token
-from phb_fhir.rules.words import PAYMENT_REFERENCE, concept, extension_url, key_of, pair_of, value_of
+from phb_fhir.rules.paid import RUN, TYPE, reference_of, run_of
+from phb_fhir.rules.words import PAYMENT_REFERENCE, concept, extension_url, key_of, pair_of, token_of, value_of
 from phb_fhir.search.parse import parse_criteria
 
 LONDON = ZoneInfo("Europe/London")
@@ -88,7 +88,7 @@ async def payment_run(context: Context, request: FhirRequest) -> Answer:
     run = inputs.text("run") or f"PHB-{until:%Y%m%d}-{sha256(context.new_id().encode()).hexdigest()[:8]}"
     if not _NAME.fullmatch(run):
         raise bad_input('A "run" is named by up to 30 letters, digits and hyphens, such as PHB-2026-11-22.')
-    sent = await _found(context, ("identifier", token(RUN, run)))
+    sent = await _found(context, ("identifier", token_of(RUN, run)))
     left: list[LeftOut] = []
     if sent:
         payments = [one for one in sent if key_of(one.get("paymentIssuer")) == issuer]
@@ -343,7 +343,7 @@ async def _identifier(context: Context, account: Resource, advance: Advance, led
     name = f"ADV-{advance.due:%Y%m%d}-{sha256(said.encode()).hexdigest()[:12]}"
     for attempt in range(1, ATTEMPTS_MAX + 1):
         value = name if attempt == 1 else f"{name}-{attempt}"
-        before = await _found(context, ("payment-identifier", token(PAYMENT_REFERENCE, value)))
+        before = await _found(context, ("payment-identifier", token_of(PAYMENT_REFERENCE, value)))
         if all(one.get("status") == "active" and one.get("outcome") == "queued" for one in before):
             return value
     text = f"An advance of Account/{account['id']} failed {ATTEMPTS_MAX} times; find out why, and pay it by hand."
@@ -358,7 +358,7 @@ async def payment_results(context: Context, request: FhirRequest) -> Answer:
     name = "$payment-results"
     inputs = read_inputs(name, parameters_of(context.known, request, name), {"document": True})
     report = await _report(inputs)
-    payments = await _found(context, ("identifier", token(RUN, report.run))) if report.run else []
+    payments = await _found(context, ("identifier", token_of(RUN, report.run))) if report.run else []
     if not payments:
         text = f"No payment here was sent with the run {report.run or '(the report names none)'}."
         raise refuse(Refusal.UNPROCESSABLE, Kind.NOT_FOUND, text, "document")

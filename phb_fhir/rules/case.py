@@ -138,7 +138,19 @@ class PolicyOf:
     commissioner: str
 
 
-Question = Read | ReadVersion | Find | Books | Posted | PolicyOf
+@dataclass(frozen=True, slots=True, init=False)
+class Hold:
+    """Nothing is answered. Of two transactions that hold one name, one begins again: for what a rule decides by looking at resources that
+    neither of two writes need change (two payments for one purchase). Where nothing is written, nothing is held.
+    """
+
+    names: tuple[str, ...]
+
+    def __init__(self, *names: str) -> None:
+        object.__setattr__(self, "names", names)
+
+
+Question = Read | ReadVersion | Find | Books | Posted | PolicyOf | Hold
 Asking = Generator[Question, Any, T]  # a question after another, and a T in the end
 
 

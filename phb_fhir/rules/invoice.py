@@ -13,7 +13,7 @@ from phb_fhir.fhir.codec import Resource
 from phb_fhir.fhir.money import pence_of, sterling
 from phb_fhir.outcome import Issue
 from phb_fhir.rules.budget import is_budget, joint_of, person_of
-from phb_fhir.rules.case import NOTHING, Asking, By, Case, Decision, Judging, Read, refusal
+from phb_fhir.rules.case import NOTHING, Asking, By, Case, Decision, Hold, Judging, Read, refusal
 from phb_fhir.rules.paid import INVOICED, amounts_by_purchase, is_done, line_total, paid_for, payments_for
 from phb_fhir.rules.words import key_of, keys_in
 
@@ -68,6 +68,7 @@ def _read(case: Case, invoice: Resource, budget: Resource) -> Asking[Invoice]:
     keys = [key for key in amounts_by_purchase(invoice) if key.startswith("ChargeItem/")]
     if not keys:
         return Invoice(invoice, budget, case.by, case.before)
+    yield Hold(*(f"invoiced {key}" for key in sorted(keys)))
     purchases: dict[str, Resource | None] = yield Read(*keys)
     payments, invoices = yield from payments_for(keys)
     others = [one for key, one in invoices.items() if one is not None and key != case.key]

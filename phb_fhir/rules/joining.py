@@ -14,7 +14,7 @@ from phb_fhir.fhir.codec import Resource
 from phb_fhir.outcome import Issue
 from phb_fhir.rules.around import NEVER_MEANT
 from phb_fhir.rules.budget import OVER, is_budget, is_joint, joint_of, person_of, stage_of
-from phb_fhir.rules.case import NOTHING, Asking, Case, Decision, Find, Judging, Read, refusal
+from phb_fhir.rules.case import NOTHING, Asking, Case, Decision, Find, Hold, Judging, Read, refusal
 from phb_fhir.rules.joint import ranks_of, share_of
 from phb_fhir.rules.words import BUSINESS_STATUS, TASK_CODE, code_in, key_of, value_of
 
@@ -53,6 +53,7 @@ def _joined(case: Case, account: Resource, key: str, *, is_new: bool) -> Asking[
     joint: Resource | None = (yield Read(key))[key]
     if joint is None or not is_budget(joint) or not is_joint(joint):
         return [refusal(f"{key} is no joint budget, so nothing can be part of it.", _PART_OF)]
+    yield Hold(f"joint {key}")
     members: list[Resource] = yield Find("Account", ("part-of", key))
     others = [one for one in members if one.get("id") != case.id and stage_of(one) not in OVER]
     issues = [*_same_person(account, joint), *_by_who_may(case), *_shared(account, others)]

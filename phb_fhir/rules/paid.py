@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -78,11 +77,6 @@ def run_of(payment: Resource | None) -> str:
 def reference_of(payment: Resource) -> str:
     """What it is called in a sentence."""
     return pair_of(payment.get("paymentIdentifier"))[1] or f"PaymentReconciliation/{payment.get('id')}"
-
-
-def token(system: str, value: str) -> str:
-    """An identifier as a search wants it, `system|value`, with what has a meaning there escaped."""
-    return "|".join(re.sub(r"([\\,$|])", r"\\\1", one) for one in (system, value))
 
 
 def bare(value: Any) -> Any:

@@ -11,7 +11,7 @@ One that is cancelled, fails or was entered in error is undone by contra-entries
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from phb_fhir.fhir.codec import Resource
 from phb_fhir.fhir.dates import instant_text
@@ -32,6 +32,7 @@ from phb_fhir.rules.case import (
     Decision,
     Find,
     Follow,
+    Hold,
     Judging,
     Posted,
     refusal,
@@ -75,6 +76,7 @@ def judge_payment(case: Case) -> Judging:
         return first
     issues = [*stepped(payment), *stays_as_it_is(payment)]
     if counts(case.after) and not issues:
+        yield held(payment.purchases)
         issues += [issue for check in CHECKS for issue in check(payment)]
     follow: list[Follow] = []
     if counts(case.after) and not issues:
@@ -86,6 +88,11 @@ def judge_payment(case: Case) -> Judging:
     entries, issues = yield from _entries(case, payment)
     follow += [*_failed(case, payment), *_settled(payment)]
     return Decision(tuple(issues), entries=tuple(entries), follow=tuple(follow))
+
+
+def held(purchases: Iterable[str]) -> Hold:
+    """Two that pay for one purchase, or one that pays for it and one that takes it back, do not pass each other by."""
+    return Hold(*(f"paid {key}" for key in sorted(purchases)))
 
 
 def _deleted(case: Case) -> Judging:
@@ -323,6 +330,7 @@ def judge_paid(case: Case) -> Judging:
     is_back = after is None or after.get("status") not in ("billable", "billed")
     if not is_back and now >= was:
         return NOTHING
+    yield held((case.key,))
     payments, invoices = yield from payments_for((case.key,))
     on_way = [one for one in payments if counts(one) and one.get("outcome") == "queued"]
     if is_back and on_way:

@@ -147,8 +147,8 @@ _GOAL = "ChargeItem.extension.where(url.endsWith('resource-pertainsToGoal'))"
 
 def _serves_the_plan(p: Purchase) -> Iterator[Issue]:
     reference, activity = link_of(p.charge)
-    if reference is None:
-        return
+    if reference is None or (p.before is not None and link_of(p.before) == link_of(p.charge)):
+        return  # what was linked to a plan stays so when another takes that one's place
     plan = plan_of(p.budget)
     if key_of(reference) != plan:
         text = "The purchase is linked to another care plan than the budget's" + (

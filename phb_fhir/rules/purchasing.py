@@ -15,7 +15,7 @@ from typing import Any
 from phb_fhir.fhir.codec import Resource
 from phb_fhir.fhir.money import sterling
 from phb_fhir.outcome import Issue, Kind
-from phb_fhir.rules.around import policy_of
+from phb_fhir.rules.around import coordinator_in, policy_of
 from phb_fhir.rules.budget import (
     is_joint,
     owner_of,
@@ -41,15 +41,12 @@ from phb_fhir.rules.ledger import UNASSIGNED, Entry, Ledger, Sums, Told, entry, 
 from phb_fhir.rules.purchase import MONEY, OPEN, Purchase, element_id, occurrence, read_purchase, reference_of
 from phb_fhir.rules.purchase_checks import disallowed_by, in_step, is_given, refusals, short, waits
 from phb_fhir.rules.words import (
-    BASE,
     BUSINESS_STATUS,
     PURCHASE_REFERENCE,
     TASK_CODE,
     TASK_PARAMETER,
-    code_in,
     concept,
     extensions,
-    key_of,
     keys_in,
     token_of,
     with_value,
@@ -296,12 +293,7 @@ def _coordinator(p: Purchase) -> Asking[str]:
     """The care co-ordinator of the plan's team; the commissioner, where there is none."""
     teams = keys_in(p.plan.get("careTeam")) if p.plan is not None else []
     found: dict[str, Resource | None] = (yield Read(*teams)) if teams else {}
-    for team in found.values():
-        for one in team.get("participant", ()) if team is not None else ():
-            roles = {code_in(role, f"{BASE}/CodeSystem/phb-care-team-role") for role in one.get("role", ())}
-            if "care-coordinator" in roles and (member := key_of(one.get("member"))):
-                return member
-    return owner_of(p.budget)
+    return coordinator_in([one for one in found.values() if one is not None], p.today) or owner_of(p.budget)
 
 
 _ENDS = {"billable": "approved", "billed": "approved"}

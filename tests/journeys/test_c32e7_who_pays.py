@@ -80,9 +80,9 @@ def test_a_run_is_not_for_everybody(world: World, who: Any) -> None:
 
 
 def test_finance_pays_in_its_own_name(world: World) -> None:
-    answer = world.post(
-        FINANCE, "/PaymentReconciliation", advance("PAY-W", 1, issuer="Organization/willow-tree-budgets")
-    )
+    mobility = "Organization/harbour-mobility"
+    elsewhere = payment("PAY-W", line(1, BED), issuer="Organization/willow-tree-budgets", payee=mobility)
+    answer = world.post(FINANCE, "/PaymentReconciliation", elsewhere)
     assert answer.status_code == 422
     assert "The payment is neither made nor received by the organisation that is signed in." in answer.text
 

@@ -10,7 +10,7 @@ import pytest
 from phb_fhir.fhir.money import money
 from phb_fhir.rules import invoice, repayment
 from phb_fhir.rules.case import By, Case
-from phb_fhir.rules.paid import amounts_by_purchase, line_total, paid_for, token, total_of
+from phb_fhir.rules.paid import amounts_by_purchase, line_total, paid_for, total_of
 from phb_fhir.rules.payment import Payment
 from phb_fhir.rules.payment_checks import OUTCOME, STATUS, stepped
 from phb_fhir.rules.words import BASE
@@ -136,7 +136,3 @@ def test_what_is_paid_counts_payments_alone_and_through_an_invoice_its_lines() -
         ]
     }
     assert paid_for("ChargeItem/1", [payment], {"Invoice/1": {"lineItem": [line]}}) == 130
-
-
-def test_an_identifier_is_searched_for_as_it_is() -> None:
-    assert token("urn:a", "b,c|d$e\\f") == r"urn:a|b\,c\|d\$e\\f"

@@ -230,6 +230,19 @@ def test_somebody_of_the_household_is_paid_by_an_exception_alone(allowed: str, c
     assert refusals(purchase(payee={"resourceType": "RelatedPerson"})) == []
 
 
+def test_a_purchase_stays_linked_to_a_plan_that_another_has_replaced() -> None:
+    later = {
+        **BUDGET,
+        "extension": [BUDGET["extension"][0], extension("phb-care-plan", valueReference={"reference": "CarePlan/q"})],
+    }
+    later["extension"] += BUDGET["extension"][2:]
+    assert [issue.text for issue in refusals(purchase(budget=later))] == [
+        "The purchase is linked to another care plan than the budget's, CarePlan/q."
+    ]
+    agreed = charge(status="billable")
+    assert refusals(purchase(agreed, before=agreed, budget=later)) == []
+
+
 STAGES = [("active", 0), ("suspended", 1), ("closing", 1), ("closed", 1), ("authorised", 1), ("requested", 1)]
 
 
