@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from phb_fhir.cli.teller import Resource, Teller, coded, url
+from phb_fhir.cli.teller import Resource, Teller, coded, money, url
 
 # what a budget has from which stage on; the rest of the paper comes with it
 _FROM: dict[str, str] = {
@@ -63,12 +63,13 @@ def _part(row: Resource, name: str) -> Any:
 def brought_to(teller: Teller, key: str, there: Resource, stage: str) -> Resource:
     """What is stored, at the next stage, with what the paper has by then. What was worked out meanwhile stays."""
     made = at(teller, key, stage)
-    worked_out = [one for one in there["extension"] if _is_worked_out(one)]
+    worked_out = [one for one in there["extension"] if is_indicative(one)]
     known = {name: there[name] for name in ("id", "meta", "partOf") if name in there}
     return {**made, **known, "extension": [*made["extension"], *worked_out]}
 
 
-def _is_worked_out(one: Resource) -> bool:
+def is_indicative(one: Resource) -> bool:
+    """Whether a row of a budget is the amount that it began with."""
     return one["url"] == url("phb-budget-amount") and _part(one, "type") == "indicative"
 
 
@@ -106,3 +107,24 @@ def reached(goal: Resource, today: str, how: str = "in-progress") -> Resource:
     """A goal, with whether it is reached."""
     system = "http://terminology.hl7.org/CodeSystem/goal-achievement"
     return {**goal, "achievementStatus": {"coding": [{"system": system, "code": how}]}, "statusDate": today}
+
+
+def with_amount(row: Resource, name: str, pounds: str, *, until: str = "") -> Resource:
+    """A row of money, or a part, with another amount, where it is the one of this type or id (that runs until this day)."""
+    parts = {part["url"]: part for part in row.get("extension", ())}
+    if name not in (parts.get("type", {}).get("valueCode"), parts.get("id", {}).get("valueId")):
+        return row
+    if until and parts["period"]["valuePeriod"].get("end") != until:
+        return row
+    return {**row, "extension": [{**one, "valueMoney": money(pounds)} if one["url"] == "amount" else one for one in row["extension"]]}
+
+
+def with_amendment(account: Resource, day: str, reason: str, review: str) -> Resource:
+    """The budget with why its money changed."""
+    parts = [
+        {"url": "date", "valueDate": day},
+        {"url": "reason", "valueString": reason},
+        {"url": "review", "valueReference": {"reference": review}},
+    ]
+    row = {"url": url("phb-amendment-reason"), "extension": parts}
+    return {**account, "extension": [*account["extension"], row]}

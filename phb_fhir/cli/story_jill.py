@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from datetime import date
 
-from phb_fhir.cli.story_budget import at, brought_to, finished, reached, review_record, with_stage
+from phb_fhir.cli.story_budget import (
+    at,
+    brought_to,
+    finished,
+    reached,
+    review_record,
+    with_amendment,
+    with_amount,
+    with_stage,
+)
 from phb_fhir.cli.teller import (
     GUIDE,
     Asked,
@@ -316,8 +325,13 @@ class Jill:
         t.say("£740.00 more is wanted. Not without the review that says so:")
         t.quote(t.refused(PRIYA, "PUT", f"/{t.key(BUDGET)}", more))
         t.change(PRIYA, "first review", lambda there: finished(there, t.today, "change-budget", t.key("first record")))
-        why = amendment(t.today, "Massage every week eases her nights.", t.key("first review"))
-        t.change(PRIYA, BUDGET, lambda there: with_row(self.with_more(there, "27000.00", "19040.00"), why))
+        why = "Massage every week eases her nights."
+
+        def amended(there: Resource) -> Resource:
+            more = self.with_more(there, "27000.00", "19040.00")
+            return with_amendment(more, t.today, why, t.key("first review"))
+
+        t.change(PRIYA, BUDGET, amended)
         t.say(f"The review is recorded, and the budget is {pounds(self.balance(self.jill)['allocated'])} now.")
 
     def with_more(self, account: Resource, approved: str, part: str) -> Resource:
@@ -374,24 +388,3 @@ def as_planned(charge: Resource) -> Resource:
     kept = [one for one in charge.get("extension", ()) if one["url"] not in unwanted]
     made = {name: value for name, value in charge.items() if name != "supportingInformation"}
     return {**made, "status": "planned", "extension": kept}
-
-
-def with_amount(row: Resource, name: str, pounds_: str) -> Resource:
-    """A row of money, or a part, with another amount, where it is the one of this name."""
-    parts = row.get("extension", [])
-    if not any(part.get("valueCode" if part["url"] == "type" else "valueId") == name for part in parts):
-        return row
-    return {**row, "extension": [{**one, "valueMoney": money(pounds_)} if one["url"] == "amount" else one for one in parts]}
-
-
-def amendment(day: str, reason: str, review: str) -> Resource:
-    parts = [
-        {"url": "date", "valueDate": day},
-        {"url": "reason", "valueString": reason},
-        {"url": "review", "valueReference": reference(review)},
-    ]
-    return {"url": url("phb-amendment-reason"), "extension": parts}
-
-
-def with_row(account: Resource, row: Resource) -> Resource:
-    return {**account, "extension": [*account["extension"], row]}

@@ -44,7 +44,6 @@ from phb_fhir.rules.paid import (
     paid_for,
     payments_for,
     reference_of,
-    token,
 )
 from phb_fhir.rules.payment import (
     Payment,
@@ -60,7 +59,7 @@ from phb_fhir.rules.payment import (
 from phb_fhir.rules.payment_checks import ACCOUNT, CHECKS, stays_as_it_is, stepped
 from phb_fhir.rules.purchase import read_purchase
 from phb_fhir.rules.purchase_checks import refusals
-from phb_fhir.rules.words import PAYMENT_REFERENCE, extensions, pair_of, with_value
+from phb_fhir.rules.words import PAYMENT_REFERENCE, extensions, pair_of, token_of, with_value
 
 # ---- what becomes of it --------------------------------------------------------------------------
 
@@ -114,7 +113,7 @@ def _first(case: Case, p: Payment) -> Asking[Decision | None]:
     """The same payment posted again answers with the first result; another under the same identifier is refused."""
     system, value = pair_of(p.payment.get("paymentIdentifier"))
     found: list[Resource] = (
-        (yield Find("PaymentReconciliation", ("payment-identifier", token(system, value)))) if value else []
+        (yield Find("PaymentReconciliation", ("payment-identifier", token_of(system, value)))) if value else []
     )
     numbers = [
         number
@@ -122,7 +121,7 @@ def _first(case: Case, p: Payment) -> Asking[Decision | None]:
         if (number := pair_of(one)[1]) and pair_of(one)[0] == PAYMENT_REFERENCE
     ]
     for number in numbers:
-        found += yield Find("PaymentReconciliation", ("identifier", token(PAYMENT_REFERENCE, number)))
+        found += yield Find("PaymentReconciliation", ("identifier", token_of(PAYMENT_REFERENCE, number)))
     for one in found:
         if one.get("id") == case.id or one.get("status") == "entered-in-error":
             continue

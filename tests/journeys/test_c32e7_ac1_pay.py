@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -448,35 +447,3 @@ def test_a_purchase_is_invoiced_once(jill: httpx.Client) -> None:
     cancelled = {**first, "status": "cancelled", "cancelledReason": "Sent twice."}
     made(jill.put(f"/Invoice/{first['id']}", json=cancelled))
     made(jill.post("/Invoice", json=invoice()))
-
-
-# ---- at once -------------------------------------------------------------------------------------
-
-
-def test_of_payments_for_one_purchase_that_come_at_once_as_many_are_taken_as_it_costs(jill: httpx.Client) -> None:
-    with_receipt(jill, COUNSELLING)
-    with ThreadPoolExecutor(6) as several:
-        answers = list(
-            several.map(lambda n: jill.post("/PaymentReconciliation", json=counselling(f"PAY-{n}", 20)), range(12))
-        )
-    assert sorted(answer.status_code for answer in answers) == [201] * 3 + [422] * 9
-    found = jill.get("/PaymentReconciliation", params={"purchase": COUNSELLING}).json()["entry"]
-    assert sum(one["resource"]["paymentAmount"]["value"] for one in found) == 60
-
-
-def test_a_purchase_is_paid_or_taken_back_and_never_both(jill: httpx.Client) -> None:
-    with_receipt(jill, COUNSELLING)
-    charge = made(jill.get(f"/{COUNSELLING}"))
-    calls = (
-        lambda: jill.post("/PaymentReconciliation", json=counselling()).status_code == 201,
-        lambda: jill.put(f"/{COUNSELLING}", json={**charge, "status": "aborted"}).status_code == 200,
-    )
-    with ThreadPoolExecutor(2) as several:
-        done = list(several.map(lambda call: call(), calls))
-    assert sorted(done) == [False, True]
-
-
-def test_of_invoices_for_one_purchase_that_come_at_once_one_is_taken(jill: httpx.Client) -> None:
-    with ThreadPoolExecutor(4) as several:
-        answers = list(several.map(lambda _: jill.post("/Invoice", json=invoice()), range(6)))
-    assert sorted(answer.status_code for answer in answers) == [201] + [422] * 5
