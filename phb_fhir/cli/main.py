@@ -247,6 +247,46 @@ def index(*, data: Data = None, mongodb_uri: MongodbUri = None) -> None:
     raise typer.Exit(command.index(settings))
 
 
+demo = typer.Typer(name="demo", help="See it work.", no_args_is_help=True)
+app.add_typer(demo)
+
+
+@demo.callback()
+def demo_() -> None:
+    """See it work."""
+
+
+@demo.command()
+def story(
+    *,
+    base: Annotated[
+        str | None,
+        typer.Option(
+            help="Tell it to a server that runs: its base address.", show_default="a server of its own", metavar="URL"
+        ),
+    ] = None,
+    token: Annotated[
+        str,
+        typer.Option(
+            help="The token that asks for all of them there, of the role system.",
+            envvar="PHB_TOKEN",
+            show_default=False,
+            metavar="TOKEN",
+        ),
+    ] = "",
+) -> None:
+    """Tell two stories by taking every step of them: Jill's budget and the family's, from nothing to closed.
+
+    Each step is a request, taken by whoever takes it; what must not be is tried as well, and refused with its reasons. It ends with a
+    check of the whole record. Without `--base` it starts a server of its own, which is gone afterwards.
+
+    Ends with 0 when the stories could be told, and with 1 when a step went otherwise or something does not agree.
+    """
+    from phb_fhir.cli import story as command  # noqa: PLC0415 - its imports are slow, `--help` need not wait
+
+    raise typer.Exit(command.story(base, token))
+
+
 @app.command()
 def check(
     *,

@@ -56,7 +56,7 @@ def _is_there(one: Resource, stage: str, without: Collection[str]) -> bool:
 
 
 def _part(row: Resource, name: str) -> Any:
-    found = next((part for part in row["extension"] if part["url"] == name), {})
+    found: Resource = next((part for part in row["extension"] if part["url"] == name), {})
     return next((value for key, value in found.items() if key != "url"), None)
 
 
@@ -64,19 +64,20 @@ def brought_to(teller: Teller, key: str, there: Resource, stage: str) -> Resourc
     """What is stored, at the next stage, with what the paper has by then. What was worked out meanwhile stays."""
     made = at(teller, key, stage)
     worked_out = [one for one in there["extension"] if is_indicative(one)]
-    known = {name: there[name] for name in ("id", "meta", "partOf") if name in there}
+    known: Resource = {name: there[name] for name in ("id", "meta", "partOf") if name in there}
     return {**made, **known, "extension": [*made["extension"], *worked_out]}
 
 
 def is_indicative(one: Resource) -> bool:
     """Whether a row of a budget is the amount that it began with."""
-    return one["url"] == url("phb-budget-amount") and _part(one, "type") == "indicative"
+    return bool(one["url"] == url("phb-budget-amount") and _part(one, "type") == "indicative")
 
 
 def with_stage(account: Resource, stage: str) -> Resource:
     """What is stored, at another stage and otherwise as it is."""
     rows = [
-        {**one, "valueCode": stage} if one["url"] == url("phb-lifecycle-status") else one for one in account["extension"]
+        {**one, "valueCode": stage} if one["url"] == url("phb-lifecycle-status") else one
+        for one in account["extension"]
     ]
     return {**account, "extension": rows, "status": "active" if stage == "active" else "on-hold"}
 
@@ -97,7 +98,10 @@ def finished(task: Resource, today: str, outcome: str, record: str) -> Resource:
     """A review that is over, with its record and what was decided."""
     output = [
         {"type": coded("phb-task-parameter", "record"), "valueReference": {"reference": record}},
-        {"type": coded("phb-task-parameter", "review-outcome"), "valueCodeableConcept": coded("phb-review-outcome", outcome)},
+        {
+            "type": coded("phb-task-parameter", "review-outcome"),
+            "valueCodeableConcept": coded("phb-review-outcome", outcome),
+        },
     ]
     period = {"start": today, "end": today}
     return {**task, "status": "completed", "executionPeriod": period, "output": output}
@@ -116,7 +120,12 @@ def with_amount(row: Resource, name: str, pounds: str, *, until: str = "") -> Re
         return row
     if until and parts["period"]["valuePeriod"].get("end") != until:
         return row
-    return {**row, "extension": [{**one, "valueMoney": money(pounds)} if one["url"] == "amount" else one for one in row["extension"]]}
+    return {
+        **row,
+        "extension": [
+            {**one, "valueMoney": money(pounds)} if one["url"] == "amount" else one for one in row["extension"]
+        ],
+    }
 
 
 def with_amendment(account: Resource, day: str, reason: str, review: str) -> Resource:

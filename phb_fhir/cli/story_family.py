@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from phb_fhir.cli.story_budget import (
     at,
     brought_to,
@@ -13,7 +15,8 @@ from phb_fhir.cli.story_budget import (
     with_amount,
     with_stage,
 )
-from phb_fhir.cli.teller import Asked, Resource, StoryEnded, Teller, coded, parameters, pounds, reference, values
+from phb_fhir.cli.teller import Resource, StoryEnded, Teller, coded, parameters, pounds, reference, values
+from phb_fhir.cli.token import Asked
 
 SYSTEM = Asked("system", "The system")
 DANA = Asked("care-coordinator", "Dana Reid", "Practitioner/dana-reid")
@@ -50,7 +53,9 @@ class Family:
         t.open("family", SYSTEM)
         child = t.key("Patient/asha").partition("/")[2]
         self.nisha = Asked("delegate", "Nisha Mistry", t.key("RelatedPerson/nisha-mistry"), child)
-        t.say("Asha is fifteen and has complex needs. Her mother Nisha acts for her; Dana is the nurse who co-ordinates her care.")
+        t.say(
+            "Asha is fifteen and has complex needs. Her mother Nisha acts for her; Dana is the nurse who co-ordinates her care."
+        )
 
     # --- two budgets ---
 
@@ -70,7 +75,9 @@ class Family:
         worked = t.operate(DANA, HEALTH, "$calculate-indicative", source_Reference=source, method_Code="face")
         amount = next(row["valueMoney"] for row in worked["parameter"] if "valueMoney" in row)
         t.change(DANA, CARE, self.by_the_council)
-        t.say(f"Two budgets are asked for. The NHS's comes to about {pounds(amount)} a week by her assessment, the council's to £225.00.")
+        t.say(
+            f"Two budgets are asked for. The NHS's comes to about {pounds(amount)} a week by her assessment, the council's to £225.00."
+        )
         for key in (HEALTH, CARE):
             self.step(key, "planning")
         t.say("Nisha says yes to both.")
@@ -90,11 +97,16 @@ class Family:
         t.make_all(DANA, *GOALS, PLAN, *PAPERS, change={PLAN: lambda plan: {**plan, "status": "draft"}})
         for key in (HEALTH, CARE):
             self.step(key, "planning")
-            t.change(DANA, key, lambda there, key=key: self.before_review(key, brought_to(t, key, there, "sign-off-pending")))
+            t.change(DANA, key, partial(self.to_be_signed, key))
         signed = parameters(authoriser_Reference=reference(t.key(COORDINATOR)), personPresent_Boolean=True)
         t.send(DANA, "POST", f"/{t.key(PLAN)}/$sign-off", signed)
         given = {key: pounds(self.balance(DANA, key)["allocated"]) for key in (HEALTH, CARE)}
-        t.say(f"One plan serves both. It is signed off once, and authorises {given[HEALTH]} of the NHS and {given[CARE]} of the council.")
+        t.say(
+            f"One plan serves both. It is signed off once, and authorises {given[HEALTH]} of the NHS and {given[CARE]} of the council."
+        )
+
+    def to_be_signed(self, key: str, there: Resource) -> Resource:
+        return self.before_review(key, brought_to(self.t, key, there, "sign-off-pending"))
 
     def before_review(self, key: str, account: Resource) -> Resource:
         """A budget as it was before the review that added two hours a week."""
@@ -127,10 +139,12 @@ class Family:
             t.operate(DANA, key, "$join", **why, share_Decimal=share)
             self.step_active(key)
         found = self.balance(self.nisha, JOINT)
-        t.say(f"Nisha asks for one budget, shared five to one. To her it is {pounds(found['available'])}; each funder keeps its own ledger.")
+        t.say(
+            f"Nisha asks for one budget, shared five to one. To her it is {pounds(found['available'])}; each funder keeps its own ledger."
+        )
 
     def step_active(self, key: str) -> None:
-        self.t.change(DANA, key, lambda there: self.started(key, there))
+        self.t.change(DANA, key, partial(self.started, key))
 
     def started(self, key: str, there: Resource) -> Resource:
         """The budget, active, with the share that it has by then."""
@@ -146,11 +160,20 @@ class Family:
         t.operate(DANA, kit, "$approve", reason_String="It is what the goals are about.")
         after = {key: self.balance(DANA, key)["available"] for key in (HEALTH, CARE)}
         falls = {key: f"£{before[key]['value'] - after[key]['value']:.2f}" for key in (HEALTH, CARE)}
-        t.say(f"She asks for lights and switches to play with, £180.00. Dana approves: {falls[HEALTH]} falls to the NHS, {falls[CARE]} to the council.")
-        care, invoice = "ChargeItem/asha-hospital-care-2026-09-20", "DocumentReference/asha-invoice-hospital-care-2026-09-20"
+        t.say(
+            f"She asks for lights and switches to play with, £180.00. Dana approves: {falls[HEALTH]} falls to the NHS, {falls[CARE]} to the council."
+        )
+        care, invoice = (
+            "ChargeItem/asha-hospital-care-2026-09-20",
+            "DocumentReference/asha-invoice-hospital-care-2026-09-20",
+        )
         t.make(DANA, care, lambda one: self.by_dana(without(one, "supportingInformation"), "billable"))
         t.make(DANA, invoice)
-        t.change(DANA, care, lambda there: {**there, "status": "billed", "supportingInformation": [reference(t.key(invoice))]})
+        t.change(
+            DANA,
+            care,
+            lambda there: {**there, "status": "billed", "supportingInformation": [reference(t.key(invoice))]},
+        )
         t.say("Asha is in hospital for a week. Her own carers stay with her, from her own budget.")
 
     def by_dana(self, charge: Resource, status: str) -> Resource:
@@ -166,11 +189,20 @@ class Family:
         t.change(DANA, review, lambda there: {**there, "status": "in-progress"})
         for goal in GOALS:
             t.change(DANA, goal, lambda there: reached(there, t.today))
-        said = {"outcomes": "She is safe at home, and tired in the evenings.", "money": "Two more hours a week are needed."}
+        said = {
+            "outcomes": "She is safe at home, and tired in the evenings.",
+            "money": "Two more hours a week are needed.",
+        }
         t.write(DANA, "record", review_record(t.key("Patient/asha"), t.today, said))
         t.change(DANA, review, lambda there: finished(there, t.today, "change-budget", t.key("record")))
-        t.change(DANA, HEALTH, lambda there: with_amendment(self.more(there), t.today, "Two more hours a week.", t.key(review)))
-        t.say(f"Two more hours a week are agreed. The NHS's part is {pounds(self.balance(ICB, HEALTH)['allocated'])} now.")
+        t.change(
+            DANA,
+            HEALTH,
+            lambda there: with_amendment(self.more(there), t.today, "Two more hours a week.", t.key(review)),
+        )
+        t.say(
+            f"Two more hours a week are agreed. The NHS's part is {pounds(self.balance(ICB, HEALTH)['allocated'])} now."
+        )
 
     def more(self, account: Resource) -> Resource:
         return self.with_amounts(account, "29900.00", "52000.00")
@@ -182,14 +214,22 @@ class Family:
         t.say("Years later Asha's care is another's to plan. The budgets end together.")
         for key in (JOINT, HEALTH, CARE):
             t.change(DANA, key, lambda there: with_stage(there, "closing"))
-        last = without(t.read(DANA, "Task/asha-needs-change-review"), "id", "meta", "output", "executionPeriod", "identifier")
-        last |= {"status": "in-progress", "focus": reference(t.key(JOINT)), "reasonCode": coded("phb-review-type", "closing")}
+        last = without(
+            t.read(DANA, "Task/asha-needs-change-review"), "id", "meta", "output", "executionPeriod", "identifier"
+        )
+        last |= {
+            "status": "in-progress",
+            "focus": reference(t.key(JOINT)),
+            "reasonCode": coded("phb-review-type", "closing"),
+        }
         t.write(DANA, "last review", last)
         said = {"outcomes": "Out with friends every Saturday.", "money": "What is left goes back to each funder."}
         t.write(DANA, "last record", review_record(t.key("Patient/asha"), t.today, said))
         t.change(DANA, "last review", lambda there: finished(there, t.today, "close", t.key("last record")))
         t.change(DANA, "ChargeItem/asha-sensory-kit", lambda there: {**there, "status": "aborted"})
-        ending = parameters(review_Reference=reference(t.key("last review")), reason_String="Another commissioner plans for her now.")
+        ending = parameters(
+            review_Reference=reference(t.key("last review")), reason_String="Another commissioner plans for her now."
+        )
         for key in (HEALTH, CARE, JOINT):
             t.send(DANA, "POST", f"/{t.key(key)}/$close", ending)
         if self.balance(ICB, JOINT)["available"]["value"]:

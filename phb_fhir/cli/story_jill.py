@@ -16,7 +16,7 @@ from phb_fhir.cli.story_budget import (
 )
 from phb_fhir.cli.teller import (
     GUIDE,
-    Asked,
+    Change,
     Resource,
     StoryEnded,
     Teller,
@@ -28,10 +28,13 @@ from phb_fhir.cli.teller import (
     url,
     values,
 )
+from phb_fhir.cli.token import Asked
 from phb_fhir.reports.moments import in_words
 
 SYSTEM = Asked("system", "The system")
-PRIYA = Asked("care-coordinator", "Priya Nair", "Practitioner/priya-nair", organization="Organization/harbourside-north")
+PRIYA = Asked(
+    "care-coordinator", "Priya Nair", "Practitioner/priya-nair", organization="Organization/harbourside-north"
+)
 COMMISSIONER = Asked("commissioner", "Harbourside North", organization="Organization/harbourside-north")
 STRANGER = Asked("commissioner", "Another commissioner", organization="Organization/harbourside-community-trust")
 AUDITOR = Asked("auditor", "An auditor")
@@ -39,7 +42,6 @@ AUDITOR = Asked("auditor", "An auditor")
 BUDGET, PLAN = "Account/jill-budget", "CarePlan/jill-plan"
 GOALS = ("Goal/jill-goal-out-and-about", "Goal/jill-goal-skin-and-sleep", "Goal/jill-goal-stay-out-of-hospital")
 COORDINATOR = "PractitionerRole/priya-nair-coordinator"
-
 
 
 class Jill:
@@ -89,7 +91,9 @@ class Jill:
         if not values(t.ask(PRIYA, "Patient/jill", "$check-eligibility"))["eligible"]:
             raise StoryEnded("Jill should be eligible now.")
         self.step("eligibility-confirmed")
-        t.say("The commissioner records that NHS Continuing Healthcare is for her. Now she is eligible, and has a right to one.")
+        t.say(
+            "The commissioner records that NHS Continuing Healthcare is for her. Now she is eligible, and has a right to one."
+        )
 
     def step(self, stage: str) -> Resource:
         return self.t.change(PRIYA, BUDGET, lambda there: brought_to(self.t, BUDGET, there, stage))
@@ -103,7 +107,9 @@ class Jill:
         source = reference(t.key("QuestionnaireResponse/jill-needs-assessment"))
         asked = parameters(source_Reference=source, method_Code="ras")
         calculate = f"/{t.key(BUDGET)}/$calculate-indicative"
-        t.say("Priya and Jill assess her needs together. About how much will there be? Not before Jill knows what this is about:")
+        t.say(
+            "Priya and Jill assess her needs together. About how much will there be? Not before Jill knows what this is about:"
+        )
         t.quote(t.refused(PRIYA, "POST", calculate, asked))
         t.make(PRIYA, "Communication/jill-information-given")
         worked = t.send(PRIYA, "POST", calculate, asked)
@@ -126,7 +132,11 @@ class Jill:
     def plan(self) -> None:
         t = self.t
         t.chapter("A plan of her own")
-        papers = ("QuestionnaireResponse/jill-plan-content", "RiskAssessment/jill-risk-assistant-away", "RiskAssessment/jill-risk-skin")
+        papers = (
+            "QuestionnaireResponse/jill-plan-content",
+            "RiskAssessment/jill-risk-assistant-away",
+            "RiskAssessment/jill-risk-skin",
+        )
 
         def draft(plan: Resource) -> Resource:
             massage = next(one for one in plan["activity"] if one["id"] == "massage")
@@ -134,7 +144,9 @@ class Jill:
             return {**plan, "status": "draft"}
 
         t.make_all(PRIYA, *GOALS, PLAN, *papers, change={PLAN: draft})
-        t.say("Jill writes who she is and what matters to her. With her team she sets three goals, looks at the risks, and plans eleven activities.")
+        t.say(
+            "Jill writes who she is and what matters to her. With her team she sets three goals, looks at the risks, and plans eleven activities."
+        )
         self.step("planning")
         self.step("sign-off-pending")
         missing = [one for one in self.criteria() if not one["met"]]
@@ -148,7 +160,9 @@ class Jill:
             raise StoryEnded("The plan should meet all nine criteria.")
         t.send(PRIYA, "POST", f"/{t.key(PLAN)}/$sign-off", self.sign())
         balance = self.balance(PRIYA)
-        t.say(f"They put it right, all nine are met, and Priya signs it off with Jill beside her. {pounds(balance['allocated'])} is hers for a year.")
+        t.say(
+            f"They put it right, all nine are met, and Priya signs it off with Jill beside her. {pounds(balance['allocated'])} is hers for a year."
+        )
 
     def sign(self) -> Resource:
         return parameters(authoriser_Reference=reference(self.t.key(COORDINATOR)), personPresent_Boolean=True)
@@ -173,9 +187,11 @@ class Jill:
         (review,) = self.reviews()
         t.real["first review"] = f"Task/{review['id']}"
         due = in_words(date.fromisoformat(review["restriction"]["period"]["end"]))
-        t.say(f"Jill agrees to a direct payment, the agreement is signed, and the budget is active. A first review is planned by itself, for {due}.")
+        t.say(
+            f"Jill agrees to a direct payment, the agreement is signed, and the budget is active. A first review is planned by itself, for {due}."
+        )
         t.make(COMMISSIONER, "PaymentReconciliation/jill-direct-payment-2026-10")
-        t.say(f"{pounds(self.part(PRIYA, 'daily-life')['advanced'])} is paid to Jill in advance, for October.")
+        t.say(f"{pounds(self.part(PRIYA, 'daily-life')['advanced'])} is paid to Jill in advance, for the first month.")
 
     def reviews(self) -> list[Resource]:
         code = f"{GUIDE}/CodeSystem/phb-task-code|phb-review"
@@ -198,7 +214,9 @@ class Jill:
         status = t.read(self.jill, first)["status"]
         if status != "billable":
             raise StoryEnded(f"The massage should be billable by itself, and is {status}.")
-        t.say("Jill books a massage for £45.00. It is in her plan, in the directory and within the money, so nobody has to decide: it is agreed at once.")
+        t.say(
+            "Jill books a massage for £45.00. It is in her plan, in the directory and within the money, so nobody has to decide: it is agreed at once."
+        )
         said = t.refused(self.jill, "PUT", f"/{t.key(first)}", {**t.read(self.jill, first), "status": "billed"})
         t.say("Is it paid? That needs something to show for it:")
         t.quote(said[:1])
@@ -208,11 +226,13 @@ class Jill:
         t.make(self.ruth, "ChargeItem/jill-swimming-2026-10", as_planned)
         t.say("Ruth books a month of swimming for her.")
         for what, change in self.not_to_be():
-            said = t.refused(self.jill, "POST", "/ChargeItem", change(as_planned(t.paper("ChargeItem/jill-massage-2026-10-23"))))
+            said = t.refused(
+                self.jill, "POST", "/ChargeItem", change(as_planned(t.paper("ChargeItem/jill-massage-2026-10-23")))
+            )
             t.say(f"{what} is refused:")
             t.quote(said)
 
-    def not_to_be(self) -> list[tuple[str, object]]:
+    def not_to_be(self) -> list[tuple[str, Change]]:
         def lottery(charge: Resource) -> Resource:
             excluded = {"system": f"{GUIDE}/CodeSystem/phb-excluded-item", "code": "gambling"}
             return {**charge, "code": {"coding": [excluded, *charge["code"]["coding"]], "text": "Lottery tickets"}}
@@ -225,7 +245,11 @@ class Jill:
     def with_papers(self, key: str, there: Resource, status: str) -> Resource:
         """A purchase as its paper has it, with the documents that are written by now."""
         paper = self.t.paper(key)
-        return {**there, "status": status, **{name: paper[name] for name in ("supportingInformation", "extension") if name in paper}}
+        return {
+            **there,
+            "status": status,
+            **{name: paper[name] for name in ("supportingInformation", "extension") if name in paper},
+        }
 
     # --- deciding ---
 
@@ -235,7 +259,9 @@ class Jill:
         tools = "ChargeItem/jill-gardening-tools"
         t.make(self.jill, tools, self.by_jill)
         (task,) = t.find(PRIYA, f"Task?focus={t.key(tools)}")
-        t.say("Gardening tools are in nobody's directory. They are not refused for that: they wait, and Priya finds on her list:")
+        t.say(
+            "Gardening tools are in nobody's directory. They are not refused for that: they wait, and Priya finds on her list:"
+        )
         t.quote([task["description"]])
         t.operate(PRIYA, tools, "$approve", reason_String="Raised beds are her way of being outdoors.")
         t.say("She approves. The money is set aside, and the task is done.")
@@ -245,7 +271,13 @@ class Jill:
             t.say("A second television waits, too. Jill cannot approve it herself:")
             t.quote(t.refused(self.jill, "POST", f"/{t.key('television')}/$approve", wish))
         why = coded("phb-refusal-reason", "not-linked-to-outcomes")
-        t.operate(PRIYA, "television", "$reject", reason_CodeableConcept=why, explanation_String="It serves none of the goals in your plan.")
+        t.operate(
+            PRIYA,
+            "television",
+            "$reject",
+            reason_CodeableConcept=why,
+            explanation_String="It serves none of the goals in your plan.",
+        )
         t.say("Priya says no, and the letter to Jill is written with it:")
         t.quote([self.letter()])
         t.make(self.jill, "ChargeItem/jill-massage-2026-10-23", as_planned)
@@ -287,7 +319,9 @@ class Jill:
         again["paymentIdentifier"] = {**again["paymentIdentifier"], "value": f"{again['paymentIdentifier']['value']}-2"}
         again["identifier"] = [{**again["identifier"][0], "value": f"{again['identifier'][0]['value']}-2"}]
         said = t.refused(COMMISSIONER, "POST", "/PaymentReconciliation", again)
-        t.say("The NHS orders a profiling bed for £1,850.00; the invoice comes, and its payment is on its way. Nobody pays it a second time:")
+        t.say(
+            "The NHS orders a profiling bed for £1,850.00; the invoice comes, and its payment is on its way. Nobody pays it a second time:"
+        )
         t.quote(said)
         t.change(COMMISSIONER, paid, lambda there: {**there, "outcome": "complete"})
         t.say(f"The bank has paid. The bed is {t.read(self.jill, bed)['status']}.")
@@ -304,7 +338,9 @@ class Jill:
         trail = t.ask(COMMISSIONER, BUDGET, "$statement")["parameter"]
         purchases = [row["part"] for row in trail if row["name"] == "purchase"]
         steps = sum(part["name"] == "step" for row in purchases for part in row)
-        t.say(f"Her commissioner follows the trail: {len(purchases)} purchases in {steps} versions, what was refused and taken back among them.")
+        t.say(
+            f"Her commissioner follows the trail: {len(purchases)} purchases in {steps} versions, what was refused and taken back among them."
+        )
         if t.is_signed_in:
             said = t.refused(STRANGER, "GET", f"/{t.key(BUDGET)}/$statement", status=404)
             t.say("Another commissioner asks for it:")
@@ -346,7 +382,12 @@ class Jill:
         t.say("Jill moves to Scotland. Her budget ends with a last review.")
         t.change(PRIYA, BUDGET, lambda there: with_stage(there, "closing"))
         last = {
-            **{name: value for name, value in t.read(PRIYA, "first review").items() if name not in ("id", "meta", "output", "executionPeriod", "identifier", "restriction", "businessStatus")},
+            **{
+                name: value
+                for name, value in t.read(PRIYA, "first review").items()
+                if name
+                not in ("id", "meta", "output", "executionPeriod", "identifier", "restriction", "businessStatus")
+            },
             "status": "in-progress",
             "reasonCode": coded("phb-review-type", "closing"),
         }
@@ -361,7 +402,9 @@ class Jill:
             t.change(PRIYA, key, lambda there: {**there, "status": "aborted"})
         held = self.part(PRIYA, "daily-life")
         rest = money(f"{held['advanced']['value'] - held['spent']['value']:.2f}")
-        t.say(f"The swimming and the tools are given up. Of what was paid in advance, {pounds(held['spent'])} was spent. Jill is asked in writing:")
+        t.say(
+            f"The swimming and the tools are given up. Of what was paid in advance, {pounds(held['spent'])} was spent. Jill is asked in writing:"
+        )
         notice = t.operate(
             COMMISSIONER,
             BUDGET,
@@ -379,7 +422,9 @@ class Jill:
         t.say(f"She pays {pounds(rest)} back.")
         t.send(COMMISSIONER, "POST", f"/{t.key(BUDGET)}/$close", ending)
         found = self.balance(COMMISSIONER)
-        t.say(f"The budget is closed. {pounds(found['spent'])} was spent, {pounds(found['available'])} is left, and every penny is accounted for.")
+        t.say(
+            f"The budget is closed. {pounds(found['spent'])} was spent, {pounds(found['available'])} is left, and every penny is accounted for."
+        )
 
 
 def as_planned(charge: Resource) -> Resource:

@@ -25,7 +25,6 @@ from phb_fhir.data import data_path
 from phb_fhir.fhir.codec import Exact, dumps, loads
 from phb_fhir.fhir.money import pence_of, sterling
 from phb_fhir.interactions.judging import LONDON
-from phb_fhir.settings import API_PATH
 
 Resource = dict[str, Any]
 Change = Callable[[Resource], Resource]
@@ -34,7 +33,7 @@ TODAY = date(2026, 11, 22)  # in the papers
 GUIDE = "https://fhir.phb.nhs.example"
 REQUEST_MAX_S = 60.0
 _DEPTH_MAX = 100
-_DAY = re.compile(r"\b202[678]-\d\d-\d\d\b")
+_DAY = re.compile(r"(?<![-\w])20[1-4]\d-\d\d-\d\d(?!\d)")  # not those in ids
 _NUMBER = re.compile(r'"((?:PHB|PUR|PAY|TSK)-\d{4}-\d+[^"]*)"')
 _HEADERS = {"Content-Type": "application/fhir+json", "Accept": "application/fhir+json"}
 # people and the places they work at are there before a story begins; of these, those of the person are this telling's own
@@ -101,9 +100,11 @@ class Teller:
 
     def open(self, folder: str, system: Asked) -> None:
         """Take up the papers of a story, and put down who and what is there before it begins."""
-        first = self.send(system, "PUT", "/Organization/harbourside-icb", self._organization())
-        day = datetime.fromisoformat(first["meta"]["lastUpdated"]).astimezone(LONDON).date()
-        self._shift = day - TODAY
+        somebody = f"telling-{self._telling}"  # who is new, so that the server says what day it is
+        first = self.send(
+            system, "PUT", f"/Basic/{somebody}", {"resourceType": "Basic", "id": somebody, "code": {"text": "A story"}}
+        )
+        self._shift = datetime.fromisoformat(first["meta"]["lastUpdated"]).astimezone(LONDON).date() - TODAY
         self._papers = dict(self._read(folder))
         there = {key: one for key, one in self._papers.items() if one["resourceType"] in _THERE}
         for key, one in there.items():
@@ -114,9 +115,6 @@ class Teller:
             resource = {**self.paper(key), "id": self.real[key].partition("/")[2]}
             entries.append({"resource": resource, "request": {"method": "PUT", "url": self.real[key]}})
         self.send(system, "POST", "", {"resourceType": "Bundle", "type": "transaction", "entry": entries})
-
-    def _organization(self) -> Resource:
-        return loads((data_path("examples") / "jill/Organization-harbourside-icb.json").read_bytes(), depth_max=_DEPTH_MAX)
 
     def _read(self, folder: str) -> Iterable[tuple[str, Resource]]:
         for path in sorted((data_path("examples") / folder).glob("*.json")):
@@ -225,7 +223,9 @@ class Teller:
         answer = self._answer(who, method, path, body, headers, asked)
         if answer.status_code not in (200, 201):
             said = " ".join(reasons(answer))
-            raise StoryEnded(f"{who.name or who.role}: {method} {path or '/'} was refused ({answer.status_code}). {said}")
+            raise StoryEnded(
+                f"{who.name or who.role}: {method} {path or '/'} was refused ({answer.status_code}). {said}"
+            )
         found: Resource = loads(answer.content, depth_max=_DEPTH_MAX)
         return found
 
@@ -280,9 +280,14 @@ _GONE = object()
 def reasons(answer: httpx.Response) -> list[str]:
     """What an answer that refuses says, in its own words."""
     try:
-        return [str(issue.get("diagnostics")) for issue in answer.json()["issue"]]
-    except (ValueError, LookupError, TypeError):
+        return reasons_in(answer.json())
+    except (ValueError, LookupError, TypeError, AttributeError):
         return [f"It answered {answer.status_code}."]
+
+
+def reasons_in(outcome: Resource) -> list[str]:
+    """What an OperationOutcome says."""
+    return [str(issue.get("diagnostics")) for issue in outcome["issue"]]
 
 
 def parameters(**inputs: Any) -> Resource:
@@ -299,8 +304,10 @@ def values(answer: Resource) -> Resource:
     """The rows of Parameters, by name; of several alike, the first. Groups are the same again."""
     found: Resource = {}
     for row in answer.get("parameter", ()):
-        value = {"parameter": row["part"]} if "part" in row else next((v for k, v in row.items() if k != "name"), None)
-        found.setdefault(row["name"], values(value) if "part" in row else value)
+        if "part" in row:
+            found.setdefault(row["name"], values({"parameter": row["part"]}))
+        else:
+            found.setdefault(row["name"], next((value for name, value in row.items() if name != "name"), None))
     return found
 
 
@@ -323,6 +330,3 @@ def coded(system: str, code: str) -> Resource:
 
 def url(name: str) -> str:
     return f"{GUIDE}/StructureDefinition/{name}"
-
-
-__all__ = ["API_PATH", "Asked", "StoryEnded", "Teller"]

@@ -70,7 +70,9 @@ async def _resources(context: Context, sweep: Sweep, looked: Looked) -> AsyncGen
                 yield drift
 
 
-async def _step(context: Context, still: Still, documents: list[Document], looked: Looked) -> AsyncGenerator[Drift, None]:
+async def _step(
+    context: Context, still: Still, documents: list[Document], looked: Looked
+) -> AsyncGenerator[Drift, None]:
     contents: dict[str, Resource | None] = {}
     for document in documents:
         await asyncio.sleep(0)  # each takes its time, and requests are waiting

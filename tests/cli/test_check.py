@@ -73,7 +73,9 @@ def test_an_empty_database_is_whole(mongodb_uri, database_name):
 
 def test_nothing_is_written(record, mongodb_uri):
     def stands():
-        return {name: list(record[name].find().sort("_id", 1)) for name in ("resources", "history", "ledger", "balances")}
+        return {
+            name: list(record[name].find().sort("_id", 1)) for name in ("resources", "history", "ledger", "balances")
+        }
 
     before = stands()
     check(mongodb_uri, record.name)

@@ -16,6 +16,7 @@ import pytest
 from phb_fhir import __version__
 from phb_fhir.data import data_path
 from phb_fhir.definitions.load import load
+from tests import stories
 from tests.builders import bundle, entry
 from tests.conformance.minimal import IDENTIFIER, minimal
 from tests.journeys import planning
@@ -30,6 +31,7 @@ from tests.journeys.jills_budget import (
     record,
     review,
 )
+from tests.operations import money
 from tests.running import RunningServer
 
 R4 = load()
@@ -476,12 +478,93 @@ def panel_decide(api, _type):
     assert answer.json()["issue"][0]["diagnostics"] == '"decision" is one of approved, not-approved, referred-on.'
 
 
+def asha(api):
+    """The family's story, with its joint budget."""
+    if api.get("/Account/asha-joint").status_code == 404:
+        stories.tell(api, stories.FAMILY)
+
+
+def leave(api, _type):
+    asha(api)
+    asked = planning.parameters(reason=("String", "The council manages its part by itself from now on."))
+    assert "partOf" not in said(api.post("/Account/asha-social-care/$leave", json=asked))
+
+
+def join(api, _type):
+    asha(api)
+    reason = planning.parameters(reason=("String", "For a day."))
+    assert api.post("/Account/asha-health/$leave", json=reason).status_code == 200
+    asked = planning.parameters(
+        joint=("Reference", {"reference": "Account/asha-joint"}),
+        request=("Reference", {"reference": "Task/asha-joint-request"}),
+        share=("Decimal", 5),
+    )
+    found = said(api.post("/Account/asha-health/$join", json=asked))
+    assert found["partOf"] == {"reference": "Account/asha-joint"}
+
+
+def request_repayment(api, _type):
+    asha(api)
+    ground = {"coding": [{"system": f"{GUIDE}CodeSystem/phb-repayment-ground", "code": "plan-changed"}]}
+    asked = planning.parameters(
+        ground=("CodeableConcept", ground),
+        amount=("Money", {"value": 100, "currency": "GBP"}),
+        due=("Date", "2027-01-31"),
+        reason=("String", "The plan changed in October."),
+    )
+    asked["parameter"].append({"name": "from", "valueReference": {"reference": "Organization/beacon-budgets"}})
+    found = said(api.post("/Account/asha-health/$request-repayment", json=asked))
+    assert found["businessStatus"]["coding"][0]["code"] == "issued"
+
+
+def payment_run(api, _type):
+    told = {"holder": "Organization/one", "name": "One", "sort-code": "600001", "account-number": "71930284"}
+    parts = [{"name": name, "valueString": text} for name, text in told.items()]
+    asked = planning.parameters(issuer=("Reference", {"reference": "Organization/one"}), run=("String", "RUN-1"))
+    asked["parameter"].append({"name": "account", "part": parts})
+    found = said(api.post("/PaymentReconciliation/$payment-run", json=asked))
+    assert found["parameter"] == [{"name": "run", "valueString": "RUN-1"}]
+
+
+def payment_results(api, _type):
+    asked = planning.parameters(document=("Base64Binary", "PGE+"))
+    answer = api.post("/PaymentReconciliation/$payment-results", json=asked)
+    assert answer.status_code == 400
+    assert answer.json()["issue"][0]["diagnostics"].startswith("This is no XML that can be read")
+
+
+def balance(api, _type):
+    asha(api)
+    found = money.told(api.get("/Account/asha-joint/$balance"))
+    assert found["available"] == sum(one["available"] for one in found["funder"])
+
+
+def ledger(api, _type):
+    asha(api)
+    found = money.told(api.get("/Account/asha-health/$ledger?_count=1"))
+    assert [one["number"] for one in found["entry"]] == [1]
+
+
+def statement(api, _type):
+    asha(api)
+    found = money.told(api.get("/Account/asha-health/$statement"))
+    assert found["closing"] == money.told(api.get("/Account/asha-health/$balance"))["available"]
+
+
 R4_DEFINED = "http://hl7.org/fhir/"
 GUIDE = "https://fhir.phb.nhs.example/"
 OPERATIONS = {
     f"{GUIDE}OperationDefinition/{name}": exercise
     for name, exercise in {
         "phb-account-everything": everything_of_an_account,
+        "phb-account-balance": balance,
+        "phb-account-ledger": ledger,
+        "phb-account-statement": statement,
+        "phb-account-join": join,
+        "phb-account-leave": leave,
+        "phb-account-request-repayment": request_repayment,
+        "phb-paymentreconciliation-payment-results": payment_results,
+        "phb-paymentreconciliation-payment-run": payment_run,
         "phb-careplan-check-sign-off": check_sign_off,
         "phb-careplan-refuse": refuse_plan,
         "phb-careplan-sign-off": sign_off,
@@ -594,7 +677,11 @@ def test_every_interaction_of_the_system_is_there_when_it_is_promised(api, promi
 
 def test_every_operation_of_the_whole_system_is_there_under_its_name(api, promised):
     listed = promised["rest"][0]["operation"]
-    assert listed == [{"name": "meta", "definition": f"{R4_DEFINED}OperationDefinition/Resource-meta"}]
+    assert listed == [
+        {"name": "fsck", "definition": f"{GUIDE}OperationDefinition/phb-fsck"},
+        {"name": "meta", "definition": f"{R4_DEFINED}OperationDefinition/Resource-meta"},
+    ]
     api.put("/Basic/one", json=one_of("Basic", meta={"tag": [TAG]}))
     assert tags_told(api.get("/$meta")) == [TAG]
+    assert said(api.get("/$fsck"))["issue"][0]["diagnostics"] == "Everything agrees."
     assert api.get("/$everything").status_code == 404

@@ -91,7 +91,10 @@ def unusual(reference: str, what: str) -> dict[str, Any]:
     """Something that is not in the directory, so that somebody has to decide."""
     charge = massage(reference)
     del charge["definitionCanonical"]
-    charge["code"] = {"coding": [{"system": f"{BASE}/CodeSystem/phb-purchase-category", "code": "equipment"}], "text": what}
+    charge["code"] = {
+        "coding": [{"system": f"{BASE}/CodeSystem/phb-purchase-category", "code": "equipment"}],
+        "text": what,
+    }
     return charge
 
 
@@ -171,7 +174,10 @@ def test_it_tells_who_entered_and_who_approved_it_and_where_nobody_had_to(world,
 
 def test_every_version_stays_with_who_made_it_what_was_corrected_or_taken_back_too(world, bought):
     jill, priya = "Patient/jill", "Practitioner/priya-nair"
-    steps = {name: [(one["status"], one["price"], one["by"]) for one in of(world, key)["step"]] for name, key in bought.items()}
+    steps = {
+        name: [(one["status"], one["price"], one["by"]) for one in of(world, key)["step"]]
+        for name, key in bought.items()
+    }
     assert steps == {
         "billed": [("billable", 4_500, jill), ("billed", 4_500, jill)],
         "corrected": [("billable", 4_500, jill), ("billable", 4_000, jill)],
@@ -214,7 +220,12 @@ def test_a_payment_made_now_is_part_of_the_trail_at_once(world):
     charge = world.get(PRIYA, f"/{session}").json()
     changed(world, PRIYA, charge | {"supportingInformation": [{"reference": invoice}]})
     assert "payment" not in of(world, session)
-    made(world, COMMISSIONER, "PaymentReconciliation", payment("PAY-E3-1", line(60, session), payee="Organization/stillwater-counselling"))
+    made(
+        world,
+        COMMISSIONER,
+        "PaymentReconciliation",
+        payment("PAY-E3-1", line(60, session), payee="Organization/stillwater-counselling"),
+    )
     assert [(one["amount"], one["outcome"]) for one in of(world, session)["payment"]] == [(6_000, "queued")]
 
 
@@ -234,7 +245,9 @@ def test_jill_sees_the_same_trail_herself(world, bought):
 
 
 @pytest.mark.parametrize(
-    ("who", "status"), [(STRANGER, 404), (ANOTHER_COMMISSIONER, 404), (PROVIDER, 403)], ids=("stranger", "another", "provider")
+    ("who", "status"),
+    [(STRANGER, 404), (ANOTHER_COMMISSIONER, 404), (PROVIDER, 403)],
+    ids=("stranger", "another", "provider"),
 )
 @pytest.mark.parametrize("form", ["parameters", "bundle", "csv", "html"])
 def test_nobody_else_is_shown_it_in_any_form(world, bought, who, status, form):

@@ -51,7 +51,9 @@ def test_a_purchase_changes_the_balance_of_its_part_and_of_the_budget(jills):
     assert (after["committed"] - before["committed"], after["available"] - before["available"]) == (4_500, -4_500)
     was, is_ = ({part["id"]: part for part in one["part"]} for one in (before, after))
     assert is_["daily-life"]["committed"] - was["daily-life"]["committed"] == 4_500
-    assert {id_: is_[id_] for id_ in is_ if id_ != "daily-life"} == {id_: was[id_] for id_ in was if id_ != "daily-life"}
+    assert {id_: is_[id_] for id_ in is_ if id_ != "daily-life"} == {
+        id_: was[id_] for id_ in was if id_ != "daily-life"
+    }
 
 
 def test_as_of_a_past_instant_the_balance_is_as_it_was_then(jills):

@@ -61,7 +61,11 @@ def adds_up(found):
 def test_a_statement_ends_with_the_balance_and_adds_up(jills):
     found, now = statement(jills), balance(jills)
     assert (found["opening"], found["closing"]) == (0, now["available"])
-    assert (found["credits"], found["debits"], found["commitments"]) == (now["allocated"], now["spent"], now["committed"])
+    assert (found["credits"], found["debits"], found["commitments"]) == (
+        now["allocated"],
+        now["spent"],
+        now["committed"],
+    )
     assert found["contingency"]["closing"] == now["contingency"]["available"]
     assert adds_up(found)
 
@@ -118,7 +122,9 @@ def test_what_is_corrected_and_then_entered_in_error_stays_in_every_step(jills):
     changed(jills, charge, status="entered-in-error")
     found = statement(jills)
     key = f"ChargeItem/{charge['id']}"
-    lines = [(one["kind"], one["entry"], one["change"], one["cause"]) for one in found["line"] if one.get("item") == key]
+    lines = [
+        (one["kind"], one["entry"], one["change"], one["cause"]) for one in found["line"] if one.get("item") == key
+    ]
     assert lines == [
         ("commitment", "commitment", -4_500, f"{key}/_history/1"),
         ("commitment", "release", 4_500, f"{key}/_history/2"),
@@ -215,7 +221,9 @@ def test_as_a_bundle_it_brings_all_that_it_names(jills):
     there = {f"{one['resource']['resourceType']}/{one['resource']['id']}" for one in others}
     assert {one["search"]["mode"] for one in others} == {"include"}
     assert {"Account/jill-budget", "CarePlan/jill-plan", "PaymentReconciliation/jill-payment-profiling-bed"} <= there
-    assert {key for one in named["purchase"] for key in (one["item"], *one.get("evidence", ()), *one.get("goal", ()))} <= there
+    assert {
+        key for one in named["purchase"] for key in (one["item"], *one.get("evidence", ()), *one.get("goal", ()))
+    } <= there
     assert [link["relation"] for link in found["link"]] == ["self"]
 
 
@@ -235,7 +243,11 @@ def test_as_csv_it_has_a_row_for_each_movement_however_it_is_asked_for(jills, as
     moves = [row for row in rows if row["entry"]]
     assert sorted(row["cause"] for row in moves) == sorted(line["cause"] for line in found["line"])
     main = [row for row in rows if row["part"] != "Emergencies"]
-    assert (main[0]["kind"], main[-1]["kind"], main[-1]["left"]) == ("opening", "closing", f"{found['closing'] / 100:.2f}")
+    assert (main[0]["kind"], main[-1]["kind"], main[-1]["left"]) == (
+        "opening",
+        "closing",
+        f"{found['closing'] / 100:.2f}",
+    )
     bed = next(row for row in moves if row["purchase"] == "ChargeItem/jill-profiling-bed")
     assert (bed["date"], bed["description"], bed["amount"], bed["change"]) == (
         "2026-11-22",
@@ -352,7 +364,9 @@ def test_in_a_batch_a_form_of_its_own_is_a_binary(jills):
 
 def test_inputs_may_come_as_parameters(jills):
     asked = parameters(start="2026-11-22", format="csv")
-    assert rows_of(jills.post(ADDRESS, json=asked)) == rows_of(jills.get(ADDRESS, params={"start": "2026-11-22", "format": "csv"}))
+    assert rows_of(jills.post(ADDRESS, json=asked)) == rows_of(
+        jills.get(ADDRESS, params={"start": "2026-11-22", "format": "csv"})
+    )
 
 
 # ---- what is refused -----------------------------------------------------------------------------

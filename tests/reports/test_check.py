@@ -20,7 +20,9 @@ def record(api, server, mongodb_admin):
     """A server with Jill's story, where a purchase was made, corrected and taken back; and its database."""
     tell(api)
     charge = api.post("/ChargeItem", json={**massage(), "id": "x"}).json()
-    charge = api.put(f"/ChargeItem/{charge['id']}", json={**charge, "priceOverride": {"value": 40.00, "currency": "GBP"}}).json()
+    charge = api.put(
+        f"/ChargeItem/{charge['id']}", json={**charge, "priceOverride": {"value": 40.00, "currency": "GBP"}}
+    ).json()
     api.put(f"/ChargeItem/{charge['id']}", json={**charge, "status": "entered-in-error"})
     deleted = api.post("/Basic", json={"resourceType": "Basic", "code": {"text": "a"}}).json()
     api.delete(f"/Basic/{deleted['id']}")
@@ -57,7 +59,10 @@ def test_an_empty_record_is_whole(api):
 def test_a_balance_that_was_changed_is_found(record):
     api, database, _ = record
     row = database.balances.find_one({"_id": BUDGET})
-    pots = [[pot, allocated + 1, *others] if pot == "daily-life" else [pot, allocated, *others] for pot, allocated, *others in row["pots"]]
+    pots = [
+        [pot, allocated + 1, *others] if pot == "daily-life" else [pot, allocated, *others]
+        for pot, allocated, *others in row["pots"]
+    ]
     database.balances.update_one({"_id": BUDGET}, {"$set": {"pots": pots}})
     assert found(api) == [("balance", BUDGET)]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 
@@ -34,7 +35,7 @@ def test_what_is_no_date_is_refused(text):
 
 def test_one_day_ends_right_before_the_next_begins():
     days = [date(2026, 3, 25) + timedelta(days=n) for n in range(250)]  # both changes of the clocks are in it
-    for day, next_day in zip(days, days[1:], strict=False):
+    for day, next_day in pairwise(days):
         assert last_instant(day.isoformat()) + STEP == first_instant(next_day.isoformat())
         assert day_of(last_instant(day.isoformat())) == day_of(first_instant(day.isoformat())) == day
 

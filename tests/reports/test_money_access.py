@@ -21,7 +21,14 @@ from tests.reports.signed_in import (
     running_stories,
 )
 
-OPERATIONS = ("$balance", "$statement", "$statement?format=html", "$statement?format=csv", "$statement?format=bundle", "$ledger")
+OPERATIONS = (
+    "$balance",
+    "$statement",
+    "$statement?format=html",
+    "$statement?format=csv",
+    "$statement?format=bundle",
+    "$ledger",
+)
 JILLS = "/Account/jill-budget"
 
 
@@ -71,7 +78,9 @@ def test_sums_are_whole_for_whoever_may_ask_and_names_are_those_they_may_see(wor
     assert any("goal" in line for line in whole["line"])
     for line in finance["line"]:  # the money side sees purchases, and neither letters nor plans
         assert not {"evidence", "goal", "activity", "activityTitle", "plan"} & line.keys()
-    assert {line["item"] for line in finance["line"] if "item" in line} == {line["item"] for line in whole["line"] if "item" in line}
+    assert {line["item"] for line in finance["line"] if "item" in line} == {
+        line["item"] for line in whole["line"] if "item" in line
+    }
 
 
 def test_a_bundle_brings_nothing_that_may_not_be_seen(world):
@@ -106,7 +115,16 @@ def test_a_look_at_a_statement_is_in_the_audit_trail_under_the_persons_name(worl
 
 @pytest.mark.parametrize(
     ("who", "status"),
-    [(SYSTEM, 200), (AUDITOR, 200), (JILL, 403), (RUTH, 403), (PRIYA, 403), (COMMISSIONER, 403), (PROVIDER, 403), (ANALYST, 403)],
+    [
+        (SYSTEM, 200),
+        (AUDITOR, 200),
+        (JILL, 403),
+        (RUTH, 403),
+        (PRIYA, 403),
+        (COMMISSIONER, 403),
+        (PROVIDER, 403),
+        (ANALYST, 403),
+    ],
     ids=lambda one: one["role"] if isinstance(one, dict) else str(one),
 )
 def test_whether_the_record_is_whole_is_told_to_auditors_and_systems_alone(world, who, status):
