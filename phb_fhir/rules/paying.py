@@ -95,7 +95,8 @@ def held(purchases: Iterable[str]) -> Hold:
 
 
 def _deleted(case: Case) -> Judging:
-    if counts(case.before) or (yield Posted(case.key)):
+    is_payment = counts(case.before) and (yield from read_payment(case, case.before or {})) is not None
+    if is_payment or (yield Posted(case.key)):
         text = "Money has moved by this payment, and its record is kept. Mark it as entered in error instead: that undoes it."
         return Decision((refusal(text, "PaymentReconciliation"),))
     return NOTHING

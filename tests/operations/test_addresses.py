@@ -327,6 +327,7 @@ def closing(tmp_path):
         access=None,
         trail=None,
         provenance=None,
+        once=None,
     )
 
 
