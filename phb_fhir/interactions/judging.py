@@ -185,8 +185,11 @@ def by_whom(context: Context) -> By:
 
 
 def named(content: Content) -> Resource:
+    """The content under its id, which stands where the server puts it."""
     resource = content.resource
-    return resource if resource.get("id") == content.id else {**resource, "id": content.id}
+    if "id" in resource:
+        return resource if resource["id"] == content.id else {**resource, "id": content.id}
+    return {"resourceType": content.type, "id": content.id, **resource}
 
 
 def _type(one: Decided) -> str:

@@ -22,7 +22,7 @@ from phb_fhir.interactions.request import Answer, FhirRequest
 from phb_fhir.interactions.validation import check_type, judged, without_best_practice
 from phb_fhir.operations.asked import answered, instance_of, parameters_of, stored
 from phb_fhir.outcome import Issue, Kind, Refusal, Rejected, outcome_of, refuse
-from phb_fhir.rules.case import Decision
+from phb_fhir.rules.case import Decision, Read
 from phb_fhir.rules.purchase import read_purchase
 from phb_fhir.rules.purchasing import judge_purchase
 from phb_fhir.rules.words import BASE, EXCLUDED_ITEM, code_in, concept, key_of
@@ -56,8 +56,13 @@ async def _tried(context: Context, purchase: Resource, issues: list[Issue]) -> R
     facts.post(decision.entries)
     said = [*issues, *decision.issues]
     rows: list[dict[str, Any]] = []
+    stands = decision.content or charge
+    if decision.first:
+        (first,) = (await facts.answer(Read(decision.first))).values()
+        stands = first or charge
+        said.append(Issue(Kind.INFORMATIONAL, f"It is recorded already, as {decision.first}.", severity="information"))
     if not any(issue.is_error for issue in said):
-        rows.append({"name": "status", "valueCode": str((decision.content or charge).get("status"))})
+        rows.append({"name": "status", "valueCode": str(stands.get("status"))})
     accounts = [f"Account/{member['id']}" for member in found.members] or [found.account]
     left = sum(facts.ledgers[account].of(found.pot).available for account in accounts)
     if found.members:

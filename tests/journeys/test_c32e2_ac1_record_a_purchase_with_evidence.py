@@ -375,6 +375,15 @@ def test_the_same_reference_posted_again_answers_with_the_first_purchase(jill: h
     assert other.code == "duplicate"
 
 
+def test_a_trial_of_what_is_recorded_already_says_so(jill: httpx.Client) -> None:
+    made = jill.post("/ChargeItem", json=massage()).json()
+    rows = {one["name"]: one for one in jill.post("/ChargeItem/$check-purchase", json=massage()).json()["parameter"]}
+    assert rows["status"]["valueCode"] == "billable"
+    (issue,) = rows["outcome"]["resource"]["issue"]
+    assert issue["diagnostics"] == f"It is recorded already, as ChargeItem/{made['id']}."
+    assert list(made)[:3] == ["resourceType", "id", "meta"]
+
+
 def test_the_same_request_id_posted_again_answers_as_the_first_time(jill: httpx.Client) -> None:
     before = left(jill)
     charge = massage()
