@@ -14,6 +14,7 @@ from typing import Any
 
 from phb_fhir.definitions.load import SearchParameter, load
 from phb_fhir.definitions.search_parameters import SearchParameters, search_parameters
+from phb_fhir.operations.registry import OPERATIONS as REGISTERED
 
 FILE = Path(__file__).resolve().parents[1] / "capability_statement.json"
 
@@ -41,19 +42,15 @@ EVERYWHERE = ("_id", "_lastUpdated")
 SHARED = (*EVERYWHERE, "_profile", "_security", "_source", "_tag", "_text", "_content", "_filter")
 SPECIAL = ("_has", "_list")  # R4 §3.1.1 describes them, and defines no SearchParameter
 
+# the operations of single types, as they are built
 OPERATIONS = {
-    "Account": (f"{GUIDE}/OperationDefinition/phb-account-everything",),
-    "CodeSystem": tuple(
-        f"{R4}/OperationDefinition/CodeSystem-{name}" for name in ("lookup", "subsumes", "validate-code")
-    ),
-    "Patient": (f"{R4}/OperationDefinition/Patient-everything",),
-    "StructureDefinition": (f"{R4}/OperationDefinition/StructureDefinition-snapshot",),
-    "ValueSet": tuple(f"{R4}/OperationDefinition/ValueSet-{name}" for name in ("expand", "validate-code")),
+    type_: tuple(one.url for one in REGISTERED.values() if type_ in one.types)
+    for type_ in sorted({type_ for one in REGISTERED.values() for type_ in one.types})
 }
 OF_EVERY_TYPE = tuple(
     f"{R4}/OperationDefinition/Resource-{name}" for name in ("meta", "meta-add", "meta-delete", "validate")
 )
-OF_THE_SYSTEM = (f"{R4}/OperationDefinition/Resource-meta",)
+OF_THE_SYSTEM = (f"{GUIDE}/OperationDefinition/phb-fsck", f"{R4}/OperationDefinition/Resource-meta")
 
 HEAD = {
     "resourceType": "CapabilityStatement",
@@ -87,7 +84,7 @@ def main() -> None:
         "resource": [_row(type_, parameters) for type_ in sorted(definitions.resource_types)],
         "interaction": [{"code": code} for code in SYSTEM_INTERACTIONS],
         "searchParam": [*(_parameter(parameters.of("Basic")[code]) for code in SHARED), *map(_special, SPECIAL)],
-        "operation": [_operation(url) for url in OF_THE_SYSTEM],
+        "operation": _operations(*OF_THE_SYSTEM),
     }
     FILE.write_text(_written({**HEAD, "rest": [rest]}))
 
@@ -101,7 +98,7 @@ def _row(type_: str, parameters: SearchParameters) -> dict[str, Any]:
         "interaction": [{"code": code} for code in TYPE_INTERACTIONS],
         **COMMON,
         "searchParam": [_parameter(parameter) for parameter in (*(every[code] for code in EVERYWHERE), *own)],
-        "operation": [_operation(url) for url in (*OPERATIONS.get(type_, ()), *OF_EVERY_TYPE)],
+        "operation": _operations(*OPERATIONS.get(type_, ()), *OF_EVERY_TYPE),
     }
 
 
@@ -113,9 +110,8 @@ def _special(name: str) -> dict[str, str]:
     return {"name": name, "type": "special"}
 
 
-def _operation(url: str) -> dict[str, str]:
-    name = re.sub(r"^(phb-[a-z]+|[A-Z][A-Za-z]+)-", "", url.rpartition("/")[2])
-    return {"name": name, "definition": url}
+def _operations(*urls: str) -> list[dict[str, str]]:
+    return sorted(({"name": REGISTERED[url].code, "definition": url} for url in urls), key=lambda one: one["name"])
 
 
 def _written(statement: dict[str, Any]) -> str:

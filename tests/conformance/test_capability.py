@@ -454,7 +454,10 @@ def waiting(api):
 
 def check_sign_off(api, _type):
     waiting(api)
-    assert said(api.get("/CarePlan/jill-plan/$check-sign-off"))["parameter"][0] == {"name": "ready", "valueBoolean": True}
+    assert said(api.get("/CarePlan/jill-plan/$check-sign-off"))["parameter"][0] == {
+        "name": "ready",
+        "valueBoolean": True,
+    }
 
 
 def refuse_plan(api, _type):
@@ -551,6 +554,33 @@ def statement(api, _type):
     assert found["closing"] == money.told(api.get("/Account/asha-health/$balance"))["available"]
 
 
+def check_purchase(api, _type):
+    stories.tell(api)
+    found = money.told(api.post("/ChargeItem/$check-purchase", json=stories.massage("TRIAL")))
+    assert found["status"] == "billable"
+
+
+def waiting_purchase(api, reference):
+    stories.tell(api)
+    dear = stories.massage(reference, pounds="46.00")
+    return api.post("/ChargeItem", json=dear).json()["id"]
+
+
+def approve(api, _type):
+    id_ = waiting_purchase(api, "DEAR-1")
+    assert said(api.post(f"/ChargeItem/{id_}/$approve", json={"resourceType": "Parameters"}))["status"] == "billable"
+
+
+def reject(api, _type):
+    id_ = waiting_purchase(api, "DEAR-2")
+    rows = [
+        {"name": "reason", "valueCodeableConcept": {"text": "Too dear."}},
+        {"name": "explanation", "valueString": "It costs less elsewhere."},
+    ]
+    asked = {"resourceType": "Parameters", "parameter": rows}
+    assert said(api.post(f"/ChargeItem/{id_}/$reject", json=asked))["status"] == "aborted"
+
+
 R4_DEFINED = "http://hl7.org/fhir/"
 GUIDE = "https://fhir.phb.nhs.example/"
 OPERATIONS = {
@@ -565,6 +595,9 @@ OPERATIONS = {
         "phb-account-request-repayment": request_repayment,
         "phb-paymentreconciliation-payment-results": payment_results,
         "phb-paymentreconciliation-payment-run": payment_run,
+        "phb-chargeitem-approve": approve,
+        "phb-chargeitem-check-purchase": check_purchase,
+        "phb-chargeitem-reject": reject,
         "phb-careplan-check-sign-off": check_sign_off,
         "phb-careplan-refuse": refuse_plan,
         "phb-careplan-sign-off": sign_off,
