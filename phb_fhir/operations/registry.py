@@ -76,13 +76,16 @@ OPERATIONS: Mapping[str, Operation] = {
             "statement", f"{_PHB}/phb-account-statement", statement, frozenset({"Account"}), on_type=False, forms=FORMS
         ),
         Operation(
-            "check-purchase", f"{_PHB}/phb-chargeitem-check-purchase", check_purchase, _PURCHASE, on_instance=False, letters="c"
+            "check-purchase",
+            f"{_PHB}/phb-chargeitem-check-purchase",
+            check_purchase,
+            _PURCHASE,
+            on_instance=False,
+            letters="c",
         ),
         Operation("approve", f"{_PHB}/phb-chargeitem-approve", approve, _PURCHASE, on_type=False, affects_state=True),
         Operation("reject", f"{_PHB}/phb-chargeitem-reject", reject, _PURCHASE, on_type=False, affects_state=True),
-        Operation(
-            "join", f"{_PHB}/phb-account-join", join, frozenset({"Account"}), on_type=False, affects_state=True
-        ),
+        Operation("join", f"{_PHB}/phb-account-join", join, frozenset({"Account"}), on_type=False, affects_state=True),
         Operation(
             "leave", f"{_PHB}/phb-account-leave", leave, frozenset({"Account"}), on_type=False, affects_state=True
         ),

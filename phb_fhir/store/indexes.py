@@ -59,6 +59,7 @@ INDEXES: dict[str, tuple[IndexModel, ...]] = {
 # what earlier releases made and nothing asks for any more; an index that somebody else made is theirs
 RETIRED = {RESOURCES: ("type", "token")}
 
+_THERE_CODE = 48  # NamespaceExists
 _GONE_CODES = {26, 27}  # NamespaceNotFound, IndexNotFound: another worker was quicker
 
 
@@ -80,6 +81,9 @@ async def _make(database: AsyncDatabase[dict[str, Any]], collection: str) -> Non
         await database.create_collection(collection)
     except CollectionInvalid:  # another worker was quicker
         return
+    except OperationFailure as error:
+        if error.code != _THERE_CODE:
+            raise
 
 
 async def _drop(database: AsyncDatabase[dict[str, Any]], collection: str, name: str) -> None:

@@ -23,7 +23,13 @@ _LEFT_OUT = frozenset(("id", "extension", "modifierExtension", "contained", "met
 _TELECOM = [{"system": system, "value": "text"} for system in ("phone", "email")]
 _CATEGORY = {"system": "https://fhir.phb.nhs.example/CodeSystem/phb-purchase-category", "code": "text"}
 _SUBJECT = {"url": "http://hl7.org/fhir/StructureDefinition/questionnaireresponse-isSubject", "valueBoolean": True}
-_ANYTHING = ("Patient", "Organization", "CarePlan", "DocumentReference", "ChargeItem")  # of where any type may be referred to
+_ANYTHING = (
+    "Patient",
+    "Organization",
+    "CarePlan",
+    "DocumentReference",
+    "ChargeItem",
+)  # of where any type may be referred to
 # what an expression picks out by more than its path
 MORE: dict[str, dict[str, Any]] = {
     "ChargeItemDefinition": {"code": {"coding": [_CATEGORY]}},
