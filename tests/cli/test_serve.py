@@ -163,7 +163,7 @@ def test_the_first_start_loads_the_examples_and_the_printed_purchase_is_recorded
         body = Path(buy[buy.index("-d") + 1].removeprefix("@"))
         bought = httpx.post(buy[3], content=body.read_bytes(), headers=FHIR)
         assert bought.status_code == 201
-        gone = httpx.delete(f"{first.url}/Goal/{_a_goal(first)}")
+        gone = httpx.delete(f"{first.url}/Communication/{_a_letter(first)}")
         assert gone.status_code in (200, 204)
         assert first.stop() == 0
     with serving("--demo", "--data", str(tmp_path)) as second:
@@ -173,8 +173,8 @@ def test_the_first_start_loads_the_examples_and_the_printed_purchase_is_recorded
         assert second.get(gone.request.url.path.removeprefix("/fhir/")).status_code == 410
 
 
-def _a_goal(server: Server) -> str:
-    bundle = server.get("Goal?_count=1").json()
+def _a_letter(server: Server) -> str:
+    bundle = server.get("Communication?_count=1").json()
     return str(bundle["entry"][0]["resource"]["id"])
 
 
