@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 
 from phb_fhir.fhir.codec import Resource
 from phb_fhir.outcome import Issue
-from phb_fhir.rules.case import NOTHING, Asking, By, Case, Decision, Find, Judging, Read, refusal
+from phb_fhir.rules.case import NOTHING, Asking, By, Case, Decision, Find, Hold, Judging, Read, refusal
 from phb_fhir.rules.deciding import (
     STEPS,
     answer_of,
@@ -72,6 +72,7 @@ def judge_appeal(case: Case) -> Judging:
         return Decision(tuple(issues))
     decision = yield from _decision_of(task)
     if _is_asked(case):
+        yield Hold(f"appeal {key_of(task.get('focus'))}")  # of two that come at once, one sees the other
         issues += yield from _asked(case, task, decision)
     if task.get("status") in DECIDING and _is_given_to_somebody(case):
         issues += yield from _by_somebody_else(task, decision)

@@ -71,8 +71,10 @@ def judge_payment(case: Case) -> Judging:
     payment = yield from read_payment(case, case.after)
     if payment is None:
         return (yield from _taken_away(case))
-    if case.is_new and (first := (yield from _first(case, payment))):
-        return first
+    if names := _new_names(case):
+        yield Hold(*names)  # one payment alone has them, however it came by them
+        if first := (yield from _first(case, payment)):
+            return first
     issues = [*stepped(payment), *stays_as_it_is(payment)]
     if counts(case.after) and not issues:
         yield held(payment.purchases)
@@ -87,6 +89,19 @@ def judge_payment(case: Case) -> Judging:
     entries, issues = yield from _entries(case, payment)
     follow += [*_failed(case, payment), *_settled(payment)]
     return Decision(tuple(issues), entries=tuple(entries), follow=tuple(follow))
+
+
+def _new_names(case: Case) -> list[str]:
+    """The identifiers that a payment has now and had not before, under which it could be confused with another."""
+    before, after = (_names(one) for one in (case.before or {}, case.after or {}))
+    return [f"PaymentReconciliation {name}" for name in after if name not in before]
+
+
+def _names(payment: Resource) -> list[str]:
+    numbers = [pair_of(one) for one in payment.get("identifier", ())]
+    return [f"payment|{pair_of(payment.get('paymentIdentifier'))[1]}"] + [
+        f"{system}|{value}" for system, value in numbers if system == PAYMENT_REFERENCE
+    ]
 
 
 def held(purchases: Iterable[str]) -> Hold:
@@ -127,7 +142,7 @@ def _first(case: Case, p: Payment) -> Asking[Decision | None]:
         if one.get("id") == case.id or one.get("status") == "entered-in-error":
             continue
         key = f"PaymentReconciliation/{one['id']}"
-        if terms_of(one) == terms_of(p.payment) and not case.names_id:
+        if terms_of(one) == terms_of(p.payment) and case.is_new and not case.names_id:
             return Decision(first=key)
         text = f"The payment {reference_of(one)} is recorded already, as {key}. Give another payment an identifier of its own."
         return Decision((Issue(Kind.DUPLICATE, text, "PaymentReconciliation.paymentIdentifier"),))

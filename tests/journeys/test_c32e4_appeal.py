@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -126,6 +127,12 @@ def test_a_decision_is_looked_at_again_once(jill: httpx.Client) -> None:
     assert "which is decided (not-upheld)" in text
     (text,) = refused(jill.post("/Task", json=appeal(focus={"reference": second})))
     assert text.startswith("This is an appeal that was decided.")
+
+
+def test_of_two_appeals_that_are_asked_for_at_once_one_is_taken(jill: httpx.Client) -> None:
+    with ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(lambda _: jill.post("/Task", json=appeal()), range(6)))
+    assert sorted(answer.status_code for answer in answers) == [201, *[422] * 5]
 
 
 def test_an_appeal_is_about_a_decision_that_was_made(jill: httpx.Client) -> None:

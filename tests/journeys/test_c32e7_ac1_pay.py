@@ -174,6 +174,15 @@ def test_the_same_payment_posted_again_is_the_first_and_another_under_its_identi
     )
 
 
+def test_a_draft_does_not_become_a_payment_under_anothers_identifier(jill: httpx.Client) -> None:
+    first = pay(jill, advance("PAY-1", 100))
+    draft = pay(jill, advance("PAY-2", 100) | {"status": "draft"})
+    names = {"paymentIdentifier": first["paymentIdentifier"]}
+    (why,) = said(update(jill, draft, status="active", **names))
+    assert "is recorded already" in why
+    assert update(jill, draft, status="active").status_code == 200
+
+
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
