@@ -240,6 +240,23 @@ class Settings(BaseSettings):
         description="Refuse those Accounts, ChargeItems, CarePlans and Tasks that are not PHB resources.",
     )
 
+    evidence_types: Words = Field(
+        (
+            "application/pdf",
+            "image/jpeg",
+            "image/png",
+            "image/heic",
+            "image/tiff",
+            "image/webp",
+            "text/plain",
+            "text/csv",
+        ),
+        description="The kinds of file that are taken as evidence of what money was spent on, with commas; every kind if none.",
+    )
+    evidence_bytes_max: int = Field(
+        10_000_000, ge=1, le=1_000_000_000, description="The largest file that is taken as evidence."
+    )
+
     commissioning_folder: Path | None = Field(
         None,
         description="The folder of the commissioners' policies and allocation tables (`docs/budget.md`); else the shipped ones.",
@@ -265,7 +282,13 @@ class Settings(BaseSettings):
     )
 
     @field_validator(
-        "cors_origins", "trusted_proxies", "operators", "versioned_update", "validation_modes", mode="before"
+        "cors_origins",
+        "trusted_proxies",
+        "operators",
+        "versioned_update",
+        "validation_modes",
+        "evidence_types",
+        mode="before",
     )
     @classmethod
     def _split(cls, value: Any) -> Any:

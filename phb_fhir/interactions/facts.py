@@ -19,7 +19,19 @@ from phb_fhir.interactions.pending import Pending
 from phb_fhir.interactions.versions import content_of
 from phb_fhir.query import Query
 from phb_fhir.rules.book import budgets_in
-from phb_fhir.rules.case import FOUND_MAX, Asking, Books, Find, Hold, PolicyOf, Posted, Question, Read, ReadVersion
+from phb_fhir.rules.case import (
+    FOUND_MAX,
+    Asking,
+    Books,
+    EvidenceLimits,
+    Find,
+    Hold,
+    PolicyOf,
+    Posted,
+    Question,
+    Read,
+    ReadVersion,
+)
 from phb_fhir.rules.commissioning import read_policies
 from phb_fhir.rules.ledger import Entry, Ledger
 from phb_fhir.rules.purchase import keys_named, reference_of
@@ -92,6 +104,9 @@ class Facts:
                 return await self._books(question.accounts)
             case PolicyOf():
                 return read_policies(self._context.settings.commissioning_folder).of(question.commissioner)
+            case EvidenceLimits():
+                settings = self._context.settings
+                return EvidenceLimits(settings.evidence_types, settings.evidence_bytes_max)
             case Hold():
                 if isinstance(self._reader, Transaction):
                     await self._reader.lock(question.names)

@@ -150,7 +150,15 @@ class Hold:
         object.__setattr__(self, "names", names)
 
 
-Question = Read | ReadVersion | Find | Books | Posted | PolicyOf | Hold
+@dataclass(frozen=True, slots=True)
+class EvidenceLimits:
+    """Which files are taken as evidence: asked without, answered with them. No types, or 0 bytes, is no limit."""
+
+    types: tuple[str, ...] = ()
+    bytes_max: int = 0
+
+
+Question = Read | ReadVersion | Find | Books | Posted | PolicyOf | EvidenceLimits | Hold
 Asking = Generator[Question, Any, T]  # a question after another, and a T in the end
 
 

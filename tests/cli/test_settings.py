@@ -37,6 +37,8 @@ def default(name: str, field: FieldInfo) -> str:
         return "`~/.local/share/phb-fhir`"
     if field.default is None or field.default == ():
         return ""
+    if isinstance(field.default, tuple):
+        return f"`{','.join(field.default)}`"
     return f"`{str(field.default).lower() if isinstance(field.default, bool) else field.default}`"
 
 
