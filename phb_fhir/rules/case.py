@@ -231,6 +231,6 @@ def answered(asking: Asking[T], answers: Mapping[Question, Any]) -> T:
     try:
         question = next(asking)
         while True:
-            question = asking.send(answers[question])
+            question = asking.send(None if isinstance(question, Hold) else answers[question])
     except StopIteration as done:
         return done.value  # type: ignore[no-any-return]
