@@ -9,7 +9,8 @@ the year 9999 moves out of the reach of four-digit years is the first or the las
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from calendar import monthrange
+from datetime import UTC, date, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 
@@ -90,6 +91,20 @@ def _offset(zone: str | None) -> timedelta:
     if hours > 14 or minutes > 59:
         raise ValueError(zone)
     return (1 if zone[0] == "+" else -1) * timedelta(hours=hours, minutes=minutes)
+
+
+def days_later(day: date, days: int) -> date:
+    """So many days later, or earlier for fewer than none; no further than the first or the last day of all years."""
+    return date.fromordinal(min(max(day.toordinal() + days, 1), date.max.toordinal()))
+
+
+def months_later(day: date, months: int) -> date:
+    """The same day so many months later; where there is no such day, the last of the month; no further than all years go."""
+    year, month = divmod(day.month - 1 + months, 12)
+    year, month = day.year + year, month + 1
+    if not date.min.year <= year <= date.max.year:
+        return date.max if months > 0 else date.min
+    return date(year, month, min(day.day, monthrange(year, month)[1]))
 
 
 def instant_text(at: datetime) -> str:

@@ -146,11 +146,19 @@ def _fhirpathpy(name: str, arguments: Arguments) -> Code:
         if any(_is_number(value) and abs(value) > _EXPONENT_MAX for value in plain):
             raise NotEvaluableError(f"{name}() is called with too large a number")
         evaluation.steps.take(len(str(item[0])) // _TEXT_PER_STEP + 1)
-        answer = row["fn"]({}, [item[0]], *plain)
+        answer = _lent(name, row["fn"], {}, [item[0]], *plain)
         answers = answer if isinstance(answer, list) else [answer]
         return [found for value in answers for found in system(_whole(value))]
 
     return code
+
+
+def _lent(name: str, function: Callable[..., Any], *arguments: Any) -> Any:
+    """The answer of a function of fhirpathpy, which raises a bare Exception for a value it has no answer for."""
+    try:
+        return function(*arguments)
+    except Exception as error:
+        raise NotEvaluableError(f"{name} has no answer for such a value") from error
 
 
 # What of fhirpathpy's table is not to be called: it prints, looks at the clock, or grows without limit.
@@ -642,9 +650,9 @@ def _arithmetic(sign: str) -> Operator:
         if a is None or b is None:
             return NOTHING
         if b[1] == "System.Quantity" and a[1] in DATES:
-            return _moved(a, b, 1 if sign == "+" else -1)
+            return cast("Items", _lent(sign, _moved, a, b, 1 if sign == "+" else -1))
         evaluation.steps.take(len(str(a[0])) // _TEXT_PER_STEP)
-        answer = function({}, [a[0]], [b[0]]) if takes_lists else function({}, a[0], b[0])
+        answer = _lent(sign, function, {}, *(([a[0]], [b[0]]) if takes_lists else (a[0], b[0])))
         return NOTHING if answer == [] else system(answer)
 
     return operator

@@ -2,7 +2,8 @@
 
 A transaction waits for the journal, and two that post to one budget wait for each other. So what is recorded while one transaction is
 under way goes into the next one together: each purchase is judged by itself, over what those before it leave, and one that is refused
-keeps none of its neighbours from being written. What one may not write after all (which only the written tells) is done again alone.
+keeps none of its neighbours from being written. Where something goes wrong with one of them all the same (it may not be written after all,
+which only the written tells, or it meets a fault), each is done again alone.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
+from pymongo.errors import PyMongoError
+
 from phb_fhir.change import Committed, Create
 from phb_fhir.interactions.commit import Prepared, Settled, commit_all, keys_of, lock_names, prepare, store
 from phb_fhir.interactions.facts import Facts
-from phb_fhir.outcome import Rejected
+from phb_fhir.outcome import Refusal, Rejected
 from phb_fhir.rules.book import names_in
 from phb_fhir.store.gather import Gather
 from phb_fhir.store.store import Store, Transaction
@@ -70,10 +73,26 @@ class Together:
 
 
 class _Undecided(Exception):  # noqa: N818 - it never leaves this module
-    """Something is wrong with one of a batch that only shows when it is written: each is then written alone."""
+    """Something is wrong with one of a batch, and it does not show with which: each is then written alone."""
 
 
 async def _write_each(transaction: Transaction, batch: dict[int, Asked]) -> dict[int, Answer]:
+    try:
+        return await _judge_each(transaction, batch)
+    except PyMongoError:
+        raise  # the store knows what to make of it
+    except Exception as error:
+        if _is_of_all(error):
+            raise
+        raise _Undecided from error
+
+
+def _is_of_all(error: Exception) -> bool:
+    """Whether it says nothing of one purchase: the database is away."""
+    return isinstance(error, Rejected) and error.refusal is Refusal.UNAVAILABLE
+
+
+async def _judge_each(transaction: Transaction, batch: dict[int, Asked]) -> dict[int, Answer]:
     first = next(iter(batch.values()))
     facts = Facts(first.context, transaction)
     await facts.expect([one.change.resource for one in batch.values()])
@@ -84,15 +103,14 @@ async def _write_each(transaction: Transaction, batch: dict[int, Asked]) -> dict
         try:
             prepared = await prepare(one.context, transaction, [Settled(one.change)], facts)
         except Rejected as rejected:
+            if _is_of_all(rejected):
+                raise
             facts.take_back(mark)
             answers[index] = rejected
             continue
         done.append(prepared)
         (answers[index],) = prepared.answers
-    try:
-        await store(transaction, done, facts)
-    except Rejected:
-        raise _Undecided from None
+    await store(transaction, done, facts)
     return answers
 
 

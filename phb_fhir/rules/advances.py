@@ -8,12 +8,12 @@ what was paid out already: so an advance is paid once, and one that was missed i
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import date, timedelta
+from datetime import date
 from typing import Any, NamedTuple
 
 from phb_fhir.fhir.codec import Resource
+from phb_fhir.fhir.dates import days_later, months_later
 from phb_fhir.fhir.money import divided
-from phb_fhir.rules.around import months_after
 from phb_fhir.rules.budget import Days, Element, days_of, elements_of, stage_of
 from phb_fhir.rules.ledger import Ledger
 from phb_fhir.rules.words import value_of
@@ -50,7 +50,7 @@ def _due(account: Resource, part: Element, ledger: Ledger, until: date) -> Advan
     pence = min(sum(parts[: len(fallen)]), sums.allocated) - sums.advanced
     if pence <= 0:
         return None
-    end = days[len(fallen)] - timedelta(days=1) if len(fallen) < len(days) else _within(account, part).end
+    end = days_later(days[len(fallen)], -1) if len(fallen) < len(days) else _within(account, part).end
     return Advance(part, pence, fallen[-1], Days(fallen[-1], end))
 
 
@@ -84,10 +84,10 @@ def _days(within: Days, repeat: Mapping[str, Any]) -> Iterator[date]:
     step = int(count)  # type: ignore[arg-type]
     for n in range(OCCURRENCES_MAX):
         if unit in _MONTHS:
-            day = months_after(within.start, n * step * _MONTHS[unit])
+            day = months_later(within.start, n * step * _MONTHS[unit])
         else:
-            day = within.start + timedelta(days=n * step * _DAYS[unit])
-        if day > within.end:
+            day = days_later(within.start, n * step * _DAYS[unit])
+        if day > within.end or day == date.max:
             return
         yield day
 

@@ -8,11 +8,12 @@ days (the commissioner's policy; 28 by default) after the person was told why, i
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import date, timedelta
+from datetime import date
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 from phb_fhir.fhir.codec import Resource
+from phb_fhir.fhir.dates import days_later
 from phb_fhir.fhir.money import sterling
 from phb_fhir.outcome import Issue
 from phb_fhir.rules.around import in_words, policy_of, told
@@ -128,7 +129,7 @@ def _with_notice(case: Case, reasons: Iterable[Reason]) -> Asking[list[Issue]]:
         return []
     policy = yield from policy_of(after.get("owner"))
     effect = min((one.day for one in reasons if one.day is not None), default=case.today)
-    latest = effect - timedelta(days=policy.notice_days)
+    latest = days_later(effect, -policy.notice_days)
     notices = yield from told(person_of(after), "decision-notice")
     theirs = [
         one for one in notices if f"Account/{after.get('id')}" in keys_in(one.get("about")) and says_something(one)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from calendar import monthrange
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from typing import Any
@@ -133,13 +132,6 @@ def says_why(task: Mapping[str, Any]) -> bool:
 
 
 # ---- time ----------------------------------------------------------------------------------------
-
-
-def months_after(day: date, months: int) -> date:
-    """The same day so many months later; where there is no such day, the last of the month."""
-    year, month = divmod(day.month - 1 + months, 12)
-    year, month = day.year + year, month + 1
-    return date(year, month, min(day.day, monthrange(year, month)[1]))
 
 
 def in_words(day: date) -> str:

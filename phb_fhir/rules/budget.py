@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from phb_fhir.fhir.codec import Resource
+from phb_fhir.fhir.dates import days_later, months_later
 from phb_fhir.fhir.money import pence_of, portion
 from phb_fhir.rules.words import ACCOUNT_TYPE, code_in, extensions, key_of, keys_in, value_of
 
@@ -124,14 +125,12 @@ def _times(frequency: str, days: Days) -> Decimal:
 
 def _months(start: date, end: date) -> Decimal:
     """Whole months and, of the one that is left, the part by its days."""
-    after = date.fromordinal(end.toordinal() + 1)
+    after = days_later(end, 1)
     whole = (after.year - start.year) * 12 + after.month - start.month
     if after.day < start.day:
         whole -= 1
-    year, month = divmod(start.month - 1 + whole, 12)
-    length = monthrange(start.year + year, month + 1)[1]
-    reached = date(start.year + year, month + 1, min(start.day, length))
-    return whole + Decimal((after - reached).days) / length
+    reached = months_later(start, whole)
+    return whole + Decimal((after - reached).days) / monthrange(reached.year, reached.month)[1]
 
 
 def amounts_of(account: Resource, *types: str) -> list[Amount]:

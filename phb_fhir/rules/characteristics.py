@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date
 from decimal import Decimal
 from typing import Any, NamedTuple
 
 from phb_fhir.fhir.codec import Resource
+from phb_fhir.fhir.dates import days_later
 from phb_fhir.rules.around import age_on, participants
 from phb_fhir.rules.budget import days_of, first_day, is_budget, stage_of
 from phb_fhir.rules.case import Asking, Find, Read
@@ -161,7 +162,7 @@ def _declined(facts: Facts, value: Any) -> Said:
         for offer in extensions(account, "phb-offer")
         if value_of(offer, "response") == "declined" and (day := first_day(value_of(offer, "offered")))
     ]
-    lately = [day for day in days if day >= facts.day - timedelta(days=span)]
+    lately = [day for day in days if day >= days_later(facts.day, -span)]
     return Said(bool(lately), "an offer was declined in that time" if lately else "no offer was declined in that time")
 
 
@@ -225,7 +226,7 @@ def _grave_count(facts: Facts, value: Any) -> Said:
 
 
 def _admissions(facts: Facts, value: Any) -> Said:
-    since = facts.day - timedelta(days=_YEAR_DAYS)
+    since = days_later(facts.day, -_YEAR_DAYS)
     starts = [
         first_day(one.get("period", {}).get("start"))
         for one in facts.of("Encounter")

@@ -11,11 +11,11 @@ the source (S4, appendix 3).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import date, timedelta
+from datetime import date
 from typing import NamedTuple
 
 from phb_fhir.fhir.codec import Resource
-from phb_fhir.fhir.dates import instant_text
+from phb_fhir.fhir.dates import days_later, instant_text
 from phb_fhir.outcome import Issue
 from phb_fhir.rules.around import coordinator_in, in_words, teams_of
 from phb_fhir.rules.budget import first_day, is_budget, last_day, owner_of, person_of, plan_of, stage_of
@@ -229,7 +229,7 @@ def _papers_in_time(case: Case, task: Resource) -> Asking[list[Issue]]:
         if came is not None and (due - came).days < PAPERS_DAYS:
             text = (
                 f"{key} came on {in_words(came)}. All papers are with the panel at least {PAPERS_DAYS} days before a decision is needed, "
-                f"by {in_words(due - timedelta(days=PAPERS_DAYS))}, unless the notice is waived."
+                f"by {in_words(days_later(due, -PAPERS_DAYS))}, unless the notice is waived."
             )
             issues.append(refusal(text, "Task.input"))
     return issues

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
 from typing import Any
 
 from phb_fhir.fhir.codec import Resource
+from phb_fhir.fhir.dates import days_later
 from phb_fhir.fhir.money import sterling
 from phb_fhir.outcome import Issue, Kind
 from phb_fhir.rules.around import coordinator_in, policy_of
@@ -279,7 +279,7 @@ def _task(case: Case, p: Purchase, code: str, text: str) -> Asking[Follow]:
         "lastModified": at,
         "requester": _bare(enterer) if isinstance(enterer, dict) else {"reference": owner_of(p.budget)},
         "owner": {"reference": owner},
-        "restriction": {"period": {"end": (case.today + timedelta(days=policy.decision_days)).isoformat()}},
+        "restriction": {"period": {"end": days_later(case.today, policy.decision_days).isoformat()}},
         "input": [{"type": concept(TASK_PARAMETER, "purchase"), "valueReference": {"reference": case.key}}],
     }
     return Follow(task)

@@ -18,7 +18,7 @@ from decimal import Decimal
 from typing import Any
 
 from phb_fhir.fhir.codec import Resource
-from phb_fhir.fhir.dates import instant_text
+from phb_fhir.fhir.dates import days_later, instant_text, months_later
 from phb_fhir.fhir.money import sterling
 from phb_fhir.outcome import Issue
 from phb_fhir.rules.amendment import outcome_of_review
@@ -26,7 +26,6 @@ from phb_fhir.rules.around import (
     NEVER_MEANT,
     coordinator_in,
     in_words,
-    months_after,
     participants,
     policy_of,
     teams_of,
@@ -320,7 +319,7 @@ def _schedule(account: Resource) -> dict[str, Any]:
 
 def next_due(account: Resource, policy: Policy, held: date) -> date:
     """When the next review is due: after the schedule's interval, or the commissioner's where that is shorter."""
-    latest = months_after(held, policy.review_months)
+    latest = months_later(held, policy.review_months)
     interval = _schedule(account).get("interval")
     own = _after(held, interval) if isinstance(interval, Mapping) else None
     return latest if own is None else min(own, latest)
@@ -331,9 +330,9 @@ def _after(day: date, duration: Mapping[str, Any]) -> date | None:
     if not isinstance(count, int | Decimal) or count <= 0:
         return None
     if code in _MONTHS:
-        return months_after(day, int(count * _MONTHS[code]))
+        return months_later(day, int(count * _MONTHS[code]))
     days = {"d": 1, "wk": _WEEK_DAYS}.get(str(code))
-    return date.fromordinal(day.toordinal() + int(count * days)) if days else None
+    return days_later(day, int(count * days)) if days else None
 
 
 def review_task(account: Resource, teams: Sequence[Resource], purpose: str, due: date, case: Case) -> Resource:
@@ -425,7 +424,7 @@ def scheduled(case: Case) -> Asking[tuple[Resource | None, tuple[Follow, ...]]]:
 def first_due(case: Case, policy: Policy) -> date:
     """The last day for the first review: so many months from when the money flows, which is today or when the budget begins, the later."""
     begins = first_day((case.after or {}).get("servicePeriod", {}).get("start")) or case.today
-    return months_after(max(begins, case.today), policy.first_review_months)
+    return months_later(max(begins, case.today), policy.first_review_months)
 
 
 def first_too_late(case: Case, account: Resource) -> Asking[list[Issue]]:
@@ -437,7 +436,7 @@ def first_too_late(case: Case, account: Resource) -> Asking[list[Issue]]:
     begins = first_day(account.get("servicePeriod", {}).get("start")) or case.today
     starts_now = case.before is not None and stage_of(case.before) != "active"
     start = max(begins, case.today) if starts_now else begins
-    latest = months_after(start, policy.first_review_months)
+    latest = months_later(start, policy.first_review_months)
     if first <= latest:
         return []
     text = (

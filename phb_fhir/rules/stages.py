@@ -7,10 +7,10 @@ into when a budget comes to one of the stages, and when one of the elements chan
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
-from datetime import timedelta
 from typing import Any, NamedTuple
 
 from phb_fhir.fhir.codec import Resource
+from phb_fhir.fhir.dates import days_later
 from phb_fhir.fhir.money import portion, sterling
 from phb_fhir.outcome import Issue
 from phb_fhir.rules.amendment import says_something
@@ -341,7 +341,7 @@ def _alive(case: Case, account: Resource) -> Asking[list[Issue]]:
 def _told_of(case: Case, account: Resource) -> Asking[list[Issue]]:
     """Nobody's money is stopped silently: they were told why (R51)."""
     notices = yield from told(person_of(account), "decision-notice")
-    since = case.today - timedelta(days=_NOTICE_DAYS)
+    since = days_later(case.today, -_NOTICE_DAYS)
     sent = [one for one in notices if case.key in keys_in(one.get("about")) and says_something(one)]
     if any((day := first_day(one.get("sent"))) is not None and since <= day <= case.today for one in sent):
         return []

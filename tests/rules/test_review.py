@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from phb_fhir.rules.around import months_after
+from phb_fhir.fhir.dates import months_later
 from phb_fhir.rules.case import Case
 from phb_fhir.rules.commissioning import Policy
 from phb_fhir.rules.review import STEPS, _stepped, first_due, next_due
@@ -117,7 +117,10 @@ def test_the_first_review_is_due_three_months_after_the_money_flows(start: str, 
         (date(2026, 1, 31), 1, date(2026, 2, 28)),
         (date(2026, 12, 31), 12, date(2027, 12, 31)),
         (date(2024, 2, 29), 12, date(2025, 2, 28)),
+        (date(9999, 10, 31), 3, date.max),
+        (date(1, 2, 1), -2, date.min),
+        (date(2026, 11, 22), 10**30, date.max),
     ],
 )
 def test_months_end_where_there_is_no_such_day(day: date, months: int, then: date) -> None:
-    assert months_after(day, months) == then
+    assert months_later(day, months) == then

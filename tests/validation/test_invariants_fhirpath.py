@@ -213,6 +213,8 @@ REFUSALS = {
     "name.family.matches('(?=B)')": "its regular expression cannot be matched in bounded time",
     "2.power(100000)": "power() is called with too large a number",
     "extension[0].value > extension[1].value": "Quantity and Money cannot be compared",
+    "name.family + 1": "+ has no answer for such a value",
+    "(1 | 2).first() - name.family": "- has no answer for such a value",
     "extension[0].value > 3 '[lb_av]'": "how these two units convert is not known here",
 }
 

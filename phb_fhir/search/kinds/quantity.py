@@ -16,6 +16,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from fractions import Fraction
+from functools import lru_cache
+from sys import getsizeof
 from typing import Any, NamedTuple
 
 from phb_fhir.definitions.load import SearchParameter
@@ -43,6 +45,7 @@ CURRENCIES = "urn:iso:std:iso:4217"
 CANONICAL = "~"  # in front of a canonical unit; no other unit is named without a bar
 
 _SORTED_MAX = 64  # characters of a unit
+_SMALL_BYTES = 500  # of an amount whose entries are kept at hand
 _RIGHT = "write [number], [number]|[system]|[code] or [number]||[unit]"
 
 
@@ -87,6 +90,12 @@ class _Amount(NamedTuple):
             named += [_name("", self.code), _name(self.system, self.code)]
         return tuple(dict.fromkeys(named))
 
+    def kept(self) -> _Kept:
+        """What is kept of it; at hand for a while, where it is small: several parameters and composites look at one element."""
+        size = getsizeof(self.numbers.low) + getsizeof(self.numbers.high)
+        is_small = size + len(self.unit) + len(self.system) + len(self.code) <= _SMALL_BYTES
+        return _kept_at_hand(self) if is_small else _kept(self)
+
     def canonical(self) -> tuple[str, Ends] | None:
         base = canonical(self.code) if self.system == UCUM and self.code else None
         if base is None or not (_can_be_reckoned(self.numbers.low) and _can_be_reckoned(self.numbers.high)):
@@ -95,22 +104,37 @@ class _Amount(NamedTuple):
 
 
 def index(made: Index, parameter: SearchParameter, values: Sequence[Value], is_list: bool, own: OwnAddress) -> None:  # noqa: ARG001
-    code, rows = parameter.code, dict[tuple[Ends, tuple[str, ...]], None]()
-    written: list[Ends] = []
-    sized: list[Ends] = []  # with the unit in front, so that what can be compared sorts together
-    for amount in (amount for _, element in values for amount in _amounts(element)):
-        ends, names = amount.numbers.ends(), amount.names()
-        rows[ends, names] = None
-        written.append(ends)
-        unit, size = amount.code or amount.unit, ends
-        if in_base := amount.canonical():
-            unit, size = in_base
-            rows[size, (CANONICAL + unit,)] = None
-        sized.append(Ends(f"{unit[:_SORTED_MAX]}|{size.lo}", ""))
-    if rows:
+    code = parameter.code
+    kept = [amount.kept() for _, element in values for amount in _amounts(element)]
+    if kept:
+        rows = dict.fromkeys(row for one in kept for row in one.rows)
         made.spans[code] = [{"lo": ends.lo, "hi": ends.hi, "u": list(names)} for ends, names in rows]
-        keep(made, code, written, is_list)
-        keep(made, f"{code}~unit", sized, is_list)
+        keep(made, code, [one.written for one in kept], is_list)
+        keep(made, f"{code}~unit", [one.sized for one in kept], is_list)
+
+
+class _Kept(NamedTuple):
+    """What is kept of an amount: its intervals, each with the names of its unit, and what it is sorted by.
+
+    `sized` has the unit in front, so that what can be compared sorts together.
+    """
+
+    rows: tuple[tuple[Ends, tuple[str, ...]], ...]
+    written: Ends
+    sized: Ends
+
+
+def _kept(amount: _Amount) -> _Kept:
+    ends, names = amount.numbers.ends(), amount.names()
+    rows: tuple[tuple[Ends, tuple[str, ...]], ...] = ((ends, names),)
+    unit, size = amount.code or amount.unit, ends
+    if in_base := amount.canonical():
+        unit, size = in_base
+        rows += ((size, (CANONICAL + unit,)),)
+    return _Kept(rows, ends, Ends(f"{unit[:_SORTED_MAX]}|{size.lo}", ""))
+
+
+_kept_at_hand = lru_cache(maxsize=1_024)(_kept)
 
 
 def _amounts(element: Any) -> Iterator[_Amount]:

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from typing import Any, Literal
 
 from phb_fhir.definitions.load import SearchParameter
@@ -36,6 +37,7 @@ NEGATIVE_MODIFIERS = frozenset({"not", "not-in"})
 CODES_MAX = 1_000  # that one value may stand for
 SPECIAL_VALUES = "http://hl7.org/fhir/special-values"  # the system of a boolean, by R4 §3.1.1.4.10
 
+_SHORT_MAX = 400  # characters of a coding whose entries are kept at hand
 _MIME = re.compile(r"[^\s/;]+(?:/(?:[^\s/;]+(?:;.*)?)?)?")
 
 Keys = dict[str, None]
@@ -81,8 +83,20 @@ def _keep_concept(keys: Keys, name: str, concept: dict[str, Any]) -> None:
 
 
 def _keep_coding(keys: Keys, name: str, coding: dict[str, Any]) -> None:
-    _keep_token(keys, name, _text(coding.get("system")), _text(coding.get("code")))
-    _keep_text(keys, name, coding.get("display"))
+    system, code, display = coding.get("system", ""), coding.get("code", ""), coding.get("display", "")
+    if type(system) is type(code) is type(display) is str and len(system) + len(code) + len(display) <= _SHORT_MAX:
+        keys.update(_entries_of_coding(name, system, code, display))
+        return
+    _keep_token(keys, name, _text(system), _text(code))
+    _keep_text(keys, name, display)
+
+
+@lru_cache(maxsize=4_096)  # many resources say the same codes
+def _entries_of_coding(name: str, system: str, code: str, display: str) -> Keys:
+    keys: Keys = {}
+    _keep_token(keys, name, system, code)
+    _keep_text(keys, name, display)
+    return keys
 
 
 def _keep_identifier(keys: Keys, name: str, identifier: dict[str, Any]) -> None:
