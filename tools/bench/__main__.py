@@ -228,10 +228,13 @@ def show(found: Findings) -> None:
 def show_search(found: SearchFindings, out: Console) -> None:
     """Print how searches grow with what there is to search, and what that costs."""
     small = f"{found.people // (LARGE // SMALL):,} people"
-    growths = _table("How searches grow", "what", small, f"{found.people:,} people", "growth", "goal")
+    growths = _table("How searches grow", "what", small, f"{found.people:,} people", "growth", "found", "goal")
     for one in found.growths:
-        grown = _judged(f"{one.ratio:.2f}", met=one.ratio <= GROWTH_GOAL)
-        growths.add_row(one.what, f"{one.small_ms:.2f} ms", f"{one.large_ms:.2f} ms", grown, f"{GROWTH_GOAL:g}")
+        grown, goal = f"{one.ratio:.2f}", ""
+        if one.is_alike:
+            grown, goal = _judged(grown, met=one.ratio <= GROWTH_GOAL), f"{GROWTH_GOAL:g}"
+        times = f"{one.small_ms:.2f} ms", f"{one.large_ms:.2f} ms"
+        growths.add_row(one.what, *times, grown, f"{one.small_found:g}, {one.large_found:g}", goal)
     out.print(growths)
     costs = _table(f"What the index costs, of {found.resources:,} resources", "what", "is", "goal")
     total = sum(found.index_bytes.values())

@@ -18,6 +18,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
+from typing import NamedTuple
 from urllib.parse import quote
 
 from pymongo import MongoClient
@@ -50,6 +51,7 @@ CACHE_MB = 3_072
 FAR_PAGE = 50
 _BATCH = 50  # people whose resources are inserted at once
 _DEPTH_MAX = 100
+_ALIKE = 1.1
 _SEED = 20_261_122  # which people, months and names are asked for: the same in every run
 _TYPES = ("Patient", "Account", "CarePlan", "ChargeItem", "Task", "Observation")
 
@@ -58,11 +60,18 @@ Ask = Callable[[random.Random, int], str]  # the number of people there are → 
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """The medians of one kind of search, in milliseconds."""
+    """The medians of one kind of search: milliseconds, and the resources in an answer."""
 
     what: str
     small_ms: float
     large_ms: float
+    small_found: float
+    large_found: float
+
+    @property
+    def is_alike(self) -> bool:
+        """Whether as much is answered in both populations; where more is, the time has reason to grow."""
+        return self.large_found <= self.small_found * _ALIKE
 
     @property
     def ratio(self) -> float:
@@ -101,7 +110,8 @@ SEARCHES: dict[str, Ask] = {
     "reference and token": lambda c, n: (
         f"Observation?patient=Patient/p{_person(c, n)}&code=http://loinc.org|8302-2,http://loinc.org|2093-3"
     ),
-    "token and date range": lambda c, _: f"Observation?code=http://loinc.org|8302-2&{_month(c)}",
+    "token and a year": lambda c, _: f"Observation?code=http://loinc.org|8302-2&date={c.randrange(2011, 2019)}",
+    "token and a month": lambda c, _: f"Observation?code=http://loinc.org|8302-2&{_month(c)}",
     "chained to one": lambda c, n: (
         f"ChargeItem?subject:Patient.identifier={population.NHS_NUMBER}|{population.identifier_of(_person(c, n))}"
     ),
@@ -111,7 +121,6 @@ SEARCHES: dict[str, Ask] = {
     ),
     "sorted, first page": lambda _, __: "Observation?_sort=-date",
     "token sorted, first page": lambda _, __: "Observation?status=final&_sort=-date",
-    # more people have a name the more people there are, so this one has reason to grow
     "chained to a family name": lambda c, n: f"ChargeItem?subject:Patient.family={population.family_of(_person(c, n))}",
 }
 FAR = {f"{name[: -len('first page')]}{FAR_PAGE}th page": name for name in SEARCHES if name.endswith("first page")}
@@ -145,32 +154,42 @@ def _growths(ports: dict[int, int]) -> Iterator[Growth]:
     (small, small_port), (large, large_port) = sorted(ports.items())
     connections = [http.client.HTTPConnection("127.0.0.1", port, timeout=60) for port in (small_port, large_port)]
     for what, ask in SEARCHES.items():
-        times: tuple[list[float], list[float]] = ([], [])
+        asked: tuple[list[_Timed], list[_Timed]] = ([], [])
         chances = random.Random(_SEED), random.Random(_SEED)
         for _ in range(EACH):
-            for connection, people, chance, into in zip(connections, (small, large), chances, times, strict=True):
+            for connection, people, chance, into in zip(connections, (small, large), chances, asked, strict=True):
                 into.append(_timed(connection, f"/fhir/{_address(ask(chance, people))}"))
-        yield Growth(what, median(times[0]), median(times[1]))
+        yield _growth(what, *asked)
     for what, first in FAR.items():
         chance = random.Random(_SEED)
         pages = [
             _far_page(connection, f"/fhir/{_address(SEARCHES[first](chance, small))}") for connection in connections
         ]
-        times = ([], [])
+        asked = ([], [])
         for _ in range(EACH):
-            for connection, page, into in zip(connections, pages, times, strict=True):
+            for connection, page, into in zip(connections, pages, asked, strict=True):
                 into.append(_timed(connection, page))
-        yield Growth(what, median(times[0]), median(times[1]))
+        yield _growth(what, *asked)
+
+
+class _Timed(NamedTuple):
+    ms: float
+    found: int
+
+
+def _growth(what: str, small: list[_Timed], large: list[_Timed]) -> Growth:
+    small_ms, large_ms = (median(one.ms for one in side) for side in (small, large))
+    return Growth(what, small_ms, large_ms, *(median(one.found for one in side) for side in (small, large)))
 
 
 def _address(asked: str) -> str:
     return quote(asked, safe="/?&=:,-_.")
 
 
-def _timed(connection: http.client.HTTPConnection, path: str) -> float:
+def _timed(connection: http.client.HTTPConnection, path: str) -> _Timed:
     begun = time.perf_counter()
-    _get(connection, path)
-    return (time.perf_counter() - begun) * 1000
+    body = _get(connection, path)
+    return _Timed((time.perf_counter() - begun) * 1000, body.count(b'"fullUrl"'))
 
 
 def _get(connection: http.client.HTTPConnection, path: str) -> bytes:
