@@ -22,7 +22,7 @@ from tools.bench.load import BenchFailed, answers_per_second, one_answer
 from tools.bench.processes import DATABASE, Memory, Running, bare_server, memory_of, our_server
 from tools.bench.purchases import compare_purchases
 from tools.bench.rounds import Comparison, measure_in_turn
-from tools.bench.samples import TRANSACTION_ENTRIES, TYPE, creates, documents, purchase, request, transactions
+from tools.bench.samples import TRANSACTION_ENTRIES, TYPE, creates, documents, letter, request, transactions
 from tools.bench.search import GROWTH_GOAL, INDEX_BYTES_GOAL, LARGE, SMALL, SearchFindings, measure_search
 from tools.bench.security import compare_security
 from tools.bench.validation import compare_validation
@@ -44,7 +44,7 @@ class Bench:
     folder: Path
     mongodb_uri: str
     server: Running
-    first: str  # the key of a purchase that is there
+    first: str  # the key of a letter that is there
     rounds: int
     seconds: float
 
@@ -117,8 +117,8 @@ def measure_server(found: Findings, folder: Path, rounds: int, seconds: float, o
 
 
 def _create_one(port: int) -> str:
-    """Create the first purchase; its key."""
-    made = loads(one_answer(port, request("POST", f"/{TYPE}", dumps(purchase())), status=201), depth_max=64)
+    """Create a letter; its key."""
+    made = loads(one_answer(port, request("POST", f"/{TYPE}", dumps(letter())), status=201), depth_max=64)
     return f"{TYPE}/{made['id']}"
 
 
@@ -126,7 +126,7 @@ def _create_one(port: int) -> str:
 
 
 def compare_reads(bench: Bench) -> Comparison:
-    """Reads of many purchases in turn, beside the same bytes as a constant."""
+    """Reads of many letters in turn, beside the same bytes as a constant."""
     requests = [request("GET", f"/{_create_one(bench.server.port)}") for _ in range(RESOURCES_READ)]
     body = bench.folder / "body.json"
     body.write_bytes(one_answer(bench.server.port, requests[0]))
@@ -176,7 +176,6 @@ def _documents(bench: Bench) -> Iterator[dict[str, Any]]:
 
 
 VALIDATION, PURCHASES, SEARCH, SECURITY = "validation", "purchases", "search", "security"
-VALIDATION, SEARCH, SECURITY = "validation", "search", "security"
 COMPARISONS: dict[str, Callable[[Bench], Comparison]] = {
     "reads": compare_reads,
     "creates": compare_creates,

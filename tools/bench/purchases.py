@@ -22,8 +22,9 @@ from tools.bench import mongo_only
 from tools.bench.load import answers_per_second, one_answer
 from tools.bench.processes import our_server
 from tools.bench.rounds import Comparison, measure_in_turn
-from tools.bench.samples import TYPE, request
+from tools.bench.samples import request
 
+TYPE = "ChargeItem"
 CONNECTIONS = 16
 BUDGETS = 32
 _GOALS = {"spread over budgets": 0.6, "all on one budget": 0.3}
@@ -42,9 +43,9 @@ def compare_purchases(folder: Path, rounds: int, seconds: float) -> Iterator[Com
     with PrivateMongo(data) as mongo, our_server(log, "--mongodb-uri", mongo.uri) as server:
         names = [f"p{number}" for number in range(BUDGETS)]
         for name in names:
-            one_answer(server.port, request("POST", "", dumps(_story(name))))
+            one_answer(server.port, request("POST", "", dumps(story_of(name))))
         for what, among in (("spread over budgets", names), ("all on one budget", names[:1])):
-            asked = _purchases(among)
+            asked = purchases_of(among)
 
             def ours(asked: Iterator[bytes] = asked) -> float:
                 return answers_per_second(server.port, asked, connections=CONNECTIONS, seconds=seconds, status=201)
@@ -57,7 +58,7 @@ def compare_purchases(folder: Path, rounds: int, seconds: float) -> Iterator[Com
             yield Comparison(title, "transactions of two documents", _GOALS[what], rates)
 
 
-def _story(name: str) -> dict[str, Any]:
+def story_of(name: str) -> dict[str, Any]:
     """Jill's story of the examples, told of somebody else, as one transaction."""
     texts = [path.read_text() for path in sorted((data_path("examples") / "jill").glob("*.json"))]
     resources = [json.loads(_NUMBER.sub(rf'"\1-{name}"', _PERSON.sub(name, text))) for text in texts]
@@ -68,7 +69,8 @@ def _story(name: str) -> dict[str, Any]:
     return {"resourceType": "Bundle", "type": "transaction", "entry": entries}
 
 
-def _purchases(names: list[str]) -> Iterator[bytes]:
+def purchases_of(names: list[str]) -> Iterator[bytes]:
+    """Requests that record purchases of these people in turn, never twice with the same reference."""
     heads = [request("POST", f"/{TYPE}", dumps(_massage(name))).split(_FIRST.encode()) for name in names]
     for number in _numbers:
         before, after = heads[number % len(heads)]

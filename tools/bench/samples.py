@@ -1,4 +1,7 @@
-"""What is read and written: a purchase from the examples, about 2 KB, each time with a reference of its own."""
+"""What is read and written: a letter to a person from the examples (a PHB Communication, 1.5 KB), each time with a number of its own.
+
+No rule of money or plans has anything to say of it: what purchases cost is measured by itself (`purchases`).
+"""
 
 from __future__ import annotations
 
@@ -13,20 +16,18 @@ from phb_fhir.data import data_path
 from phb_fhir.fhir.codec import dumps, loads
 
 TRANSACTION_ENTRIES = 100
-TYPE = "ChargeItem"
+TYPE = "Communication"
 
-_REFERENCE = "PUR-%012d"
-_FIRST = _REFERENCE % 0
+_NUMBER = "LET-%012d"
+_FIRST = _NUMBER % 0
 
 _numbers = itertools.count(1)
 
 
-def purchase(reference: str = _FIRST) -> dict[str, Any]:
-    """The purchase, as a client sends it."""
-    made = _example("ChargeItem-jill-swimming-2026-10")
-    made["identifier"][0]["value"] = reference
-    del made["account"]  # charged to nobody: what purchases from a budget cost is measured by itself (`purchases`)
-    return made
+def letter(number: str = _FIRST) -> dict[str, Any]:
+    """The letter, as a client sends it."""
+    identifier = [{"system": "https://letters.example/number", "value": number}]
+    return {**_example("Communication-jill-information-given"), "identifier": identifier}
 
 
 def request(method: str, path: str, body: bytes = b"", *headers: str) -> bytes:
@@ -38,17 +39,17 @@ def request(method: str, path: str, body: bytes = b"", *headers: str) -> bytes:
 
 
 def creates() -> Iterator[bytes]:
-    """Requests that create the purchase, never twice with the same reference."""
-    before, after = request("POST", f"/{TYPE}", dumps(purchase())).split(_FIRST.encode())
+    """Requests that create the letter, never twice with the same number."""
+    before, after = request("POST", f"/{TYPE}", dumps(letter())).split(_FIRST.encode())
     for number in _numbers:
-        yield before + (_REFERENCE % number).encode() + after
+        yield before + (_NUMBER % number).encode() + after
 
 
 def documents(first: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """What the server stored for the first purchase, again and again, each with an id and a reference of its own."""
+    """What the server stored for the first letter, again and again, each with an id and a number of its own."""
     for number in _numbers:
         id_ = str(uuid_utils.uuid7())  # the server's own kind, because neighbours in an index are cheaper
-        yield _renewed(first, {first["id"]: id_, _FIRST: _REFERENCE % number})
+        yield _renewed(first, {first["id"]: id_, _FIRST: _NUMBER % number})
 
 
 def _renewed(value: Any, names: dict[str, str]) -> Any:
@@ -62,14 +63,14 @@ def _renewed(value: Any, names: dict[str, str]) -> Any:
 
 
 def transactions() -> Iterator[bytes]:
-    """Requests of one transaction each: a person and their purchases, which refer to them by urn:uuid."""
+    """Requests of one transaction each: a person and letters to them, which refer to them by urn:uuid."""
     while True:
         jill, person = _urn(), _example("Patient-jill")
         entries = [_entry(jill, person)]
         for number in itertools.islice(_numbers, TRANSACTION_ENTRIES - 1):
-            bought = purchase(_REFERENCE % number)
-            bought["subject"]["reference"] = jill
-            entries.append(_entry(_urn(), bought))
+            sent = letter(_NUMBER % number)
+            sent["subject"]["reference"] = jill
+            entries.append(_entry(_urn(), sent))
         yield request("POST", "", dumps({"resourceType": "Bundle", "type": "transaction", "entry": entries}))
 
 

@@ -18,12 +18,12 @@ from phb_fhir.store.embedded import PrivateMongo
 from tools.bench.load import answers_per_second, one_answer
 from tools.bench.processes import Running, our_server, secure_server
 from tools.bench.rounds import Comparison, measure_in_turn
-from tools.bench.samples import TYPE, purchase, request
+from tools.bench.samples import TYPE, letter, request
 
 GOAL = 0.7
 READ_CONNECTIONS, SEARCH_CONNECTIONS = 64, 16
-PURCHASES = 200  # of the person who asks
-OTHERS = 2_000  # purchases of other people
+LETTERS = 200  # to the person who asks
+OTHERS = 2_000  # letters to other people
 PATIENT = "jill"
 
 
@@ -33,8 +33,8 @@ def compare_security(folder: Path, rounds: int, seconds: float) -> Iterator[Comp
         keys = _fill(open_one)
         asked = {
             f"reads with a token, {READ_CONNECTIONS} at once": ([f"/{key}" for key in keys], READ_CONNECTIONS),
-            f"searches for one by reference, {SEARCH_CONNECTIONS} at once": (
-                [f"/{TYPE}?identifier=S-{number}" for number in range(PURCHASES)],
+            f"searches for one by number, {SEARCH_CONNECTIONS} at once": (
+                [f"/{TYPE}?identifier=S-{number}" for number in range(LETTERS)],
                 SEARCH_CONNECTIONS,
             ),
             f"searches for a page of 20, {SEARCH_CONNECTIONS} at once": (
@@ -72,11 +72,11 @@ def _servers(folder: Path) -> Iterator[tuple[Running, Running, str]]:
 
 
 def _fill(server: Running) -> list[str]:
-    """The purchases of the one who asks, and others'. Gives the keys of theirs."""
+    """The letters to the one who asks, and to others. Gives the keys of theirs."""
     made = []
-    for number in range(PURCHASES + OTHERS):
-        mine = number < PURCHASES
-        resource = purchase(f"S-{number}")
+    for number in range(LETTERS + OTHERS):
+        mine = number < LETTERS
+        resource = letter(f"S-{number}")
         resource["subject"] = {"reference": f"Patient/{PATIENT if mine else f'other-{number % 100}'}"}
         answer = one_answer(server.port, request("POST", f"/{TYPE}", dumps(resource)), status=201)
         if mine:
