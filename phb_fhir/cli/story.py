@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -28,6 +26,7 @@ from phb_fhir.cli.teller import StoryEnded, Teller, reasons_in
 from phb_fhir.cli.token import Asked, sign
 from phb_fhir.settings import API_PATH, PREFIX, Settings, read_settings
 from phb_fhir.store.embedded import CannotStart
+from phb_fhir.store.processes import end, free_port
 
 if TYPE_CHECKING:
     from phb_fhir.cli.teller import Resource
@@ -86,7 +85,7 @@ def _checked(console: Console, tellers: list[Teller]) -> int:
 def _private_server(console: Console) -> Iterator[tuple[str, Callable[[Asked], str]]]:
     """A fresh server with a MongoDB of its own, which goes when the story is told; and what signs tokens for it."""
     with tempfile.TemporaryDirectory(prefix="phb-fhir-story-") as folder:
-        data, port = Path(folder) / "data", _free_port()
+        data, port = Path(folder) / "data", free_port()
         settings = read_settings(data=data, port=port, trust_local_key=True)
         tokens: dict[Asked, str] = {}
 
@@ -114,7 +113,7 @@ def _running(settings: Settings, log: Path, console: Console) -> Iterator[None]:
                 _until_ready(settings.port, process, log)
             yield
         finally:
-            _stop(process)
+            end(process, STOP_TIMEOUT_S)
 
 
 def _until_ready(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
@@ -129,19 +128,3 @@ def _until_ready(port: int, process: subprocess.Popen[bytes], log: Path) -> None
             pass
         time.sleep(_POLL_S)
     raise CannotStart(f"The server for the story was not ready within {READY_TIMEOUT_S:.0f} seconds.")
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    process.send_signal(signal.SIGTERM)
-    try:
-        process.wait(STOP_TIMEOUT_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-    return port

@@ -12,13 +12,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
-from pymongo.errors import PyMongoError
-
 from phb_fhir.change import Committed, Create
 from phb_fhir.interactions.commit import Prepared, Settled, commit_all, keys_of, lock_names, prepare, store
 from phb_fhir.interactions.facts import Facts
 from phb_fhir.outcome import Refusal, Rejected
 from phb_fhir.rules.book import names_in
+from phb_fhir.store.faults import DriverError
 from phb_fhir.store.gather import Gather
 from phb_fhir.store.store import Store, Transaction
 
@@ -79,7 +78,7 @@ class _Undecided(Exception):  # noqa: N818 - it never leaves this module
 async def _write_each(transaction: Transaction, batch: dict[int, Asked]) -> dict[int, Answer]:
     try:
         return await _judge_each(transaction, batch)
-    except PyMongoError:
+    except DriverError:
         raise  # the store knows what to make of it
     except Exception as error:
         if _is_of_all(error):

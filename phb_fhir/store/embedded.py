@@ -52,6 +52,8 @@ from pymongo.errors import (
 from pymongo.read_preferences import ReadPreference
 from pymongo.uri_parser import parse_uri
 
+from phb_fhir.store.processes import KILL_TIMEOUT_S, end, free_port
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -63,7 +65,6 @@ CACHE_MB_MIN = 256  # WiredTiger takes no less
 OPLOG_MB = 1024
 LOG_BYTES_MAX = 8_000_000  # a log this long becomes mongod.log.1, in the place of the one before
 STOP_TIMEOUT_S = 20.0
-KILL_TIMEOUT_S = 5.0
 ANSWER_TIMEOUT_MS = 2_000
 RESTARTS_MAX = 5  # within RESTART_WINDOW_S; after that the database is given up
 RESTART_WINDOW_S = 120.0
@@ -292,7 +293,7 @@ class PrivateMongo:
         """Starts mongod on the port it had, else on a free one."""
         remembered = self._remembered_port()
         for attempt in range(PORT_TRIES_MAX):
-            self._port = remembered if attempt == 0 and remembered else _free_port()
+            self._port = remembered if attempt == 0 and remembered else free_port()
             try:
                 self._start_process()
             except CannotStart as error:
@@ -434,15 +435,8 @@ class PrivateMongo:
                 self._process.send_signal(signal.SIGUSR1)  # mongod reopens its log by name
 
     def _end_process(self) -> None:
-        process = self._process
-        if process is None:
-            return
-        process.terminate()
-        try:
-            process.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            process.kill()  # the journal has everything that was acknowledged
-            process.wait(KILL_TIMEOUT_S)
+        if self._process is not None:
+            end(self._process, STOP_TIMEOUT_S)  # if it must be killed: the journal has everything that was acknowledged
 
 
 def check_replica_set(uri: str, *, timeout_s: float, database: str | None = None) -> None:
@@ -605,12 +599,6 @@ def _is_free(port: int) -> bool:
             probe.bind(("127.0.0.1", port))
             return True
     return False
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _wait(done: Callable[[], bool], timeout_s: float) -> bool:

@@ -18,6 +18,8 @@ from pymongo.errors import (
 
 from phb_fhir.outcome import Kind, Refusal, Rejected, refuse
 
+DriverError = PyMongoError  # inside a transaction the store is to see these itself: some mean "begin again"
+
 _NO_SUCH_HINT_CODE = 2  # BadValue, for an index that is named and not there
 _TOO_LARGE_CODES = {10334, 17419, 17420}  # BSONObjectTooLarge and its kin
 

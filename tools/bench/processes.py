@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from phb_fhir.settings import PREFIX
+from phb_fhir.store.processes import end, free_port
 from tools.bench.bare import BODY_VARIABLE
 from tools.bench.load import BenchFailed, one_answer
 from tools.bench.samples import request
@@ -88,7 +87,7 @@ def memory_of(pid: int) -> Memory:
 
 @contextmanager
 def _running(command: list[str], more: dict[str, str], log: Path, first: bytes) -> Iterator[Running]:
-    port = _free_port()
+    port = free_port()
     environment = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)} | more
     with log.open("ab") as lines:
         begun = time.perf_counter()
@@ -99,8 +98,7 @@ def _running(command: list[str], more: dict[str, str], log: Path, first: bytes) 
             _await_answer(process, port, first, log)
             yield Running(port, process.pid, time.perf_counter() - begun)
         finally:
-            process.send_signal(signal.SIGTERM)
-            _await_end(process)
+            end(process, STOP_TIMEOUT_S)
 
 
 def _await_answer(process: subprocess.Popen[bytes], port: int, first: bytes, log: Path) -> None:
@@ -116,18 +114,3 @@ def _await_answer(process: subprocess.Popen[bytes], port: int, first: bytes, log
             return
     said = log.read_text(errors="replace")[-2000:]
     raise BenchFailed(f"A server did not start ({log.name}):\n{said}")
-
-
-def _await_end(process: subprocess.Popen[bytes]) -> None:
-    try:
-        process.wait(STOP_TIMEOUT_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
