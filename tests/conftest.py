@@ -22,7 +22,7 @@ from pymongo import MongoClient
 
 from phb_fhir.definitions.registry import TYPES
 from phb_fhir.store.embedded import PrivateMongo, check_replica_set
-from tests.running import RunningServer
+from tests.running import RunningServer, new_database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,7 +72,7 @@ def database_name(mongodb_admin: MongoClient[dict[str, Any]]) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def server(mongodb_uri: str) -> Iterator[RunningServer]:
     """One server for all tests that only talk to it; each of them finds its database empty (see `api`)."""
-    with RunningServer(mongodb_uri, f"test_{uuid.uuid4().hex}") as running:
+    with new_database(mongodb_uri) as database, RunningServer(mongodb_uri, database.name) as running:
         yield running
 
 

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import itertools
 import socket
+import tempfile
 import threading
 import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Self
+from pathlib import Path
+from typing import Any, Self
 
 import uvicorn
+from pymongo import MongoClient
+from pymongo.database import Database
 
 from phb_fhir.app import create
 from phb_fhir.settings import Settings
@@ -69,3 +76,24 @@ class RunningServer:
         self._server.should_exit = True
         self._thread.join(START_TIMEOUT_S)
         self._socket.close()
+
+
+@contextmanager
+def new_database(mongodb_uri: str) -> Iterator[Database[dict[str, Any]]]:
+    """An empty database that nobody else uses, which goes when the tests are done."""
+    with MongoClient[dict[str, Any]](mongodb_uri) as client:
+        database = client[f"test_{uuid.uuid4().hex}"]
+        try:
+            yield database
+        finally:
+            client.drop_database(database)
+
+
+@contextmanager
+def secure_server(mongodb_uri: str, **settings: Any) -> Iterator[tuple[RunningServer, Database[dict[str, Any]]]]:
+    """A server that asks for tokens, and its database. It trusts what the key in its data folder signs, and holds nobody to a rate."""
+    asking = {"open": False, "trust_local_key": True, "rate_client_max": 0, "rate_failed_max": 0}
+    with tempfile.TemporaryDirectory(prefix="phb-fhir-secure-") as folder, new_database(mongodb_uri) as database:
+        made = {**asking, "data": Path(folder), **settings}
+        with RunningServer(mongodb_uri, database.name, **made) as server:
+            yield server, database

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import json
-import uuid
 
 import httpx
 import pytest
@@ -19,6 +18,7 @@ from phb_fhir.definitions.load import load
 from tests import stories
 from tests.builders import bundle, entry
 from tests.conformance.minimal import IDENTIFIER, minimal
+from tests.interactions.checks import server_with
 from tests.journeys import planning
 from tests.journeys.jills_budget import (
     BUDGET,
@@ -32,7 +32,6 @@ from tests.journeys.jills_budget import (
     review,
 )
 from tests.operations import money
-from tests.running import RunningServer
 
 R4 = load()
 WRITTEN = json.loads(data_path("capability_statement.json").read_bytes())
@@ -639,12 +638,8 @@ def test_every_operation_that_is_promised_is_there_under_its_name_and_another_is
 # ---- versioned-update, by setting -------------------------------------------------------------------------------------
 
 
-def test_types_that_the_setting_names_promise_versioned_update_and_keep_it(mongodb_uri, mongodb_admin):
-    name = f"test_{uuid.uuid4().hex}"
-    with (
-        RunningServer(mongodb_uri, name, versioned_update=("Account", "CarePlan")) as running,
-        httpx.Client(base_url=running.base, headers={"Content-Type": "application/fhir+json"}) as api,
-    ):
+def test_types_that_the_setting_names_promise_versioned_update_and_keep_it(mongodb_uri):
+    with server_with(mongodb_uri, versioned_update=("Account", "CarePlan")) as api:
         said = {row["type"]: row["versioning"] for row in api.get("/metadata").json()["rest"][0]["resource"]}
         assert {type_ for type_, versioning in said.items() if versioning == "versioned-update"} == {
             "Account",
@@ -656,7 +651,6 @@ def test_types_that_the_setting_names_promise_versioned_update_and_keep_it(mongo
             assert api.put(f"/{type_}/one", json=one_of(type_, language="cy")).status_code == refused
             named = api.put(f"/{type_}/one", json=one_of(type_, language="en"), headers={"If-Match": "*"})
             assert named.status_code == 200
-    mongodb_admin.drop_database(name)
 
 
 # ---- the whole system ------------------------------------------------------------------------------------------------

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 import httpx
 import pytest
-from pymongo import MongoClient
 
 from phb_fhir.definitions.load import Definitions, load
 from phb_fhir.definitions.walk import ReferenceAt, references, rewrite
@@ -43,8 +42,8 @@ def definitions() -> Definitions:
 
 
 @pytest.fixture(scope="module")
-def client(mongodb_uri: str, mongodb_admin: MongoClient[Resource]) -> Iterator[httpx.Client]:
-    with server_with(mongodb_uri, mongodb_admin) as api:
+def client(mongodb_uri: str) -> Iterator[httpx.Client]:
+    with server_with(mongodb_uri) as api:
         yield api
 
 

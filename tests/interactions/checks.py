@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import httpx
-from pymongo import MongoClient
 
 from tests.builders import NHS_NUMBER, bundle
-from tests.running import RunningServer
+from tests.running import RunningServer, new_database
 
 JSON_PATCH = {"Content-Type": "application/json-patch+json"}
 
@@ -87,16 +85,12 @@ def nothing_was_written(api: httpx.Client) -> bool:
 
 
 @contextmanager
-def server_with(
-    mongodb_uri: str, mongodb_admin: MongoClient[dict[str, Any]], **settings: Any
-) -> Iterator[httpx.Client]:
+def server_with(mongodb_uri: str, **settings: Any) -> Iterator[httpx.Client]:
     """A client of a server of its own, empty and with these settings."""
-    name = f"test_{uuid.uuid4().hex}"
-    try:
-        with (
-            RunningServer(mongodb_uri, name, **settings) as server,
-            httpx.Client(base_url=server.base, headers={"Content-Type": "application/fhir+json"}, timeout=30) as api,
-        ):
-            yield api
-    finally:
-        mongodb_admin.drop_database(name)
+    headers = {"Content-Type": "application/fhir+json"}
+    with (
+        new_database(mongodb_uri) as database,
+        RunningServer(mongodb_uri, database.name, **settings) as server,
+        httpx.Client(base_url=server.base, headers=headers, timeout=30, verify=False) as api,
+    ):
+        yield api

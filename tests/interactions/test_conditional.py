@@ -10,7 +10,6 @@ from typing import Any
 
 import httpx
 import pytest
-from pymongo import MongoClient
 
 from tests.builders import NHS_NUMBER, budget, person
 from tests.interactions.checks import (
@@ -330,10 +329,8 @@ def test_a_delete_of_several_names_the_version_of_none_of_them(api: httpx.Client
     assert "Last-Modified" not in answer.headers
 
 
-def test_a_conditional_delete_of_more_than_the_setting_allows_is_refused_as_a_whole(
-    mongodb_uri: str, mongodb_admin: MongoClient[dict[str, Any]]
-) -> None:
-    with server_with(mongodb_uri, mongodb_admin, conditional_delete_max=2) as api:
+def test_a_conditional_delete_of_more_than_the_setting_allows_is_refused_as_a_whole(mongodb_uri: str) -> None:
+    with server_with(mongodb_uri, conditional_delete_max=2) as api:
         for number in range(3):
             put(api, f"jill-{number}")
         refused(

@@ -7,7 +7,6 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import httpx
 import pytest
@@ -20,22 +19,21 @@ from phb_fhir.interactions.guide import keep_guide
 from phb_fhir.settings import Settings
 from tests.builders import problem
 from tests.definitions_at_hand import BASE, code_system, profile, value_set
-from tests.running import RunningServer
+from tests.running import RunningServer, new_database
 
 GUIDE = read_guide(data_path("profiles"))
 HEADERS = {"Content-Type": "application/fhir+json"}
 
 
 @pytest.fixture(scope="module")
-def guided(mongodb_uri: str, mongodb_admin: MongoClient[dict[str, Any]]) -> Iterator[httpx.Client]:
+def guided(mongodb_uri: str) -> Iterator[httpx.Client]:
     """A server as it is by default, with its guide."""
-    name = f"test_{uuid4().hex}"
     with (
-        RunningServer(mongodb_uri, name, guide=True) as running,
+        new_database(mongodb_uri) as database,
+        RunningServer(mongodb_uri, database.name, guide=True) as running,
         httpx.Client(base_url=running.base, headers=HEADERS, timeout=30, verify=False) as client,
     ):
         yield client
-    mongodb_admin.drop_database(name)
 
 
 def found(client: httpx.Client, type_: str, **query: str) -> list[str]:

@@ -8,7 +8,6 @@ from typing import Any
 
 import httpx
 import pytest
-from pymongo import MongoClient
 
 from tests.builders import bundle, entry, person, problem, task
 from tests.interactions.checks import made
@@ -156,10 +155,8 @@ def test_it_is_held_against_the_profile_that_it_claims(api: httpx.Client) -> Non
 
 
 @pytest.fixture(scope="module")
-def secure(
-    mongodb_uri: str, mongodb_admin: MongoClient[dict[str, Any]], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Audited]:
-    with audited(mongodb_uri, mongodb_admin, tmp_path_factory.mktemp("provenance")) as running:
+def secure(mongodb_uri: str) -> Iterator[Audited]:
+    with audited(mongodb_uri) as running:
         populate(running)
         yield running
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import httpx
 import pytest
-from pymongo import MongoClient
 
 from tests.builders import budget, bundle, entry, person, task
 from tests.interactions.checks import (
@@ -327,9 +326,9 @@ def test_a_list_of_entries_that_is_none_is_refused(api: httpx.Client, value: Any
 
 
 @pytest.fixture(scope="module")
-def small(mongodb_uri: str, mongodb_admin: MongoClient[dict[str, Any]]) -> Iterator[httpx.Client]:
+def small(mongodb_uri: str) -> Iterator[httpx.Client]:
     """A client of a server that takes three entries and 2,000 bytes."""
-    with server_with(mongodb_uri, mongodb_admin, bundle_entries_max=3, body_bytes_max=2_000) as client:
+    with server_with(mongodb_uri, bundle_entries_max=3, body_bytes_max=2_000) as client:
         yield client
 
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import httpx
 import pytest
-from pymongo import MongoClient
 
 from phb_fhir.app import check_types, promises
 from phb_fhir.definitions.load import load
@@ -23,21 +22,20 @@ from tests.interactions.phb import GUIDE, charged, example, hospital_account, ph
 from tests.processes import ServerProcess, ask
 
 OUTCOME = {"Prefer": "return=OperationOutcome"}
-Admin = MongoClient[dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
-def lenient(mongodb_uri: str, mongodb_admin: Admin) -> Iterator[httpx.Client]:
+def lenient(mongodb_uri: str) -> Iterator[httpx.Client]:
     """A server that warns of Accounts and ChargeItems, does not look at Tasks, and refuses the rest."""
     modes = ("Account=warn", "ChargeItem = warn", "Task=off")
-    with server_with(mongodb_uri, mongodb_admin, validation_modes=modes) as api:
+    with server_with(mongodb_uri, validation_modes=modes) as api:
         yield api
 
 
 @pytest.fixture(scope="module")
-def closed(mongodb_uri: str, mongodb_admin: Admin) -> Iterator[httpx.Client]:
+def closed(mongodb_uri: str) -> Iterator[httpx.Client]:
     """A server that takes PHB resources alone."""
-    with server_with(mongodb_uri, mongodb_admin, only_phb_resources=True) as api:
+    with server_with(mongodb_uri, only_phb_resources=True) as api:
         yield api
 
 
@@ -171,8 +169,8 @@ def test_a_type_that_is_not_named_has_the_mode_error(lenient: httpx.Client) -> N
     made(lenient.post("CarePlan", json=example("CarePlan-jill-plan")))
 
 
-def test_the_star_stands_for_every_type_that_is_not_named(mongodb_uri: str, mongodb_admin: Admin) -> None:
-    with server_with(mongodb_uri, mongodb_admin, validation_modes=("*=warn", "Account=error")) as api:
+def test_the_star_stands_for_every_type_that_is_not_named(mongodb_uri: str) -> None:
+    with server_with(mongodb_uri, validation_modes=("*=warn", "Account=error")) as api:
         made(api.post("CarePlan", json=example("CarePlan-jill-plan", "title")))
         refused(api.post("Account", json=phb_budget("owner")), 422, "required", at="Account.owner")
         rest = api.get("metadata").json()["rest"][0]

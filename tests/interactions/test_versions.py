@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import httpx
 import pytest
-from pymongo import MongoClient
 
 from tests.builders import budget, bundle, entry, person
 from tests.interactions.checks import JSON_PATCH, made, nothing_was_written, refused, sent, server_with, versions
@@ -127,9 +125,9 @@ def test_an_if_none_match_that_is_no_etag_is_refused(api: httpx.Client) -> None:
 
 
 @pytest.fixture
-def versioned(mongodb_uri: str, mongodb_admin: MongoClient[dict[str, Any]]) -> Iterator[httpx.Client]:
+def versioned(mongodb_uri: str) -> Iterator[httpx.Client]:
     """A client of a server where updates of Accounts must say which version they mean; Account/b is at version 1."""
-    with server_with(mongodb_uri, mongodb_admin, versioned_update=("Account",)) as client:
+    with server_with(mongodb_uri, versioned_update=("Account",)) as client:
         made(client.put("Account/b", json=budget(id="b")))
         yield client
 

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-import httpx
-from pymongo import MongoClient
-
-from phb_fhir.cli.token import Asked, sign
-from tests.running import RunningServer
+from phb_fhir.cli.token import Asked
+from tests.people import People
+from tests.running import secure_server
 
 JILL = Asked("person", "Jill Harper", "Patient/jill", "jill")
 SAM = Asked("person", "Sam Archer", "Patient/sam", "sam")
@@ -21,25 +17,8 @@ AUDITOR = Asked("auditor", "An auditor")
 PRIYA = Asked("care-coordinator", "Priya Nair", "Practitioner/priya", organization="Organization/harbourside")
 
 
-class Audited:
-    """A server that keeps an audit trail. `as_` gives a client of somebody; `admin` looks behind the server's back."""
-
-    def __init__(self, server: RunningServer, admin: MongoClient[dict[str, Any]]) -> None:
-        self.server = server
-        self.database = admin[server.settings.mongodb_database]
-        self._clients: list[httpx.Client] = []
-
-    def as_(self, who: Asked | None, **headers: str) -> httpx.Client:
-        made = {"Content-Type": "application/fhir+json"} | {name.replace("_", "-"): it for name, it in headers.items()}
-        if who is not None:
-            made["Authorization"] = f"Bearer {sign(self.server.settings, who.name, who, 60)}"
-        client = httpx.Client(base_url=self.server.base, headers=made, timeout=30, verify=False)
-        self._clients.append(client)
-        return client
-
-    def close(self) -> None:
-        for client in self._clients:
-            client.close()
+class Audited(People):
+    """A server that keeps an audit trail."""
 
     def looked(self, who: Asked, about: str = "jill") -> list[str]:
         """What somebody finds in the list of who looked, in words, the oldest first."""
@@ -68,18 +47,9 @@ def number_of(event: dict[str, Any]) -> int:
 
 
 @contextmanager
-def audited(mongodb_uri: str, admin: MongoClient[dict[str, Any]], folder: Path, **settings: Any) -> Iterator[Audited]:
-    name = f"test_{uuid.uuid4().hex}"
-    secure = {"open": False, "trust_local_key": True, "data": folder, "rate_client_max": 0, "rate_failed_max": 0}
-    try:
-        with RunningServer(mongodb_uri, name, **(secure | settings)) as server:
-            made = Audited(server, admin)
-            try:
-                yield made
-            finally:
-                made.close()
-    finally:
-        admin.drop_database(name)
+def audited(mongodb_uri: str, **settings: Any) -> Iterator[Audited]:
+    with secure_server(mongodb_uri, **settings) as (server, database), Audited(server, database) as made:
+        yield made
 
 
 def populate(server: Audited) -> None:

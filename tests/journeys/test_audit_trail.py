@@ -7,11 +7,9 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import date
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pytest
-from pymongo import MongoClient
 
 from phb_fhir.data import data_path
 from phb_fhir.definitions.guide import read_guide
@@ -30,10 +28,8 @@ WHO = "Priya Nair (care co-ordinator, Harbourside Community Trust)"
 
 
 @pytest.fixture(scope="module")
-def running(
-    mongodb_uri: str, mongodb_admin: MongoClient[dict[str, Any]], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Audited]:
-    with audited(mongodb_uri, mongodb_admin, tmp_path_factory.mktemp("audited")) as server:
+def running(mongodb_uri: str) -> Iterator[Audited]:
+    with audited(mongodb_uri) as server:
         yield server
 
 
@@ -375,12 +371,10 @@ def test_an_event_can_be_read_by_its_id_and_has_one_version(server: Audited) -> 
 # ---- what cannot be kept is not answered -----------------------------------------------------------------------------
 
 
-def test_no_answer_leaves_whose_record_cannot_be_kept(
-    mongodb_uri: str, mongodb_admin: MongoClient[dict[str, Any]], tmp_path: Path
-) -> None:
+def test_no_answer_leaves_whose_record_cannot_be_kept(mongodb_uri: str) -> None:
     with (
         Road(mongodb_uri, b"audit", 0) as road,
-        audited(road.uri, mongodb_admin, tmp_path, commit_time_max_s=1.0) as server,
+        audited(road.uri, commit_time_max_s=1.0) as server,
     ):
         populate(server)
         priya = server.as_(PRIYA)

@@ -7,29 +7,21 @@ from typing import Any
 
 import pytest
 
+from tests.journeys.planning import put
 from tests.paying import advance, evidence, line, payment
-from tests.reports.signed_in import (
-    ANOTHER_COMMISSIONER,
-    COMMISSIONER,
-    FINANCE,
-    JILL,
-    PRIYA,
-    PROVIDER,
-    RUTH,
-    running_stories,
-)
-from tests.security.world import World
+from tests.people import People, signed_in
+from tests.stories import FAMILY, JILLS
 
 BED = "ChargeItem/jill-profiling-bed"
 
 
 @pytest.fixture(scope="module")
-def world(mongodb_uri: str) -> Iterator[World]:
-    with running_stories(mongodb_uri) as made:
+def people(mongodb_uri: str) -> Iterator[People]:
+    with signed_in(mongodb_uri, JILLS, FAMILY) as made:
         yield made
 
 
-def run(world: World, who: Any, issuer: str = "Organization/harbourside-north") -> Any:
+def run(people: People, who: str, issuer: str = "Organization/harbourside-north") -> Any:
     parts = [
         {"name": "holder", "valueReference": {"reference": issuer}},
         {"name": "name", "valueString": "NHS"},
@@ -50,61 +42,62 @@ def run(world: World, who: Any, issuer: str = "Organization/harbourside-north") 
             {"name": "account", "part": jill},
         ],
     }
-    return world.post(who, "/PaymentReconciliation/$payment-run", body)
+    return people[who].post("/PaymentReconciliation/$payment-run", json=body)
 
 
 @pytest.mark.parametrize(
     ("who", "status"),
-    [(COMMISSIONER, 201), (PRIYA, 201), (JILL, 403), (RUTH, 403), (PROVIDER, 403)],
-    ids=lambda one: one["role"] if isinstance(one, dict) else str(one),
+    [("commissioner", 201), ("co-ordinator", 201), ("jill", 403), ("ruth", 403), ("provider", 403)],
 )
-def test_payments_are_recorded_by_the_nhs_and_by_nobody_for_themselves(world: World, who: Any, status: int) -> None:
-    answer = world.post(who, "/PaymentReconciliation", advance(f"PAY-{who['role']}", 1))
+def test_payments_are_recorded_by_the_nhs_and_by_nobody_for_themselves(people: People, who: str, status: int) -> None:
+    answer = people[who].post("/PaymentReconciliation", json=advance(f"PAY-{who}", 1))
     assert answer.status_code == status, answer.text
 
 
-def test_another_commissioner_neither_pays_from_a_budget_nor_runs_its_payments(world: World) -> None:
-    mine = world.post(COMMISSIONER, "/PaymentReconciliation", advance("PAY-OWN", 1)).json()
-    assert world.post(ANOTHER_COMMISSIONER, "/PaymentReconciliation", advance("PAY-THEIRS", 1)).status_code == 422
-    answer = run(world, ANOTHER_COMMISSIONER)
+def test_another_commissioner_neither_pays_from_a_budget_nor_runs_its_payments(people: People) -> None:
+    mine = people["commissioner"].post("/PaymentReconciliation", json=advance("PAY-OWN", 1)).json()
+    assert (
+        people["another commissioner"].post("/PaymentReconciliation", json=advance("PAY-THEIRS", 1)).status_code == 422
+    )
+    answer = run(people, "another commissioner")
     assert answer.status_code == 200
     assert [one["name"] for one in answer.json()["parameter"]] == ["run"]
-    assert world.get(ANOTHER_COMMISSIONER, f"/PaymentReconciliation/{mine['id']}").status_code == 404
-    sent = run(world, FINANCE).json()["parameter"]
+    assert people["another commissioner"].get(f"/PaymentReconciliation/{mine['id']}").status_code == 404
+    sent = run(people, "finance").json()["parameter"]
     assert {"reference": f"PaymentReconciliation/{mine['id']}"} in [one.get("valueReference") for one in sent]
 
 
-@pytest.mark.parametrize("who", [JILL, RUTH, PROVIDER], ids=lambda one: one["role"])
-def test_a_run_is_not_for_everybody(world: World, who: Any) -> None:
-    assert run(world, who).status_code == 403
+@pytest.mark.parametrize("who", ["jill", "ruth", "provider"])
+def test_a_run_is_not_for_everybody(people: People, who: str) -> None:
+    assert run(people, who).status_code == 403
 
 
-def test_finance_pays_in_its_own_name(world: World) -> None:
+def test_finance_pays_in_its_own_name(people: People) -> None:
     mobility = "Organization/harbour-mobility"
     elsewhere = payment("PAY-W", line(1, BED), issuer="Organization/willow-tree-budgets", payee=mobility)
-    answer = world.post(FINANCE, "/PaymentReconciliation", elsewhere)
+    answer = people["finance"].post("/PaymentReconciliation", json=elsewhere)
     assert answer.status_code == 422
     assert "The payment is neither made nor received by the organisation that is signed in." in answer.text
 
 
-def test_finance_completes_a_payment_and_that_bills_its_purchase(world: World) -> None:
+def test_finance_completes_a_payment_and_that_bills_its_purchase(people: People) -> None:
     """Whoever records that it was paid need not be allowed to decide about the purchase."""
 
-    charge = world.get(PRIYA, "/ChargeItem/jill-counselling-2026-11-26").json()
-    document = world.post(PRIYA, "/DocumentReference", evidence("Patient/jill")).json()
+    charge = people["co-ordinator"].get("/ChargeItem/jill-counselling-2026-11-26").json()
+    document = people["co-ordinator"].post("/DocumentReference", json=evidence("Patient/jill")).json()
     charge["supportingInformation"] = [{"reference": f"DocumentReference/{document['id']}"}]
-    assert world.put(PRIYA, charge).status_code == 200
+    assert put(people["co-ordinator"], charge).status_code == 200
     paid = payment(
         "PAY-C", line(60, "ChargeItem/jill-counselling-2026-11-26"), payee="Organization/stillwater-counselling"
     )
-    stored = world.post(FINANCE, "/PaymentReconciliation", paid)
+    stored = people["finance"].post("/PaymentReconciliation", json=paid)
     assert stored.status_code == 201, stored.text
     done = {**stored.json(), "outcome": "complete"}
-    assert world.put(FINANCE, done).status_code == 200
-    assert world.get(PRIYA, "/ChargeItem/jill-counselling-2026-11-26").json()["status"] == "billed"
+    assert put(people["finance"], done).status_code == 200
+    assert people["co-ordinator"].get("/ChargeItem/jill-counselling-2026-11-26").json()["status"] == "billed"
 
 
-def test_a_person_asks_for_a_notice_to_be_looked_at_again_and_does_not_decide_about_it(world: World) -> None:
+def test_a_person_asks_for_a_notice_to_be_looked_at_again_and_does_not_decide_about_it(people: People) -> None:
     ground = {"system": "https://fhir.phb.nhs.example/CodeSystem/phb-repayment-ground", "code": "unused-money"}
     rows = [
         {"name": "ground", "valueCodeableConcept": {"coding": [ground]}},
@@ -114,20 +107,20 @@ def test_a_person_asks_for_a_notice_to_be_looked_at_again_and_does_not_decide_ab
         {"name": "reason", "valueString": "It has not been used."},
     ]
     body = {"resourceType": "Parameters", "parameter": rows}
-    assert world.post(JILL, "/Account/jill-budget/$request-repayment", body).status_code == 403
-    notice = world.post(COMMISSIONER, "/Account/jill-budget/$request-repayment", body)
+    assert people["jill"].post("/Account/jill-budget/$request-repayment", json=body).status_code == 403
+    notice = people["commissioner"].post("/Account/jill-budget/$request-repayment", json=body)
     assert notice.status_code == 200, notice.text
     key = f"/Task/{notice.json()['id']}"
 
     def moved(state: str, status: str) -> dict[str, Any]:
         system = "https://fhir.phb.nhs.example/CodeSystem/phb-task-business-status"
-        stored = world.get(JILL, key).json()
+        stored = people["jill"].get(key).json()
         why = {"statusReason": {"text": "I need it in December."}}
         return {**stored, "businessStatus": {"coding": [{"system": system, "code": state}]}, "status": status, **why}
 
-    refused = world.put(JILL, moved("withdrawn", "completed"))
+    refused = put(people["jill"], moved("withdrawn", "completed"))
     assert refused.status_code == 422
     assert "Whoever must repay can ask for it to be looked at again." in refused.text
-    assert world.put(JILL, moved("reconsideration-requested", "in-progress")).status_code == 200
-    assert world.put(JILL, moved("withdrawn", "completed")).status_code == 422
-    assert world.put(COMMISSIONER, moved("withdrawn", "completed")).status_code == 200
+    assert put(people["jill"], moved("reconsideration-requested", "in-progress")).status_code == 200
+    assert put(people["jill"], moved("withdrawn", "completed")).status_code == 422
+    assert put(people["commissioner"], moved("withdrawn", "completed")).status_code == 200

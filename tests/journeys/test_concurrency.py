@@ -8,10 +8,10 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from pymongo import MongoClient
 
 from tests.builders import NHS_NUMBER, bundle, entry, person, task
 from tests.processes import Answer, Request, ServerProcess, ask, at_once
+from tests.running import new_database
 
 CROWD = 50
 STEP = "https://phb.example/step"
@@ -20,16 +20,13 @@ HELD = "https://phb.example/held"
 
 
 @pytest.fixture(scope="module")
-def servers(
-    mongodb_uri: str, mongodb_admin: MongoClient[dict[str, Any]], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[list[str]]:
+def servers(mongodb_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
     """The bases of two server processes on one database."""
-    name = f"test_{uuid4().hex}"
     logs = tmp_path_factory.mktemp("servers")
-    shared: dict[str, Any] = {"mongodb_uri": mongodb_uri, "mongodb_database": name}
-    with ServerProcess(logs, **shared) as one, ServerProcess(logs, **shared) as other:
-        yield [one.base, other.base]
-    mongodb_admin.drop_database(name)
+    with new_database(mongodb_uri) as database:
+        shared: dict[str, Any] = {"mongodb_uri": mongodb_uri, "mongodb_database": database.name}
+        with ServerProcess(logs, **shared) as one, ServerProcess(logs, **shared) as other:
+            yield [one.base, other.base]
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from pymongo import MongoClient
@@ -13,19 +12,17 @@ from pymongo import MongoClient
 from tests.builders import bundle, entry, person
 from tests.definitions_at_hand import BASE, bound, claiming, code_system, profile, value_set
 from tests.processes import Answer, ServerProcess, ask, until
+from tests.running import new_database
 
 
 @pytest.fixture(scope="module")
-def servers(
-    mongodb_uri: str, mongodb_admin: MongoClient[dict[str, Any]], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[list[str]]:
+def servers(mongodb_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
     """The bases of two server processes on one database."""
-    name = f"test_{uuid4().hex}"
     logs = tmp_path_factory.mktemp("servers")
-    shared: dict[str, Any] = {"mongodb_uri": mongodb_uri, "mongodb_database": name, "guide": False}
-    with ServerProcess(logs, **shared) as one, ServerProcess(logs, **shared) as other:
-        yield [one.base, other.base]
-    mongodb_admin.drop_database(name)
+    with new_database(mongodb_uri) as database:
+        shared: dict[str, Any] = {"mongodb_uri": mongodb_uri, "mongodb_database": database.name, "guide": False}
+        with ServerProcess(logs, **shared) as one, ServerProcess(logs, **shared) as other:
+            yield [one.base, other.base]
 
 
 def put(base: str, resource: dict[str, Any]) -> Answer:
@@ -90,16 +87,14 @@ def test_codes_and_value_sets_that_come_in_a_transaction_judge_what_is_bound_to_
 
 
 def test_what_was_stored_before_a_server_starts_is_known_to_it_from_its_first_answer_on(
-    servers: list[str], mongodb_uri: str, mongodb_admin: MongoClient[dict[str, Any]], tmp_path: Path
+    mongodb_uri: str, database_name: str, tmp_path: Path
 ) -> None:
-    name = f"test_{uuid4().hex}"
-    settings: dict[str, Any] = {"mongodb_uri": mongodb_uri, "mongodb_database": name, "guide": False}
+    settings: dict[str, Any] = {"mongodb_uri": mongodb_uri, "mongodb_database": database_name, "guide": False}
     with ServerProcess(tmp_path, **settings) as server:
         assert put(server.base, profile("early")).status == 201
         assert server.stop() == 0
         server.start()
         assert post(server.base, without_date("early")).status == 422
-    mongodb_admin.drop_database(name)
 
 
 def test_changes_are_learnt_again_after_the_database_was_gone(

@@ -11,9 +11,8 @@ import httpx
 import hypothesis
 import pytest
 from hypothesis import strategies as st
-from pymongo import MongoClient
 
-from tests.running import RunningServer
+from tests.running import RunningServer, new_database
 from tests.stories import FAMILY, massage, tell
 
 CLIENTS = 3
@@ -111,18 +110,15 @@ MAY_ANSWER = {200, 201, 404, 412, 422}
 
 @pytest.fixture(scope="module")
 def books(mongodb_uri: str) -> Any:
-    name = f"test_mix_{next(_numbers)}"
-    with MongoClient[Any](mongodb_uri) as mongo:
-        mongo.drop_database(name)
-        headers = {"Content-Type": "application/fhir+json"}
-        with (
-            RunningServer(mongodb_uri, name) as server,
-            httpx.Client(base_url=server.base, headers=headers, timeout=60) as api,
-        ):
-            tell(api)
-            tell(api, FAMILY)
-            yield api, mongo[name]
-        mongo.drop_database(name)
+    headers = {"Content-Type": "application/fhir+json"}
+    with (
+        new_database(mongodb_uri) as database,
+        RunningServer(mongodb_uri, database.name) as server,
+        httpx.Client(base_url=server.base, headers=headers, timeout=60, verify=False) as api,
+    ):
+        tell(api)
+        tell(api, FAMILY)
+        yield api, database
 
 
 def check(database: Any) -> None:

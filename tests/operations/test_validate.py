@@ -421,7 +421,7 @@ def _seconds(work):
     return time.perf_counter() - begun
 
 
-def test_a_body_past_the_limit_is_refused_as_everywhere(mongodb_uri, mongodb_admin):
-    with server_with(mongodb_uri, mongodb_admin, body_bytes_max=1_000) as api:
+def test_a_body_past_the_limit_is_refused_as_everywhere(mongodb_uri):
+    with server_with(mongodb_uri, body_bytes_max=1_000) as api:
         assert problem(api.post("/Patient/$validate", json=large(100))).status == 413
         assert said(api.post("/Patient/$validate", json=JILL)) == FINE

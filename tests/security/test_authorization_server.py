@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import json
 import tempfile
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from pymongo import MongoClient
 
 from phb_fhir.cli.token import Asked, sign
 from tests.processes import until
-from tests.running import RunningServer
+from tests.running import RunningServer, secure_server
 from tests.security.authorization import SECRET, AuthorizationServer, SmartApp, backend_token, parts_of
 from tests.security.issuing import AUDIENCE, Key, RunningIssuer, real_time
 
@@ -49,8 +47,7 @@ class Deployment:
 
 
 @pytest.fixture(scope="module")
-def deployment(mongodb_uri: str, mongodb_admin: MongoClient[dict[str, Any]]) -> Iterator[Deployment]:
-    name = f"test_{uuid.uuid4().hex}"
+def deployment(mongodb_uri: str) -> Iterator[Deployment]:
     with (
         tempfile.TemporaryDirectory(prefix="phb-fhir-issuers-") as folder,
         AuthorizationServer() as sign_in,
@@ -61,16 +58,8 @@ def deployment(mongodb_uri: str, mongodb_admin: MongoClient[dict[str, Any]]) -> 
         issuers = [sign_in.configured(introspection=asked), {"issuer": second.url, "audience": AUDIENCE}]
         file = Path(folder) / "issuers.json"
         file.write_text(json.dumps({"issuers": issuers}))
-        settings = {
-            "open": False,
-            "issuers": file,
-            "trust_local_key": True,
-            "data": Path(folder),
-            "keys_retry_min_s": 1,
-            "introspection_trust_max_s": 1,
-            "rate_failed_max": 0,
-        }
-        with RunningServer(mongodb_uri, name, **settings) as server:
+        settings = {"issuers": file, "keys_retry_min_s": 1, "introspection_trust_max_s": 1}
+        with secure_server(mongodb_uri, **settings) as (server, _):
             made = Deployment(server, sign_in, second)
             with made.client:
                 for id_ in ("jill", "asha"):
@@ -81,7 +70,6 @@ def deployment(mongodb_uri: str, mongodb_admin: MongoClient[dict[str, Any]]) -> 
                     )
                     assert answer.status_code == 201, answer.text
                 yield made
-    mongodb_admin.drop_database(name)
 
 
 # ---- where to sign in --------------------------------------------------------------------------------------------

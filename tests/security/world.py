@@ -11,20 +11,17 @@ from __future__ import annotations
 
 import base64
 import itertools
-import tempfile
 import time
-import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import httpx
-from pymongo import MongoClient
+from pymongo.database import Database
 
-from phb_fhir.security.local_key import LocalKey, local_key
+from phb_fhir.security.local_key import local_key
 from tests.builders import NHS_NUMBER, bundle, entry
-from tests.running import RunningServer
+from tests.running import RunningServer, secure_server
 
 PHB = "https://fhir.phb.nhs.example"
 LABELS = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality"
@@ -577,10 +574,10 @@ _WRITTEN = {"type": {"$ne": "AuditEvent"}}
 class World:
     """The server with its data. `get("jill", "/Patient/jill")` asks as an actor, or with claims."""
 
-    def __init__(self, server: RunningServer, key: LocalKey, database: Any) -> None:
+    def __init__(self, server: RunningServer, database: Database[dict[str, Any]]) -> None:
         self.server = server
         self.database = database
-        self._key = key
+        self._key = local_key(server.settings.data)
         self._tokens: dict[str, str] = {}
         self._snapshot: dict[str, list[dict[str, Any]]] = {}
         # no TLS here, so no authorities to load: that would take longer than most tests
@@ -657,18 +654,11 @@ class World:
 @contextmanager
 def running_world(mongodb_uri: str, **settings: Any) -> Iterator[World]:
     """A server that asks for tokens, with the whole world in it, which goes when the tests are done."""
-    name = f"test_{uuid.uuid4().hex}"
-    with tempfile.TemporaryDirectory(prefix="phb-fhir-world-") as folder, MongoClient[Any](mongodb_uri) as mongo:
-        key = local_key(Path(folder))
-        secure = {"open": False, "trust_local_key": True, "data": Path(folder), "rate_client_max": 0, **settings}
-        try:
-            with RunningServer(mongodb_uri, name, **secure) as server:
-                world = World(server, key, mongo[name])
-                with world.client:
-                    _load(world)
-                    yield world
-        finally:
-            mongo.drop_database(name)
+    with secure_server(mongodb_uri, **settings) as (server, database):
+        world = World(server, database)
+        with world.client:
+            _load(world)
+            yield world
 
 
 def _load(world: World) -> None:

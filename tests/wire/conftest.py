@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
 
 import pytest
-from pymongo import MongoClient
 
-from tests.running import RunningServer
+from tests.running import RunningServer, new_database
 
 
 @pytest.fixture(scope="module")
-def serve(mongodb_uri: str, mongodb_admin: MongoClient[dict[str, Any]]) -> Iterator[Callable[..., RunningServer]]:
+def serve(mongodb_uri: str) -> Iterator[Callable[..., RunningServer]]:
     """A function: settings in, a running server out. All are stopped, and their databases dropped, at the end."""
     with ExitStack() as running:
 
         def start(**settings: Any) -> RunningServer:
-            database = f"test_{uuid.uuid4().hex}"
-            running.callback(mongodb_admin.drop_database, database)
-            return running.enter_context(RunningServer(mongodb_uri, database, **settings))
+            database = running.enter_context(new_database(mongodb_uri))
+            return running.enter_context(RunningServer(mongodb_uri, database.name, **settings))
 
         yield start
