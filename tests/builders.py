@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 NHS_NUMBER = "https://fhir.nhs.uk/Id/nhs-number"
@@ -51,6 +52,15 @@ def entry(
 def bundle(kind: str, *entries: dict[str, Any]) -> dict[str, Any]:
     """A Bundle of the type `kind`: transaction, batch, collection, …"""
     return {"resourceType": "Bundle", "type": kind, "entry": list(entries)}
+
+
+def bundle_of(resources: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """A transaction that puts each of them where it says it is."""
+    entries = [
+        {"resource": one, "request": {"method": "PUT", "url": f"{one['resourceType']}/{one['id']}"}}
+        for one in resources
+    ]
+    return {"resourceType": "Bundle", "type": "transaction", "entry": entries}
 
 
 class Problem(NamedTuple):

@@ -6,12 +6,10 @@ says why.
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import tempfile
 import uuid
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,14 +18,13 @@ import hypothesis
 import pytest
 from pymongo import MongoClient
 
-from phb_fhir.definitions.registry import TYPES
 from phb_fhir.store.embedded import PrivateMongo, check_replica_set
+from tests.fresh import FreshClient, Shelf
 from tests.running import RunningServer, new_database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pymongo.database import Database
 
 MONGODB_START_TIMEOUT_S = 60
 
@@ -76,39 +73,15 @@ def server(mongodb_uri: str) -> Iterator[RunningServer]:
         yield running
 
 
+@pytest.fixture(scope="session")
+def shelf(server: RunningServer, mongodb_admin: MongoClient[dict[str, Any]]) -> Shelf:
+    """What was recorded in that server before, for those who begin with the same."""
+    return Shelf(server, mongodb_admin[server.settings.mongodb_database])
+
+
 @pytest.fixture
-def api(server: RunningServer, mongodb_admin: MongoClient[dict[str, Any]]) -> Iterator[httpx.Client]:
+def api(server: RunningServer, shelf: Shelf) -> Iterator[httpx.Client]:
     """A client of an empty server whose clock and ids begin anew: paths are relative to the FHIR base."""
-    database = mongodb_admin[server.settings.mongodb_database]
-    defined = database.resources.count_documents({"type": {"$in": sorted(TYPES)}}, limit=1)
-    for collection in ("resources", "history", "locks", "ledger", "balances", "requests"):
-        database[collection].delete_many({})
-    headers = {"Content-Type": "application/fhir+json", "Accept": "application/fhir+json"}
-    # no TLS here, so no authorities to load: that would take longer than most tests
-    with httpx.Client(base_url=server.base, headers=headers, timeout=30, verify=False) as client:
-        if defined:
-            _until_forgotten(client, database)
-        server.foretold.reset()
+    shelf.empty()
+    with FreshClient(server, shelf) as client:
         yield client
-
-
-def _until_forgotten(client: httpx.Client, database: Database[dict[str, Any]]) -> None:
-    """Waits until the server knows that the definitions of the test before are gone: it learns in order, so when it knows
-    one that came into the database after that, and then that this one is gone too."""
-    mark = uuid.uuid4().hex
-    key = f"CodeSystem/{mark}"
-    system = {
-        "resourceType": "CodeSystem",
-        "url": f"urn:uuid:{mark}",
-        "content": "complete",
-        "concept": [{"code": "a"}],
-    }
-    head = {"type": "CodeSystem", "id": mark, "version": 1, "at": datetime.now(UTC), "method": "PUT", "deleted": False}
-    asked = {"url": system["url"], "code": "a"}
-    for change, known in (
-        (lambda: database.resources.insert_one({"_id": key, **head, "json": json.dumps(system)}), True),
-        (lambda: database.resources.delete_one({"_id": key}), False),
-    ):
-        change()
-        answers = (client.get("/CodeSystem/$validate-code", params=asked) for _ in range(10_000))
-        next(answer for answer in answers if (answer.status_code == 200) is known)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import socket
 import tempfile
 import threading
@@ -12,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import uvicorn
 from pymongo import MongoClient
@@ -25,21 +24,39 @@ FIRST_MOMENT = datetime(2026, 11, 22, 9, 0, 0, tzinfo=UTC)
 START_TIMEOUT_S = 30
 
 
+class Place(NamedTuple):
+    """Where clock and ids stand: the seconds that the next look finds, the number of the next id, and how far a look moves the clock."""
+
+    seconds: int = 0
+    number: int = 1
+    step_s: int = 1
+
+
 class Foretold:
     """The clock moves a second at each look; the ids are id-1, id-2, …. `reset` begins again."""
 
     def __init__(self) -> None:
-        self.reset()
+        self._alone = threading.Lock()
+        self.place = Place()
 
     def reset(self) -> None:
-        self._ticks = itertools.count()
-        self._ids = itertools.count(1)
+        self.place = Place()
+
+    def set(self, **changed: int) -> None:
+        """Go on from elsewhere: `seconds`, `number` or `step_s` of the Place."""
+        self.place = self.place._replace(**changed)
 
     def now(self) -> datetime:
-        return FIRST_MOMENT + timedelta(seconds=next(self._ticks))
+        with self._alone:
+            seconds = self.place.seconds
+            self.set(seconds=seconds + self.place.step_s)
+        return FIRST_MOMENT + timedelta(seconds=seconds)
 
     def new_id(self) -> str:
-        return f"id-{next(self._ids)}"
+        with self._alone:
+            number = self.place.number
+            self.set(number=number + 1)
+        return f"id-{number}"
 
 
 class RunningServer:

@@ -9,6 +9,8 @@ from typing import Any
 
 import httpx
 
+from tests.fresh import write_down
+
 EXAMPLES = Path(__file__).parents[1] / "examples"
 JILLS = "jill"
 FAMILY = "family"
@@ -25,19 +27,9 @@ def story(folder: str = JILLS, name: str = "") -> list[dict[str, Any]]:
     return [json.loads(text) for text in texts]
 
 
-def bundle_of(resources: list[dict[str, Any]]) -> dict[str, Any]:
-    """A transaction that puts each of them where it says it is."""
-    entries = [
-        {"resource": one, "request": {"method": "PUT", "url": f"{one['resourceType']}/{one['id']}"}}
-        for one in resources
-    ]
-    return {"resourceType": "Bundle", "type": "transaction", "entry": entries}
-
-
 def tell(api: httpx.Client, folder: str = JILLS, name: str = "") -> None:
     """Record a story."""
-    answer = api.post("", json=bundle_of(story(folder, name)))
-    assert answer.status_code == 200, answer.text
+    write_down(api, story(folder, name))
 
 
 def massage(reference: str = "PUR-1", *, pounds: str = "45.00", name: str = "jill", **more: Any) -> dict[str, Any]:

@@ -8,10 +8,10 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.builders import bundle_of
 from tests.cli.test_index import run
 from tests.journeys.jills_budget import budget, review, whole
 from tests.running import RunningServer
-from tests.stories import bundle_of
 
 FIRST = {"review": "Task/first", "purpose": "first", "due": "2026-11-20", "days": 2}
 LATER = {"review": "Task/called", "purpose": "on-request", "due": "2026-11-21", "days": 1}

@@ -334,9 +334,9 @@ def test_the_page_of_another_question_is_refused(story, elsewhere):
 
 def test_a_page_link_works_for_its_life_and_is_gone_afterwards(story, server):
     following = link(got(story, "/_history?_count=1"), "next")
-    server.foretold._ticks = itertools.count(server.settings.page_life_s - 1)
+    server.foretold.set(seconds=server.settings.page_life_s - 1)
     assert story.get(following).status_code == 200
-    server.foretold._ticks = itertools.count(server.settings.page_life_s + 60)
+    server.foretold.set(seconds=server.settings.page_life_s + 60)
     found = problem(story.get(following))
     assert found == (410, "invalid", "This page link has expired; run the search again from its start.", "")
 

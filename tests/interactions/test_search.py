@@ -380,7 +380,7 @@ def test_a_page_that_is_not_ours_is_refused(record, token):
 
 def test_a_page_link_is_gone_after_its_life(record, server):
     following = link(got(record, "/Patient?_count=1"), "next")
-    server.foretold._ticks = itertools.count(server.settings.page_life_s + 60)
+    server.foretold.set(seconds=server.settings.page_life_s + 60)
     assert problem(record.get(following))[:2] == (410, "invalid")
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import httpx
 
-from tests.stories import bundle_of, story
+from tests.fresh import write_down
+from tests.stories import story
 
 BASE = "https://fhir.phb.nhs.example"
 TASK_CODE = f"{BASE}/CodeSystem/phb-task-code"
@@ -57,8 +58,7 @@ def set_stage(budget: Resource, stage: str, status: str) -> None:
 
 
 def record(api: httpx.Client, resources: dict[str, Resource]) -> None:
-    answer = api.post("", json=bundle_of(list(resources.values())))
-    assert answer.status_code == 200, answer.text
+    write_down(api, resources.values())
 
 
 def read(api: httpx.Client, key: str) -> Resource:

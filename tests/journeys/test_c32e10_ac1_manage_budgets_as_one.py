@@ -10,9 +10,10 @@ import httpx
 import pytest
 from pymongo import MongoClient
 
+from tests.builders import bundle_of
 from tests.paying import BASE, Books, evidence, line, made, payment, said
 from tests.running import RunningServer
-from tests.stories import FAMILY, bundle_of, story, tell
+from tests.stories import FAMILY, story, tell
 
 JOINT, HEALTH, CARE = "Account/asha-joint", "Account/asha-health", "Account/asha-social-care"
 SCHOOL = "Account/asha-education"

@@ -10,9 +10,10 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from tests.builders import bundle_of
 from tests.journeys.jills_budget import finished, record
 from tests.security.world import Resource, World, coded, running_world
-from tests.stories import bundle_of, massage, story
+from tests.stories import massage, story
 
 PHB = "https://fhir.phb.nhs.example"
 RUTH = {"role": "delegate", "fhirUser": "RelatedPerson/ruth-harper"}

@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.builders import bundle_of
 from tests.journeys.planning import (
     BASE,
     BUSINESS,
@@ -31,7 +32,6 @@ from tests.journeys.planning import (
     sign_off,
     stage,
 )
-from tests.stories import bundle_of
 
 Resource = dict[str, Any]
 

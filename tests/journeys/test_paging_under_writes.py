@@ -232,9 +232,9 @@ def test_a_page_link_that_is_too_old_is_gone_and_one_that_is_not_goes_on(
     put_all(api)
     first = api.get(f"/Task?_count={PAGE}").json()
     link = next(link["url"] for link in first["link"] if link["relation"] == "next")
-    server.foretold._ticks = itertools.count(server.settings.page_life_s - 1)
+    server.foretold.set(seconds=server.settings.page_life_s - 1)
     assert len(api.get(link).json()["entry"]) == PAGE
-    server.foretold._ticks = itertools.count(server.settings.page_life_s + 60)
+    server.foretold.set(seconds=server.settings.page_life_s + 60)
     found = problem(api.get(link))
     assert (found.status, found.code) == (410, "invalid")
     assert "expired" in found.text

@@ -10,7 +10,6 @@ has a resource of each type that the policy names for patients (`record`), and e
 from __future__ import annotations
 
 import base64
-import itertools
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,7 +20,7 @@ from pymongo.database import Database
 
 from phb_fhir.security.local_key import local_key
 from tests.builders import NHS_NUMBER, bundle, entry
-from tests.running import RunningServer, secure_server
+from tests.running import Place, RunningServer, secure_server
 
 PHB = "https://fhir.phb.nhs.example"
 LABELS = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality"
@@ -632,8 +631,7 @@ class World:
 
     def hold_the_clock(self, at: int = LOADED_AT) -> None:
         """What is asked from now on is asked at this very moment, and finds the same ids to give."""
-        self.server.foretold._ticks = itertools.repeat(at)
-        self.server.foretold._ids = itertools.count(1_000_000)
+        self.server.foretold.place = Place(at, 1_000_000, step_s=0)
 
     def keep(self) -> None:
         """Remember what is stored, for `restore`."""
