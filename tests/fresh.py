@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 import uuid
 from collections import OrderedDict
 from collections.abc import Iterable
@@ -58,6 +59,7 @@ class Shelf:
         self._kept: OrderedDict[tuple[str, ...], Kept] = OrderedDict()
         self._told: tuple[str, ...] = ()
         self._then = server.foretold.place  # where clock and ids stood once that was told
+        self._one_at_a_time = threading.Lock()
         self._left: Defined = frozenset()  # the definitions of the test before, while they are stored
 
     def empty(self) -> None:
@@ -71,11 +73,12 @@ class Shelf:
 
     def forget(self) -> None:
         """Rid the record of the definitions of the test before, and wait until the server has learnt that."""
-        if self._left:
-            keys = [key for key, _, _ in self._left]
-            self._database["resources"].delete_many({"_id": {"$in": keys}})
-            self._left = frozenset()
-            _wait_until_forgotten(self._server.base, self._database)
+        with self._one_at_a_time:
+            if self._left:
+                keys = [key for key, _, _ in self._left]
+                self._database["resources"].delete_many({"_id": {"$in": keys}})
+                _wait_until_forgotten(self._server.base, self._database)
+                self._left = frozenset()
 
     def write_down(self, api: httpx.Client, *transactions: Iterable[Resource]) -> None:
         """Put these resources where they say they are, those of each transaction together."""

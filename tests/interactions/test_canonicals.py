@@ -21,8 +21,9 @@ from phb_fhir.search.kinds.keys import beginning
 from phb_fhir.search.kinds.kind import Index
 from phb_fhir.store.store import Hit
 from tests.builders import bundle, entry, problem
+from tests.fresh import write_down
 from tests.interactions.test_history import got, link, pages
-from tests.interactions.test_joins import BOUNDS, put_all
+from tests.interactions.test_joins import BOUNDS
 from tests.interactions.test_search import keys
 from tests.search.parsing import ASKING
 from tests.store.stores import Commands, opened, put, run, version
@@ -79,7 +80,7 @@ RECORD = [
 def record(request: pytest.FixtureRequest, api: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> httpx.Client:
     for name, most in ASKED_WITHIN[request.param].items():
         monkeypatch.setattr(joins, name, most)
-    put_all(api, RECORD)
+    write_down(api, RECORD)
     return api
 
 
@@ -157,7 +158,7 @@ def test_a_conditional_reference_by_canonicals_means_what_is_stored(record: http
 def test_more_definitions_of_one_url_than_can_be_looked_at_are_refused(
     api: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    put_all(api, RECORD)
+    write_down(api, RECORD)
     address = "/QuestionnaireResponse?questionnaire.status=active"
     monkeypatch.setattr(joins, "JOINED_MAX", 0)
     monkeypatch.setattr(joins, "_CHUNK", 1)

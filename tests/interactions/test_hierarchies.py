@@ -13,8 +13,8 @@ from phb_fhir.interactions.joins import JOINS_MAX, Joins
 from phb_fhir.query import AllOf, AnyOf, InHierarchy, Key, Linked, LinkedFrom, Node, Not, Query
 from phb_fhir.store.store import Store
 from tests.builders import problem
+from tests.fresh import write_down
 from tests.interactions.test_history import got, link, pages
-from tests.interactions.test_joins import put_all
 from tests.interactions.test_search import keys
 from tests.search.parsing import ASKING
 from tests.store.stores import Commands, opened, put, run, version
@@ -34,7 +34,7 @@ def test_as_many_levels_as_are_gone_through_are_found_and_one_more_is_refused(
     api: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hierarchies, "LEVELS_MAX", 3)
-    put_all(api, in_row(6))
+    write_down(api, in_row(6))
     assert keys(got(api, "/Location?partof:below=l02")) == ["Location/l03", "Location/l04", "Location/l05"]
     assert keys(got(api, "/Location?partof:above=l03")) == [
         "Location/l01",
@@ -53,9 +53,9 @@ def test_as_many_resources_as_are_taken_are_found_and_one_more_is_refused(
 ) -> None:
     monkeypatch.setattr(hierarchies, "MEMBERS_MAX", 4)
     monkeypatch.setattr(hierarchies, "_CHUNK", 1)
-    put_all(api, [place("top"), *(place(id_, "top") for id_ in "abc")])
+    write_down(api, [place("top"), *(place(id_, "top") for id_ in "abc")])
     assert keys(got(api, "/Location?partof:below=top")) == ["Location/a", "Location/b", "Location/c"]
-    put_all(api, [place("d", "c")])
+    write_down(api, [place("d", "c")])
     found = problem(api.get("/Location?partof:below=top,d"))
     assert found[:2] == (400, "too-costly")
     assert "more than 4 resources are below Location/top and 1 others;" in found.text
@@ -65,7 +65,7 @@ def test_as_many_resources_as_are_taken_are_found_and_one_more_is_refused(
 def test_a_conditional_change_past_the_bounds_is_refused_and_changes_nothing(
     api: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    put_all(api, in_row(4))
+    write_down(api, in_row(4))
     monkeypatch.setattr(hierarchies, "LEVELS_MAX", 1)
     assert problem(api.delete("/Location?partof:below=l00&name=l03"))[:2] == (400, "too-costly")
     monkeypatch.setattr(hierarchies, "LEVELS_MAX", 3)
@@ -74,7 +74,7 @@ def test_a_conditional_change_past_the_bounds_is_refused_and_changes_nothing(
 
 
 def test_pages_of_a_hierarchy_go_there_and_back(api: httpx.Client) -> None:
-    put_all(api, in_row(5))
+    write_down(api, in_row(5))
     wanted = [f"Location/l{n:02}" for n in range(1, 5)]
     walked = list(pages(api, "/Location?partof:below=l00&_count=1"))
     assert list(itertools.chain(*map(keys, walked))) == wanted
@@ -85,7 +85,7 @@ def test_pages_of_a_hierarchy_go_there_and_back(api: httpx.Client) -> None:
 
 
 def test_an_explanation_shows_what_the_hierarchy_came_to(api: httpx.Client) -> None:
-    put_all(api, in_row(3))
+    write_down(api, in_row(3))
     found = got(api, "/Location?partof:below=l00&_explain=true")
     said = found["entry"][-1]["resource"]["issue"][0]["diagnostics"]
     assert all(f"partof=Location/l{n:02}" in said for n in range(3))
@@ -93,7 +93,7 @@ def test_an_explanation_shows_what_the_hierarchy_came_to(api: httpx.Client) -> N
 
 
 def test_what_was_deleted_is_part_of_nothing_and_leads_on_to_nothing(api: httpx.Client) -> None:
-    put_all(api, in_row(4))
+    write_down(api, in_row(4))
     api.delete("/Location/l02")
     assert keys(got(api, "/Location?partof:below=l00")) == ["Location/l01"]
     assert keys(got(api, "/Location?partof:above=l03")) == ["Location/l03"]

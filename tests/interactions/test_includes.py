@@ -10,8 +10,9 @@ import pytest
 
 from phb_fhir.interactions import includes
 from tests.builders import NHS_NUMBER, person, problem, purchase
+from tests.fresh import write_down
 from tests.interactions.test_history import got, link, pages
-from tests.interactions.test_joins import put_all, reading
+from tests.interactions.test_joins import reading
 from tests.interactions.test_search import FORM, keys, outcomes
 
 SURVEY = "https://fhir.phb.nhs.example/Questionnaire/wellbeing"
@@ -40,7 +41,7 @@ RECORD: list[dict[str, Any]] = [
 
 @pytest.fixture
 def record(api: httpx.Client) -> httpx.Client:
-    put_all(api, RECORD)
+    write_down(api, RECORD)
     return api
 
 
@@ -203,7 +204,7 @@ def surveys(api: httpx.Client) -> httpx.Client:
     def answers(id_: str, canonical: str) -> dict[str, Any]:
         return {"resourceType": "QuestionnaireResponse", "id": id_, "questionnaire": canonical, "status": "completed"}
 
-    put_all(
+    write_down(
         api,
         [
             survey("one", "1"),
@@ -262,7 +263,7 @@ def test_references_are_followed_so_many_times_and_then_it_is_said(
     chain = [
         reading(f"o{n}", "Patient/ann", "29463-7", hasMember=[{"reference": f"Observation/o{n + 1}"}]) for n in range(5)
     ]
-    put_all(api, [*chain, reading("o5", "Patient/ann", "29463-7")])
+    write_down(api, [*chain, reading("o5", "Patient/ann", "29463-7")])
     address = "/Observation?_id=o0&_include:iterate=Observation:has-member"
     everything = [f"Observation/o{n}" for n in range(1, 6)]
     assert (included(got(api, address)), outcomes(got(api, address))) == (everything, [])
@@ -277,7 +278,7 @@ def test_references_in_a_ring_come_to_an_end(api: httpx.Client) -> None:
         reading(f"o{n}", "Patient/ann", "29463-7", hasMember=[{"reference": f"Observation/o{(n + 1) % 3}"}])
         for n in range(3)
     ]
-    put_all(api, ring)
+    write_down(api, ring)
     found = got(api, "/Observation?_id=o0&_include:iterate=Observation:has-member")
     assert (included(found), outcomes(found)) == (["Observation/o1", "Observation/o2"], [])
 

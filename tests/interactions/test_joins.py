@@ -14,6 +14,7 @@ import pytest
 from phb_fhir.interactions import joins
 from phb_fhir.store import found
 from tests.builders import NHS_NUMBER, bundle, entry, person, problem, purchase
+from tests.fresh import write_down
 from tests.interactions.test_history import got, link, pages
 from tests.interactions.test_search import FORM, keys, outcomes
 
@@ -85,17 +86,11 @@ RECORD: list[dict[str, Any]] = [
 ]
 
 
-def put_all(api: httpx.Client, resources: list[dict[str, Any]]) -> None:
-    entries = [entry("PUT", f"{one['resourceType']}/{one['id']}", one) for one in resources]
-    answer = api.post("", json=bundle("transaction", *entries))
-    assert answer.status_code == 200, answer.text
-
-
 @pytest.fixture(params=BOUNDS)
 def record(request: pytest.FixtureRequest, api: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> httpx.Client:
     for name, most in BOUNDS[request.param].items():
         monkeypatch.setattr(joins, name, most)
-    put_all(api, RECORD)
+    write_down(api, RECORD)
     return api
 
 
@@ -209,7 +204,7 @@ def crowd(api: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> httpx.Client:
     monkeypatch.setattr(joins, "BATCH", 3)
     numbers = range(1, 31)
     people = [person(id=f"p{n:02}", gender="female" if n in (10, 20) else "male") for n in numbers]
-    put_all(api, people + [purchase(id=f"c{n:02}", subject={"reference": f"Patient/p{n:02}"}) for n in numbers])
+    write_down(api, people + [purchase(id=f"c{n:02}", subject={"reference": f"Patient/p{n:02}"}) for n in numbers])
     return api
 
 
@@ -249,7 +244,7 @@ def test_more_joins_than_are_taken_are_refused(api: httpx.Client) -> None:
 
 def test_a_list_that_is_not_there_has_nothing(api: httpx.Client) -> None:
     assert got(api, "/Patient?_list=watched")["total"] == 0
-    put_all(api, RECORD)
+    write_down(api, RECORD)
     assert got(api, "/Patient?_list=watched")["total"] > 0
     api.delete("/List/watched")
     assert got(api, "/Patient?_list=watched")["total"] == 0
@@ -353,7 +348,7 @@ def medicines(record: httpx.Client) -> httpx.Client:
     bought |= {"medicationReference": {"reference": "Medication/stock"}, "contained": [], "supportingInformation": []}
     del bought["contained"], bought["supportingInformation"], bought["note"]
     made = {"manufacturer": {"reference": "Organization/trust"}}
-    put_all(record, [outside, request("in", "paste"), request("pill", "pill", **made), bought])
+    write_down(record, [outside, request("in", "paste"), request("pill", "pill", **made), bought])
     return record
 
 

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from phb_fhir.interactions import joins
 from tests.builders import person, problem
+from tests.fresh import write_down
 from tests.interactions.test_history import got, link, pages
-from tests.interactions.test_joins import put_all, reading
+from tests.interactions.test_joins import reading
 from tests.interactions.test_search import keys
 
 WEIGHED = "/Patient?_has:Observation:patient:code=29463-7"
@@ -38,9 +39,9 @@ def many(api: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> httpx.Client:
 
 @pytest.fixture
 def weighed(many: httpx.Client) -> httpx.Client:
-    put_all(many, [person(id=f"p{n}", gender="male" if n % 2 else "female") for n in range(PEOPLE)])
+    write_down(many, [person(id=f"p{n}", gender="male" if n % 2 else "female") for n in range(PEOPLE)])
     for number, who in enumerate(OF):
-        put_all(many, [reading(f"w{number}", f"Patient/p{who}", "8302-2" if number in OTHER else "29463-7")])
+        write_down(many, [reading(f"w{number}", f"Patient/p{who}", "8302-2" if number in OTHER else "29463-7")])
     return many
 
 
@@ -67,14 +68,14 @@ def test_other_conditions_on_them_are_kept(weighed: httpx.Client) -> None:
 
 
 def test_several_that_one_resource_points_to_are_met_once_each(many: httpx.Client) -> None:
-    put_all(many, [person(id=f"p{n}") for n in range(PEOPLE)])
+    write_down(many, [person(id=f"p{n}") for n in range(PEOPLE)])
 
     def group(id_: str, *members: int) -> dict[str, Any]:
         listed = [{"entity": {"reference": one}} for one in (*(f"Patient/p{n}" for n in members), "Practitioner/grey")]
         return {"resourceType": "Group", "id": id_, "type": "person", "actual": True, "member": listed}
 
     for one in (group("g1", 6, 1, 4), group("g2"), group("g3", 1, 0, 4), group("g4", 4), group("g5", 7)):
-        put_all(many, [one])
+        write_down(many, [one])
     expected = [f"Patient/p{n}" for n in (1, 4, 6, 0, 7)]
     address = "/Patient?_has:Group:member:type=person"
     for size in (1, 2, 10):
@@ -90,7 +91,7 @@ def test_whoever_points_to_whom_the_pages_show_the_same(
 ) -> None:
     for one in resources(many, "/Observation?_count=100"):
         assert many.delete(f"/Observation/{one['id']}").status_code == 204
-    put_all(many, [person(id=f"p{n}") for n in range(6)])
+    write_down(many, [person(id=f"p{n}") for n in range(6)])
     for number, (who, is_weight) in enumerate(of):
         made = reading("", f"Patient/p{who}", "29463-7" if is_weight else "8302-2", number)
         assert many.post("/Observation", json={k: v for k, v in made.items() if k != "id"}).status_code == 201

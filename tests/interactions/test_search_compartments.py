@@ -9,8 +9,9 @@ import httpx
 import pytest
 
 from tests.builders import budget, bundle, entry, person, problem, purchase, task
+from tests.fresh import write_down
 from tests.interactions.test_history import got, link, pages
-from tests.interactions.test_joins import put_all, reading
+from tests.interactions.test_joins import reading
 from tests.interactions.test_search import FORM, keys
 
 RECORD: list[dict[str, Any]] = [
@@ -30,7 +31,7 @@ RECORD: list[dict[str, Any]] = [
 
 @pytest.fixture
 def record(api: httpx.Client) -> httpx.Client:
-    put_all(api, RECORD)
+    write_down(api, RECORD)
     return api
 
 

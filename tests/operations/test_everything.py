@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.builders import bundle, entry, person, problem
+from tests.builders import person, problem
+from tests.fresh import write_down
 
 
 def of_jill(type_: str, id_: str, **more) -> dict:
@@ -86,8 +87,7 @@ BUDGETS = {
 
 @pytest.fixture
 def record(api):
-    entries = [entry("PUT", f"{one['resourceType']}/{one['id']}", one) for one in RECORD]
-    assert api.post("/", json=bundle("transaction", *entries)).status_code == 200
+    write_down(api, RECORD)
     return api
 
 
