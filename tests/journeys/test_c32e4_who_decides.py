@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from phb_fhir.cli.token import Asked
+from tests.fresh import Shelf
 from tests.journeys.planning import (
     BASE,
     BUSINESS,
@@ -22,34 +23,42 @@ from tests.journeys.planning import (
     planned,
     put,
     read,
-    record,
     refused,
     sign_off,
     stage,
 )
-from tests.people import People, signed_in
+from tests.people import People
+from tests.running import secure_server
+from tests.stories import story
 
 Resource = dict[str, Any]
 OWNER = "Organization/harbourside-north"
 COORDINATOR = "co-ordinator"
 
 
-@pytest.fixture
-def people(mongodb_uri: str) -> Iterator[People]:
-    """Nora, whose plan waits to be signed off, and those around her: her co-ordinator is Jill's."""
-    with signed_in(mongodb_uri) as made:
+@pytest.fixture(scope="module")
+def everybody(mongodb_uri: str) -> Iterator[tuple[People, Shelf]]:
+    with secure_server(mongodb_uri) as (server, database), People(server, database) as made:
         made.know("nora", Asked("person", "Nora", "Patient/nora", "nora"))
         made.know("sister", Asked("delegate", "Ruth Harper", "RelatedPerson/ruth-harper", "nora"))
         made.know("viewer", Asked("delegate", "A neighbour", "RelatedPerson/viewer", "nora"))
-        resources = planned("nora")
-        resources["RelatedPerson/viewer"] = {**resources["RelatedPerson/ruth-harper"], "id": "viewer"}
-        consent = {**resources["Consent/nora-ruth-delegate"], "id": "nora-viewer"}
-        view = [one for one in consent["provision"]["action"] if one["coding"][0]["code"] == "view"]
-        actor = [{**consent["provision"]["actor"][0], "reference": {"reference": "RelatedPerson/viewer"}}]
-        consent["provision"] = {**consent["provision"], "action": view, "actor": actor}
-        resources["Consent/nora-viewer"] = consent
-        record(made["system"], resources)
-        yield made
+        yield made, Shelf(server, database)
+
+
+@pytest.fixture
+def people(everybody: tuple[People, Shelf]) -> People:
+    """Nora, whose plan waits to be signed off, and those around her: her co-ordinator is Jill's."""
+    made, shelf = everybody
+    resources = planned("nora")
+    resources["RelatedPerson/viewer"] = {**resources["RelatedPerson/ruth-harper"], "id": "viewer"}
+    consent = {**resources["Consent/nora-ruth-delegate"], "id": "nora-viewer"}
+    view = [one for one in consent["provision"]["action"] if one["coding"][0]["code"] == "view"]
+    actor = [{**consent["provision"]["actor"][0], "reference": {"reference": "RelatedPerson/viewer"}}]
+    consent["provision"] = {**consent["provision"], "action": view, "actor": actor}
+    resources["Consent/nora-viewer"] = consent
+    shelf.empty()
+    shelf.write_down(made["system"], story(), resources.values())
+    return made
 
 
 def criteria(people: People, who: str) -> dict[str, dict[str, list[Any]]]:
