@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 
 from tests.fresh import write_down
+from tests.journeys.jills_budget import read
 from tests.stories import story
 
 BASE = "https://fhir.phb.nhs.example"
@@ -61,12 +62,6 @@ def record(api: httpx.Client, resources: dict[str, Resource]) -> None:
     write_down(api, resources.values())
 
 
-def read(api: httpx.Client, key: str) -> Resource:
-    answer = api.get(f"/{key}")
-    assert answer.status_code == 200, answer.text
-    return answer.json()
-
-
 def put(api: httpx.Client, resource: Resource) -> httpx.Response:
     return api.put(f"/{resource['resourceType']}/{resource['id']}", json=resource)
 
@@ -100,13 +95,6 @@ def parameters(**values: Any) -> Resource:
 def sign_off(api: httpx.Client, plan: str = "jill-plan", authoriser: str = PRIYA, **more: Any) -> httpx.Response:
     asked = {"authoriser": ("Reference", {"reference": authoriser}), "personPresent": ("Boolean", True), **more}
     return api.post(f"/CarePlan/{plan}/$sign-off", json=parameters(**asked))
-
-
-def refused(answer: httpx.Response) -> list[str]:
-    """What is said of a write that a rule refuses."""
-    assert answer.status_code == 422, answer.text
-    assert {one["code"] for one in answer.json()["issue"]} == {"business-rule"}, answer.text
-    return [one["diagnostics"] for one in answer.json()["issue"]]
 
 
 def coded(system: str, *codes: str) -> dict[str, Any]:

@@ -7,7 +7,8 @@ import copy
 import httpx
 import pytest
 
-from tests.journeys.planning import CARE_PLAN, changed, diet, plan_linked, planned, put, read, record, refused, value
+from tests.journeys.jills_budget import read, refused
+from tests.journeys.planning import CARE_PLAN, changed, diet, plan_linked, planned, put, record, value
 from tests.stories import FAMILY, tell
 
 

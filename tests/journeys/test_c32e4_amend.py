@@ -8,19 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.journeys.planning import (
-    amended,
-    approved,
-    changed,
-    plan_linked,
-    planned,
-    put,
-    read,
-    record,
-    refused,
-    sign_off,
-    stage,
-)
+from tests.journeys.jills_budget import read, refused
+from tests.journeys.planning import amended, approved, changed, plan_linked, planned, put, record, sign_off, stage
 from tests.stories import massage, tell
 
 REPLACES = "write a new draft that names this plan in 'replaces'"

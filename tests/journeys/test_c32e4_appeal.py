@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.journeys.jills_budget import read, refused
 from tests.journeys.planning import (
     BUSINESS,
     PRIYA,
@@ -19,9 +20,7 @@ from tests.journeys.planning import (
     parameters,
     planned,
     put,
-    read,
     record,
-    refused,
     said_in,
     sign_off,
 )

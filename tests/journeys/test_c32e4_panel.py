@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.journeys.jills_budget import read, refused
 from tests.journeys.planning import (
     BASE,
     BUSINESS,
@@ -18,9 +19,7 @@ from tests.journeys.planning import (
     letters,
     planned,
     put,
-    read,
     record,
-    refused,
     said_in,
     sign_off,
 )

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from tests.builders import bundle_of
+from tests.journeys.jills_budget import read, refused
 from tests.journeys.planning import (
     BASE,
     BUSINESS,
@@ -24,9 +25,7 @@ from tests.journeys.planning import (
     parameters,
     planned,
     put,
-    read,
     record,
-    refused,
     said_in,
     set_stage,
     sign_off,

@@ -9,6 +9,7 @@ import pytest
 
 from phb_fhir.cli.token import Asked
 from tests.fresh import Shelf
+from tests.journeys.jills_budget import read, refused
 from tests.journeys.planning import (
     BASE,
     BUSINESS,
@@ -22,8 +23,6 @@ from tests.journeys.planning import (
     parameters,
     planned,
     put,
-    read,
-    refused,
     sign_off,
     stage,
 )
