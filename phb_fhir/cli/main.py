@@ -331,6 +331,24 @@ def overdue_reviews(
     raise typer.Exit(command.overdue_reviews(settings, on=on, as_json=json))
 
 
+@report.command(name="surpluses")
+def surpluses(
+    *,
+    as_of: Annotated[str, typer.Option(help="The day it is asked for.", show_default="today", metavar="DATE")] = "",
+    json: Annotated[bool, typer.Option("--json", help="For a program: amounts in pence.")] = False,
+    data: Data = None,
+    mongodb_uri: MongodbUri = None,
+) -> None:
+    """List the budgets whose money has built up beyond their commissioner's limit, the most weeks first. Nothing is written.
+
+    For a past day, by their ledgers as they stood when it ended. Ends with 0 when there is none, and with 1 when there are some.
+    """
+    settings = read_settings(data=data, mongodb_uri=mongodb_uri)
+    from phb_fhir.cli import report as command  # noqa: PLC0415 - its imports are slow, `--help` need not wait
+
+    raise typer.Exit(command.surpluses(settings, as_of=as_of, as_json=json))
+
+
 audit = typer.Typer(
     name="audit",
     help="The audit trail: whether it is whole, and where it ends.",

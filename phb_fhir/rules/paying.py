@@ -6,7 +6,8 @@ whole bills it. A payment itself posts
     advance, advance-returned   what left the commissioner for a part that somebody else holds, from the moment it is queued
     refund                      what came back of a purchase, about that purchase, once it is there
 
-One that is cancelled, fails or was entered in error is undone by contra-entries. `judge_paid` keeps the purchase's side.
+One that is cancelled, fails or was entered in error is undone by contra-entries. An advance on a budget whose money has built up is made,
+and asked about (`surplus`). `judge_paid` keeps the purchase's side.
 """
 
 from __future__ import annotations
@@ -59,6 +60,7 @@ from phb_fhir.rules.payment import (
 from phb_fhir.rules.payment_checks import ACCOUNT, CHECKS, stays_as_it_is, stepped
 from phb_fhir.rules.purchase import read_purchase
 from phb_fhir.rules.purchase_checks import refusals
+from phb_fhir.rules.surplus import asked_about
 from phb_fhir.rules.words import PAYMENT_REFERENCE, extensions, pair_of, token_of, with_value
 
 # ---- what becomes of it --------------------------------------------------------------------------
@@ -88,6 +90,8 @@ def judge_payment(case: Case) -> Judging:
         return Decision(tuple(issues))
     entries, issues = yield from _entries(case, payment)
     follow += [*_failed(case, payment), *_settled(payment)]
+    if not issues and _is_advanced(payment):
+        follow += yield from _asked_about(case, payment, entries)
     return Decision(tuple(issues), entries=tuple(entries), follow=tuple(follow))
 
 
@@ -203,6 +207,18 @@ def _settled(p: Payment) -> Iterator[Follow]:
             yield Follow({**invoice, "status": "balanced"}, line.request)
         elif is_done(p.before) and not is_done(p.payment) and invoice.get("status") == "balanced":
             yield Follow({**invoice, "status": "issued"}, line.request)
+
+
+def _is_advanced(p: Payment) -> bool:
+    """Whether this write makes an advance."""
+    is_made = counts(p.payment) and not counts(p.before)
+    return is_made and any(line.kind == "advance" and line.pence > 0 for line in p.lines)
+
+
+def _asked_about(case: Case, p: Payment, entries: Iterable[Entry]) -> Asking[list[Follow]]:
+    ledger: Ledger = (yield Books(p.account))[p.account]
+    ledger = ledger.after(one for one in entries if one.account == p.account)
+    return (yield from asked_about(case, p.budget, ledger))
 
 
 # ---- what moves ----------------------------------------------------------------------------------

@@ -12,14 +12,11 @@ from dataclasses import replace
 from typing import Any
 
 from phb_fhir.fhir.codec import Resource
-from phb_fhir.fhir.dates import days_later
 from phb_fhir.fhir.money import sterling
 from phb_fhir.outcome import Issue, Kind
-from phb_fhir.rules.around import coordinator_in, policy_of
 from phb_fhir.rules.budget import (
     is_joint,
     owner_of,
-    person_of,
     stage_of,
 )
 from phb_fhir.rules.case import (
@@ -32,7 +29,6 @@ from phb_fhir.rules.case import (
     Follow,
     Judging,
     Posted,
-    Read,
     advice,
     refusal,
 )
@@ -40,6 +36,7 @@ from phb_fhir.rules.joint import Split, split
 from phb_fhir.rules.ledger import UNASSIGNED, Entry, Ledger, Sums, Told, entry, moved, positions
 from phb_fhir.rules.purchase import MONEY, OPEN, Purchase, element_id, occurrence, read_purchase, reference_of
 from phb_fhir.rules.purchase_checks import disallowed_by, in_step, is_given, refusals, short, waits
+from phb_fhir.rules.tasks import task_to_decide
 from phb_fhir.rules.words import (
     BUSINESS_STATUS,
     PURCHASE_REFERENCE,
@@ -47,7 +44,6 @@ from phb_fhir.rules.words import (
     TASK_PARAMETER,
     concept,
     extensions,
-    keys_in,
     token_of,
     with_value,
 )
@@ -262,38 +258,14 @@ def _what(p: Purchase) -> str:
 
 
 def _task(case: Case, p: Purchase, code: str, text: str) -> Asking[Follow]:
-    owner = yield from _coordinator(p)
-    policy = yield from policy_of(p.budget.get("owner"))
+    task = yield from task_to_decide(case, p.budget, p.plan, code, text, {"reference": case.key, "display": _what(p)})
     enterer = p.charge.get("enterer")
-    at = case.now.isoformat(timespec="seconds")
-    task: Resource = {
-        "resourceType": "Task",
-        "status": "requested",
-        "intent": "order",
-        "priority": "routine",
-        "code": concept(TASK_CODE, code),
-        "description": text,
-        "focus": {"reference": case.key, "display": _what(p)},
-        "for": {"reference": person_of(p.budget)},
-        "authoredOn": at,
-        "lastModified": at,
-        "requester": _bare(enterer) if isinstance(enterer, dict) else {"reference": owner_of(p.budget)},
-        "owner": {"reference": owner},
-        "restriction": {"period": {"end": days_later(case.today, policy.decision_days).isoformat()}},
-        "input": [{"type": concept(TASK_PARAMETER, "purchase"), "valueReference": {"reference": case.key}}],
-    }
+    if isinstance(enterer, dict):
+        task["requester"] = {
+            name: value for name, value in enterer.items() if name in ("reference", "identifier", "display")
+        }
+    task["input"] = [{"type": concept(TASK_PARAMETER, "purchase"), "valueReference": {"reference": case.key}}]
     return Follow(task)
-
-
-def _bare(reference: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in reference.items() if name in ("reference", "identifier", "display")}
-
-
-def _coordinator(p: Purchase) -> Asking[str]:
-    """The care co-ordinator of the plan's team; the commissioner, where there is none."""
-    teams = keys_in(p.plan.get("careTeam")) if p.plan is not None else []
-    found: dict[str, Resource | None] = (yield Read(*teams)) if teams else {}
-    return coordinator_in([one for one in found.values() if one is not None], p.today) or owner_of(p.budget)
 
 
 _ENDS = {"billable": "approved", "billed": "approved"}

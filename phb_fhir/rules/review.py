@@ -2,8 +2,9 @@
 
 Anybody around the person may call one at any time, and none is refused because it is not on the schedule (R148). A review that is over has
 looked at both the outcomes and the money (R150), and at whether each goal of the plan is reached (R151); the server adds the sums of the
-day to it. Then it writes the next one, and the budget says when. When a budget becomes active, the first is written. The law's limits are
-three months for the first and twelve after that; a commissioner or a schedule may ask for sooner.
+day to it. Then it writes the next one, the budget says when, and money that has built up is asked about (`surplus`). When a budget becomes
+active, the first is written. The law's limits are three months for the first and twelve after that; a commissioner or a schedule may ask
+for sooner.
 
     STEPS         which status follows which
     judge_review  what speaks against a review as it is written, and what follows when it is over
@@ -44,6 +45,7 @@ from phb_fhir.rules.budget import (
 from phb_fhir.rules.case import NOTHING, Asking, Books, Case, Decision, Find, Follow, Judging, Read, refusal
 from phb_fhir.rules.commissioning import Policy
 from phb_fhir.rules.ledger import CONTINGENCY, Ledger
+from phb_fhir.rules.surplus import asked_about
 from phb_fhir.rules.words import (
     ACCOUNT_TYPE,
     BASE,
@@ -278,6 +280,9 @@ def _over(case: Case, account: Resource, teams: Sequence[Resource]) -> Judging:
         waiting = due
     if waiting is not None and _schedule(account).get("next") != waiting.isoformat():
         follow.append(Follow(_with_schedule(account, {"next": waiting.isoformat()}), f"Account/{account['id']}"))
+    ledgers = yield from _ledgers(account)
+    for member, ledger in ledgers:
+        follow += yield from asked_about(case, member, ledger)
     return Decision(content=content, follow=tuple(follow))
 
 
@@ -375,15 +380,20 @@ def _with_statement(case: Case, task: Resource, account: Resource) -> Asking[Res
     """The review with the sums of the day among its inputs, unless a statement is there (R150). Of a joint budget, those of its members."""
     if any(code_in(one.get("type"), TASK_PARAMETER) == "statement" for one in task.get("input", ())):
         return None
+    lines = [line for member, ledger in (yield from _ledgers(account)) for line in _sums(member, ledger)]
+    said = f"The money on {in_words(case.today)}. " + " ".join(lines)
+    statement = {"type": concept(TASK_PARAMETER, "statement", "Statement"), "valueString": said}
+    return {**task, "input": [*task.get("input", ()), statement]}
+
+
+def _ledgers(account: Resource) -> Asking[list[tuple[Resource, Ledger]]]:
+    """A budget with its ledger; of a joint one, each that it is made of."""
     members: list[Resource] = (
         (yield Find("Account", ("part-of", f"Account/{account['id']}"))) if is_joint(account) else [account]
     )
     keys = [f"Account/{one['id']}" for one in members]
     ledgers: Mapping[str, Ledger] = (yield Books(*keys)) if keys else {}
-    lines = [line for one in members for line in _sums(one, ledgers[f"Account/{one['id']}"])]
-    said = f"The money on {in_words(case.today)}. " + " ".join(lines)
-    statement = {"type": concept(TASK_PARAMETER, "statement", "Statement"), "valueString": said}
-    return {**task, "input": [*task.get("input", ()), statement]}
+    return [(one, ledgers[key]) for key, one in zip(keys, members, strict=True)]
 
 
 def _sums(account: Resource, ledger: Ledger) -> Iterator[str]:
@@ -412,7 +422,7 @@ def scheduled(case: Case) -> Asking[tuple[Resource | None, tuple[Follow, ...]]]:
     first = first_day(_schedule(account).get("first"))
     if not reviews:
         teams = yield from teams_of(plan)
-        day = first or first_due(case, policy)
+        day = max(first or first_due(case, policy), case.today)  # one that was missed takes place now
         follow = (Follow(review_task(account, teams, "first", day, case)),)
     schedule = _schedule(account)
     parts = {"first": day.isoformat()} if day is not None and not reviews and first is None else {}
