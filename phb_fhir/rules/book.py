@@ -18,7 +18,7 @@ from phb_fhir.rules.budget import is_budget
 from phb_fhir.rules.case import Rule
 from phb_fhir.rules.direct_payment import is_budgets_consent, judge_consent
 from phb_fhir.rules.eligibility import judge_decision
-from phb_fhir.rules.evidence import is_evidence, judge_evidence
+from phb_fhir.rules.evidence import is_evidence, judge_evidence, judge_file
 from phb_fhir.rules.invoice import judge_invoice
 from phb_fhir.rules.joining import judge_joining
 from phb_fhir.rules.lifecycle import judge_budget
@@ -43,6 +43,7 @@ from phb_fhir.rules.words import (
 RULES: Mapping[str, tuple[Rule, ...]] = {
     "Account": (judge_budget, judge_allocation, judge_link, judge_joining),
     "DocumentReference": (judge_evidence,),
+    "Binary": (judge_file,),
     "ChargeItem": (judge_purchase, judge_paid),
     "PaymentReconciliation": (judge_payment,),
     "Invoice": (judge_invoice,),
@@ -72,6 +73,7 @@ _LOOKS: Mapping[str, Callable[[Resource], bool]] = {
     "Account": is_budget,
     "ChargeItem": lambda charge: bool(charge.get("account")),
     "DocumentReference": is_evidence,
+    "Binary": lambda _: False,
     "CarePlan": is_plan,
     "Goal": lambda _: False,
     "Consent": is_budgets_consent,

@@ -3,6 +3,9 @@
 A DocumentReference of `phb-evidence-type` holds the file itself or points to a Binary here. Its size and its hash (SHA-1, as R4 has it) are
 those of the file, so that what is served back years later can be told to be what was handed in. Which kinds of file are taken, and how
 large, the settings say.
+
+Evidence is kept for so many years (`evidence_years` of the commissioner's policy) after the financial year of the purchase, which ends with
+March: it is not deleted before. One that was never meant is entered in error; its record stays.
 """
 
 from __future__ import annotations
@@ -11,11 +14,14 @@ import base64
 import binascii
 import hashlib
 from collections.abc import Iterator
+from datetime import date
 from typing import Any
 
 from phb_fhir.fhir.codec import Resource
 from phb_fhir.outcome import Issue
-from phb_fhir.rules.case import NOTHING, Case, Decision, EvidenceLimits, Judging, Read, refusal
+from phb_fhir.rules.around import in_words, policy_of
+from phb_fhir.rules.case import NOTHING, Asking, Case, Decision, EvidenceLimits, Find, Judging, Read, refusal
+from phb_fhir.rules.purchase import account_of, occurrence
 from phb_fhir.rules.words import BASE, code_in, key_of
 
 EVIDENCE = f"{BASE}/CodeSystem/phb-evidence-type"
@@ -26,8 +32,10 @@ def is_evidence(document: Resource) -> bool:
 
 
 def judge_evidence(case: Case) -> Judging:
-    """What speaks against the files of a DocumentReference that is evidence. What stood already is let be."""
+    """What speaks against the files of a DocumentReference that is evidence, and against taking it away. What stood already is let be."""
     document = case.after
+    if document is None and case.before is not None and is_evidence(case.before):
+        return Decision(tuple((yield from _kept(case, case.key, "DocumentReference"))))
     if document is None or not is_evidence(document) or document.get("status") == "entered-in-error":
         return NOTHING
     if case.before is not None and case.before.get("content") == document.get("content"):
@@ -46,6 +54,61 @@ def judge_evidence(case: Case) -> Judging:
             issues += _of_the_binary(attachment, binary, key, at)
             issues += _as_it_says(attachment, _bytes((binary or {}).get("data")), limits, at) if binary else []
     return Decision(tuple(issues))
+
+
+def judge_file(case: Case) -> Judging:
+    """A file that is evidence stays as long as the DocumentReference that points to it."""
+    if case.after is not None:
+        return NOTHING
+    documents: list[Resource] = yield Find("DocumentReference", ("location", case.key))
+    issues: list[Issue] = []
+    for one in documents:
+        if is_evidence(one):
+            issues += yield from _kept(case, f"DocumentReference/{one['id']}", "Binary")
+    return Decision(tuple(issues[:1]))
+
+
+# ---- how long it is kept -------------------------------------------------------------------------
+
+
+def _kept(case: Case, evidence: str, at: str) -> Asking[list[Issue]]:
+    """Why evidence cannot be deleted yet: by the purchase that needs it longest."""
+    charges: list[Resource] = yield Find("ChargeItem", ("evidence", evidence), ("status", ",".join(_MONEY_MOVED)))
+    longest: tuple[date, int, str] | None = None
+    for charge in charges:
+        account = yield from account_of(charge)
+        budget: Resource | None = (yield Read(account))[account] if account else None
+        policy = yield from policy_of((budget or {}).get("owner"))
+        kept = (kept_until(charge, policy.evidence_years, case.today), policy.evidence_years, _name(charge))
+        longest = kept if longest is None else max(longest, kept)
+    if longest is None or longest[0] < case.today:
+        return []
+    until, years, name = longest
+    text = (
+        f"This is evidence of {name}, and is kept until {in_words(until)}: {years} years after the financial year that the purchase was"
+        " made in. If it was never meant, mark it as entered in error; its record stays."
+    )
+    return [refusal(text, at)]
+
+
+_MONEY_MOVED = ("billable", "billed", "not-billable")
+
+
+def kept_until(charge: Resource, years: int, today: date) -> date:
+    """The last day on which the evidence of a purchase is kept. One that does not say when it was is taken to be of today."""
+    day = occurrence(charge).end or today
+    end = day.year if day.month <= _MARCH else day.year + 1
+    return date(min(end + years, date.max.year), _MARCH, 31)
+
+
+_MARCH = 3  # in which financial years end
+
+
+def _name(charge: Resource) -> str:
+    return str((charge.get("code") or {}).get("text") or f"ChargeItem/{charge.get('id')}")
+
+
+# ---- what it says of its file --------------------------------------------------------------------
 
 
 def _of_a_kind_that_is_taken(attachment: dict[str, Any], limits: EvidenceLimits, at: str) -> Iterator[Issue]:

@@ -417,3 +417,14 @@ def test_two_purchases_of_one_bundle_cannot_each_fit_alone_and_overspend_togethe
     assert answer.status_code == 422, answer.text
     assert answer.json()["issue"][0]["expression"][0].startswith("Bundle.entry[1].resource.")
     assert float(left(jill)) == rest
+
+
+def test_evidence_of_a_purchase_is_kept_and_may_be_entered_in_error(jill: httpx.Client) -> None:
+    key = "DocumentReference/jill-receipt-massage-2026-10-09"
+    (said,) = refused(jill.delete(f"/{key}"))
+    assert said.startswith("This is evidence of Massage therapy, one hour, and is kept until 31 March 2033:")
+    stored = jill.get(f"/{key}").json()
+    assert jill.put(f"/{key}", json={**stored, "status": "entered-in-error"}).status_code == 200
+    spare = {name: value for name, value in stored.items() if name not in ("id", "meta")}
+    made = jill.post("/DocumentReference", json=spare).json()
+    assert jill.delete(f"/DocumentReference/{made['id']}").status_code == 204
