@@ -18,6 +18,7 @@ from phb_fhir.outcome import Issue
 from phb_fhir.rules.amendment import amended
 from phb_fhir.rules.budget import is_budget, person_of, stage_of
 from phb_fhir.rules.case import NOTHING, Case, Decision, Judging, refusal
+from phb_fhir.rules.remarks import remarked
 from phb_fhir.rules.review import scheduled
 from phb_fhir.rules.stages import needed
 
@@ -56,6 +57,7 @@ def judge_budget(case: Case) -> Judging:
     issues += yield from amended(case)
     if any(issue.is_error for issue in issues):
         return Decision(tuple(issues))
+    issues += yield from remarked(case)
     content, follow = yield from scheduled(case)
     return Decision(tuple(issues), content=content, follow=follow)
 

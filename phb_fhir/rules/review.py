@@ -14,6 +14,7 @@ for sooner.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -45,6 +46,7 @@ from phb_fhir.rules.budget import (
 from phb_fhir.rules.case import NOTHING, Asking, Books, Case, Decision, Find, Follow, Judging, Read, refusal
 from phb_fhir.rules.commissioning import Policy
 from phb_fhir.rules.ledger import CONTINGENCY, Ledger
+from phb_fhir.rules.remarks import coming_of_age
 from phb_fhir.rules.surplus import asked_about
 from phb_fhir.rules.words import (
     ACCOUNT_TYPE,
@@ -129,7 +131,9 @@ def judge_review(case: Case) -> Judging:
     issues += yield from _looked_at(task, plan) if finishes else _none()
     if issues or not finishes:
         return Decision(tuple(issues))
-    return (yield from _over(case, account, teams))
+    remarks = yield from coming_of_age(case, account, "Task.focus")
+    said = yield from _over(case, account, teams)
+    return replace(said, issues=(*said.issues, *remarks))
 
 
 def _none() -> Asking[list[Issue]]:
