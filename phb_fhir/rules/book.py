@@ -25,6 +25,7 @@ from phb_fhir.rules.lifecycle import judge_budget
 from phb_fhir.rules.panel import judge_panel
 from phb_fhir.rules.paying import judge_paid, judge_payment
 from phb_fhir.rules.plan import is_plan, judge_goal, judge_link, judge_plan
+from phb_fhir.rules.plan_answers import judge_answers
 from phb_fhir.rules.purchasing import judge_purchase
 from phb_fhir.rules.repayment import judge_repayment
 from phb_fhir.rules.review import judge_review
@@ -49,6 +50,7 @@ RULES: Mapping[str, tuple[Rule, ...]] = {
     "Invoice": (judge_invoice,),
     "CarePlan": (judge_plan,),
     "Goal": (judge_goal,),
+    "QuestionnaireResponse": (judge_answers,),
     "Task": (judge_sign_off, judge_appeal, judge_panel, judge_decision, judge_review, judge_repayment),
     "Consent": (judge_consent,),
 }
@@ -76,6 +78,7 @@ _LOOKS: Mapping[str, Callable[[Resource], bool]] = {
     "Binary": lambda _: False,
     "CarePlan": is_plan,
     "Goal": lambda _: False,
+    "QuestionnaireResponse": lambda _: False,  # a new one changes nothing that was agreed
     "Consent": is_budgets_consent,
     "Task": lambda task: bool(code_in(task.get("code"), TASK_CODE)),
     "PaymentReconciliation": lambda payment: value_of(payment, "phb-account") is not None,

@@ -22,10 +22,11 @@ from phb_fhir.rules.words import BASE, ELIGIBILITY, TASK_CODE, code_in, key_of, 
 
 PLAN_CONTENT = f"{BASE}/Questionnaire/phb-plan-content"
 RISK_SHEET = f"{BASE}/Questionnaire/phb-risk-sheet"
+FORMS = frozenset((PLAN_CONTENT, RISK_SHEET))  # which the criteria look into
 
 OTHER_FUNDERS = frozenset(("social-care-personal-budget", "ehcp-education"))  # of a joint budget, beside the NHS
 VALID = frozenset(("final", "amended", "corrected"))
-_FILLED_IN = frozenset(("completed", "amended"))
+FILLED_IN = frozenset(("completed", "amended"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ class PlanRecord:
 
     def form(self, questionnaire: str) -> Resource | None:
         """The last form of a kind that was filled in."""
-        filled = [one for one in self.records if _is_form(one, questionnaire) and one.get("status") in _FILLED_IN]
+        filled = [one for one in self.records if _is_form(one, questionnaire) and one.get("status") in FILLED_IN]
         return max(filled, key=lambda one: str(one.get("authored", "")), default=None)
 
     def of(self, keys: Iterable[str]) -> list[Resource]:

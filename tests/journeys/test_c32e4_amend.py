@@ -161,3 +161,32 @@ def test_before_it_is_signed_off_a_plan_is_nothing_to_spend_by(api: httpx.Client
     record(api, planned())
     assert api.post("/ChargeItem", json=massage()).status_code == 422
     assert sign_off(api).status_code == 200
+
+
+# ---- what the person said ------------------------------------------------------------------------
+
+ANSWERS = "QuestionnaireResponse/jill-plan-content"
+
+
+def other_words(api: httpx.Client, text: str = "I am somebody else.") -> list[dict[str, Any]]:
+    said = copy.deepcopy(read(api, ANSWERS)["item"])
+    said[0]["answer"][0]["valueString"] = text
+    return said
+
+
+def test_the_answers_of_a_plan_stand_once_it_is_signed_off(jill: httpx.Client) -> None:
+    (text,) = refused(changed(jill, ANSWERS, item=other_words(jill)))
+    assert text.startswith("These answers were agreed with Jill's care and support plan when it was signed off")
+    (text,) = refused(jill.delete(f"/{ANSWERS}"))
+    assert "with answers of its own" in text
+    new = {**read(jill, ANSWERS), "id": "second", "item": other_words(jill)}
+    del new["meta"]["versionId"], new["meta"]["lastUpdated"]
+    answers = {**new, "basedOn": [{"reference": "CarePlan/jill-plan-2"}]}
+    assert put(jill, amended(jill)).status_code == 201
+    assert put(jill, answers).status_code == 201
+    assert changed(jill, "QuestionnaireResponse/second", item=other_words(jill, "I am Jill.")).status_code == 200
+
+
+def test_the_answers_of_a_draft_change_freely(api: httpx.Client) -> None:
+    record(api, planned())
+    assert changed(api, ANSWERS, item=other_words(api)).status_code == 200

@@ -1,0 +1,69 @@
+"""The answers that a plan rests on (C32E4, R93, R97, R110): what was agreed with the plan includes what the person said in its forms.
+
+Its forms are `phb-plan-content` and `phb-risk-sheet`; a form is a plan's that it is based on, or that the plan shows as supportingInfo. Once the
+plan is signed off they stay as they were filled in. An amended plan is a draft again, under another id, and has answers of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from phb_fhir.fhir.codec import Resource
+from phb_fhir.outcome import Issue
+from phb_fhir.rules.case import NOTHING, Asking, Case, Decision, Find, Judging, refusal
+from phb_fhir.rules.deciding import bare
+from phb_fhir.rules.plan import NEEDS_SIGN_OFF, is_plan, key_of_plan, sign_offs_of, status_of, title_of
+from phb_fhir.rules.plan_record import FILLED_IN, FORMS
+from phb_fhir.rules.words import key_of, keys_in
+
+_AGREED = ("questionnaire", "subject", "authored", "author", "source", "item")
+_SIGNED_OFF = ("active", "on-hold", "completed", "revoked")  # or may have been
+
+
+def judge_answers(case: Case) -> Judging:
+    """What speaks against another wording, or the deletion, of a form that a plan was signed off with."""
+    before = case.before
+    if before is None or not is_answers(before) or (changed := next(_changed(before, case.after), None)) is None:
+        return NOTHING
+    plans: list[Resource] = yield Find(
+        "CarePlan", ("patient", key_of(before.get("subject"))), ("status", ",".join(_SIGNED_OFF))
+    )
+    for plan in plans:
+        if _rests_on(plan, before) and (yield from _was_agreed(plan)):
+            return Decision((_stands(plan, changed),))
+    return NOTHING
+
+
+def is_answers(form: Resource) -> bool:
+    """Whether this is a form of a plan that was filled in."""
+    return str(form.get("questionnaire", "")).partition("|")[0] in FORMS and form.get("status") in FILLED_IN
+
+
+def _changed(before: Resource, after: Resource | None) -> Iterator[str]:
+    """The elements of a form in which it would say something else, or not count any more."""
+    if after is None:
+        yield "QuestionnaireResponse"
+        return
+    if after.get("status") not in FILLED_IN:
+        yield "QuestionnaireResponse.status"
+    yield from (f"QuestionnaireResponse.{name}" for name in _AGREED if bare(before.get(name)) != bare(after.get(name)))
+    if set(keys_in(before.get("basedOn"))) - set(keys_in(after.get("basedOn"))):
+        yield "QuestionnaireResponse.basedOn"
+
+
+def _rests_on(plan: Resource, form: Resource) -> bool:
+    is_shown = f"QuestionnaireResponse/{form.get('id')}" in keys_in(plan.get("supportingInfo"))
+    return is_plan(plan) and (is_shown or key_of_plan(plan) in keys_in(form.get("basedOn")))
+
+
+def _was_agreed(plan: Resource) -> Asking[bool]:
+    """A plan that was revoked may never have been signed off."""
+    return status_of(plan) in NEEDS_SIGN_OFF or bool((yield from sign_offs_of(key_of_plan(plan))))
+
+
+def _stands(plan: Resource, at: str) -> Issue:
+    text = (
+        f"These answers were agreed with {title_of(plan)} when it was signed off, and stay as they are. To say something else, write a new"
+        f" draft that names {key_of_plan(plan)} in 'replaces', with answers of its own."
+    )
+    return refusal(text, at)
