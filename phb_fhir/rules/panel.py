@@ -3,6 +3,8 @@
     requested → received by the convenor → accepted: a day is set → in-progress: it sits → completed: approved, not-approved, referred-on
               → rejected: not for the panel, or too late
 
+The business status says more of where it is, scheduled → quorate → decided: LABELS tells which goes with which status.
+
 A referral is a Task `risk-panel-referral` about a budget or a plan. The panel is a CareTeam of the kind `risk-enablement-panel`, named by the
 input `panel`. Who has to sit on it, and how it votes, is in `panel_meeting`; the tables below say who may refer, and what. The clauses are those of
 the source (S4, appendix 3).
@@ -19,7 +21,7 @@ from phb_fhir.fhir.dates import days_later, instant_text
 from phb_fhir.outcome import Issue
 from phb_fhir.rules.around import coordinator_in, in_words, teams_of
 from phb_fhir.rules.budget import first_day, is_budget, last_day, owner_of, person_of, plan_of, stage_of
-from phb_fhir.rules.case import NOTHING, Asking, By, Case, Decision, Follow, Judging, Read, refusal
+from phb_fhir.rules.case import NOTHING, Asking, By, Case, Decision, Find, Follow, Judging, Read, refusal
 from phb_fhir.rules.deciding import (
     STEPS,
     answer_of,
@@ -39,14 +41,16 @@ from phb_fhir.rules.deciding import (
 from phb_fhir.rules.panel_meeting import (
     check_from_outside,
     check_members,
+    check_quorum,
     check_suitable,
     check_unanimous,
     check_votes,
+    present_at,
     seats_of,
     votes_of,
 )
 from phb_fhir.rules.plan import budgets_of, is_plan
-from phb_fhir.rules.words import BASE, TASK_CODE, code_in, codings, concept, key_of
+from phb_fhir.rules.words import BASE, BUSINESS_STATUS, TASK_CODE, code_in, codings, concept, key_of
 from phb_fhir.rules.working_days import working_days_after, working_days_between
 
 CODE = "risk-panel-referral"
@@ -76,6 +80,7 @@ REDIRECTIONS: Mapping[str, str] = {
     "safeguarding": "A worry about harm or abuse goes to the safeguarding team, at once (Task safeguarding-referral).",
     "complaint": "A complaint goes to the complaints process of the organisation it is about.",
 }
+SCHEDULED, QUORATE = "scheduled", "quorate"
 REFERRED = frozenset(("requested", "received", "accepted", "ready", "in-progress", "on-hold", "completed"))
 SITS = frozenset(("accepted", "in-progress", "on-hold", "completed"))
 PANEL_STEPS: Mapping[str, tuple[str, ...]] = {
@@ -85,13 +90,23 @@ PANEL_STEPS: Mapping[str, tuple[str, ...]] = {
     "accepted": ("accepted", "in-progress", "completed", "on-hold", "rejected", "cancelled", "entered-in-error"),
     "ready": (),
 }
+# SM-G: what the business status may say of a referral that has a status; "" for nothing. Of what came to nothing it may say what it said
+LABELS: Mapping[str, tuple[str, ...]] = {
+    "draft": ("",),
+    "requested": ("",),
+    "received": ("",),
+    "accepted": ("", SCHEDULED),
+    "on-hold": ("", SCHEDULED),
+    "in-progress": ("", SCHEDULED, QUORATE),
+    "completed": ("approved", "not-approved", "referred-on"),
+}
 
 
 def judge_panel(case: Case) -> Judging:
     """What may become of a referral, and what follows from the panel's decision."""
     if not is_about(case, CODE):
         return NOTHING
-    issues = [*check_step(case, PANEL_STEPS)]
+    issues = [*check_step(case, PANEL_STEPS), *check_label(case)]
     task = case.after
     if task is None or task.get("status") not in REFERRED:
         return Decision(tuple(issues))
@@ -102,6 +117,8 @@ def judge_panel(case: Case) -> Judging:
         issues += yield from _papers_in_time(case, task)
     if about is not None and task.get("status") in SITS:
         issues += yield from _panel_is_fit(task)
+    if task.get("status") == "in-progress" and label_of(task) == QUORATE != label_of(case.before):
+        issues += yield from _has_quorum(case, task)
     if is_being_decided(case):
         issues += yield from _decided(case, task)
     if any(one.is_error for one in issues) or not is_being_decided(case):
@@ -263,6 +280,42 @@ def _panel_of(task: Resource) -> Asking[Resource | None]:
         return None
     kinds = {code_in(one, TEAM_KIND) for one in panel.get("category", ())}
     return panel if "risk-enablement-panel" in kinds else None
+
+
+# ---- where it is ---------------------------------------------------------------------------------
+
+
+def label_of(task: Resource | None) -> str:
+    """What the business status says of a referral: a code of phb-task-business-status; "" for nothing."""
+    return code_in((task or {}).get("businessStatus"), BUSINESS_STATUS)
+
+
+def check_label(case: Case) -> Iterator[Issue]:
+    """Whether the business status goes with the status, and does not go back while the panel sits."""
+    after = case.after
+    if after is None or after.get("status") not in LABELS:
+        return
+    was, is_now, status = label_of(case.before), label_of(after), str(after["status"])
+    is_same = case.before is not None and (case.before.get("status"), was) == (status, is_now)
+    if not is_same and is_now not in LABELS[status]:
+        known = " or ".join(f"'{one}'" for one in LABELS[status] if one) or "nothing yet"
+        said = f"'{is_now}'" if is_now else "nothing"
+        yield refusal(f"The business status of a referral that is {status} says {known}; this one says {said}.", _LABEL)
+    elif was == QUORATE and is_now != QUORATE and status == "in-progress":
+        text = "The panel was quorate. Where members have left since, and it cannot decide, the referral is put on hold until it can."
+        yield refusal(text, _LABEL)
+
+
+_LABEL = "Task.businessStatus"
+
+
+def _has_quorum(case: Case, task: Resource) -> Asking[list[Issue]]:
+    """Clause l: those are there whom the panel needs to decide: who has voted, or takes part in the appointment for it."""
+    panel = yield from _panel_of(task)
+    meetings: list[Resource] = yield Find("Appointment", ("supporting-info", case.key))
+    there = {one.member for one in votes_of(task)} | {who for one in meetings for who in present_at(one)}
+    behind = yield from persons_behind(*sorted(there))
+    return [*check_quorum(there, [*seats_of(panel)] if panel is not None else [], behind)]
 
 
 # ---- the decision --------------------------------------------------------------------------------

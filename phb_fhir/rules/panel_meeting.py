@@ -1,14 +1,14 @@
 """The meeting of a risk enablement panel: who sits on it, who is needed, how it votes, and what it must have found (RULE-PANEL c, j to o).
 
 Who has a seat, and as what, is said by the panel's CareTeam. Each member who was there votes: an output `vote-in-favour` or `vote-against` of
-the referral, whose type names the seat as well, and whose value is the member. Quorum and unanimity count the person or who speaks for
-them, as the source says.
+the referral, whose type names the seat as well, and whose value is the member. Before anybody has voted, an Appointment that supports the
+referral (`supportingInformation`) records who is there. Quorum and unanimity count the person or who speaks for them, as the source says.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from phb_fhir.fhir.codec import Resource
@@ -144,6 +144,35 @@ def _is_the_person(person: str, seats: Sequence[Seat]) -> Asking[list[Issue]]:
         for key in those
         if key_of((found.get(key) or {}).get("patient")) != person
     ]
+
+
+# ---- who is there --------------------------------------------------------------------------------
+
+
+def present_at(meeting: Resource) -> Iterator[str]:
+    """Who takes part in an appointment (`PractitionerRole/1`), once it takes place."""
+    if meeting.get("status") in _TAKES_PLACE:
+        for one in meeting.get("participant", ()):
+            if one.get("status") == "accepted" and (who := key_of(one.get("actor"))):
+                yield who
+
+
+_TAKES_PLACE = ("arrived", "checked-in", "fulfilled")
+
+
+def check_quorum(
+    there: Collection[str], seats: Sequence[Seat], behind: Mapping[str, frozenset[str]]
+) -> Iterator[Issue]:
+    """Clause l: at least five who have a seat with a vote, and those who are needed among them."""
+    sitting = [one for one in seats if one.seats and one.member in there]
+    people = {min(behind.get(one.member, {one.member})) for one in sitting}
+    if len(people) < QUORUM:
+        text = (
+            f"The panel is quorate with at least {QUORUM} members; {len(people)} are recorded as there: by their votes, or by an Appointment"
+            " that names this referral (supportingInformation), has begun, and in which they accepted to take part."
+        )
+        yield refusal(text, "Task.businessStatus")
+    yield from _needed([role for one in sitting for role in one.seats], "Task.businessStatus")
 
 
 # ---- how it votes --------------------------------------------------------------------------------

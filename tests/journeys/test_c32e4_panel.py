@@ -350,6 +350,41 @@ def test_what_the_panel_decided_is_not_appealed(jill: httpx.Client) -> None:
     assert text.startswith("What the risk enablement panel decided is final.")
 
 
+# ---- from being scheduled to being decided -------------------------------------------------------
+
+
+def meeting(key: str, *members: str) -> Resource:
+    """The meeting of the panel about a referral, which these have come to."""
+    return {
+        "resourceType": "Appointment",
+        "id": "meeting",
+        "status": "arrived",
+        "start": "2026-12-10T10:00:00Z",
+        "end": "2026-12-10T11:00:00Z",
+        "supportingInformation": [{"reference": key}],
+        "participant": [{"actor": {"reference": one}, "status": "accepted"} for one in members],
+    }
+
+
+def test_a_referral_is_scheduled_then_quorate_with_those_who_came_and_then_decided(jill: httpx.Client) -> None:
+    key = referred(jill)
+    scheduled, quorate = coded(BUSINESS, "scheduled"), coded(BUSINESS, "quorate")
+    assert changed(jill, key, status="received").status_code == 200
+    (text,) = refused(changed(jill, key, status="accepted", businessStatus=quorate))
+    assert text == "The business status of a referral that is accepted says 'scheduled'; this one says 'quorate'."
+    assert changed(jill, key, status="accepted", businessStatus=scheduled).status_code == 200
+    members = [one for one, roles in SEATS.items() if roles != ("invitee",)]
+    assert put(jill, meeting(key, *members[1:])).status_code == 201
+    said = refused(changed(jill, key, status="in-progress", businessStatus=quorate))
+    assert said[0].startswith("The panel is quorate with at least 5 members; 4 are recorded as there")
+    assert said[1:] == ["The panel needs the team manager."]
+    assert changed(jill, key, status="in-progress").status_code == 200  # it sits, and waits for the manager
+    assert put(jill, meeting(key, *members)).status_code == 200
+    assert changed(jill, key, businessStatus=quorate).status_code == 200
+    assert decide(jill, key).status_code == 200
+    assert read(jill, key)["businessStatus"] == coded(BUSINESS, "approved")
+
+
 # ---- who sits on it ------------------------------------------------------------------------------
 
 

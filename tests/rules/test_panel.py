@@ -9,18 +9,20 @@ import pytest
 from phb_fhir.outcome import Issue
 from phb_fhir.rules.case import By
 from phb_fhir.rules.deciding import check_step
-from phb_fhir.rules.panel import PANEL_STEPS, REFERS_AS, check_notice, check_referrer
+from phb_fhir.rules.panel import PANEL_STEPS, REFERS_AS, check_label, check_notice, check_referrer
 from phb_fhir.rules.panel_meeting import (
     QUESTIONS,
     SEATS,
     Seat,
     Vote,
     check_members,
+    check_quorum,
     check_suitable,
     check_unanimous,
     check_votes,
+    present_at,
 )
-from phb_fhir.rules.words import BASE, TASK_PARAMETER
+from phb_fhir.rules.words import BASE, BUSINESS_STATUS, TASK_PARAMETER, concept
 from tests.rules.test_plan import case
 
 Resource = dict[str, Any]
@@ -48,6 +50,48 @@ def test_a_referral_goes_where_the_table_says_and_nowhere_else(was: str, is_now:
     may = is_now in MAY[was] or is_now in (was, "entered-in-error") or (is_now == "cancelled" and was in OPEN)
     before, after = ({"resourceType": "Task", "id": "t", "status": status} for status in (was, is_now))
     assert (not [*check_step(case(before, after), PANEL_STEPS)]) is may
+
+
+# ---- what its business status says ---------------------------------------------------------------
+
+SAYS = {
+    "draft": {""},
+    "requested": {""},
+    "received": {""},
+    "accepted": {"", "scheduled"},
+    "on-hold": {"", "scheduled"},
+    "in-progress": {"", "scheduled", "quorate"},
+    "completed": {"approved", "not-approved", "referred-on"},
+}
+CODES = ("", "scheduled", "quorate", "approved", "not-approved", "referred-on", "upheld")
+
+
+def labelled(status: str, label: str) -> Resource:
+    said = {"businessStatus": concept(BUSINESS_STATUS, label)} if label else {}
+    return {"resourceType": "Task", "id": "t", "status": status, **said}
+
+
+@pytest.mark.parametrize("label", CODES)
+@pytest.mark.parametrize("status", MAY)
+def test_the_business_status_goes_with_the_status(status: str, label: str) -> None:
+    may = status not in SAYS or label in SAYS[status]
+    assert (not [*check_label(case(None, labelled(status, label)))]) is may
+
+
+@pytest.mark.parametrize("is_now", ["", "scheduled", "quorate"])
+@pytest.mark.parametrize("was", ["", "scheduled", "quorate"])
+def test_a_panel_that_sits_does_not_go_back_from_being_quorate(was: str, is_now: str) -> None:
+    said = [*check_label(case(labelled("in-progress", was), labelled("in-progress", is_now)))]
+    assert bool(said) is (was == "quorate" and is_now != "quorate")
+    assert [*check_label(case(labelled("in-progress", was), labelled("on-hold", "")))] == []
+
+
+def test_what_was_said_before_and_does_not_change_is_let_be() -> None:
+    odd = labelled("accepted", "quorate")
+    assert [*check_label(case(odd, {**odd, "description": "As before"}))] == []
+    assert [one.text for one in check_label(case(None, odd))] == [
+        "The business status of a referral that is accepted says 'scheduled'; this one says 'quorate'."
+    ]
 
 
 # ---- who sits ------------------------------------------------------------------------------------
@@ -121,6 +165,43 @@ def test_there_is_one_chair_and_another_than_the_team_manager_is_remarked_on() -
     other = {**FIVE, "a": ("team-manager",), "b": ("responsible-clinician", "chair")}
     (issue,) = check_members(seats(other))
     assert (issue.severity, issue.text) == ("warning", "The chair is not the team manager, who chairs as a rule.")
+
+
+# ---- who is there --------------------------------------------------------------------------------
+
+
+def meeting(*members: str, status: str = "arrived", answer: str = "accepted") -> Resource:
+    took_part = [{"actor": {"reference": f"PractitionerRole/{one}"}, "status": answer} for one in members]
+    return {"resourceType": "Appointment", "status": status, "participant": [*took_part, {"status": "accepted"}]}
+
+
+def test_who_takes_part_in_an_appointment_that_takes_place_is_there() -> None:
+    assert [*present_at(meeting("a", "b"))] == ["PractitionerRole/a", "PractitionerRole/b"]
+    assert [*present_at(meeting("a", status="booked"))] == []
+    assert [*present_at(meeting("a", answer="declined"))] == []
+
+
+def test_five_who_are_there_make_the_panel_quorate_and_four_do_not() -> None:
+    assert [*check_quorum(set(FIVE), seats(FIVE), behind(*FIVE))] == []
+    (text,) = errors(check_quorum(set("abce"), seats(FIVE), behind(*"abce")))
+    assert text.startswith("The panel is quorate with at least 5 members; 4 are recorded as there")
+
+
+def test_who_is_invited_or_does_not_sit_makes_nobody_quorate() -> None:
+    invited = {**FIVE, "d": ("invitee",)}
+    assert len(errors(check_quorum(set(FIVE), seats(invited), behind(*FIVE)))) == 1
+    assert len(errors(check_quorum({*"abce", "x"}, seats(FIVE), behind(*"abcex")))) == 1
+
+
+def test_one_person_in_two_roles_is_there_once() -> None:
+    same = {**behind(*FIVE), "d": frozenset({"Practitioner/1"}), "e": frozenset({"Practitioner/1"})}
+    assert len(errors(check_quorum(set(FIVE), seats(FIVE), same))) == 1
+
+
+def test_who_is_needed_is_missed() -> None:
+    six = {**FIVE, "f": ("project-manager",)}
+    there = set(six) - {"a"}
+    assert errors(check_quorum(there, seats(six), behind(*there))) == ["The panel needs the team manager."]
 
 
 # ---- who votes -----------------------------------------------------------------------------------
