@@ -7,13 +7,13 @@ has, and the priority of their coverage says which is used first. What was bough
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 from phb_fhir.fhir.codec import Resource
 from phb_fhir.outcome import Issue
 from phb_fhir.rules.around import NEVER_MEANT
-from phb_fhir.rules.budget import OVER, is_budget, is_joint, joint_of, person_of, stage_of
+from phb_fhir.rules.budget import OVER, days_of, is_budget, is_joint, joint_of, person_of, stage_of
 from phb_fhir.rules.case import NOTHING, Asking, Case, Decision, Find, Hold, Judging, Read, refusal
 from phb_fhir.rules.joint import ranks_of, share_of
 from phb_fhir.rules.words import BUSINESS_STATUS, TASK_CODE, code_in, key_of, value_of
@@ -63,7 +63,9 @@ def _joined(case: Case, account: Resource, key: str, *, is_new: bool) -> Asking[
         requests: list[Resource] = yield Find(
             "Task", ("patient", person_of(account)), ("code", f"{TASK_CODE}|{REQUEST}")
         )
-        issues += _asked_for(account, requests, (key, case.key))
+        about = [one for one in requests if key_of(one.get("focus")) in (key, case.key)]
+        speakers = yield from _speakers(case, person_of(account), about)
+        issues += _asked_for(about, speakers)
     return issues
 
 
@@ -104,11 +106,32 @@ def _ranked(account: Resource, others: Sequence[Resource]) -> Iterator[Issue]:
         yield refusal(text, "Account.coverage.priority")
 
 
-def _asked_for(account: Resource, tasks: Iterable[Resource], keys: Sequence[str]) -> list[Issue]:
+def _speakers(case: Case, person: str, requests: Iterable[Resource]) -> Asking[frozenset[str]]:
+    """The person, and of those close to them who asked: who is recorded as theirs, and active, or may act for them by an active Consent."""
+    askers = {key_of(one.get("requester")) for one in requests}
+    close = sorted(key for key in askers if key.startswith("RelatedPerson/"))
+    if not close:
+        return frozenset((person,))
+    found: dict[str, Resource | None] = yield Read(*close)
+    theirs = {key for key, one in found.items() if one is not None and _is_theirs(one, person)}
+    consents: list[Resource] = yield Find(
+        "Consent", ("patient", person), ("status", "active"), ("actor", ",".join(close))
+    )
+    for consent in consents:
+        provision = consent.get("provision", {})
+        if provision.get("type") != "deny" and days_of(provision.get("period")).covers(case.today):
+            theirs |= {key_of(one.get("reference")) for one in provision.get("actor", ())} & set(close)
+    return frozenset((person, *theirs))
+
+
+def _is_theirs(related: Resource, person: str) -> bool:
+    return key_of(related.get("patient")) == person and related.get("active", True) is not False
+
+
+def _asked_for(requests: Iterable[Resource], speakers: Collection[str]) -> list[Issue]:
     """The person, or who speaks for them, asked for it, and it was agreed."""
-    person = person_of(account)
-    mine = [one for one in tasks if key_of(one.get("focus")) in keys and one.get("status") not in NEVER_MEANT]
-    theirs = [one for one in mine if _is_persons(one, person)]
+    meant = [one for one in requests if one.get("status") not in NEVER_MEANT]
+    theirs = [one for one in meant if key_of(one.get("requester")) in speakers]
     if any(is_agreed(one) for one in theirs):
         return []
     if any(one.get("status") == "completed" for one in theirs):
@@ -120,16 +143,18 @@ def _asked_for(account: Resource, tasks: Iterable[Resource], keys: Sequence[str]
                 _PART_OF,
             )
         ]
+    strangers = [key for one in meant if (key := key_of(one.get("requester"))).startswith("RelatedPerson/")]
+    if strangers:
+        text = (
+            f"{strangers[0]} asked for the joint budget, and does not speak for the person: they are recorded as close to them and active, or"
+            " an active Consent lets them act."
+        )
+        return [refusal(text, _PART_OF)]
     text = (
         "Budgets are managed as one because the person asks for it: a Task joint-budget-request about the joint budget, whose requester is"
         " the person or somebody who speaks for them."
     )
     return [refusal(text, _PART_OF)]
-
-
-def _is_persons(task: Resource, person: str) -> bool:
-    requester = key_of(task.get("requester"))
-    return requester == person or requester.startswith("RelatedPerson/")
 
 
 def is_agreed(task: Resource) -> bool:

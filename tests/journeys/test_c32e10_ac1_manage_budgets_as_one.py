@@ -204,6 +204,20 @@ def test_a_budget_joins_only_because_the_person_asked_and_it_was_agreed(asha: ht
     assert agreed["output"][0]["valueReference"] == {"reference": JOINT}
 
 
+def test_a_stranger_does_not_ask_for_the_person(asha: httpx.Client) -> None:
+    made(asha.post("", json=bundle_of(education())))
+    tell(asha, FAMILY, name="tom")
+    task = made(asha.get("/Task/asha-joint-request"))
+    mother = made(asha.get("/RelatedPerson/nisha-mistry"))
+    stranger = {**mother, "id": "stranger", "patient": {"reference": "Patient/tom"}}
+    made(asha.put("/RelatedPerson/stranger", json=stranger))
+    made(asha.put("/Task/asha-joint-request", json={**task, "requester": {"reference": "RelatedPerson/stranger"}}))
+    (why,) = said(join(asha, SCHOOL, share=("Decimal", 2)))
+    assert why.startswith("RelatedPerson/stranger asked for the joint budget, and does not speak for the person")
+    made(asha.put("/Task/asha-joint-request", json=task))
+    made(join(asha, SCHOOL, share=("Decimal", 2)))
+
+
 def test_each_has_a_share_or_none_has(asha: httpx.Client) -> None:
     made(asha.post("", json=bundle_of(education())))
     (why,) = said(join(asha, SCHOOL))
