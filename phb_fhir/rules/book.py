@@ -30,6 +30,7 @@ from phb_fhir.rules.purchasing import judge_purchase
 from phb_fhir.rules.repayment import judge_repayment
 from phb_fhir.rules.review import judge_review
 from phb_fhir.rules.sign_off import judge_sign_off
+from phb_fhir.rules.training import judge_training
 from phb_fhir.rules.words import (
     PAYMENT_REFERENCE,
     PURCHASE_REFERENCE,
@@ -48,7 +49,7 @@ RULES: Mapping[str, tuple[Rule, ...]] = {
     "ChargeItem": (judge_purchase, judge_paid),
     "PaymentReconciliation": (judge_payment,),
     "Invoice": (judge_invoice,),
-    "CarePlan": (judge_plan,),
+    "CarePlan": (judge_plan, judge_training),
     "Goal": (judge_goal,),
     "QuestionnaireResponse": (judge_answers,),
     "Task": (judge_sign_off, judge_appeal, judge_panel, judge_decision, judge_review, judge_repayment),

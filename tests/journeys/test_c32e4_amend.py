@@ -190,3 +190,34 @@ def test_the_answers_of_a_plan_stand_once_it_is_signed_off(jill: httpx.Client) -
 def test_the_answers_of_a_draft_change_freely(api: httpx.Client) -> None:
     record(api, planned())
     assert changed(api, ANSWERS, item=other_words(api)).status_code == 200
+
+
+# ---- personal assistants -------------------------------------------------------------------------
+
+KIND = "https://fhir.phb.nhs.example/CodeSystem/phb-activity-kind"
+
+
+def test_a_health_task_of_the_assistant_begins_once_their_competency_is_signed_off(api: httpx.Client) -> None:
+    resources = planned()
+    assistant = resources["CarePlan/jill-plan"]["activity"][0]
+    assistant["detail"]["code"]["coding"].append({"system": KIND, "code": "pa-health-task"})
+    assistant["detail"]["status"] = "scheduled"
+    record(api, resources)
+    assert sign_off(api).status_code == 200
+    begun = activities(api)
+    begun[0]["detail"]["status"] = "in-progress"
+    (text,) = refused(changed(api, "CarePlan/jill-plan", activity=begun))
+    assert text.startswith(
+        "The health task 'personal-assistant' of the personal assistant cannot begin: the training 'pa-training' has"
+    )
+    form = {
+        "resourceType": "QuestionnaireResponse",
+        "id": "competency",
+        "status": "completed",
+        "authored": "2026-11-20T15:00:00Z",
+        "author": {"reference": "PractitionerRole/tom-whelan-ms-nurse"},
+    }
+    assert put(api, form).status_code == 201
+    course = next(one for one in begun if one["id"] == "pa-training")
+    course["outcomeReference"] = [{"reference": "QuestionnaireResponse/competency"}]
+    assert changed(api, "CarePlan/jill-plan", activity=begun).status_code == 200
