@@ -34,7 +34,7 @@ def is_evidence(document: Resource) -> bool:
 def judge_evidence(case: Case) -> Judging:
     """What speaks against the files of a DocumentReference that is evidence, and against taking it away. What stood already is let be."""
     document = case.after
-    if document is None and case.before is not None and is_evidence(case.before):
+    if case.before is not None and is_evidence(case.before) and (document is None or not is_evidence(document)):
         return Decision(tuple((yield from _kept(case, case.key, "DocumentReference"))))
     if document is None or not is_evidence(document) or document.get("status") == "entered-in-error":
         return NOTHING

@@ -39,11 +39,18 @@ def charge(day: str = "2026-11-20", name: str = "Massage therapy") -> Resource:
     }
 
 
-def said(today: date, *charges: Resource, years: int = 6, before: Resource | None = None, key: str = KEY) -> list[str]:
-    """Why the evidence of these purchases, or the file it points to, cannot be deleted on a day."""
+def said(
+    today: date,
+    *charges: Resource,
+    years: int = 6,
+    before: Resource | None = None,
+    after: Resource | None = None,
+    key: str = KEY,
+) -> list[str]:
+    """Why the evidence of these purchases, or the file it points to, cannot be deleted on a day, or become what comes after."""
     now = datetime(today.year, today.month, today.day, 9, tzinfo=UTC)
     type_, id_ = key.split("/")
-    case = Case(type_, id_, before or document(), None, f"{key}/_history/2", now, today)
+    case = Case(type_, id_, before or document(), after, f"{key}/_history/2", now, today)
     money = ("status", "billable,billed,not-billable")
     answers: dict[Any, Any] = {
         Find("ChargeItem", ("evidence", KEY), money): list(charges),
@@ -96,6 +103,14 @@ def test_what_is_evidence_of_no_purchase_may_go_and_so_may_other_documents() -> 
     assert said(date(2026, 11, 22)) == []
     letter = {"resourceType": "DocumentReference", "id": "receipt", "status": "current"}
     assert said(date(2026, 11, 22), charge(), before=letter) == []
+
+
+def test_it_stays_evidence_and_may_be_another_kind_of_it() -> None:
+    other = {**document(), "type": {"text": "A letter"}}
+    assert said(date(2026, 11, 22), charge(), after=other) != []
+    assert said(date(2033, 4, 1), charge(), after=other) == []
+    assert said(date(2026, 11, 22), charge(), after=document("invoice")) == []
+    assert said(date(2026, 11, 22), charge(), after=document(status="entered-in-error")) == []
 
 
 def test_what_was_entered_in_error_stays_as_well() -> None:
