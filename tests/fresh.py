@@ -24,13 +24,14 @@ import httpx
 from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
 from pymongo.database import Database
+from pymongo.write_concern import WriteConcern
 
 from phb_fhir.definitions.registry import TYPES
 from tests.builders import bundle_of
 from tests.processes import until
 from tests.running import Place, RunningServer
 
-COLLECTIONS = ("resources", "history", "locks", "ledger", "balances", "requests")
+COLLECTIONS = ("history", "locks", "ledger", "balances", "requests", "resources")
 KEPT_MAX = 32  # of half a megabyte each
 _DEFINITIONS = {"type": {"$in": sorted(TYPES)}}
 _OTHERS = {"type": {"$nin": sorted(TYPES)}}
@@ -56,6 +57,8 @@ class Shelf:
         self._server = server
         self._database = database
         self._raw = database.with_options(codec_options=_RAW)
+        # these do not wait for the journal: whatever is written last does, and it comes after them
+        self._hurried = database.with_options(codec_options=_RAW, write_concern=WriteConcern(w=1))
         self._kept: OrderedDict[tuple[str, ...], Kept] = OrderedDict()
         self._told: tuple[str, ...] = ()
         self._then = server.foretold.place  # where clock and ids stood once that was told
@@ -64,9 +67,9 @@ class Shelf:
 
     def empty(self) -> None:
         """Begin anew: there is nothing, the clock is at its beginning, and so are the ids."""
-        self._database["resources"].delete_many(_OTHERS)
-        for name in COLLECTIONS[1:]:
-            self._database[name].delete_many({})
+        for name in COLLECTIONS[:-1]:
+            self._hurried[name].delete_many({})
+        self._database[COLLECTIONS[-1]].delete_many(_OTHERS)
         self._left = self._defined()
         self._server.foretold.reset()
         self._told, self._then = (), self._server.foretold.place
@@ -113,11 +116,12 @@ class Shelf:
             return False
         self._kept.move_to_end(told)
         for name, documents in kept.documents.items():
-            others = [one for one in documents if name != "resources" or one["type"] not in TYPES]
+            is_last = name == COLLECTIONS[-1]
+            others = [one for one in documents if not is_last or one["type"] not in TYPES]
             if self._told:
-                self._database[name].delete_many(_OTHERS if name == "resources" else {})
+                self._hurried[name].delete_many(_OTHERS if is_last else {})
             if others:
-                self._raw[name].insert_many(others)
+                (self._raw if is_last else self._hurried)[name].insert_many(others)
         self._server.foretold.place = kept.place
         self._told, self._then, self._left = told, kept.place, frozenset()
         return True
