@@ -13,7 +13,7 @@ posted its entries already. Nobody's access narrows them: a rule sees the whole 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any, TypeVar
@@ -201,6 +201,12 @@ Rule = Callable[[Case], Judging]
 def refusal(text: str, expression: str = "") -> Issue:
     """The issue of a rule that is not kept: 422, business-rule."""
     return Issue(Kind.BUSINESS_RULE, text, expression)
+
+
+def no_step(what: str, was: str, now: str, steps: Iterable[str], expression: str) -> Issue:
+    """The refusal of a status that does not follow from the one before; it says which would. `what` begins the sentence: "A plan"."""
+    further = ", ".join(one for one in steps if one != was) or "nothing else"
+    return refusal(f"{what} that is {was} cannot become {now}; it can become {further}.", expression)
 
 
 def advice(text: str, expression: str = "") -> Issue:

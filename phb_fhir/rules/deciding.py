@@ -14,7 +14,7 @@ from phb_fhir.fhir.codec import Resource
 from phb_fhir.fhir.dates import instant_text
 from phb_fhir.outcome import Issue
 from phb_fhir.rules.budget import last_day
-from phb_fhir.rules.case import Asking, By, Case, Follow, Read, refusal
+from phb_fhir.rules.case import Asking, By, Case, Follow, Read, no_step, refusal
 from phb_fhir.rules.words import BASE, BUSINESS_STATUS, TASK_CODE, TASK_PARAMETER, code_in, concept, key_of
 
 COMMUNICATION = f"{BASE}/CodeSystem/phb-communication-category"
@@ -117,10 +117,8 @@ def check_step(case: Case, steps: Mapping[str, tuple[str, ...]] = STEPS) -> Iter
     if before is None:
         return
     was, is_now = str(before.get("status")), str(after.get("status"))
-    allowed = steps.get(was, ())
-    if is_now not in allowed:
-        further = ", ".join(one for one in allowed if one != was) or "nothing else"
-        yield refusal(f"A task that is {was} cannot become {is_now}; it can become {further}.", "Task.status")
+    if is_now not in steps.get(was, ()):
+        yield no_step("A task", was, is_now, steps.get(was, ()), "Task.status")
     if answer_of(before) and is_now == "completed":
         for name in _DECISION:
             if bare(before.get(name)) != bare(after.get(name)):

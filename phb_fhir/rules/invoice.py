@@ -13,7 +13,7 @@ from phb_fhir.fhir.codec import Resource
 from phb_fhir.fhir.money import pence_of, sterling
 from phb_fhir.outcome import Issue
 from phb_fhir.rules.budget import is_budget, joint_of, person_of
-from phb_fhir.rules.case import NOTHING, Asking, By, Case, Decision, Hold, Judging, Read, refusal
+from phb_fhir.rules.case import NOTHING, Asking, By, Case, Decision, Hold, Judging, Read, no_step, refusal
 from phb_fhir.rules.paid import INVOICED, amounts_by_purchase, is_done, line_total, paid_for, payments_for
 from phb_fhir.rules.words import key_of, keys_in
 
@@ -85,10 +85,8 @@ def _stepped(case: Case) -> Iterator[Issue]:
     if before is None:
         return
     was, now = str(before.get("status")), str(after.get("status"))
-    allowed = STEPS.get(was, ())
-    if now not in allowed:
-        further = ", ".join(one for one in allowed if one != was) or "nothing else"
-        yield refusal(f"An invoice that is {was} cannot become {now}; it can become {further}.", "Invoice.status")
+    if now not in STEPS.get(was, ()):
+        yield no_step("An invoice", was, now, STEPS.get(was, ()), "Invoice.status")
     elif was in INVOICED and now in INVOICED and any(before.get(name) != after.get(name) for name in _TERMS):
         text = "What an invoice that was sent asks for stays as it is. Cancel it, and send another."
         yield refusal(text, "Invoice.lineItem")

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from phb_fhir.outcome import Issue
 from phb_fhir.rules.amendment import amended
 from phb_fhir.rules.budget import is_budget, person_of, stage_of
-from phb_fhir.rules.case import NOTHING, Case, Decision, Judging, refusal
+from phb_fhir.rules.case import NOTHING, Case, Decision, Judging, no_step, refusal
 from phb_fhir.rules.remarks import remarked
 from phb_fhir.rules.review import scheduled
 from phb_fhir.rules.stages import needed
@@ -78,9 +78,7 @@ def _stepped(case: Case) -> Iterator[Issue]:
     was, now = stage_of(case.before), stage_of(case.after)
     if not was or was == now or now in STEPS.get(was, ()) or not is_budget(case.after):
         return
-    after = STEPS.get(was, ())
-    may = f"From there it goes to {', '.join(after)}." if after else "Nothing follows that."
-    yield refusal(f"A budget does not go from {was} to {now}. {may}", _STAGE)
+    yield no_step("A budget", was, now, STEPS.get(was, ()), _STAGE)
 
 
 def _by_whom(case: Case) -> Iterator[Issue]:

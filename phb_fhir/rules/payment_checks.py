@@ -20,6 +20,7 @@ from phb_fhir.rules.budget import (
     stage_of,
 )
 from phb_fhir.rules.case import (
+    no_step,
     refusal,
 )
 from phb_fhir.rules.ledger import positions
@@ -79,19 +80,14 @@ def stepped(p: Payment) -> Iterator[Issue]:
         return
     was, now = str(p.before.get("status")), str(p.payment.get("status"))
     if now not in STATUS.get(was, ()):
-        yield _no_step(was, now, STATUS.get(was, ()), "PaymentReconciliation.status")
+        yield no_step("A payment", was, now, STATUS.get(was, ()), "PaymentReconciliation.status")
     elif was == now == "active":
         was, now = str(p.before.get("outcome")), str(p.payment.get("outcome"))
         if now not in OUTCOME.get(was, ()):
-            yield _no_step(was, now, OUTCOME.get(was, ()), "PaymentReconciliation.outcome")
+            yield no_step("A payment", was, now, OUTCOME.get(was, ()), "PaymentReconciliation.outcome")
     elif was == "active" and run_of(p.before) and p.before.get("outcome") == "queued":
         text = f"This payment was sent to the bank with the run {run_of(p.before)}. Record what came of it first."
         yield refusal(text, "PaymentReconciliation.status")
-
-
-def _no_step(was: str, now: str, steps: Sequence[str], at: str) -> Issue:
-    further = ", ".join(one for one in steps if one != was) or "nothing else"
-    return refusal(f"A payment that is {was} cannot become {now}; it can become {further}.", at)
 
 
 def stays_as_it_is(p: Payment) -> Iterator[Issue]:

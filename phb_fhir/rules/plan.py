@@ -17,7 +17,7 @@ from typing import Any
 from phb_fhir.fhir.codec import Resource
 from phb_fhir.outcome import Issue
 from phb_fhir.rules.budget import OVER, days_of, is_budget, person_of, plan_of, stage_of
-from phb_fhir.rules.case import NOTHING, Asking, Case, Decision, Find, Follow, Judging, Read, refusal
+from phb_fhir.rules.case import NOTHING, Asking, Case, Decision, Find, Follow, Judging, Read, no_step, refusal
 from phb_fhir.rules.deciding import answer_of, bare
 from phb_fhir.rules.words import BASE, TASK_CODE, code_in, key_of, keys_in, with_value
 
@@ -137,10 +137,9 @@ def _step(case: Case) -> Iterator[Issue]:
         return
     if is_now == "draft":
         text = f"This plan is {was}; it does not become a draft again. To change it, write a new draft that names it in 'replaces'."
+        yield refusal(text, _STATUS)
     else:
-        further = ", ".join(one for one in allowed if one != was) or "nothing else"
-        text = f"A plan that is {was} cannot become {is_now}; it can become {further}."
-    yield refusal(text, _STATUS)
+        yield no_step("A plan", was, is_now, allowed, _STATUS)
 
 
 _STATUS = "CarePlan.status"

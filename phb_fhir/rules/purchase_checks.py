@@ -23,6 +23,7 @@ from phb_fhir.rules.budget import (
     stage_of,
 )
 from phb_fhir.rules.case import (
+    no_step,
     refusal,
 )
 from phb_fhir.rules.exclusions import excluded_in
@@ -60,8 +61,7 @@ def refusals(purchase: Purchase) -> list[Issue]:
 def in_step(p: Purchase) -> Iterator[Issue]:
     was = str(p.before.get("status", "")) if p.before is not None else ""
     if was and p.status not in STEPS.get(was, ()):
-        may = ", ".join(one for one in STEPS.get(was, ()) if one != was) or "nothing else"
-        yield refusal(f"A purchase that is {was} cannot become {p.status}; it can become {may}.", "ChargeItem.status")
+        yield no_step("A purchase", was, p.status, STEPS.get(was, ()), "ChargeItem.status")
 
 
 def disallowed_by(p: Purchase) -> Iterator[Issue]:

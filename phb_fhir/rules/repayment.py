@@ -15,7 +15,21 @@ from phb_fhir.fhir.money import pence_of, sterling
 from phb_fhir.outcome import Issue
 from phb_fhir.rules.around import has_died, in_words
 from phb_fhir.rules.budget import Element, elements_of, first_day, is_budget, is_joint, last_day, owner_of, person_of
-from phb_fhir.rules.case import NOTHING, Asking, Books, By, Case, Decision, Find, Follow, Judging, Posted, Read, refusal
+from phb_fhir.rules.case import (
+    NOTHING,
+    Asking,
+    Books,
+    By,
+    Case,
+    Decision,
+    Find,
+    Follow,
+    Judging,
+    Posted,
+    Read,
+    no_step,
+    refusal,
+)
 from phb_fhir.rules.deciding import given, is_about, notice, reason_in_words, same_person, says_why
 from phb_fhir.rules.ledger import Entry, Ledger, Told, entry, positions, reversal
 from phb_fhir.rules.paid import bare
@@ -150,11 +164,10 @@ def _stepped(case: Case) -> Iterator[Issue]:
     elif before is not None and after.get("status") not in _FREE:
         was = state_of(before)
         if was != now and now not in STEPS.get(was, ()):
-            further = ", ".join(STEPS.get(was, ())) or "nothing else"
-            text = f"A notice that is {was or 'a draft'} cannot become {now}; it can become {further}."
             if now == "reconsideration-requested" and was in ("confirmed", "varied"):
-                text = "This notice was looked at again already, which happens once."
-            yield refusal(text, _STATE)
+                yield refusal("This notice was looked at again already, which happens once.", _STATE)
+            else:
+                yield no_step("A notice", was or "a draft", now, STEPS.get(was, ()), _STATE)
     elif before is not None and after.get("status") == "draft" and before.get("status") != "draft":
         yield refusal("A notice that was given does not become a draft again.", "Task.status")
     if now and (now in ENDED) != (after.get("status") == "completed"):

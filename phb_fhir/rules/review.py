@@ -43,7 +43,7 @@ from phb_fhir.rules.budget import (
     plan_of,
     stage_of,
 )
-from phb_fhir.rules.case import NOTHING, Asking, Books, Case, Decision, Find, Follow, Judging, Read, refusal
+from phb_fhir.rules.case import NOTHING, Asking, Books, Case, Decision, Find, Follow, Judging, Read, no_step, refusal
 from phb_fhir.rules.commissioning import Policy
 from phb_fhir.rules.ledger import CONTINGENCY, Ledger
 from phb_fhir.rules.remarks import coming_of_age
@@ -153,9 +153,7 @@ def _stepped(case: Case) -> Iterator[Issue]:
     was, now = str(case.before.get("status")), str(case.after.get("status"))
     if was == now or now in STEPS.get(was, ()):
         return
-    after = STEPS.get(was, ())
-    may = f"From there it goes to {', '.join(after)}." if after else "Nothing follows that."
-    yield refusal(f"A review does not go from {was} to {now}. {may}", "Task.status")
+    yield no_step("A review", was, now, STEPS.get(was, ()), "Task.status")
 
 
 def _about(task: Resource, key: str, account: Resource | None) -> Iterator[Issue]:

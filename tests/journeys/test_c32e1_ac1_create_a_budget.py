@@ -234,7 +234,7 @@ def test_a_stage_cannot_be_left_out_nor_gone_back_to(api: httpx.Client) -> None:
     begin(api)
     come_to(api, "eligibility-confirmed")
     assert refused(put(api, budget("planning"))) == [
-        "A budget does not go from eligibility-confirmed to planning. From there it goes to indicative-set, declined-by-person, refused, not-eligible, entered-in-error."
+        "A budget that is eligibility-confirmed cannot become planning; it can become indicative-set, declined-by-person, refused, not-eligible, entered-in-error."
     ]
     assert len(refused(put(api, budget("requested")))) == 1
 

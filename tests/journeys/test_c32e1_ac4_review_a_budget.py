@@ -125,7 +125,7 @@ def test_a_review_goes_from_being_called_to_being_over_and_not_back(active: http
     task = review(status="requested")
     assert put(active, task).status_code == 200
     assert refused(put(active, record(), *looked_at_goals(), finished(task))) == [
-        "A review does not go from requested to completed. From there it goes to received, accepted, ready, in-progress, on-hold, rejected, cancelled, entered-in-error."
+        "A review that is requested cannot become completed; it can become received, accepted, ready, in-progress, on-hold, rejected, cancelled, entered-in-error."
     ]
     assert held(active, task).status_code == 200
     assert len(refused(put(active, {**finished(task), "status": "in-progress"}))) == 1

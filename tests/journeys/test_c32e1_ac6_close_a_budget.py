@@ -89,7 +89,7 @@ def test_a_plain_put_closes_it_as_well(closing: httpx.Client) -> None:
 def test_a_budget_that_is_not_closing_is_not_closed(closing: httpx.Client) -> None:
     last_review(closing)
     assert refused(close(closing)) == [
-        "A budget does not go from active to closed. From there it goes to suspended, closing, entered-in-error."
+        "A budget that is active cannot become closed; it can become suspended, closing, entered-in-error."
     ]
 
 

@@ -87,8 +87,8 @@ def test_a_stage_follows_another_or_is_refused_with_what_may(was: str, now: str)
     if was == now or (was, now) in DRAWN:
         assert said == []
     else:
-        after = f"From there it goes to {', '.join(STEPS[was])}." if STEPS[was] else "Nothing follows that."
-        assert said == [f"A budget does not go from {was} to {now}. {after}"]
+        after = ", ".join(STEPS[was]) or "nothing else"
+        assert said == [f"A budget that is {was} cannot become {now}; it can become {after}."]
 
 
 @pytest.mark.parametrize("stage", STAGES)

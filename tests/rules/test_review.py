@@ -53,7 +53,7 @@ def test_a_status_follows_another_or_is_refused_with_what_may(was: str, now: str
         assert said == []
     else:
         assert len(said) == 1
-        assert said[0].startswith(f"A review does not go from {was} to {now}.")
+        assert said[0].startswith(f"A review that is {was} cannot become {now}; it can become ")
 
 
 @pytest.mark.parametrize("status", STATUSES)
