@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from phb_fhir.fhir.codec import Resource
 from phb_fhir.fhir.dates import days_later
-from phb_fhir.rules.around import age_on, participants
+from phb_fhir.rules.around import age_on, flagged, participants
 from phb_fhir.rules.budget import days_of, first_day, is_budget, stage_of
 from phb_fhir.rules.case import Asking, Find, Read
 from phb_fhir.rules.words import BASE, ELIGIBILITY, code_in, codings, extensions, key_of, keys_in, value_of
@@ -263,9 +263,13 @@ def _growing_up(facts: Facts, value: Any) -> Said:
 
 
 def _excluded(facts: Facts, value: Any) -> Said:
-    flags = [one for one in facts.of("Flag") if one.get("status") == "active" and code_in(one.get("code"), EXCLUSION)]
-    has = any(days_of(one.get("period")).covers(facts.day) for one in flags)
+    has = bool(flagged(facts.of("Flag"), EXCLUSION, facts.day))
     return _flag(has=has, value=value, yes="direct payments are excluded by law", no="nothing excludes direct payments")
+
+
+def _crisis(facts: Facts, value: Any) -> Said:
+    has = "recent-crisis" in flagged(facts.of("Flag"), CRITERION, facts.day)
+    return _flag(has=has, value=value, yes="there was a health crisis lately", no="no crisis is flagged")
 
 
 def _ethnic(facts: Facts, value: Any) -> Said:
@@ -284,7 +288,7 @@ class Told(NamedTuple):
     tell: Callable[[Facts, Any], Said]
 
 
-# what is not here is for a person to find out: home-care-package, weekly-package-cost, lives-alone, deprivation-decile, recent-crisis
+# what is not here is for a person to find out: home-care-package, weekly-package-cost, lives-alone, deprivation-decile
 CHARACTERISTICS: Mapping[str, Told] = {
     "age": Told((), _age),
     "eligibility-category": Told(("Coverage",), _category),
@@ -294,6 +298,7 @@ CHARACTERISTICS: Mapping[str, Told] = {
     "condition-count": Told(("Condition",), _condition_count),
     "dst-domain-level": Told(("QuestionnaireResponse",), _domain_level),
     "dst-severe-or-priority-count": Told(("QuestionnaireResponse",), _grave_count),
+    "recent-crisis": Told(("Flag",), _crisis),
     "emergency-admissions-12m": Told(("Encounter",), _admissions),
     "care-plan-present": Told(("CarePlan",), _has_plan),
     "carer-present": Told(("CareTeam",), _has_carer),

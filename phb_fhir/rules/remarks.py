@@ -11,12 +11,13 @@ from collections.abc import Iterator
 from phb_fhir.fhir.codec import Resource
 from phb_fhir.fhir.dates import months_later
 from phb_fhir.outcome import Issue
+from phb_fhir.rules.around import flagged
 from phb_fhir.rules.budget import OVER, days_of, first_day, person_of, stage_of
 from phb_fhir.rules.case import Asking, Case, Find, Read, advice
+from phb_fhir.rules.characteristics import CRITERION
 from phb_fhir.rules.eligibility import categories
-from phb_fhir.rules.words import BASE, ELIGIBILITY, code_in, extensions, value_of
+from phb_fhir.rules.words import ELIGIBILITY, code_in, extensions, value_of
 
-CRISIS = f"{BASE}/CodeSystem/phb-candidate-criterion"  # its code recent-crisis is that of the Flag
 ADULT_FROM = 18
 _YEAR_MONTHS = 12
 _OFFER = "Account.extension.where(url.endsWith('phb-offer'))"
@@ -37,11 +38,8 @@ def offered_in_a_crisis(case: Case, account: Resource) -> Asking[list[Issue]]:
     if not offered:
         return []
     flags: list[Resource] = yield Find("Flag", ("patient", person_of(account)))
-    crises = [
-        one for one in flags if one.get("status") == "active" and code_in(one.get("code"), CRISIS) == "recent-crisis"
-    ]
     days = [first_day(value_of(row, "offered")) or case.today for row in offered]
-    if not any(days_of(one.get("period")).covers(day) for one in crises for day in days):
+    if not any("recent-crisis" in flagged(flags, CRITERION, day) for day in days):
         return []
     text = (
         "The person has been through a health crisis lately (Flag recent-crisis), and an offer made now is unlikely to help them. It is"

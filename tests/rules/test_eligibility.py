@@ -147,7 +147,14 @@ RECORDS: dict[str, list[dict[str, Any]]] = {
         }
     ],
     "Account": [],
-    "Flag": [{"status": "active", "code": concept("phb-dp-exclusion", "youth-rehabilitation-order")}],
+    "Flag": [
+        {
+            "status": "active",
+            "code": concept("phb-candidate-criterion", "recent-crisis"),
+            "period": {"start": "2026-10-01"},
+        },
+        {"status": "active", "code": concept("phb-dp-exclusion", "youth-rehabilitation-order")},
+    ],
 }
 PATIENT = {
     "birthDate": "1968-05-11",
@@ -177,6 +184,8 @@ CASES = [
     ("transition-16-18", {"valueBoolean": True}, False),
     ("ethnic-category", {"valueCodeableConcept": concept("http://x.example", "A")}, None),
     ("dp-excluded", {"valueBoolean": True}, True),
+    ("recent-crisis", {"valueBoolean": True}, True),
+    ("recent-crisis", {"valueBoolean": False}, False),
     ("offer-declined-within", {"valueQuantity": {"value": 6, "code": "mo"}}, False),
     ("offer-declined-within", {"valueQuantity": {"value": 6}}, None),
     ("wheelchair-service-accepted", {"valueBoolean": True}, False),

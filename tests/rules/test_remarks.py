@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from phb_fhir.rules.case import Case, Find, Read, answered
-from phb_fhir.rules.remarks import CRISIS, coming_of_age, offered_in_a_crisis, remarked
+from phb_fhir.rules.characteristics import CRITERION
+from phb_fhir.rules.remarks import coming_of_age, offered_in_a_crisis, remarked
 from phb_fhir.rules.words import ACCOUNT_TYPE, ELIGIBILITY, concept, extension_url
 
 TODAY = date(2026, 11, 22)
@@ -39,7 +40,13 @@ def case(before: Resource | None, after: Resource | None, *, is_own: bool = Fals
 
 
 def flag(status: str = "active", code: str = "recent-crisis", **period: str) -> Resource:
-    return {"resourceType": "Flag", "id": "crisis", "status": status, "code": concept(CRISIS, code), "period": period}
+    return {
+        "resourceType": "Flag",
+        "id": "crisis",
+        "status": status,
+        "code": concept(CRITERION, code),
+        "period": period,
+    }
 
 
 def said_of(after: Resource, *flags: Resource, before: Resource | None = None) -> list[str]:
