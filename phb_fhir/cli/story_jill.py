@@ -37,7 +37,6 @@ PRIYA = Asked(
 )
 COMMISSIONER = Asked("commissioner", "Harbourside North", organization="Organization/harbourside-north")
 STRANGER = Asked("commissioner", "Another commissioner", organization="Organization/harbourside-community-trust")
-AUDITOR = Asked("auditor", "An auditor")
 
 BUDGET, PLAN = "Account/jill-budget", "CarePlan/jill-plan"
 GOALS = ("Goal/jill-goal-out-and-about", "Goal/jill-goal-skin-and-sleep", "Goal/jill-goal-stay-out-of-hospital")

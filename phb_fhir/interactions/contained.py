@@ -49,6 +49,6 @@ def _fragments(resource: Resource, code: str, asking: Asking) -> Iterator[str]:
 
 
 def _found(resource: Resource, around: Version, asking: Asking) -> Hit:
-    index = index_of(resource, asking.parameters, asking.definitions, asking.own)
+    index = index_of(resource, asking.parameters, asking.own)
     version = Version(resource["resourceType"], f"#{resource['id']}", 0, around.at, around.method, dumps(resource))
     return Hit(version, [], index)

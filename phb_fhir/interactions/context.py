@@ -126,4 +126,4 @@ class Context:
     def index_of(self, resource: Resource, id_: str) -> Index:
         """The index values that a resource is stored with under this id."""
         named = resource if resource.get("id") == id_ else {**resource, "id": id_}
-        return index_of(named, self.parameters, self.definitions, self.own)
+        return index_of(named, self.parameters, self.own)

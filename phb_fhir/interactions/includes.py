@@ -133,7 +133,7 @@ class _Found:
         if version is None or version.json is None or version.number != number:
             return []
         resource = loads(version.json, depth_max=STORED_DEPTH_MAX)
-        index = index_of(resource, self._asking.parameters, self._asking.definitions, self._asking.own)
+        index = index_of(resource, self._asking.parameters, self._asking.own)
         return [Hit(version, [], index)]
 
     def _types_with_url(self, include: Include) -> tuple[str, ...]:

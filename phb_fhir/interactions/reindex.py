@@ -315,4 +315,4 @@ class Turn:
 
 def _index_of(context: Context, stale: Stale, parameters: SearchParameters) -> Index:
     resource = loads(stale.json.encode(), depth_max=STORED_DEPTH_MAX)
-    return index_of(resource, parameters, context.definitions, context.own)
+    return index_of(resource, parameters, context.own)

@@ -10,7 +10,7 @@ from phb_fhir.fhir.codec import Resource
 from phb_fhir.rules.budget import days_of, first_day
 from phb_fhir.rules.case import Asking, Find, PolicyOf, Read
 from phb_fhir.rules.commissioning import Policy
-from phb_fhir.rules.words import BASE, TASK_CODE, code_in, key_of, keys_in, pair_of, value_of
+from phb_fhir.rules.words import BASE, TASK_CODE, code_in, key_of, keys_in, pair_of
 
 ODS = "https://fhir.nhs.uk/Id/ods-organization-code"
 TEAM_ROLE = f"{BASE}/CodeSystem/phb-care-team-role"
@@ -142,7 +142,3 @@ def flagged(flags: Iterable[Resource], system: str, day: date) -> frozenset[str]
 
 def in_words(day: date) -> str:
     return f"{day:%-d %B %Y}"
-
-
-def plan_link(account: Resource) -> str:
-    return key_of(value_of(account, "phb-care-plan"))

@@ -54,7 +54,6 @@ from phb_fhir.rules.words import (
 __all__ = ["CODES", "Result", "check_sign_off", "judge_sign_off"]
 
 CODE = "plan-sign-off"
-ANSWERS = ("approved", "not-approved", "referred-on")
 _YEAR_DAYS = 366  # an amount for a longer time is so much a year
 
 

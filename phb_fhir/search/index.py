@@ -31,9 +31,8 @@ _INDEXED = KINDS.keys() - {"special"}
 _NOTHING: list[Value] = []
 
 
-def index_of(resource: Resource, parameters: SearchParameters, definitions: Definitions, own: OwnAddress) -> Index:
+def index_of(resource: Resource, parameters: SearchParameters, own: OwnAddress) -> Index:
     """The index values of a resource, by all the parameters of its type."""
-    del definitions  # the parameters know which they are of
     plan = parameters.derived(_plans)(resource["resourceType"])
     index = Index(digest=plan.digest)
     work, found = _Work(resource, own, {}), Found()
@@ -55,17 +54,6 @@ def index_of(resource: Resource, parameters: SearchParameters, definitions: Defi
             keys[mark] = None
     _add_compartments(index, plan, resource)
     return index
-
-
-def as_references(values: Sequence[Value], definitions: Definitions) -> list[Value]:
-    """Values for a reference parameter: a resource stands for a reference to itself."""
-    types = definitions.resource_types
-    return [
-        ("Reference", {"reference": f"{type_}/{value.get('id')}"})
-        if type_ in types and type(value) is dict
-        else (type_, value)
-        for type_, value in values
-    ]
 
 
 # ---- the plan of a type ---------------------------------------------------------------------------------------------

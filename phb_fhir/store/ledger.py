@@ -73,11 +73,6 @@ class LedgerReader:
         async for document in self._balances.find({}, session=self._session).sort("_id", 1):
             yield _ledger_of(document)
 
-    async def accounts_with_entries(self) -> list[str]:
-        """Every account that has entries, by the entries themselves."""
-        found: list[str] = await self._entries.distinct("account", session=self._session)
-        return sorted(found)
-
 
 class LedgerWriter(LedgerReader):
     """The ledger inside one transaction."""

@@ -47,7 +47,7 @@ def store(server, mongodb_admin):
     resources = mongodb_admin[server.settings.mongodb_database].resources
 
     def stored(*given: dict[str, Any]) -> list[Any]:
-        indexes = [index_of(resource, PARAMETERS, R4, OwnBase(server.base)) for resource in given]
+        indexes = [index_of(resource, PARAMETERS, OwnBase(server.base)) for resource in given]
         documents = [
             document_of(Version(one["resourceType"], one["id"], 1, _at(one), "PUT", json.dumps(one).encode()), index)
             for one, index in zip(given, indexes, strict=True)

@@ -29,7 +29,7 @@ OWN = OwnBase("https://phb.example/fhir")
 
 
 def indexed(resource: dict, parameters: SearchParameters = PARAMETERS) -> Index:
-    return index_of(resource, parameters, R4, OWN)
+    return index_of(resource, parameters, OWN)
 
 
 def keys(resource: dict, code: str, parameters: SearchParameters = PARAMETERS) -> list[str]:

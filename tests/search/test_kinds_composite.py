@@ -39,7 +39,7 @@ def observation(*components, **own):
 
 def finds(code, text, resource):
     node = asked(composite.KIND, PARAMETERS.of(resource["resourceType"])[code], text)
-    made = index_of(resource, PARAMETERS, R4, Here())
+    made = index_of(resource, PARAMETERS, Here())
     return match(node, Subject(resource["resourceType"], "1", datetime(2026, 1, 1, tzinfo=UTC), made, resource))
 
 
@@ -158,7 +158,7 @@ def test_a_variant_of_a_sequence_is_found_by_what_the_resource_says_of_its_chrom
 
 
 def test_an_element_without_one_of_the_parts_has_no_composite_value():
-    made = index_of(observation({"code": {"coding": [{"code": "a"}]}}, part("b", 1)), PARAMETERS, R4, Here())
+    made = index_of(observation({"code": {"coding": [{"code": "a"}]}}, part("b", 1)), PARAMETERS, Here())
     assert len(made.joined["component-code-value-quantity"]) == 1
 
 

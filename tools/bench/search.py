@@ -239,12 +239,11 @@ def _client(uri: str) -> MongoClient[Document]:
 
 def _documents(people: range) -> list[Document]:
     """What the server would have stored for these people."""
-    definitions = load()
-    parameters = search_parameters(definitions)
+    parameters = search_parameters(load())
     made = []
     for copy in itertools.chain.from_iterable(copies_of(number) for number in people):
         text = copy.json.encode()
-        index = index_of(loads(text, depth_max=_DEPTH_MAX), parameters, definitions, NOWHERE)
+        index = index_of(loads(text, depth_max=_DEPTH_MAX), parameters, NOWHERE)
         made.append(document_of(Version(copy.type, copy.id, 1, population.WRITTEN, "POST", text), index))
     return made
 
@@ -282,7 +281,7 @@ def _extraction(people: int = 20) -> Iterator[tuple[str, float]]:
     copies = [copy for number in range(people) for copy in copies_of(number)]
     for type_ in _TYPES:
         resources = [loads(copy.json.encode(), depth_max=_DEPTH_MAX) for copy in copies if copy.type == type_]
-        extracting = _cpu(lambda of=resources: [index_of(one, parameters, known.definitions, NOWHERE) for one in of])  # type: ignore[misc]
+        extracting = _cpu(lambda of=resources: [index_of(one, parameters, NOWHERE) for one in of])  # type: ignore[misc]
         validating = _cpu(lambda of=resources: [validate(one, known.definitions, known=known) for one in of])  # type: ignore[misc]
         yield type_, extracting / validating
 
