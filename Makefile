@@ -10,7 +10,7 @@ DATA ?= .data
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-TEST_PROCESSES ?= 2
+TEST_PROCESSES ?= 3
 SIGN_IN := tests/security/authorization_server
 
 .DEFAULT_GOAL := help
@@ -23,7 +23,7 @@ run: $(READY) ## serve the API on loopback with the example data, on a MongoDB o
 	@PHB_LOG_FORMAT=$${PHB_LOG_FORMAT:-console} $(BIN)/phb-fhir serve --trust-local-key --demo --port $(PORT) --data $(DATA)
 
 test: check $(SIGN_IN)/node_modules/.package-lock.json ## every check and every test, on a real MongoDB
-	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile
+	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 check: lint types ## the linter, the formatter's opinion and the type checker
 
