@@ -10,7 +10,7 @@ DATA ?= .data
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-TEST_PROCESSES ?= 3
+TEST_PROCESSES ?= 2
 SIGN_IN := tests/security/authorization_server
 
 .DEFAULT_GOAL := help
