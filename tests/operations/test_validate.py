@@ -397,7 +397,9 @@ def test_while_a_large_resource_is_judged_others_are_answered(api, server):
 
     def judge():
         with httpx.Client(base_url=api.base_url, headers=api.headers, timeout=60) as other:
-            sent = other.post("/Bundle/$validate", content=gzip.compress(body.encode()), headers={"content-encoding": "gzip"})
+            sent = other.post(
+                "/Bundle/$validate", content=gzip.compress(body.encode()), headers={"content-encoding": "gzip"}
+            )
         statuses.append(sent.status_code)
         done.set()
 

@@ -112,6 +112,7 @@ SEARCHES: dict[str, Ask] = {
     ),
     "token and a year": lambda c, _: f"Observation?code=http://loinc.org|8302-2&date={c.randrange(2011, 2019)}",
     "token and a month": lambda c, _: f"Observation?code=http://loinc.org|8302-2&{_month(c)}",
+    "the same, a page of 5": lambda c, _: f"Observation?code=http://loinc.org|8302-2&{_month(c)}&_count=5",
     "chained to one": lambda c, n: (
         f"ChargeItem?subject:Patient.identifier={population.NHS_NUMBER}|{population.identifier_of(_person(c, n))}"
     ),
