@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from phb_fhir.change import Version
 from phb_fhir.fhir.codec import Resource, dumps, loads
 from phb_fhir.fhir.dates import period_of
+from phb_fhir.interactions.contents import content_of
 from phb_fhir.interactions.joins import Joins
 from phb_fhir.interactions.subset import STORED_DEPTH_MAX
 from phb_fhir.outcome import Kind, Refusal, Rejected, refuse
@@ -419,12 +420,6 @@ async def others_items(reader: Reader, urls: Sequence[str], organization: str) -
     where = AllOf((Key(tuple(f"url={url}" for url in urls)), another))
     found = await reader.search(Query(("ChargeItemDefinition",), where), count=ITEMS_MAX)
     return {str(content_of(one).get("url", "")): one.key for one in found}
-
-
-def content_of(version: Version) -> Resource:
-    """What a version holds; of a deletion, nothing."""
-    content: Resource = loads(version.json or b"{}", depth_max=STORED_DEPTH_MAX)
-    return content
 
 
 _LEARNT = {

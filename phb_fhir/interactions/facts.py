@@ -6,17 +6,15 @@ what it has read once in the transaction it does not read again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from copy import deepcopy
+from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from phb_fhir.change import Put
-from phb_fhir.definitions.walk import rewrite
 from phb_fhir.fhir.codec import Resource
+from phb_fhir.interactions.contents import held
 from phb_fhir.interactions.context import Context
 from phb_fhir.interactions.joins import Joins
 from phb_fhir.interactions.pending import Pending
-from phb_fhir.interactions.versions import content_of
 from phb_fhir.query import Query
 from phb_fhir.rules.book import budgets_in
 from phb_fhir.rules.case import (
@@ -97,7 +95,7 @@ class Facts:
             case ReadVersion():
                 type_, _, id_ = question.key.partition("/")
                 version = await self._reader.read_version(type_, id_, question.number)
-                return relative(self._context, content_of(version))
+                return held(self._context, version)
             case Find():
                 return await self._find(question)
             case Books():
@@ -126,7 +124,7 @@ class Facts:
         if missing:
             stored = await self._reader.read_all(missing)
             for key in missing:
-                self._contents[key] = relative(self._context, content_of(stored.get(key)))
+                self._contents[key] = held(self._context, stored.get(key))
         return {key: self.pending[key] if key in self.pending else self._contents[key] for key in keys}
 
     async def _find(self, question: Find) -> list[Resource]:
@@ -134,22 +132,26 @@ class Facts:
             self._stored[question] = await self._search(question)
         written = {key for key in self.pending if key.startswith(f"{question.type}/")}
         found = [one for one in self._stored[question] if f"{question.type}/{one['id']}" not in written]
-        rows = {
-            index: Put(question.type, key.partition("/")[2], resource)
-            for index, key in enumerate(sorted(written))
-            if (resource := self.pending[key]) is not None and _may_match(question, resource)
-        }
-        if rows:
-            joins = Joins(self._reader, self._context.asking())
-            made = await Pending(self._context, rows, self._context.now()).matching(joins, self._query(question))
-            found += [rows[index].resource for index in made]
+        made = [resource for key in sorted(written) if (resource := self.pending[key]) is not None]
+        found += await self._among(made, question)
         return found[:FOUND_MAX]
+
+    async def _among(self, made: list[Resource], question: Find) -> list[Resource]:
+        """Those of what is pending that match."""
+        if (token := _identifier_in(question)) is not None:
+            return [one for one in made if token in _identifiers(one)]
+        if not made:
+            return []
+        rows = {index: Put(question.type, one["id"], one) for index, one in enumerate(made)}
+        joins = Joins(self._reader, self._context.asking())
+        matching = await Pending(self._context, rows, self._context.now()).matching(joins, self._query(question))
+        return [made[index] for index in matching]
 
     async def _search(self, question: Find) -> list[Resource]:
         """What is stored that matches, whatever is pending."""
         joins = Joins(self._reader, self._context.asking())
         stored = await joins.matching(self._query(question), count=FOUND_MAX + len(self.pending))
-        return [one for version in stored if (one := relative(self._context, content_of(version))) is not None]
+        return [one for version in stored if (one := held(self._context, version)) is not None]
 
     def _query(self, question: Find) -> Query:
         return parse_criteria(question.type, question.parameters, self._context.asking())
@@ -168,32 +170,11 @@ class _Mark(NamedTuple):
     posted: int
 
 
-def _may_match(question: Find, resource: Resource) -> bool:
-    """A quick look at what is pending: one asked for by an identifier has it."""
+def _identifier_in(question: Find) -> str | None:
+    """The one identifier that is asked for, where nothing else is: what has it is told without an index."""
     name, value = question.parameters[0]
-    if name != "identifier" or len(question.parameters) > 1:
-        return True
-    return any(token_of(*pair_of(one)) == value for one in resource.get("identifier", ()))
+    return value if name == "identifier" and len(question.parameters) == 1 and "," not in value else None
 
 
-def relative(context: Context, resource: Resource | None) -> Resource | None:
-    """The resource with its references to this server's own address as they are written here: `Account/1`."""
-    if resource is None or not any(_absolute(resource)):
-        return resource
-    made = deepcopy(resource)
-    rewrite(made, context.definitions, lambda at: context.own.local(at.value) if at.kind == "Reference" else None)
-    return made
-
-
-def _absolute(value: Any) -> Iterator[bool]:
-    """Whether anything in it is an absolute reference: a quick look, so that few are copied."""
-    if isinstance(value, dict):
-        reference = value.get("reference")
-        if isinstance(reference, str) and reference.startswith("http"):
-            yield True
-        for each in value.values():
-            if isinstance(each, dict | list):
-                yield from _absolute(each)
-    elif isinstance(value, list):
-        for each in value:
-            yield from _absolute(each)
+def _identifiers(resource: Resource) -> list[str]:
+    return [token_of(*pair_of(one)) for one in resource.get("identifier", ())]

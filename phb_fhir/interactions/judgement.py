@@ -14,7 +14,8 @@ from typing import NamedTuple
 from phb_fhir.change import Change, Delete, Put, Version
 from phb_fhir.definitions.walk import ReferenceAt, references
 from phb_fhir.fhir.codec import Resource
-from phb_fhir.interactions.access import Access, content_of, others_items
+from phb_fhir.interactions.access import Access, others_items
+from phb_fhir.interactions.contents import content_of
 from phb_fhir.interactions.context import Context
 from phb_fhir.outcome import Issue, Kind, Refusal, Rejected, refuse
 from phb_fhir.query import EVERYTHING

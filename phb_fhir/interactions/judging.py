@@ -15,10 +15,11 @@ from zoneinfo import ZoneInfo
 
 from phb_fhir.change import Committed, Create, Effect, Put
 from phb_fhir.fhir.codec import Resource
+from phb_fhir.interactions.contents import held, relative
 from phb_fhir.interactions.context import Context
-from phb_fhir.interactions.facts import Facts, relative
+from phb_fhir.interactions.facts import Facts
 from phb_fhir.interactions.validation import Content, check_resource
-from phb_fhir.interactions.versions import Decided, content_of, is_same, next_version
+from phb_fhir.interactions.versions import Decided, is_same, next_version
 from phb_fhir.outcome import Kind, Refusal, Rejected, refuse
 from phb_fhir.rules.book import ORDER, RULES
 from phb_fhir.rules.case import Asking, By, Case, Follow, judge_in_order
@@ -101,7 +102,7 @@ class Judgement:
 
     def _case(self, write: Write, *, is_own: bool) -> Case:
         after = write.after
-        before = relative(self._context, content_of(write.before))
+        before = held(self._context, write.before)
         case = case_of(self._context, after.key, before, self._facts.pending[after.key], self._now)
         version = f"{after.key}/_history/{after.number}"
         return replace(case, version=version, is_own=is_own, names_id=after.method == "PUT")

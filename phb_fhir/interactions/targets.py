@@ -14,12 +14,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypeGuard
 
 from phb_fhir.change import Create, Criteria, Put, Version
-from phb_fhir.fhir.codec import Resource, loads
+from phb_fhir.fhir.codec import Resource
+from phb_fhir.interactions.contents import content_of
 from phb_fhir.interactions.context import Context
 from phb_fhir.interactions.joins import Joins
 from phb_fhir.interactions.pending import Pending
 from phb_fhir.interactions.preconditions import criteria_in
-from phb_fhir.interactions.subset import STORED_DEPTH_MAX
 from phb_fhir.outcome import Issue, Kind, Rejected
 from phb_fhir.query import Key, Query
 from phb_fhir.search.kinds.token import keep
@@ -140,7 +140,7 @@ class Targets:
         """What a version holds; where it is a deletion, what was there before it."""
         if version is not None and version.is_deleted:
             version = await self._reader.read_version(version.type, version.id, version.number - 1)
-        return None if version is None or version.json is None else loads(version.json, depth_max=STORED_DEPTH_MAX)
+        return content_of(version) or None
 
 
 def _criteria_by_identifier(type_: str, identifier: Any) -> Criteria | None:

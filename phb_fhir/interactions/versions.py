@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from phb_fhir.change import Change, Committed, Create, Delete, Patch, Put, Version
-from phb_fhir.fhir.codec import Resource, canonical, dumps, loads
+from phb_fhir.fhir.codec import Resource, canonical, dumps
 from phb_fhir.fhir.dates import instant_text
+from phb_fhir.interactions.contents import content_of
 from phb_fhir.interactions.context import Context
-from phb_fhir.interactions.subset import STORED_DEPTH_MAX
 from phb_fhir.interactions.validation import Content
 from phb_fhir.search.access import access_entries
 from phb_fhir.search.kinds.kind import Index
@@ -34,17 +34,11 @@ def index_it(context: Context, one: Decided) -> None:
         one.committed = replace(one.committed, version=after)
 
 
-def content_of(version: Version | None) -> Resource | None:
-    """What a version holds; None for none, and for a deletion."""
-    return None if version is None or version.json is None else loads(version.json, depth_max=STORED_DEPTH_MAX)
-
-
 def is_same(current: Version, content: Resource) -> bool:
     """Whether `content` is what stands already, but for the version and time that only the server sets."""
     if current.json is None:
         return False
-    stands = loads(current.json, depth_max=STORED_DEPTH_MAX)
-    return canonical(stands) == canonical(_stamped(content, current.id, current.number, current.at))
+    return canonical(content_of(current)) == canonical(_stamped(content, current.id, current.number, current.at))
 
 
 def next_version(

@@ -6,8 +6,8 @@ from datetime import datetime
 
 from phb_fhir.definitions.operation_inputs import Inputs, bad_input
 from phb_fhir.fhir.codec import Resource
+from phb_fhir.interactions.contents import relative
 from phb_fhir.interactions.context import Context
-from phb_fhir.interactions.facts import relative
 from phb_fhir.interactions.request import FhirRequest
 from phb_fhir.operations.asked import stored
 from phb_fhir.outcome import Kind, Refusal, refuse

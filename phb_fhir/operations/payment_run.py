@@ -24,13 +24,12 @@ from phb_fhir.fhir.codec import Resource
 from phb_fhir.fhir.dates import instant_text
 from phb_fhir.fhir.money import money, pence_of
 from phb_fhir.interactions.commit import commit_all
+from phb_fhir.interactions.contents import content_of, held
 from phb_fhir.interactions.context import Context
-from phb_fhir.interactions.facts import relative
 from phb_fhir.interactions.joins import Joins
 from phb_fhir.interactions.judging import asked
 from phb_fhir.interactions.request import Answer, FhirRequest
 from phb_fhir.interactions.validation import check_resource
-from phb_fhir.interactions.versions import content_of
 from phb_fhir.operations.asked import answered, parameters_of
 from phb_fhir.operations.credit_transfers import (
     BankAccount,
@@ -149,8 +148,7 @@ async def _found(
     query = parse_criteria(type_, criteria, context.asking())
     count = most or PAYMENTS_MAX + 1
     versions = await Joins(context.reader, context.asking()).matching(query, count=count)
-    found = [content_of(one) for one in versions]
-    return [relative(context, one) or one for one in found if one is not None]
+    return [one for version in versions if (one := held(context, version)) is not None]
 
 
 async def _due(
@@ -183,7 +181,7 @@ async def _due(
 async def _budgets(context: Context, payments: Iterable[Resource]) -> dict[str, Resource]:
     keys = {key for one in payments if (key := key_of(value_of(one, "phb-account")))}
     found = await context.reader.read_all(sorted(keys))
-    return {key: content for key, version in found.items() if (content := content_of(version)) is not None}
+    return {key: content for key, version in found.items() if (content := content_of(version))}
 
 
 def _why_not(payment: Resource, budget: Resource | None, accounts: Mapping[str, BankAccount]) -> str:

@@ -15,8 +15,9 @@ from phb_fhir.fhir.codec import Resource
 from phb_fhir.fhir.dates import instant_text
 from phb_fhir.fhir.money import money
 from phb_fhir.interactions.commit import commit_all
+from phb_fhir.interactions.contents import relative
 from phb_fhir.interactions.context import Context
-from phb_fhir.interactions.facts import Facts, relative
+from phb_fhir.interactions.facts import Facts
 from phb_fhir.interactions.judging import by_whom, case_of
 from phb_fhir.interactions.request import Answer, FhirRequest
 from phb_fhir.interactions.validation import check_type, judged, without_best_practice

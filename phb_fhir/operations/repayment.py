@@ -13,10 +13,10 @@ from phb_fhir.fhir.codec import Resource
 from phb_fhir.fhir.dates import instant_text
 from phb_fhir.fhir.money import pence_of
 from phb_fhir.interactions.commit import commit_all
+from phb_fhir.interactions.contents import content_of
 from phb_fhir.interactions.context import Context
 from phb_fhir.interactions.request import Answer, FhirRequest
 from phb_fhir.interactions.validation import check_resource
-from phb_fhir.interactions.versions import content_of
 from phb_fhir.operations.asked import answered, parameters_of
 from phb_fhir.operations.budgets import budget_asked
 from phb_fhir.operations.sign_off import reference_in
@@ -46,7 +46,7 @@ async def request_repayment(context: Context, request: FhirRequest) -> Answer:
     notice = _notice(context, account, ground, {"amount": amount, "due": due, "from": owner, "reason": reason})
     advice = check_resource(context, notice, "Task")
     committed = await commit_all(context, [Create("Task", context.new_id(), notice, advice=advice)])
-    return answered(context, request, content_of(committed[0].version) or {})
+    return answered(context, request, content_of(committed[0].version))
 
 
 def _ground(inputs: Inputs) -> dict[str, Any]:

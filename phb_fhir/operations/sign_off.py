@@ -16,12 +16,11 @@ from phb_fhir.definitions.operation_inputs import Inputs, bad_input, read_inputs
 from phb_fhir.fhir.codec import Resource
 from phb_fhir.fhir.dates import instant_text
 from phb_fhir.interactions.commit import commit_all
+from phb_fhir.interactions.contents import content_of, relative
 from phb_fhir.interactions.context import Context
-from phb_fhir.interactions.facts import relative
 from phb_fhir.interactions.judging import asked, by_whom
 from phb_fhir.interactions.request import Answer, FhirRequest
 from phb_fhir.interactions.validation import check_resource
-from phb_fhir.interactions.versions import content_of
 from phb_fhir.operations.asked import answered, parameters_of, stored
 from phb_fhir.outcome import Kind, Refusal, outcome_of, refuse
 from phb_fhir.reports.parameters import Row, group, parameters, reference_row, row
@@ -132,7 +131,7 @@ async def refuse_plan(context: Context, request: FhirRequest) -> Answer:
     reason = {"statusReason": _together(reasons, criteria)}
     authoriser = reference_in(context, inputs, "authoriser")
     committed = await _decide(context, plan, "not-approved", authoriser, outputs, reason)
-    return answered(context, request, content_of(committed[0].version) or {})
+    return answered(context, request, content_of(committed[0].version))
 
 
 def _reasons(inputs: Inputs) -> list[dict[str, Any]]:

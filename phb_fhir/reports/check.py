@@ -21,8 +21,8 @@ import asyncio
 from collections.abc import AsyncGenerator
 
 from phb_fhir.fhir.codec import Resource
+from phb_fhir.interactions.contents import relative
 from phb_fhir.interactions.context import Context
-from phb_fhir.interactions.facts import relative
 from phb_fhir.reports.check_ledger import check_account
 from phb_fhir.reports.check_positions import check_positions
 from phb_fhir.reports.check_resources import check_current, check_references, check_versions, read_content

@@ -9,8 +9,8 @@ from typing import Any
 
 from phb_fhir.fhir.codec import Resource, loads
 from phb_fhir.fhir.money import sterling
+from phb_fhir.interactions.contents import relative
 from phb_fhir.interactions.context import Context
-from phb_fhir.interactions.facts import relative
 from phb_fhir.interactions.subset import STORED_DEPTH_MAX
 from phb_fhir.reports.drift import Drift, Looked
 from phb_fhir.rules.allocation import allocation, pot_name

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 
 from phb_fhir.fhir.codec import Resource, loads
 from phb_fhir.fhir.money import pence_of, sterling
+from phb_fhir.interactions.contents import relative
 from phb_fhir.interactions.context import Context
-from phb_fhir.interactions.facts import Facts, relative
+from phb_fhir.interactions.facts import Facts
 from phb_fhir.interactions.subset import STORED_DEPTH_MAX
 from phb_fhir.reports.drift import Drift
 from phb_fhir.rules.allocation import pot_name

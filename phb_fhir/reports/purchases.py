@@ -16,10 +16,9 @@ from phb_fhir.change import Version
 from phb_fhir.fhir.codec import Resource
 from phb_fhir.fhir.dates import instant_text
 from phb_fhir.fhir.money import pence_of
+from phb_fhir.interactions.contents import held
 from phb_fhir.interactions.context import Context
-from phb_fhir.interactions.facts import relative
 from phb_fhir.interactions.joins import Joins
-from phb_fhir.interactions.versions import content_of
 from phb_fhir.outcome import Kind, Refusal, refuse
 from phb_fhir.query import HistoryQuery, Key, Query
 from phb_fhir.rules.purchase import MONEY, element_id, link_of, occurrence
@@ -156,8 +155,7 @@ async def _together(context: Context, keys: Sequence[str], paid: Mapping[str, tu
 
 
 def _content(context: Context, version: Version) -> Resource:
-    content = content_of(version) or {}
-    return relative(context, content) or content
+    return held(context, version) or {}
 
 
 # ---- the versions, and who made them ---------------------------------------------------------------

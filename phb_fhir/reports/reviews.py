@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+from phb_fhir.interactions.contents import held
 from phb_fhir.interactions.context import Context
-from phb_fhir.interactions.facts import relative
 from phb_fhir.interactions.joins import Joins
-from phb_fhir.interactions.versions import content_of
 from phb_fhir.rules.review import OVER, STEPS, due_of, purpose_of
 from phb_fhir.rules.words import TASK_CODE, key_of
 from phb_fhir.search.parse import parse_criteria
@@ -50,7 +49,7 @@ async def read_overdue(context: Context, on: date, *, most: int = OVERDUE_MAX) -
     asked = (("code", f"{TASK_CODE}|phb-review"), ("due", f"lt{on.isoformat()}"), ("status", _OPEN))
     query = parse_criteria("Task", asked, context.asking())
     found = await Joins(context.store, context.asking()).matching(query, count=most + 1)
-    tasks = [task for one in found[:most] if (task := relative(context, content_of(one))) is not None]
+    tasks = [task for one in found[:most] if (task := held(context, one)) is not None]
     rows = [_overdue(task, due) for task in tasks if (due := due_of(task)) is not None]
     return OverdueReviews(on, tuple(sorted(rows, key=lambda row: (row.due, row.task))), len(found) > most)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from phb_fhir.fhir.codec import Resource
@@ -91,6 +92,7 @@ def keys_in(references: Any) -> list[str]:
     return [key for one in several if (key := key_of(one))]
 
 
+@lru_cache(maxsize=4_096)
 def token_of(system: str, value: str) -> str:
     """`system|value` as a search parameter has it, what would separate it from others escaped (R4 §3.1.1.5.7)."""
     return "|".join(_SEPARATORS.sub(r"\\\g<0>", each) for each in (system, value))
