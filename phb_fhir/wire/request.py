@@ -124,7 +124,15 @@ def _provenance(settings: Settings, headers: RawHeaders) -> Resource | None:
 def _conditions(headers: RawHeaders) -> Headers:
     if _CONDITIONAL.isdisjoint(headers):
         return NO_HEADERS
-    return Headers(*(headers.get(name, b"").decode("latin-1") for name in _CONDITIONAL_ORDER))
+    return Headers(*(_text(headers.get(name, b"")) for name in _CONDITIONAL_ORDER))
+
+
+def _text(value: bytes) -> str:
+    """A field as text: criteria come as UTF-8 from a terminal, and from elsewhere as HTTP once had it (RFC 9110 §5.5)."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
 
 
 _CONDITIONAL_ORDER = (b"if-match", b"if-none-match", b"if-modified-since", b"if-none-exist")

@@ -69,6 +69,13 @@ def test_the_second_of_two_conditional_creates_finds_the_first(api: httpx.Client
     assert len(ids(api, "Patient")) == 1
 
 
+@pytest.mark.parametrize("written", ["Ørsted".encode(), "Ørsted".encode("latin-1"), b"%C3%98rsted"], ids=repr)
+def test_if_none_exist_finds_a_name_however_its_letters_are_sent(api: httpx.Client, written: bytes) -> None:
+    first = made(api.post("Patient", json=person(name=[{"family": "Ørsted"}])))
+    headers = {b"If-None-Exist": b"family:exact=" + written}
+    assert made(api.post("Patient", json=person(name=[{"family": "Ørsted"}]), headers=headers), 200) == first
+
+
 def test_what_was_deleted_does_not_count_as_a_match(api: httpx.Client) -> None:
     put(api, "jill")
     api.delete("Patient/jill")
