@@ -333,8 +333,9 @@ def _is_link(at: ReferenceAt) -> bool:
 
     A canonical does not: "Elements of type canonical are not replaced" (R4 §3.1.0.11.2). Nor does what it names, the url
     of a definition, nor what names a system or an extension: they are the same names wherever the definition is kept.
+    Nor does a fullUrl in a Bundle that is stored: what is in that Bundle refers to it, and stays as it is.
     """
-    if at.kind == "canonical" or at.key == "system":
+    if at.kind == "canonical" or at.key in ("system", "fullUrl"):
         return False
     if at.key != "url":
         return True

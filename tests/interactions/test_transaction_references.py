@@ -303,6 +303,13 @@ def test_references_within_a_stored_bundle_stay(api: httpx.Client) -> None:
     assert stored(api, kept)["entry"] == kept["entry"]
 
 
+def test_the_full_urls_within_a_stored_bundle_stay_also_where_the_transaction_has_the_same(api: httpx.Client) -> None:
+    # a document, posted with its parts: what is in it still finds what is in it
+    parts = [{"fullUrl": UUID, "resource": person(id="1")}, {"fullUrl": NOT_HERE, "resource": budget(UUID, id="2")}]
+    kept = bundle("collection", *parts)
+    assert stored(api, kept)["entry"] == kept["entry"]
+
+
 def test_references_in_a_batch_stay(api: httpx.Client) -> None:
     # entries of a batch know nothing of each other (R4 §3.1.0.11.1)
     sent(api, "batch", entry("POST", "Patient", person(), UUID), entry("PUT", "Account/b", budget(UUID, id="b")))
