@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from phb_fhir.change import Change, Create, Patch, Put
-from phb_fhir.definitions.walk import references
+from phb_fhir.definitions.walk import ReferenceAt, references
 from phb_fhir.fhir.codec import dumps
 from phb_fhir.fhir.dates import instant_text
 from phb_fhir.interactions.answers import check_parameters
@@ -125,10 +125,33 @@ async def _plan(context: Context, request: FhirRequest, index: int, entry: dict[
         change = make(context, asked) if make else None
     except Rejected as rejected:
         raise told_of_entry(rejected, f"Bundle.entry[{index}]", entry) from None
-    # of a patch, those in a FHIRPath Patch: what the values of the other kinds are, only their result tells
-    has_resource = isinstance(change, Create | Put | Patch) and isinstance(asked.body, dict)
-    pointers = tuple(references(asked.body, context.definitions)) if has_resource else ()
+    pointers = _pointers(context, asked.body) if isinstance(change, Create | Put | Patch) else ()
     return Planned(index, entry, asked, change, pointers)
+
+
+def _pointers(context: Context, body: Any) -> tuple[ReferenceAt, ...]:
+    """The places in what an entry brings that point somewhere; of a JSON Patch, the References that it sets."""
+    if isinstance(body, dict):
+        return tuple(references(body, context.definitions))
+    setting = [one for one in body if isinstance(one, dict) and one.get("op") in ("add", "replace")]
+    found = [(one, "value") for one in setting if str(one.get("path")).endswith("/reference")]
+    # a patch has no types: by its name, and as a text, this is a Reference's in every type of R4
+    found += [(holder, "reference") for one in setting for holder in _objects_in(one.get("value"))]
+    return tuple(
+        ReferenceAt(holder, key, holder[key], "Reference", (), ("Binary", "data", None))
+        for holder, key in found
+        if isinstance(holder.get(key), str)
+    )
+
+
+def _objects_in(value: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(value, dict):
+        yield value
+        for child in value.values():
+            yield from _objects_in(child)
+    elif isinstance(value, list):
+        for child in value:
+            yield from _objects_in(child)
 
 
 def _read(context: Context, request: FhirRequest, index: int, entry: dict[str, Any]) -> FhirRequest:

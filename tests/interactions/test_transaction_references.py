@@ -389,6 +389,31 @@ def test_a_conditional_reference_in_a_fhirpath_patch_is_found(api: httpx.Client)
     refused(answer, 412, "not-found", by_nhs_number(JACK), "matches nothing", at=at)
 
 
+@pytest.mark.parametrize(
+    ("op", "path", "value"),
+    [("add", "/for", {"reference": "{}"}), ("add", "/for", {"reference": "{}", "display": "Jill"}),
+     ("replace", "/for/reference", "{}"), ("add", "/extension", [{"url": "http://example.org/x", "valueReference": {"reference": "{}"}}])],
+)  # fmt: skip
+def test_a_conditional_reference_in_a_json_patch_is_found(api: httpx.Client, op: str, path: str, value: Any) -> None:
+    def patch(reference: str) -> dict[str, Any]:
+        operation = json.dumps([{"op": op, "path": path, "value": value}]).replace("{}", reference)
+        data = base64.b64encode(operation.encode()).decode()
+        return {"resourceType": "Binary", "contentType": "application/json-patch+json", "data": data}
+
+    made(api.put("Patient/jill", json=person(id="jill")))
+    made(api.put("Task/t", json=task(id="t", **{"for": {"reference": "Patient/other"}})))
+    sent(api, "transaction", entry("PATCH", "Task/t", patch(by_nhs_number(JILL))))
+    kept = api.get("Task/t").text
+    assert '"reference":"Patient/jill"' in kept
+    assert by_nhs_number(JILL) not in kept
+    at = "Bundle.entry[0].resource.data"
+    answer = api.post("", json=bundle("transaction", entry("PATCH", "Task/t", patch(by_nhs_number(JACK)))))
+    refused(answer, 412, "not-found", by_nhs_number(JACK), "matches nothing", at=at)
+    answer = api.post("", json=bundle("transaction", entry("PATCH", "Task/t", patch(NOT_HERE))))
+    refused(answer, 400, "not-found", NOT_HERE, "no entry", at=at)
+    assert api.get("Task/t").text == kept
+
+
 def test_a_conditional_reference_that_finds_nothing_refuses_the_transaction(api: httpx.Client) -> None:
     plan = {
         "resourceType": "CarePlan",
