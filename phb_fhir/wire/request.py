@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import re
 import zlib
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, Literal, cast
+from typing import Any
 from urllib.parse import parse_qsl
 
 from phb_fhir.fhir.codec import Resource, as_resource, loads
@@ -140,17 +141,23 @@ _CONDITIONAL = frozenset(_CONDITIONAL_ORDER)
 
 
 def _prefer(header: bytes | None) -> tuple[Handling, Returned]:
-    """`handling` and `return` (R4 §3.1.0.1.9); preferences not known are ignored, as RFC 7240 §2 wants."""
-    handling: Handling = "strict"
-    returned: Returned = ""
-    if header is not None:
-        for part in header.decode("latin-1").replace(";", ",").split(","):
-            name, _, value = part.strip().partition("=")
-            if name == "handling" and value in ("strict", "lenient"):
-                handling = cast("Literal['strict', 'lenient']", value)
-            elif name == "return" and value in ("minimal", "representation", "OperationOutcome"):
-                returned = cast("Returned", value)
-    return handling, returned
+    """`handling` and `return` (R4 §3.1.0.1.9): of each the first (RFC 7240 §2). What is not known is ignored, as that wants."""
+    if header is None:
+        return "strict", ""
+    said: dict[str, str] = {}
+    for name, value in _PREFERENCE.findall(header.decode("latin-1").lower()):
+        said.setdefault(name, value.strip('"'))
+    return _HANDLINGS.get(said.get("handling", ""), "strict"), _RETURNS.get(said.get("return", ""), "")
+
+
+# a token or a quoted text; case means nothing in either name or value here (RFC 7240 §2, §4.2)
+_PREFERENCE = re.compile(r'([^\s=,;"]+)\s*=\s*("(?:[^"\\]|\\.)*"|[^\s,;"]+)')
+_HANDLINGS: dict[str, Handling] = {"strict": "strict", "lenient": "lenient"}
+_RETURNS: dict[str, Returned] = {
+    "minimal": "minimal",
+    "representation": "representation",
+    "operationoutcome": "OperationOutcome",
+}
 
 
 # ---- the body --------------------------------------------------------------------------------------------------------

@@ -75,6 +75,22 @@ def test_a_write_under_return_operation_outcome_is_answered_in_words(write):
     }
 
 
+@pytest.mark.parametrize(
+    "prefer",
+    [
+        'return="minimal"',
+        "Return=Minimal",
+        "return = minimal",
+        "respond-async, wait=10; x, return=minimal",
+        "return=minimal, return=representation",
+        'note="a, return=representation", return=minimal',
+    ],
+)
+def test_a_preference_may_be_written_in_every_way_that_http_has(write, prefer):
+    answer, _ = write(prefer)
+    assert answer.content == b""
+
+
 def test_a_delete_is_answered_with_nothing_or_in_words(api):
     for name in ("jill", "asha"):
         api.put(f"/Patient/{name}", json=person(id=name))
