@@ -27,10 +27,14 @@ _SUMMARIES = ("true", "text", "data", "count", "false")
 
 
 def parse_subset(parameters: tuple[tuple[str, str], ...]) -> Subset:
-    """What `_summary` and `_elements` ask for. Raises Rejected (400) for a summary that R4 does not have, or both at once."""
-    asked = {name: value for name, value in parameters if name in ("_summary", "_elements")}
-    if not asked:
+    """What `_summary` and `_elements` ask for. Raises Rejected (400) for a summary that R4 does not have, both at once, or one twice."""
+    said = [(name, value) for name, value in parameters if name in ("_summary", "_elements")]
+    if not said:
         return WHOLE
+    asked = dict(said)
+    if len(asked) < len(said):
+        text = "_summary or _elements stands more than once; say it once, several elements with commas between them."
+        raise refuse(Refusal.BAD_REQUEST, Kind.INVALID, text)
     summary = asked.get("_summary", "false")
     if summary not in _SUMMARIES:
         raise refuse(Refusal.BAD_REQUEST, Kind.VALUE, f"_summary={summary}: it is one of {', '.join(_SUMMARIES)}.")

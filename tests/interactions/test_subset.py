@@ -126,6 +126,14 @@ def test_elements_are_shown_with_what_cannot_be_left_out(record, elements, shown
     assert set(cut(record, f"_elements={elements}")) == KEPT_OF_JILL | shown
 
 
+@pytest.mark.parametrize("query", ["_elements=name&_elements=gender", "_summary=true&_summary=text"])
+@pytest.mark.parametrize("address", ["/Patient/jill", "/Patient/jill/_history/1", "/Patient/_history", "/Patient"])
+def test_what_is_asked_for_twice_is_refused_and_not_half_answered(record, address, query):
+    found = problem(record.get(f"{address}?{query}"))
+    assert found[:2] == (400, "invalid")
+    assert "stands more than once" in found.text
+
+
 def test_an_element_with_a_choice_of_type_is_named_without_it(record):
     for name in ("value", "value[x]", "Observation.value", "valueQuantity"):
         part = cut(record, f"_elements={name}", "/Observation/weight")
