@@ -76,7 +76,7 @@ def _checked(before: Resource, after: Any, depth_max: int) -> Resource:
 def _check_same_resource(before: Resource, after: Any) -> None:
     # "if the id disagrees with the id in the URL, the server SHALL respond with 400" (FHIR R4 http.html#update)
     issues = [
-        Issue(Kind.VALUE, f"A patch may not change the {name} of a resource.", name)
+        Issue(Kind.VALUE, f"A patch may not change the {name} of a resource.", f"{before['resourceType']}.{name}")
         for name in ("resourceType", "id")
         if not isinstance(after, dict) or before.get(name) != after.get(name)
     ]
