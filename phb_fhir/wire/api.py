@@ -17,7 +17,7 @@ from phb_fhir.interactions.trail import Asked, Trail, answered, told_to
 from phb_fhir.outcome import Kind, Refusal, Rejected, refuse
 from phb_fhir.settings import API_PATH, LOOPBACK_NAMES, Settings
 from phb_fhir.wire.admission import PUBLIC, Admission
-from phb_fhir.wire.errors import answer_to, extra_headers
+from phb_fhir.wire.errors import accept_patch, answer_to, extra_headers
 from phb_fhir.wire.exchange import Exchange
 from phb_fhir.wire.negotiate import FHIR_JSON, Accepted, accept
 from phb_fhir.wire.request import (
@@ -62,7 +62,8 @@ class FhirApi:
             ours = fault(exchange.request_id, scope["method"], exchange.interaction)
             answer = answer_to(await told_to(trail, ours))
         if scope["method"] == "OPTIONS" and answer.status == 204:
-            more = [(b"allow", ", ".join(self._methods_at(segments)).encode())]
+            methods = self._methods_at(segments)
+            more = [(b"allow", ", ".join(methods).encode()), *accept_patch(methods)]
         response = await respond(answer, how, self._settings.gzip_bytes_min)
         await _send(send, response, more, head=scope["method"] == "HEAD")
 

@@ -8,6 +8,7 @@ from phb_fhir.interactions.request import Answer
 from phb_fhir.interactions.status import status_of
 from phb_fhir.outcome import Issue, Kind, Refusal, Rejected, outcome_of
 from phb_fhir.security.refusals import AUTH_REQUIRED
+from phb_fhir.wire.negotiate import PATCHES
 
 RETRY_AFTER_S = 2
 CHALLENGE = b'Bearer realm="phb-fhir"'
@@ -24,9 +25,16 @@ def extra_headers(rejected: Rejected, allowed: tuple[str, ...]) -> list[tuple[by
         return [(b"www-authenticate", challenge(rejected))]
     if rejected.refusal is Refusal.METHOD_NOT_ALLOWED:
         return [(b"allow", ", ".join(allowed).encode())]
+    if rejected.refusal is Refusal.UNSUPPORTED_MEDIA_TYPE:
+        return accept_patch(allowed)
     if rejected.refusal is Refusal.UNAVAILABLE:
         return [(b"retry-after", str(RETRY_AFTER_S).encode())]
     return []
+
+
+def accept_patch(allowed: tuple[str, ...]) -> list[tuple[bytes, bytes]]:
+    """The kinds of patch that an address takes, where it takes any (RFC 5789 §3.1)."""
+    return [(b"accept-patch", ", ".join(PATCHES).encode())] if "PATCH" in allowed else []
 
 
 def challenge(rejected: Rejected) -> bytes:

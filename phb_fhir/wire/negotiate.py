@@ -16,6 +16,7 @@ JSON = "application/json"
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
 FORM = "application/x-www-form-urlencoded"
+PATCHES = (FHIR_JSON, JSON_PATCH, MERGE_PATCH)
 
 # what may be asked for, and what is then sent; `_format` takes the short names too (R4 §3.1.0.1.11)
 FORMATS: dict[str, str] = {

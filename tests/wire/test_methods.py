@@ -58,6 +58,16 @@ def test_options_names_the_methods_of_an_address(jill, address):
     assert allowed_at(answer) == set(ADDRESSES[address].split(", "))
 
 
+@pytest.mark.parametrize("address", ["/Patient", "/Patient/jill", "/metadata", "/Patient/_history"])
+def test_where_a_patch_is_taken_options_and_a_refusal_of_its_kind_say_which(jill, address):
+    takes = "application/fhir+json, application/json-patch+json, application/merge-patch+json"
+    expected = takes if "PATCH" in ADDRESSES[address] else None
+    assert jill.request("OPTIONS", address).headers.get("accept-patch") == expected
+    refused = jill.patch(address, content=b"<diff/>", headers={"Content-Type": "application/xml-patch+xml"})
+    assert refused.status_code == (415 if expected else 405)
+    assert refused.headers.get("accept-patch") == expected
+
+
 @pytest.mark.parametrize(("method", "address"), REFUSED)
 def test_a_method_that_an_address_does_not_have_is_refused_with_those_it_has(jill, method, address):
     answer = jill.request(method, str(jill.base_url).rstrip("/") + address)
