@@ -24,12 +24,15 @@ from pathlib import Path
 from typing import Any, Self
 
 import httptools
+import structlog
+import uuid_utils
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from phb_fhir.fhir.codec import dumps
 from phb_fhir.outcome import Issue, Kind, outcome_of
 from phb_fhir.settings import Settings
+from phb_fhir.wire.exchange import Exchange
 from phb_fhir.wire.safeguards import RawHeader, safeguards
 
 HEAD_BYTES_MAX = 65_536
@@ -37,6 +40,7 @@ FIELDS_MAX = 100  # more is nobody's request, and each costs
 BYTES_A_SECOND_MIN = 8_000
 LOOK_S = 0.25
 _TOO_LONG = f"The head of the request is larger than the {HEAD_BYTES_MAX} bytes that this server takes."
+_log = structlog.get_logger("phb_fhir.request")
 _STATUS = {400: b"Bad Request", 408: b"Request Timeout", 431: b"Request Header Fields Too Large"}
 
 
@@ -207,8 +211,19 @@ class OnePiece(HttpToolsProtocol):
             cycle.disconnected = True
             cycle.message_event.set()
         if not started:
-            self.transport.write(_refusal(status, text, self._patience.safeguards))
+            named = (b"x-request-id", self._request_id(status).encode())
+            self.transport.write(_refusal(status, text, (named, *self._patience.safeguards)))
         self.transport.close()
+
+    def _request_id(self, status: int) -> str:
+        """The id of the request under way, whose end is logged by itself; a new one, and its line, where it did not get so far."""
+        for cycle in self._under_way():
+            if "phb.exchange" in cycle.scope:
+                exchange: Exchange = cycle.scope["phb.exchange"]  # type: ignore[typeddict-item]
+                return exchange.request_id
+        made = str(uuid_utils.uuid4())
+        _log.info("refused before it was a request", request_id=made, status=status)
+        return made
 
     def _under_way(self) -> list[RequestResponseCycle]:
         known = [cycle for cycle, _ in self.pipeline] + ([] if self.cycle is None else [self.cycle])

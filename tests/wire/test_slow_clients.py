@@ -173,6 +173,36 @@ def test_what_is_no_http_is_refused_with_an_outcome(hasty):
     assert b"hello" not in said
 
 
+def logged(running: ServerProcess, said: bytes) -> list[dict[str, object]]:
+    """The lines of the log with the id of an answer."""
+    name, _, id_ = next(line for line in said.split(b"\r\n") if line.startswith(b"x-request-id")).partition(b": ")
+    assert len(id_) > len(name)
+    assert until(lambda: id_ in running.log.read_bytes())
+    return [json.loads(line) for line in running.log.read_bytes().splitlines() if id_ in line]
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [(b"hello\r\n\r\n", 400), (b"GET /fhir/metadata HTTP/1.1\r\n", 408), (head("/", *["X: 1"] * FIELDS_MAX), 431)],
+)
+def test_what_never_was_a_request_is_answered_and_logged_with_an_id_all_the_same(hasty, data, status):
+    with connected(hasty) as client:
+        client.sendall(data)
+        (line,) = logged(hasty, rest(client))
+    assert (line["event"], line["status"]) == ("refused before it was a request", status)
+
+
+def test_a_body_that_stops_is_answered_and_logged_with_the_id_that_its_request_has(hasty):
+    given = f"test-{time.time_ns()}"
+    with connected(hasty) as client:
+        client.sendall(posting(1_000)[:-2] + f"X-Request-ID: {given}\r\n\r\n".encode())
+        said = rest(client)
+    assert said.startswith(b"HTTP/1.1 408 ")
+    assert f"\r\nx-request-id: {given}\r\n".encode() in said
+    (line,) = logged(hasty, said)
+    assert (line["event"], line["interaction"]) == ("request", "create")
+
+
 # ---- the body --------------------------------------------------------------------------------------------------------
 
 
