@@ -76,6 +76,14 @@ def test_if_none_exist_finds_a_name_however_its_letters_are_sent(api: httpx.Clie
     assert made(api.post("Patient", json=person(name=[{"family": "Ørsted"}]), headers=headers), 200) == first
 
 
+def test_a_condition_makes_it_another_request_under_the_same_request_id(api: httpx.Client) -> None:
+    headers = {"X-Request-ID": "a-proxy-puts-this-on-everything"}
+    first = made(api.post("Patient", json=person(JILL), headers=headers))
+    assert made(create(api, nhs(JACK), person(JILL), **headers))["id"] != first["id"]
+    refused(create(api, nhs(JILL), person(JILL), **headers), 412, "multiple-matches")
+    assert len(ids(api, "Patient")) == 2
+
+
 def test_what_was_deleted_does_not_count_as_a_match(api: httpx.Client) -> None:
     put(api, "jill")
     api.delete("Patient/jill")
