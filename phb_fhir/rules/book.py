@@ -17,7 +17,6 @@ from phb_fhir.rules.appeal import judge_appeal
 from phb_fhir.rules.budget import is_budget
 from phb_fhir.rules.case import Rule
 from phb_fhir.rules.direct_payment import is_budgets_consent, judge_consent
-from phb_fhir.rules.eligibility import judge_decision
 from phb_fhir.rules.evidence import is_evidence, judge_evidence, judge_file
 from phb_fhir.rules.invoice import judge_invoice
 from phb_fhir.rules.joining import judge_joining
@@ -28,6 +27,7 @@ from phb_fhir.rules.plan import is_plan, judge_goal, judge_link, judge_plan
 from phb_fhir.rules.plan_answers import judge_answers
 from phb_fhir.rules.purchasing import judge_purchase
 from phb_fhir.rules.repayment import judge_repayment
+from phb_fhir.rules.requests import judge_request
 from phb_fhir.rules.review import judge_review
 from phb_fhir.rules.sign_off import judge_sign_off
 from phb_fhir.rules.training import judge_training
@@ -52,7 +52,7 @@ RULES: Mapping[str, tuple[Rule, ...]] = {
     "CarePlan": (judge_plan, judge_training),
     "Goal": (judge_goal,),
     "QuestionnaireResponse": (judge_answers,),
-    "Task": (judge_sign_off, judge_appeal, judge_panel, judge_decision, judge_review, judge_repayment),
+    "Task": (judge_sign_off, judge_appeal, judge_panel, judge_request, judge_review, judge_repayment),
     "Consent": (judge_consent,),
 }
 

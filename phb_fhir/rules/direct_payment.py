@@ -8,7 +8,7 @@
     R92   both sides signed the agreement
     DP-9  consent that is withdrawn stops the payments (regulation 17)
 
-DP-3 (a no has reasons) is in `eligibility.judge_decision`, DP-7 (notice of a reduction) in `amendment`, DP-8 (reviews) in `review`. Whatever
+DP-3 (a no has reasons) is in `requests`, DP-7 (notice of a reduction) in `amendment`, DP-8 (reviews) in `review`. Whatever
 stands in the way of a direct payment leaves the two other ways of holding the money open, and each refusal says so where it matters.
 """
 

@@ -21,9 +21,9 @@ import orjson
 from phb_fhir.data import data_path
 from phb_fhir.fhir.codec import Resource
 from phb_fhir.outcome import Issue
-from phb_fhir.rules.around import age_on, has_died, in_words, is_decided, policy_of, says_why
+from phb_fhir.rules.around import age_on, has_died, in_words, is_decided, policy_of
 from phb_fhir.rules.budget import days_of, person_of
-from phb_fhir.rules.case import NOTHING, Asking, Case, Decision, Find, Judging, Read, refusal
+from phb_fhir.rules.case import Asking, Find, Read, refusal
 from phb_fhir.rules.characteristics import Criterion, evaluated
 from phb_fhir.rules.commissioning import Policy
 from phb_fhir.rules.words import BASE, BUSINESS_STATUS, ELIGIBILITY, TASK_CODE, code_in, key_of
@@ -222,42 +222,3 @@ def _criteria(commissioners: Sequence[str], person: str, day: date) -> Asking[tu
             ):
                 said += yield from evaluated(group, person, day)
     return tuple(said)
-
-
-# ---- decisions -----------------------------------------------------------------------------------
-
-DECIDED = ("phb-request", "eligibility-request", "management-model-request")
-_MAY_DECIDE = {"eligibility-request": ("", "system", "commissioner")}
-
-
-def judge_decision(case: Case) -> Judging:
-    """A Task that asks for a decision about a budget: who decides it, and that a no has its reasons (R3, R140, DP-3)."""
-    task = case.after
-    code = code_in((task or {}).get("code"), TASK_CODE)
-    if task is None or code not in DECIDED or task.get("status") != "completed":
-        return NOTHING
-    yield from ()
-    issues: list[Issue] = []
-    answer = code_in(task.get("businessStatus"), BUSINESS_STATUS)
-    if answer not in ("approved", "not-approved"):
-        text = "A request that is completed was decided: say approved or not-approved."
-        issues.append(refusal(text, "Task.businessStatus"))
-    if answer == "not-approved" and not says_why(task):
-        text = "Whoever is told no is told why: give the reason."
-        issues.append(refusal(text, "Task.statusReason"))
-    was = code_in((case.before or {}).get("businessStatus"), BUSINESS_STATUS) if case.before else ""
-    if answer != was and not _may_decide(case, code):
-        issues.append(refusal(_WHO[code], "Task.businessStatus"))
-    return Decision(tuple(issues))
-
-
-_WHO = {
-    "phb-request": "Whether a budget is set up is decided by the NHS team or the commissioner.",
-    "eligibility-request": "A case outside the groups that have a right is decided by the commissioner.",
-    "management-model-request": "How the money is held is agreed with the NHS team or the commissioner; they record it.",
-}
-
-
-def _may_decide(case: Case, code: str) -> bool:
-    roles = _MAY_DECIDE.get(code)
-    return case.is_own or (case.by.is_professional if roles is None else case.by.role in roles)

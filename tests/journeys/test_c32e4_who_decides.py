@@ -213,6 +213,31 @@ def test_nobody_appeals_in_another_name(people: People) -> None:
     assert people[COORDINATOR].post("/Task", json=appeal("Patient/nora")).status_code == 201  # written down for her
 
 
+# ---- what is asked for ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["exception", "joint-budget-request"])
+def test_who_asks_for_something_does_not_allow_it_themselves(people: People, kind: str) -> None:
+    """DP-5: an exception lets somebody of the household be paid, so it is decided by the NHS (R142)."""
+    asked = {
+        **appeal("Patient/nora", PRIYA),
+        "code": coded(TASK_CODE, kind),
+        "focus": {"reference": "Account/nora-budget"},
+    }
+    yes = {"status": "completed", "businessStatus": coded(BUSINESS, "approved")}
+    for who, name in (("nora", "Patient/nora"), ("sister", "RelatedPerson/ruth-harper")):
+        (text,) = refused(people[who].post("/Task", json={**asked, **yes, "requester": {"reference": name}}))
+        assert text.endswith("by the NHS team or the commissioner.")
+    key = f"Task/{people['nora'].post('/Task', json=asked).json()['id']}"
+    assert len(refused(changed(people["nora"], key, **yes))) == 1
+    assert changed(people[COORDINATOR], key, **yes).status_code == 200
+    no = {"businessStatus": coded(BUSINESS, "not-approved"), "statusReason": {"text": "No."}}
+    assert "What was decided stands as it was decided." in refused(changed(people[COORDINATOR], key, **no))[0]
+    assert refused(changed(people["nora"], key, status="requested")) == [
+        "A task that is completed cannot become requested; it can become entered-in-error."
+    ]
+
+
 def test_a_person_refers_to_the_panel_in_their_own_name(people: People) -> None:
     asked = {
         **appeal("RelatedPerson/ruth-harper", PRIYA),

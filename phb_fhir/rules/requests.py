@@ -1,0 +1,74 @@
+"""Tasks that have no table of states of their own (SM-D), and the requests among them that somebody decides (R3, R140, DP-3, DP-5).
+
+What is over stays over: it is done again by another Task. A request that is decided says yes or no, and why not; a no or a yes is given by
+whoever may, never by who asks for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from phb_fhir.outcome import Issue
+from phb_fhir.rules.around import says_why
+from phb_fhir.rules.case import NOTHING, Case, Decision, Judging, refusal
+from phb_fhir.rules.deciding import answer_of, check_step, kind_of
+
+# kinds whose rules have a table of their own
+_OWN_STEPS = frozenset(("phb-review", "plan-sign-off", "appeal", "risk-panel-referral", "repayment-notice"))
+_NHS = ("", "system", "care-coordinator", "nhs-team", "commissioner")
+_COMMISSIONER = ("", "system", "commissioner")
+
+# who decides each kind of request ("" is anybody of an open server), and the sentence for others
+DECIDED: Mapping[str, tuple[tuple[str, ...], str]] = {
+    "phb-request": (_NHS, "Whether a budget is set up is decided by the NHS team or the commissioner."),
+    "eligibility-request": (
+        _COMMISSIONER,
+        "A case outside the groups that have a right is decided by the commissioner.",
+    ),
+    "management-model-request": (
+        _NHS,
+        "How the money is held is agreed with the NHS team or the commissioner; they record it.",
+    ),
+    "joint-budget-request": (_NHS, "Whether budgets are managed as one is agreed by the NHS team or the commissioner."),
+    "exception": (_NHS, "Whether an exception is made is decided by the NHS team or the commissioner."),
+}
+
+_GOING_ON = ("requested", "received", "accepted", "ready", "in-progress", "on-hold")
+OVER = ("rejected", "cancelled", "failed", "completed")
+_NEXT = (*_GOING_ON, *OVER, "entered-in-error")
+STEPS: Mapping[str, tuple[str, ...]] = {
+    "draft": ("draft", *_NEXT),
+    **dict.fromkeys(_GOING_ON, _NEXT),
+    **{status: (status, "entered-in-error") for status in OVER},
+    "entered-in-error": ("entered-in-error",),
+}
+
+
+def judge_request(case: Case) -> Judging:
+    """What may become of a Task, and who decides what it asks for."""
+    yield from ()
+    kinds = {kind_of(case.before), kind_of(case.after)} - {""}
+    if case.is_own or not kinds or kinds & _OWN_STEPS:
+        return NOTHING
+    stands = case.before is not None and kind_of(case.before) in DECIDED
+    issues = check_step(case, STEPS) if stands else _stepped(case)
+    return Decision((*issues, *_decided(case)))
+
+
+def _stepped(case: Case) -> Iterator[Issue]:
+    return (issue for issue in check_step(case, STEPS) if issue.expression == "Task.status")
+
+
+def _decided(case: Case) -> Iterator[Issue]:
+    task, kind = case.after, kind_of(case.after)
+    if task is None or kind not in DECIDED or task.get("status") != "completed":
+        return
+    answer = answer_of(task)
+    if answer not in ("approved", "not-approved"):
+        text = "A request that is completed was decided: say approved or not-approved."
+        yield refusal(text, "Task.businessStatus")
+    if answer == "not-approved" and not says_why(task):
+        yield refusal("Whoever is told no is told why: give the reason.", "Task.statusReason")
+    roles, text = DECIDED[kind]
+    if answer != answer_of(case.before) and case.by.role not in roles:
+        yield refusal(text, "Task.businessStatus")
