@@ -275,7 +275,7 @@ def _ended(case: Case, p: Purchase) -> Asking[list[Follow]]:
     """The Task that asked for a decision is over once there is one."""
     code = f"{TASK_CODE}|unusual-request"
     tasks: list[Resource] = yield Find(
-        "Task", ("focus", case.key), ("code", code), ("status", "requested,received,accepted,in-progress")
+        "Task", ("focus", case.key), ("code", code), ("status", "requested,received,accepted,ready,in-progress,on-hold")
     )
     said = _ENDS.get(p.status, "not-approved")
     at = case.now.isoformat(timespec="seconds")

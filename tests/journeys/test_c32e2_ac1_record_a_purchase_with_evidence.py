@@ -281,6 +281,16 @@ def test_an_unusual_purchase_that_is_approved_is_billable_and_its_task_is_over(j
     assert jill.post(f"/ChargeItem/{made['id']}/$approve", json=reason).status_code == 422
 
 
+@pytest.mark.parametrize("status", ["ready", "on-hold"])
+def test_the_task_is_over_wherever_it_stood_once_somebody_has_decided(jill: httpx.Client, status: str) -> None:
+    made = jill.post("/ChargeItem", json=unusual()).json()
+    (task,) = waiting(jill, made["id"])
+    assert jill.put(f"/Task/{task['id']}", json={**task, "status": status}).status_code == 200
+    reason = {"resourceType": "Parameters", "parameter": [{"name": "reason", "valueString": "It helps her get out."}]}
+    assert jill.post(f"/ChargeItem/{made['id']}/$approve", json=reason).status_code == 200
+    assert [one["status"] for one in waiting(jill, made["id"])] == ["completed"]
+
+
 REASON = {
     "name": "reason",
     "valueCodeableConcept": {"coding": [{"system": f"{BASE}/CodeSystem/phb-refusal-reason", "code": "poor-value"}]},
