@@ -76,10 +76,10 @@ def _when(observation: Resource) -> str:
 
 
 def teams_of(plan: Resource | None) -> Asking[list[Resource]]:
-    """The care teams that a plan names, those that are there."""
-    keys = keys_in((plan or {}).get("careTeam"))
+    """The care teams that a plan names, those that are there and around the same person."""
+    keys, person = keys_in((plan or {}).get("careTeam")), key_of((plan or {}).get("subject"))
     found = (yield Read(*keys)) if keys else {}
-    return [team for team in found.values() if team is not None]
+    return [team for team in found.values() if team is not None and is_of(team, person)]
 
 
 def coordinator_in(teams: Iterable[Resource], day: date) -> str:
@@ -96,6 +96,11 @@ def participants(teams: Iterable[Resource], day: date) -> Iterator[tuple[str, fr
             who = key_of(one.get("member"))
             if who and days_of(one.get("period")).covers(day):
                 yield who, frozenset(code for role in one.get("role", ()) if (code := code_in(role, TEAM_ROLE)))
+
+
+def is_of(resource: Resource, person: str) -> bool:
+    """Whether a resource is about this person, as far as it says about whom it is."""
+    return key_of(resource.get("subject")) in ("", person)
 
 
 # ---- what was said and decided -------------------------------------------------------------------

@@ -13,7 +13,7 @@ from datetime import date
 from typing import Any
 
 from phb_fhir.fhir.codec import Resource
-from phb_fhir.rules.around import CAPACITY, OBSERVATION, TEAM_ROLE
+from phb_fhir.rules.around import CAPACITY, OBSERVATION, TEAM_ROLE, is_of
 from phb_fhir.rules.budget import Days, amounts_of, days_of, is_joint
 from phb_fhir.rules.case import Asking, Find, Read
 from phb_fhir.rules.deciding import answer_of, kind_of
@@ -85,6 +85,7 @@ def read_plan(plan: Resource, day: date) -> Asking[PlanRecord]:
     key, person = key_of_plan(plan), key_of(plan.get("subject"))
     named = [key for name in ("supportingInfo", "goal", "addresses", "careTeam") for key in keys_in(plan.get(name))]
     found: dict[str, Resource | None] = dict((yield Read(*named)) if named else {})
+    found = {key: one if _may_show(one, person) else None for key, one in found.items()}
     shown = [one for one in found.values() if one is not None]
     records: list[Resource] = yield Find("QuestionnaireResponse", ("based-on", key))
     risks: list[Resource] = yield Find("RiskAssessment", ("based-on", key))
@@ -96,8 +97,8 @@ def read_plan(plan: Resource, day: date) -> Asking[PlanRecord]:
         plan,
         day,
         found,
-        _each_once(shown, records, "QuestionnaireResponse"),
-        _each_once(shown, risks, "RiskAssessment"),
+        _each_once(shown, [one for one in records if _may_show(one, person)], "QuestionnaireResponse"),
+        _each_once(shown, [one for one in risks if _may_show(one, person)], "RiskAssessment"),
         [one for one in _each_once(shown, reviews, "Task") if kind_of(one) == "phb-review"],
         panels,
         budgets,
@@ -105,6 +106,12 @@ def read_plan(plan: Resource, day: date) -> Asking[PlanRecord]:
         consents,
     )
     return (yield from _with_people(record))
+
+
+def _may_show(resource: Resource | None, person: str) -> bool:
+    """Whether this can show something of the person's plan: not where it is somebody else's. Of goals, the criterion itself tells that."""
+    found = resource or {}
+    return found.get("resourceType") == "Goal" or is_of(found, person)
 
 
 def _each_once(shown: Iterable[Resource], more: Iterable[Resource], type_: str) -> list[Resource]:

@@ -80,6 +80,28 @@ def test_the_nine_criteria_are_answered_one_by_one_with_what_shows_them(jill: ht
     assert {"reference": PRIYA} in found["care-coordinator"]["evidence"]
 
 
+@pytest.mark.parametrize(
+    ("key", "criteria"),
+    [
+        ("QuestionnaireResponse/jill-plan-content", {"who-the-person-is", "working-and-not-working"}),
+        ("RiskAssessment/jill-risk-skin", {"risks-and-contingency"}),
+        ("CareTeam/jill-team", {"care-coordinator", "risks-and-contingency"}),
+    ],
+)
+def test_what_is_about_somebody_else_shows_nothing_of_this_plan(
+    jill: httpx.Client, key: str, criteria: set[str]
+) -> None:
+    others = "RiskAssessment/jill-risk-assistant-away"
+    if key.startswith("RiskAssessment/"):
+        assert changed(jill, others, status="entered-in-error").status_code == 200
+    assert changed(jill, key, subject={"reference": "Patient/asha"}).status_code == 200
+    ready, found = checked(jill)
+    assert not ready
+    assert criteria <= {code for code, one in found.items() if not one["met"]}
+    assert all({"reference": key} not in one["evidence"] for one in found.values())
+    assert sign_off(jill).status_code == 422
+
+
 def test_what_is_missing_is_told_in_a_sentence_and_nothing_is_written(jill: httpx.Client) -> None:
     activities = read(jill, "CarePlan/jill-plan")["activity"]
     del activities[1]["detail"]["performer"]
