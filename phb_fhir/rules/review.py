@@ -91,7 +91,7 @@ STEPS: Mapping[str, tuple[str, ...]] = {
 OVER = frozenset(("completed", "failed", "rejected", "cancelled", "entered-in-error"))
 
 
-def is_review(task: Resource | None) -> bool:
+def is_review(task: Mapping[str, Any] | None) -> bool:
     return task is not None and code_in(task.get("code"), TASK_CODE) == REVIEW
 
 
@@ -111,13 +111,14 @@ def due_of(task: Mapping[str, Any]) -> date | None:
 def judge_review(case: Case) -> Judging:
     """What speaks against a review as it is written; when it is over: the sums of the day, the next one, the budget's schedule."""
     task = case.after
+    lost = yield from _lost(case)
     if not is_review(task):
-        return NOTHING if not is_review(case.before) else Decision(tuple(_kept(case)))
+        return NOTHING if not is_review(case.before) else Decision((*_kept(case), *lost))
     if task is None or task.get("status") == "entered-in-error":
-        return Decision(tuple(_stepped(case)))
+        return Decision((*_stepped(case), *lost))
     key = key_of(task.get("focus"))
     account: Resource | None = (yield Read(key))[key] if key else None
-    issues = [*_stepped(case), *_about(task, key, account)]
+    issues = [*_stepped(case), *_about(task, key, account), *lost]
     if account is None or any(issue.is_error for issue in issues):
         return Decision(tuple(issues))
     plan_key = plan_of(account)
@@ -145,6 +146,39 @@ def _kept(case: Case) -> Iterator[Issue]:
     """A review that took place stays on record."""
     if (case.before or {}).get("status") == "completed":
         yield refusal("A review that took place stays on record; one that never did is entered in error.", "Task")
+
+
+def _lost(case: Case) -> Asking[list[Issue]]:
+    """The law wants a next review (R149, DP-8): the one that is planned is not called off, or put off too late, while no other is planned."""
+    before, after = case.before, case.after
+    key = key_of((before or {}).get("focus"))
+    if case.is_own or before is None or not is_planned(before) or not key or not _is_later(before, after):
+        return []
+    account: Resource | None = (yield Read(key))[key]
+    if account is None or not is_reviewed(account) or stage_of(account) not in ("active", "suspended"):
+        return []
+    policy = yield from policy_of(account.get("owner"))
+    reviews = yield from reviews_of(account)
+    others = [one for one in reviews if one.get("id") != case.id]
+    latest = last_lawful(account, policy, others)
+    was, now = _waiting([before, *others]), _waiting([*([after] if after else []), *others])
+    if was is None or was > latest or (now is not None and now <= latest):
+        return []  # it kept no such day, or the day is kept all the same
+    text = (
+        f"The next review of this budget takes place by {in_words(latest)} (R149, DP-8), and no other is planned. Plan another first; one"
+        " that is late stays as it is until it takes place."
+    )
+    return [refusal(text, "Task")]
+
+
+def _is_later(before: Resource, after: Resource | None) -> bool:
+    """Whether a planned review will not take place any more, or not by the day it was planned for."""
+    if after is not None and after.get("status") == "completed":
+        return False
+    if after is None or not is_planned(after) or key_of(after.get("focus")) != key_of(before.get("focus")):
+        return True
+    was, now = planned_for(before), planned_for(after)
+    return was is not None and (now is None or now > was)
 
 
 def _stepped(case: Case) -> Iterator[Issue]:
@@ -276,7 +310,7 @@ def _over(case: Case, account: Resource, teams: Sequence[Resource]) -> Judging:
         return Decision(content=content)  # brought in later than one that came after it
     waiting = _waiting(others)
     follow: list[Follow] = []
-    if waiting is None and is_reviewed(account):
+    if is_reviewed(account) and (waiting is None or waiting > last_lawful(account, policy, others, held)):
         due = next_due(account, policy, held)
         follow.append(Follow(review_task(account, teams, "scheduled", due, case)))
         waiting = due
@@ -303,15 +337,29 @@ def _held(task: Mapping[str, Any]) -> date:
     return first_day(task.get("executionPeriod", {}).get("start")) or date.min
 
 
+def is_planned(task: Mapping[str, Any]) -> bool:
+    """Whether this is a review that is still to take place."""
+    return is_review(task) and task.get("status") not in (*OVER, "draft")
+
+
+def planned_for(task: Mapping[str, Any]) -> date | None:
+    """The day a review is planned for."""
+    return first_day(task.get("restriction", {}).get("period", {}).get("start")) or due_of(task)
+
+
 def _waiting(reviews: Iterable[Mapping[str, Any]]) -> date | None:
     """The day of the next review that is planned already."""
-    days = [
-        day
-        for one in reviews
-        if one.get("status") not in OVER and one.get("status") != "draft"
-        if (day := first_day(one.get("restriction", {}).get("period", {}).get("start")) or due_of(one))
-    ]
-    return min(days, default=None)
+    return min((day for one in reviews if is_planned(one) if (day := planned_for(one))), default=None)
+
+
+def last_lawful(account: Resource, policy: Policy, others: Iterable[Mapping[str, Any]], held: date = date.min) -> date:
+    """The last day for the next review: so many months after the last one, which was on `held` or among these; else for the first."""
+    last = max((held, *(_held(one) for one in others if one.get("status") == "completed")))
+    if last > date.min:
+        return months_later(last, policy.review_months)
+    begins = first_day(account.get("servicePeriod", {}).get("start")) or date.min
+    first = first_day(_schedule(account).get("first")) or date.min
+    return max(first, months_later(begins, policy.first_review_months))
 
 
 def is_reviewed(account: Resource) -> bool:
@@ -420,15 +468,20 @@ def scheduled(case: Case) -> Asking[tuple[Resource | None, tuple[Follow, ...]]]:
     plan: Resource | None = (yield Read(plan_key))[plan_key] if plan_key else None
     reviews = yield from reviews_of(account)
     follow: tuple[Follow, ...] = ()
-    day = _waiting(reviews)
+    day, last = (
+        _waiting(reviews),
+        max((_held(one) for one in reviews if one.get("status") == "completed"), default=None),
+    )
     first = first_day(_schedule(account).get("first"))
-    if not reviews:
+    latest = first_due(case, policy) if last is None else last_lawful(account, policy, reviews)
+    parts: dict[str, str] = {}
+    if day is None or day > latest:
         teams = yield from teams_of(plan)
-        day = max(first or first_due(case, policy), case.today)  # one that was missed takes place now
-        follow = (Follow(review_task(account, teams, "first", day, case)),)
-    schedule = _schedule(account)
-    parts = {"first": day.isoformat()} if day is not None and not reviews and first is None else {}
-    if day is not None and "next" not in schedule:
+        wanted = (first or latest) if last is None else next_due(account, policy, last)
+        day = max(wanted, case.today)  # one that was missed takes place now
+        follow = (Follow(review_task(account, teams, "first" if last is None else "scheduled", day, case)),)
+        parts = {"next": day.isoformat(), **({"first": day.isoformat()} if last is None and first is None else {})}
+    if "next" not in _schedule(account):
         parts["next"] = day.isoformat()
     return (_with_schedule(account, parts) if parts else None), follow
 

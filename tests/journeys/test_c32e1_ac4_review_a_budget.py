@@ -17,6 +17,7 @@ from tests.journeys.jills_budget import (
     finished,
     found,
     looked_at_goals,
+    notice,
     put,
     read,
     record,
@@ -35,8 +36,9 @@ def active(api: httpx.Client) -> httpx.Client:
     return api
 
 
-def first_review(api: httpx.Client) -> Resource:
-    (first,) = found(api, REVIEWS)
+def first_review(api: httpx.Client, purpose: str = "") -> Resource:
+    every = found(api, REVIEWS)
+    (first,) = [one for one in every if not purpose or one["reasonCode"]["coding"][0]["code"] == purpose]
     return first
 
 
@@ -82,6 +84,62 @@ def test_where_another_review_waits_already_none_is_added(active: httpx.Client) 
     assert held(active, extra).status_code == 200
     assert [one["status"] for one in found(active, REVIEWS)] == ["completed", "ready"]
     assert next_day(active) == "2026-12-15"
+
+
+def test_a_review_that_waits_longer_than_the_law_lets_it_is_not_the_next_one(active: httpx.Client) -> None:
+    """R149, DP-8: at most twelve months after the last."""
+    far = review("far", "scheduled", status="ready", restriction={"period": {"end": "2099-01-01"}})
+    assert put(active, far).status_code == 200
+    assert held(active, first_review(active, "first")).status_code == 200
+    assert [one["restriction"]["period"]["end"] for one in found(active, f"{REVIEWS}&status=ready")] == [
+        "2027-11-22",
+        "2099-01-01",
+    ]
+    assert next_day(active) == "2027-11-22"
+
+
+def test_a_budget_that_starts_again_has_its_next_review_planned(active: httpx.Client) -> None:
+    far = review("far", "scheduled", status="ready", restriction={"period": {"end": "2099-01-01"}})
+    first = first_review(active)
+    assert put(active, far, notice("2026-11-22T09:00:00Z"), budget("suspended")).status_code == 200
+    assert put(active, budget("closing"), {**first, "status": "cancelled"}).status_code == 200
+    assert [one["id"] for one in found(active, f"{REVIEWS}&status=ready")] == ["far"]
+
+
+NO_OTHER = (
+    "The next review of this budget takes place by 5 January 2027 (R149, DP-8), and no other is planned. Plan another first; one that is"
+    " late stays as it is until it takes place."
+)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"status": "cancelled"},
+        {"status": "entered-in-error"},
+        {"status": "on-hold", "restriction": {"period": {"end": "2027-01-06"}}},
+    ],
+)
+def test_the_next_review_is_not_called_off_or_put_off_while_no_other_is_planned(
+    active: httpx.Client, more: Resource
+) -> None:
+    """R149, DP-8: else it would never be overdue."""
+    first = first_review(active)
+    assert refused(put(active, {**first, **more})) == [NO_OTHER]
+    sooner = review("sooner", "needs-change", status="ready", restriction={"period": {"end": "2027-01-05"}})
+    assert put(active, {**first, **more}, sooner).status_code == 200
+    assert put(active, {**sooner, "status": "on-hold"}).status_code == 200
+    assert refused(put(active, {**sooner, "status": "cancelled"})) == [NO_OTHER]
+    assert refused(active.delete("/Task/sooner")) == [NO_OTHER]
+
+
+def test_a_review_moves_within_the_time_the_law_gives_and_one_without_a_day_is_called_off(active: httpx.Client) -> None:
+    first = first_review(active)
+    for day in ("2026-12-01", "2027-01-05"):
+        assert put(active, {**first, "restriction": {"period": {"end": day}}}).status_code == 200
+    called = review("called", status="requested")
+    assert put(active, called).status_code == 200
+    assert put(active, {**called, "status": "cancelled"}).status_code == 200
 
 
 def test_no_review_follows_one_that_decides_to_close(active: httpx.Client) -> None:
