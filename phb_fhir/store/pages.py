@@ -183,7 +183,8 @@ def command_of(
     reading = plan.read(phase, at_once=at_once)
     if isinstance(phase, Phase):
         wanted = joint([beyond, *reading.parts])
-        asked: Document = {"find": RESOURCES, "filter": wanted, "sort": sort, "limit": count, "batchSize": count}
+        # room for one more, or MongoDB keeps open what it sorted: only beyond the last it sees that this was all
+        asked: Document = {"find": RESOURCES, "filter": wanted, "sort": sort, "limit": count, "batchSize": count + 1}
         return {**asked, "hint": reading.index}
     matches: Document = {"$match": joint(reading.parts)}
     values = computing(plan.query.types, phase.order)

@@ -438,6 +438,8 @@ ORDERS: list[tuple[Query, Order]] = [
     (Query((SINGLE,)), (SortKey("", "id"),)),
     (Query((SINGLE,)), (SortKey("", "at"),)),
     (Query((SINGLE,)), (SortKey("", "at", descending=True),)),
+    (Query((SINGLE,), CODED), (DATE,)),  # found by their code, and then sorted
+    (Query((SINGLE,), CODED), (SortKey("", "at"),)),
 ]
 
 
@@ -471,17 +473,20 @@ def test_what_is_there_throughout_is_met_once_whatever_is_written_meanwhile(
     run(story)
 
 
+@pytest.mark.parametrize("where", [EVERYTHING, CODED])
 def test_pages_of_values_are_of_one_moment_and_those_after_its_memory_of_their_own(
-    mongodb_uri: str, database_name: str
+    mongodb_uri: str, database_name: str, where: Node
 ) -> None:
+    """Whether they are read off the index of the order, or found by another and then sorted."""
+
     async def story() -> None:
         async with opened(mongodb_uri, database_name) as store:
             for day in range(6):
-                await observation(store, str(day), 1, dated_index(day))
-            query = Query((SINGLE,))
+                await observation(store, str(day), 1, dated_index(day, "code=*a"))
+            query = Query((SINGLE,), where)
             await settled(store, query)
             first = await store.find(query, (DATE,), count=2)
-            await observation(store, "0", 2, dated_index(30))  # behind the others, by now
+            await observation(store, "0", 2, dated_index(30, "code=*a"))  # behind the others, by now
             await observation(store, "4", 2, None)
             after = first[-1].position
             assert [hit.version.id for hit in await store.find(query, (DATE,), after=after, count=9)] == [
