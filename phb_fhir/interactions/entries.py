@@ -54,7 +54,7 @@ def request_of(context: Context, entry: dict[str, Any], parent: FhirRequest) -> 
         parent.base,
         parent.handling,
         parent.returned or "minimal",
-        parse_subset(parameters),
+        parse_subset(parameters, lenient=parent.handling == "lenient"),
         parent.request_id,
         parent.size,
     )

@@ -23,7 +23,7 @@ from phb_fhir.interactions.includes import find_included
 from phb_fhir.interactions.joins import Joins, Resolved, Sifted
 from phb_fhir.interactions.request import Answer, BundleAnswer, Entry, FhirRequest
 from phb_fhir.interactions.settled import check_query_settled
-from phb_fhir.interactions.subset import subset_json
+from phb_fhir.interactions.subset import parse_subset, subset_json
 from phb_fhir.outcome import Issue, Kind, Refusal, outcome_of, refuse
 from phb_fhir.query import EVERYTHING, AllOf, AnyOf, Id, Key, Node, Not, Query
 from phb_fhir.search.asking import Asking
@@ -69,7 +69,12 @@ async def search(context: Context, request: FhirRequest) -> Answer:
     Raises Rejected: 400 for what is not understood or too costly, 410 for a page link that is too old, 503 for what takes too
     long.
     """
-    return await searchset(context, request, await _read(context, request))
+    scope = scope_of(context, request.segments)
+    asking = context.asking(lenient=request.handling == "lenient")
+    search = parse_search(scope.types, request.parameters, asking, scope.within)
+    await _check_ids_alone(context.reader, asking, search)
+    applied = request._replace(subset=parse_subset(search.applied))
+    return await searchset(context, applied, await understood(context, applied, scope, search))
 
 
 async def searchset(context: Context, request: FhirRequest, asked: Asked) -> Answer:
@@ -89,17 +94,6 @@ async def searchset(context: Context, request: FhirRequest, asked: Asked) -> Ans
 
 
 # ---- what is asked -------------------------------------------------------------------------------
-
-
-async def _read(context: Context, request: FhirRequest) -> Asked:
-    scope = scope_of(context, request.segments)
-    asking = context.asking(lenient=request.handling == "lenient")
-    search = parse_search(scope.types, request.parameters, asking, scope.within)
-    if search.includes and request.subset.summary == "text":
-        text = "_include and _revinclude do not go together with _summary=text (R4 §3.1.1.5.8)."
-        raise refuse(Refusal.BAD_REQUEST, Kind.NOT_SUPPORTED, text)
-    await _check_ids_alone(context.reader, asking, search)
-    return await understood(context, request, scope, search)
 
 
 async def _check_ids_alone(reader: Reader, asking: Asking, search: Search) -> None:

@@ -10,8 +10,9 @@ from typing import Any
 
 from phb_fhir.definitions.load import Definitions, Element, TypeDef
 from phb_fhir.fhir.codec import Resource, dumps, loads
-from phb_fhir.interactions.request import WHOLE, Subset
-from phb_fhir.outcome import Kind, Refusal, refuse
+from phb_fhir.interactions.request import Subset
+from phb_fhir.outcome import Rejected
+from phb_fhir.search.results import check_subset
 
 SUBSETTED = {
     "system": "http://terminology.hl7.org/CodeSystem/v3-ObservationValue",
@@ -23,29 +24,25 @@ _NARRATIVE = frozenset({"text"})
 STORED_DEPTH_MAX = 900  # what was stored was measured when it came in
 
 
-_SUMMARIES = ("true", "text", "data", "count", "false")
+def parse_subset(parameters: tuple[tuple[str, str], ...], *, lenient: bool = False) -> Subset:
+    """What `_summary` and `_elements` ask for; one without a value asks for nothing (R4 §3.1.1.3).
 
-
-def parse_subset(parameters: tuple[tuple[str, str], ...]) -> Subset:
-    """What `_summary` and `_elements` ask for. Raises Rejected (400) for a summary that R4 does not have, both at once, or one twice."""
-    said = [(name, value) for name, value in parameters if name in ("_summary", "_elements")]
-    if not said:
-        return WHOLE
-    asked = dict(said)
-    if len(asked) < len(said):
-        text = "_summary or _elements stands more than once; say it once, several elements with commas between them."
-        raise refuse(Refusal.BAD_REQUEST, Kind.INVALID, text)
-    summary = asked.get("_summary", "false")
-    if summary not in _SUMMARIES:
-        raise refuse(Refusal.BAD_REQUEST, Kind.VALUE, f"_summary={summary}: it is one of {', '.join(_SUMMARIES)}.")
-    elements = tuple(name.strip() for name in asked.get("_elements", "").split(",") if name.strip())
-    if elements and summary != "false":
-        raise refuse(
-            Refusal.BAD_REQUEST,
-            Kind.INVALID,
-            "_summary and _elements ask for different things; send one of them.",
-        )
-    return Subset("" if summary == "false" else summary, elements)  # type: ignore[arg-type]
+    Raises Rejected (400) for a summary that R4 does not have, for one of them said twice, and for both at once; where it is to
+    be `lenient`, what comes first counts.
+    """
+    summary, elements = "", ""
+    for name, value in parameters:
+        if name not in ("_summary", "_elements") or not value:
+            continue
+        try:
+            check_subset(name, value, summary, elements)
+        except Rejected:
+            if not lenient:
+                raise
+            continue
+        summary, elements = (value, elements) if name == "_summary" else (summary, value)
+    listed = tuple(name.strip() for name in elements.split(",") if name.strip())
+    return Subset("" if summary == "false" else summary, listed)  # type: ignore[arg-type]
 
 
 def subset_json(json: bytes, subset: Subset, definitions: Definitions) -> bytes:

@@ -28,6 +28,8 @@ from phb_fhir.search.results import (
     INCLUDES_MAX,
     check_contained,
     check_sorted_once,
+    check_subset,
+    check_text_alone,
     parse_count,
     parse_flag,
     parse_include,
@@ -35,7 +37,7 @@ from phb_fhir.search.results import (
     parse_total,
 )
 
-# these shape the answer, and are read where the request is (`wire/request`)
+# these shape the answer, and are read where the request is (`wire/request`), for not only a search has them
 PRESENTATION = frozenset({"_format", "_pretty", "_summary", "_elements"})
 RESULT = frozenset(
     {"_sort", "_count", "_total", "_include", "_revinclude", "_contained", "_containedType", "_page", "_explain"}
@@ -70,6 +72,8 @@ class Reading:
     total: Total | None = None
     page: str | None = None
     includes: list[Include] = field(default_factory=list)
+    summary: str = ""
+    elements: str = ""
     explain: bool = False
     applied: list[tuple[str, str]] = field(default_factory=list)
     ignored: list[Issue] = field(default_factory=list)
@@ -148,7 +152,24 @@ def _take_sort(reading: Reading, name: str, value: str) -> str:
 def _take_include(reading: Reading, name: str, value: str) -> str:
     if len(reading.includes) >= INCLUDES_MAX:
         raise too_costly(f"{name}={value}: at most {INCLUDES_MAX} inclusions are taken.")
-    reading.includes.append(parse_include(name, value, reading.asking))
+    include = parse_include(name, value, reading.asking)
+    check_text_alone(reading.summary, has_includes=True)
+    reading.includes.append(include)
+    return value
+
+
+def _take_summary(reading: Reading, name: str, value: str) -> str:
+    _plain_name(name)
+    check_subset(name, value, reading.summary, reading.elements)
+    check_text_alone(value, has_includes=bool(reading.includes))
+    reading.summary = value
+    return value
+
+
+def _take_elements(reading: Reading, name: str, value: str) -> str:
+    _plain_name(name)
+    check_subset(name, value, reading.summary, reading.elements)
+    reading.elements = value
     return value
 
 
@@ -175,6 +196,8 @@ CONTROLS: dict[str, Callable[[Reading, str, str], str | None]] = {
     "_total": _take_total,
     "_include": _take_include,
     "_revinclude": _take_include,
+    "_summary": _take_summary,
+    "_elements": _take_elements,
     "_contained": _take_contained,
     "_containedType": _take_contained,
     "_page": _take_page,

@@ -6,13 +6,14 @@ from typing import Literal, cast
 
 from phb_fhir.outcome import Kind, Refusal, refuse
 from phb_fhir.query import Include, Order, SortKey, Total
-from phb_fhir.search.asking import Asking, Types, badly_written, suggestion, too_costly, unsupported
+from phb_fhir.search.asking import Asking, Types, badly_written, malformed, suggestion, too_costly, unsupported
 from phb_fhir.search.conditions import check_followed, targets_of
 from phb_fhir.search.expressions import extractor
 from phb_fhir.search.kinds import KINDS
 
 SORT_RULES_MAX = 8
 INCLUDES_MAX = 20
+_SUMMARIES = ("true", "text", "data", "count", "false")
 
 _OF_EVERY_TYPE: dict[str, Literal["id", "at"]] = {"_id": "id", "_lastUpdated": "at"}
 
@@ -36,6 +37,22 @@ def parse_flag(name: str, text: str) -> bool:
     if text not in ("true", "false"):
         raise refuse(Refusal.BAD_REQUEST, Kind.VALUE, f"{name}={text}: it is true or false.")
     return text == "true"
+
+
+def check_subset(name: str, text: str, summary: str, elements: str) -> None:
+    """Raises Rejected for a `_summary` or `_elements` that cannot be, beside what was said of the two before ("": nothing)."""
+    if name == "_summary" and text not in _SUMMARIES:
+        raise badly_written(f"_summary={text}: it is one of {', '.join(_SUMMARIES)}.")
+    if (summary, elements)[name == "_elements"]:
+        raise malformed(f"{name} stands more than once; say it once.")
+    if (elements and text != "false") if name == "_summary" else summary not in ("", "false"):
+        raise malformed("_summary and _elements ask for different things; send one of them.")
+
+
+def check_text_alone(summary: str, has_includes: bool) -> None:
+    """Raises Rejected where a summary of texts would have to bring others along."""
+    if summary == "text" and has_includes:
+        raise unsupported("_include and _revinclude do not go together with _summary=text (R4 §3.1.1.5.8).")
 
 
 def check_contained(name: str, text: str) -> None:

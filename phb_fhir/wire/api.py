@@ -162,7 +162,7 @@ def _asked(query: bytes) -> dict[str, str]:
 def _presentation(
     headers: RawHeaders, segments: tuple[str, ...], base: str, asked: dict[str, str], forms: tuple[str, ...] = ()
 ) -> Presentation:
-    pretty = asked.get("_pretty", "false")
+    pretty = asked.get("_pretty") or "false"
     if pretty not in ("true", "false"):
         raise refuse(Refusal.BAD_REQUEST, Kind.VALUE, f"_pretty={pretty}: it is true or false.")
     return _presented(

@@ -99,7 +99,7 @@ async def read_request(
         base,
         handling,
         returned,
-        parse_subset(parameters),
+        parse_subset(parameters, lenient=handling == "lenient"),
         request_id,
         size,
         _provenance(settings, headers),

@@ -14,7 +14,7 @@ BY_DATE = SortKey("date", "lo")
 
 def test_what_shapes_the_answer_is_no_condition_and_is_shown_as_it_was_applied():
     pairs = [
-        *(("_count", "7"), ("_total", "none"), ("_sort", "-date"), ("_format", "json"), ("_summary", "text")),
+        *(("_count", "7"), ("_total", "none"), ("_sort", "-date"), ("_format", "json"), ("_summary", "false")),
         *(("_elements", "code"), ("_pretty", "true"), ("_explain", "true"), ("_contained", "false"), ("_include", "*")),
     ]
     search = parsed("Observation", *pairs, ("_page", "token"))
@@ -46,15 +46,16 @@ def test_a_total_is_as_it_was_asked_for(text):
     check_refused("Patient", ("_total", f"{text}!"), Kind.VALUE, "none, estimate, accurate")
 
 
-@pytest.mark.parametrize("name", ["_count", "_total", "_page", "_explain", "_contained"])
+@pytest.mark.parametrize("name", ["_count", "_total", "_page", "_explain", "_contained", "_summary", "_elements"])
 def test_what_is_said_once_is_refused_when_said_twice(name):
-    value = {"_count": "1", "_total": "none", "_page": "p", "_explain": "true", "_contained": "false"}[name]
+    values = {"_count": "1", "_total": "none", "_explain": "true", "_contained": "false", "_summary": "data"}
+    value = values.get(name, "p")
     assert parsed("Patient", (name, value))
     ((kind, text),) = refused("Patient", (name, value), (name, value))
     assert (kind, text) == (Kind.INVALID, f"{name} stands more than once; say it once.")
 
 
-@pytest.mark.parametrize("name", ["_count", "_total", "_page", "_explain", "_sort", "_type"])
+@pytest.mark.parametrize("name", ["_count", "_total", "_page", "_explain", "_sort", "_type", "_summary", "_elements"])
 def test_these_take_no_modifier(name):
     check_refused("", (f"{name}:exact", "1"), Kind.NOT_SUPPORTED, f"{name}:exact")
 
