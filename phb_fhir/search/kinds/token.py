@@ -231,7 +231,7 @@ def _in_value_set(asked: Asked) -> Node:
     value_set = unescape(asked.text)
     if not value_set:
         raise bad(f"{asked.name} needs the url of a value set, or ValueSet/[id].")
-    return _any_of(asked, asked.codes.members(value_set))
+    return _any_of(asked, asked.codes.members(asked.own.local(value_set)))
 
 
 def _above(asked: Asked) -> Node:
