@@ -94,7 +94,12 @@ def _rest(rest: dict[str, Any], context: Context) -> dict[str, Any]:
     mode = settings.validation_mode("*")
     included = _included(context)
     rows = [_searched(_row(row, settings), context, included) for row in rest["resource"]]
-    return {"extension": [_mode(mode)], **rest, "documentation": " ".join(said), "resource": rows}
+    told = {
+        "documentation": " ".join(said),
+        "resource": rows,
+        "searchParam": [*rest["searchParam"], *_own(context, "")],
+    }
+    return {"extension": [_mode(mode)], **rest, **told}
 
 
 def _said(settings: Settings) -> list[str]:
@@ -142,9 +147,12 @@ def _searched(row: dict[str, Any], context: Context, included: _Included) -> dic
 
 
 def _own(context: Context, type_: str) -> Iterator[dict[str, Any]]:
-    """The search parameters of a type that came neither with FHIR nor with the guide."""
-    shipped = context.knowledge.own_parameters.of(type_)
-    for code, parameter in context.parameters.of(type_).items():
+    """The search parameters of a type ("": of every type) that came neither with FHIR nor with the guide."""
+    shipped, known = (
+        parameters.of(type_) if type_ else parameters.shared(())
+        for parameters in (context.knowledge.own_parameters, context.parameters)
+    )
+    for code, parameter in known.items():
         if code not in shipped:
             listed = {"name": code, "definition": parameter.url, "type": parameter.type}
             yield listed | ({"documentation": parameter.description} if parameter.description else {})

@@ -119,9 +119,10 @@ class Context:
         """The parameters that /metadata promises for a type ("": for a search of all types)."""
         written = self.capability.parameters.get(type_, frozenset())
         now, shipped = self.parameters, self.knowledge.own_parameters
-        if now is shipped or not type_:
+        if now is shipped:
             return written
-        return written | (now.of(type_).keys() - shipped.of(type_).keys())
+        theirs, ours = (now.of(type_), shipped.of(type_)) if type_ else (now.shared(()), shipped.shared(()))
+        return written | (theirs.keys() - ours.keys())
 
     def index_of(self, resource: Resource, id_: str) -> Index:
         """The index values that a resource is stored with under this id."""

@@ -225,6 +225,18 @@ def test_a_parameter_of_every_resource_is_one_of_each_type(api):
     assert found(api, "/Basic?lang=cy") == ["two"]
 
 
+def test_a_parameter_of_every_resource_is_one_of_a_search_of_all_types(api):
+    put(api, person(id="welsh", language="cy"))
+    put(api, {"resourceType": "Organization", "id": "welsh-too", "name": "Cymru", "language": "cy"})
+    put(api, person(id="english", language="en"))
+    assert problem(api.get("/?tongue=cy")).status == 400
+    put(api, search_parameter("tongue", base=["Resource"], expression="Resource.language"))
+    assert found(api, "/?tongue=cy") == ["welsh", "welsh-too"]
+    assert found(api, "/?tongue=cy&_type=Patient,Device") == ["welsh"]
+    listed = api.get("/metadata").json()["rest"][0]["searchParam"]
+    assert [one["type"] for one in listed if one["name"] == "tongue"] == ["token"]
+
+
 def test_a_definition_that_is_indexed_anew_is_known_as_before(api, database):
     """Its document changes in place, which is no news to those who follow what is written."""
     put(api, profile())
