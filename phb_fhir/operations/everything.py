@@ -78,7 +78,7 @@ async def everything(context: Context, request: FhirRequest) -> Answer:
     scope = Scope("/".join(request.segments), _wanted(inputs, types, SUPPORTING if of_patient else ()), where)
     search = parse_search(scope.types, _as_search(inputs), context.asking(), scope.within)
     includes = _supporting(inputs) if of_patient else ()
-    search = replace(search, includes=includes, applied=tuple(_given(inputs)))
+    search = replace(search, includes=includes, applied=(*_given(inputs), *_presented(request)))
     return await searchset(context, request, await understood(context, request, scope, search))
 
 
@@ -148,3 +148,11 @@ def _as_search(inputs: Inputs) -> list[tuple[str, str]]:
 def _given(inputs: Inputs) -> list[tuple[str, str]]:
     names = ("start", "end", "_since", "_type", "_count")
     return [(name, str(value)) for name in names for value in inputs.values.get(name, ())]
+
+
+def _presented(request: FhirRequest) -> list[tuple[str, str]]:
+    """What shapes each resource, which goes with the links: the next page is as this one."""
+    subset = request.subset
+    shaping = [("_summary", subset.summary), ("_elements", ",".join(subset.elements))]
+    shaping += [(name, value) for name, value in request.parameters if name in ("_format", "_pretty")]
+    return [(name, value) for name, value in shaping if value]

@@ -130,6 +130,19 @@ def test_pages_together_are_everything_once(record, path, expected):
     assert sorted(found) == sorted(expected)
 
 
+@pytest.mark.parametrize("shaping", ["_summary=true", "_elements=status,subject", "_format=json&_pretty=true"])
+def test_a_page_is_shaped_as_the_one_before_it(record, shaping):
+    answer = record.get(f"/Patient/jill/$everything?{shaping}&_count=2")
+    links = {link["relation"]: link["url"] for link in answer.json()["link"]}
+    assert links["self"].endswith(f"/$everything?_count=2&{shaping}")
+    following = record.get(links["next"])
+    (itself,) = (link["url"] for link in following.json()["link"] if link["relation"] == "self")
+    assert f"_count=2&{shaping}" in itself
+    tagged = ["SUBSETTED" in str(row["resource"].get("meta")) for row in following.json()["entry"]]
+    assert tagged == ["_format" not in shaping] * len(tagged)
+    assert (b"\n" in following.content) == ("_pretty" in shaping)
+
+
 def test_the_inputs_may_be_sent_as_parameters(record):
     body = {
         "resourceType": "Parameters",
