@@ -155,7 +155,8 @@ def _all_have_heard(context: Context) -> bool:
 async def _not_yet(context: Context, type_: str, codes: Sequence[str]) -> Rejected:
     job = await context.store.reindexing.job()
     row = job.get("types", {}).get(type_) if job.get("state") == "running" else None
-    if context.access is not None:  # how many there are is not for everybody to know; operators see it at `/index`
+    # how many there are is not for everybody to know (operators see it at `/index`), nor is what was done for another parameter
+    if context.access is not None or (row and row["done"] >= row["total"]):
         row = None
     far = f"{row['done']} of {row['total']} are ready since {instant_text(job['since'])}" if row else "it is under way"
     names = ", ".join(codes)

@@ -167,6 +167,9 @@ def test_how_far_it_is_stands_in_the_refusal_and_at_the_address_for_operators(ap
         database.meta.update_one({"_id": "reindex"}, {"$set": {**told, "types": rows}})
         text = problem(api.get("/Patient?marital=M")).text
         assert "1 of 3 are ready since 2026-11-22T09:00:00" in text
+        database.meta.update_one({"_id": "reindex"}, {"$set": {"types.Patient.done": 3}})  # for what came before
+        assert problem(api.get("/Patient?marital=M")).text == JUST_BEGUN
+        database.meta.update_one({"_id": "reindex"}, {"$set": {"types.Patient.done": 1}})
         state = httpx.get(f"{server.root}/index").json()
         assert (state["status"], state["by"], state["types"]) == ("running", "somebody", rows)
         assert state["since"].startswith("2026-11-22T09:00:00")
