@@ -29,6 +29,7 @@ from phb_fhir.rules.case import (
     Question,
     Read,
     ReadVersion,
+    Sees,
 )
 from phb_fhir.rules.commissioning import read_policies
 from phb_fhir.rules.ledger import Entry, Ledger
@@ -98,6 +99,8 @@ class Facts:
                 return held(self._context, version)
             case Find():
                 return await self._find(question)
+            case Sees():
+                return await self._seen(question.keys)
             case Books():
                 return await self._books(question.accounts)
             case PolicyOf():
@@ -126,6 +129,13 @@ class Facts:
             for key in missing:
                 self._contents[key] = held(self._context, stored.get(key))
         return {key: self.pending[key] if key in self.pending else self._contents[key] for key in keys}
+
+    async def _seen(self, keys: Sequence[str]) -> frozenset[str]:
+        """What is written together with what is asked about is known to who writes it."""
+        written = {key for key in keys if self.pending.get(key) is not None}
+        others = [key for key in keys if key not in written]
+        there = await self._context.narrow(self._reader).read_all(others) if others else {}
+        return frozenset(written | set(there))
 
     async def _find(self, question: Find) -> list[Resource]:
         if question not in self._stored:

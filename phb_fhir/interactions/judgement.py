@@ -20,7 +20,13 @@ from phb_fhir.interactions.context import Context
 from phb_fhir.outcome import Issue, Kind, Refusal, Rejected, refuse
 from phb_fhir.query import EVERYTHING
 from phb_fhir.security.policy import reach
-from phb_fhir.store.store import Transaction, Write
+from phb_fhir.store.store import Reader, Transaction, Write
+
+TASK_REFERENCE = "https://fhir.phb.nhs.example/Id/phb-task-reference"
+OPENING = (
+    "OPENED-"  # how the reference begins of a Task that tells of a restricted record that was opened (`break_glass`)
+)
+_TELLS = f"identifier={TASK_REFERENCE}|{OPENING}"
 
 _LOCAL = re.compile(r"([A-Z][A-Za-z]*/[A-Za-z0-9\-.]{1,64})(?:/_history/[^/]+)?(?:#.*)?")
 
@@ -84,7 +90,7 @@ def _letter(current: Version | None) -> str:
 
 
 async def check_references(
-    context: Context, transaction: Transaction, written: Sequence[tuple[Version | None, Resource]]
+    context: Context, reader: Reader, written: Sequence[tuple[Version | None, Resource]]
 ) -> None:
     """Raise Rejected (422) where what is written newly refers to what its writer may not see, which is as if it were not there.
 
@@ -97,7 +103,7 @@ async def check_references(
     keys = {key for at in added if (key := _key(context, at)) and not _is_everybodys(access, key)}
     pending = {f"{content['resourceType']}/{content.get('id')}" for _, content in written}
     there = pending | _named(access)
-    there |= set(await context.narrow(transaction).read_all(keys - there) if keys - there else ())
+    there |= set(await context.narrow(reader).read_all(keys - there) if keys - there else ())
     issues = [
         Issue(Kind.NOT_FOUND, f"There is no {key}.", at.path)
         for at in added

@@ -18,6 +18,7 @@ from phb_fhir.interactions.commit import commit_all
 from phb_fhir.interactions.contents import relative
 from phb_fhir.interactions.context import Context
 from phb_fhir.interactions.facts import Facts
+from phb_fhir.interactions.judgement import check_references
 from phb_fhir.interactions.judging import by_whom, case_of
 from phb_fhir.interactions.request import Answer, FhirRequest
 from phb_fhir.interactions.validation import check_type, judged, without_best_practice
@@ -48,6 +49,7 @@ async def _tried(context: Context, purchase: Resource, issues: list[Issue]) -> R
     charge = relative(context, {**purchase, "id": "purchase"}) or purchase
     facts = Facts(context, context.store, {"ChargeItem/purchase": charge})
     await _check_seen(context, charge)
+    await check_references(context, context.store, [(None, charge)])
     case = case_of(context, "ChargeItem/purchase", None, charge)
     found = await facts.ask(read_purchase(charge, by_whom(context), case.today))
     if found is None:

@@ -158,7 +158,20 @@ class EvidenceLimits:
     bytes_max: int = 0
 
 
-Question = Read | ReadVersion | Find | Books | Posted | PolicyOf | EvidenceLimits | Hold
+@dataclass(frozen=True, slots=True, init=False)
+class Sees:
+    """Those of these resources that whoever asks may see, as a set of keys; all of them on an open server.
+
+    Rules look at everything there is, so that sums are whole. What they say is not to tell of what the writer may not see.
+    """
+
+    keys: tuple[str, ...]
+
+    def __init__(self, *keys: str) -> None:
+        object.__setattr__(self, "keys", keys)
+
+
+Question = Read | ReadVersion | Find | Books | Posted | PolicyOf | EvidenceLimits | Hold | Sees
 Asking = Generator[Question, Any, T]  # a question after another, and a T in the end
 
 

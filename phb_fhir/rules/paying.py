@@ -36,6 +36,7 @@ from phb_fhir.rules.case import (
     Hold,
     Judging,
     Posted,
+    Sees,
     refusal,
 )
 from phb_fhir.rules.ledger import CONTINGENCY, NONE, Entry, Ledger, Sums, Told, entry, positions, reversal
@@ -61,7 +62,7 @@ from phb_fhir.rules.payment_checks import ACCOUNT, CHECKS, stays_as_it_is, stepp
 from phb_fhir.rules.purchase import read_purchase
 from phb_fhir.rules.purchase_checks import refusals
 from phb_fhir.rules.surplus import asked_about
-from phb_fhir.rules.words import PAYMENT_REFERENCE, extensions, pair_of, token_of, with_value
+from phb_fhir.rules.words import PAYMENT_REFERENCE, extensions, key_of, pair_of, token_of, value_of, with_value
 
 # ---- what becomes of it --------------------------------------------------------------------------
 
@@ -130,7 +131,10 @@ def _taken_away(case: Case) -> Judging:
 
 
 def _first(case: Case, p: Payment) -> Asking[Decision | None]:
-    """The same payment posted again answers with the first result; another under the same identifier is refused."""
+    """The same payment posted again answers with the first result; another under the same identifier is refused.
+
+    What the writer may not see is not named; and of another budget, it is not there.
+    """
     system, value = pair_of(p.payment.get("paymentIdentifier"))
     found: list[Resource] = (
         (yield Find("PaymentReconciliation", ("payment-identifier", token_of(system, value)))) if value else []
@@ -142,13 +146,19 @@ def _first(case: Case, p: Payment) -> Asking[Decision | None]:
     ]
     for number in numbers:
         found += yield Find("PaymentReconciliation", ("identifier", token_of(PAYMENT_REFERENCE, number)))
-    for one in found:
-        if one.get("id") == case.id or one.get("status") == "entered-in-error":
-            continue
-        key = f"PaymentReconciliation/{one['id']}"
-        if terms_of(one) == terms_of(p.payment) and case.is_new and not case.names_id:
+    others = {
+        f"PaymentReconciliation/{one['id']}": one
+        for one in found
+        if one.get("id") != case.id and one.get("status") != "entered-in-error"
+    }
+    seen: frozenset[str] = (yield Sees(*others)) if others else frozenset()
+    for key, one in others.items():
+        if key in seen and terms_of(one) == terms_of(p.payment) and case.is_new and not case.names_id:
             return Decision(first=key)
-        text = f"The payment {reference_of(one)} is recorded already, as {key}. Give another payment an identifier of its own."
+        if key not in seen and key_of(value_of(one, "phb-account")) != p.account:
+            continue
+        named = f"{reference_of(one)} is recorded already, as {key}" if key in seen else "is recorded already"
+        text = f"The payment {named}. Give another payment an identifier of its own."
         return Decision((Issue(Kind.DUPLICATE, text, "PaymentReconciliation.paymentIdentifier"),))
     return None
 

@@ -34,6 +34,7 @@ from phb_fhir.rules.case import (
     Find,
     Read,
     ReadVersion,
+    Sees,
 )
 from phb_fhir.rules.ledger import CONTINGENCY, Ledger
 from phb_fhir.rules.words import (
@@ -156,7 +157,7 @@ def account_of(charge: Resource) -> Asking[str]:
 def read_purchase(charge: Resource, by: By, today: date, before: Resource | None = None) -> Asking[Purchase | None]:
     """All that the rules of a purchase want to know; None where it is charged to no budget, and is none of theirs."""
     account = yield from account_of(charge)
-    if not account:
+    if not account or (yield from is_unknown(charge, before)):
         return None
     wanted = [account, *keys_named(charge)]
     found: dict[str, Resource | None] = yield Read(*wanted)
@@ -182,6 +183,21 @@ def read_purchase(charge: Resource, by: By, today: date, before: Resource | None
         purchase = yield from _with_members(purchase)
     purchase = yield from _with_plan(purchase)
     return (yield from _with_who(purchase))
+
+
+def is_unknown(charge: Resource, before: Resource | None = None) -> Asking[bool]:
+    """Whether it is newly charged, by an identifier, to what whoever asks knows nothing of: it is not there, or not theirs to see.
+
+    What is referred to by its address was looked at already (`interactions/judgement`).
+    """
+    accounts = charge.get("account")
+    is_named = (
+        isinstance(accounts, list) and len(accounts) == 1 and not key_of(accounts[0]) and accounts[0].get("identifier")
+    )
+    if not is_named or (before is not None and before.get("account") == accounts):
+        return False
+    account = yield from account_of(charge)
+    return not account or account not in (yield Sees(account))
 
 
 def keys_named(charge: Resource) -> list[str]:

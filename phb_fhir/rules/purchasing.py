@@ -29,12 +29,23 @@ from phb_fhir.rules.case import (
     Follow,
     Judging,
     Posted,
+    Sees,
     advice,
     refusal,
 )
 from phb_fhir.rules.joint import Split, split
 from phb_fhir.rules.ledger import UNASSIGNED, Entry, Ledger, Sums, Told, entry, moved, positions
-from phb_fhir.rules.purchase import MONEY, OPEN, Purchase, element_id, occurrence, read_purchase, reference_of
+from phb_fhir.rules.purchase import (
+    MONEY,
+    OPEN,
+    Purchase,
+    account_of,
+    element_id,
+    is_unknown,
+    occurrence,
+    read_purchase,
+    reference_of,
+)
 from phb_fhir.rules.purchase_checks import disallowed_by, in_step, is_given, refusals, short, waits
 from phb_fhir.rules.tasks import task_to_decide
 from phb_fhir.rules.words import (
@@ -59,6 +70,8 @@ def judge_purchase(case: Case) -> Judging:
     posted: list[Entry] = [] if case.is_new and not case.is_own else (yield Posted(case.key))
     if case.after is None:
         return _deleted(posted)
+    if case.by.role not in ("", "system") and (yield from is_unknown(case.after, case.before)):
+        return Decision((refusal("The purchase is charged to no budget that is here.", "ChargeItem.account"),))
     purchase = yield from read_purchase(case.after, case.by, case.today, case.before)
     if purchase is None:
         return _taken_away(posted)
@@ -129,18 +142,23 @@ def _with_left(p: Purchase, posted: Sequence[Entry]) -> Asking[Purchase]:
 
 
 def _first(case: Case, purchase: Purchase) -> Asking[Decision | None]:
-    """The same business identifier posted again answers with the first result; with other details, it is refused."""
+    """The same business identifier posted again answers with the first result; with other details, it is refused.
+
+    What the writer may not see is not named; and of another budget, it is not there.
+    """
     reference = reference_of(purchase.charge)
     if not reference:
         return None
     found: list[Resource] = yield Find("ChargeItem", ("identifier", token_of(PURCHASE_REFERENCE, reference)))
-    for one in found:
-        if one.get("id") == case.id:
-            continue
-        key = f"ChargeItem/{one['id']}"
-        if _same(one, purchase.charge) and not case.names_id:
+    others = {f"ChargeItem/{one['id']}": one for one in found if one.get("id") != case.id}
+    seen: frozenset[str] = (yield Sees(*others)) if others else frozenset()
+    for key, one in others.items():
+        if key in seen and _same(one, purchase.charge) and not case.names_id:
             return Decision(first=key)
-        text = f"The reference {reference} is that of {key} already, which is another purchase. Give this one a reference of its own."
+        if key not in seen and (yield from account_of(one)) != purchase.account:
+            continue
+        whose = f"{key} already, which is another purchase" if key in seen else "another purchase already"
+        text = f"The reference {reference} is that of {whose}. Give this one a reference of its own."
         return Decision((Issue(Kind.DUPLICATE, text, "ChargeItem.identifier"),))
     return None
 

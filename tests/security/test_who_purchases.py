@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from phb_fhir.cli.token import Asked
+from tests.paying import advance
 from tests.people import People, signed_in
-from tests.stories import massage
+from tests.stories import massage, tell
 
 _NUMBERS = itertools.count(1)
 
@@ -113,3 +115,88 @@ def test_the_task_for_the_co_ordinator_is_hers_to_see_and_the_persons(people: Pe
     for who in ("jill", "co-ordinator"):
         found = people[who].get("/Task", params={"focus": f"ChargeItem/{made['id']}"}).json()
         assert found["total"] == 1, who
+
+
+# ---- what is another's, as if it were not there ----------------------------------------------------------------------
+
+ACCOUNT_NUMBER = "https://fhir.phb.nhs.example/Id/phb-account-number"
+
+
+@pytest.fixture(scope="module")
+def neighbours(mongodb_uri: str) -> Iterator[People]:
+    """Jill, and Tom, whose record is as hers and whom she knows nothing of."""
+    with signed_in(mongodb_uri) as made:
+        tell(made["system"], name="tom")
+        yield made
+
+
+def charged_to(number: str) -> dict[str, Any]:
+    """A purchase of Jill's that names its budget by a number."""
+    return bought(account=[{"identifier": {"system": ACCOUNT_NUMBER, "value": number}}])
+
+
+@pytest.mark.parametrize("where", ["/ChargeItem", "/ChargeItem/$check-purchase"])
+def test_a_budget_named_by_its_number_is_one_that_the_writer_may_see(neighbours: People, where: str) -> None:
+    jill = neighbours["jill"]
+    mine = jill.post(where, json=charged_to("PHB-2026-000417"))
+    assert mine.status_code in (200, 201), mine.text
+    toms, nobodys = (jill.post(where, json=charged_to(number)) for number in ("PHB-2026-000417-tom", "PHB-0"))
+    assert (toms.status_code, toms.json()) == (nobodys.status_code, nobodys.json())
+    assert toms.status_code == 422
+    assert toms.json()["issue"][0]["diagnostics"] == "The purchase is charged to no budget that is here."
+
+
+def test_a_reference_that_somebody_else_has_given_is_free(neighbours: People) -> None:
+    toms = neighbours["system"].get("/ChargeItem/tom-gardening-tools").json()["identifier"][0]["value"]
+    tried = neighbours["jill"].post("/ChargeItem/$check-purchase", json=massage(toms))
+    assert "tom-gardening-tools" not in tried.text
+    made = neighbours["jill"].post("/ChargeItem", json=massage(toms))
+    assert (made.status_code, made.json()["status"]) == (201, "billable"), made.text
+    again = neighbours["jill"].post("/ChargeItem", json=massage(toms))
+    assert (again.status_code, again.json()["id"]) == (200, made.json()["id"])
+    other = neighbours["system"].post("/ChargeItem", json=massage(toms, pounds="46.00"))
+    assert other.status_code == 422
+    assert "which is another purchase" in other.text
+
+
+def test_a_reference_within_the_budget_is_taken_and_what_is_restricted_is_not_named(neighbours: People) -> None:
+    reference = f"PUR-W-{next(_NUMBERS)}"
+    made = neighbours["jill"].post("/ChargeItem", json=massage(reference)).json()
+    label = {"system": "http://terminology.hl7.org/CodeSystem/v3-Confidentiality", "code": "R"}
+    restricted = made | {"meta": {"security": [label]}}
+    assert neighbours["system"].put(f"/ChargeItem/{made['id']}", json=restricted).status_code == 200
+    enterer = {"reference": ENTERERS["co-ordinator"]}
+    refused = neighbours["co-ordinator"].post("/ChargeItem", json=massage(reference, enterer=enterer))
+    assert refused.status_code == 422
+    assert made["id"] not in refused.text
+    (issue,) = refused.json()["issue"]
+    assert (issue["code"], issue["diagnostics"]) == (
+        "duplicate",
+        f"The reference {reference} is that of another purchase already. Give this one a reference of its own.",
+    )
+
+
+def test_a_trial_refers_to_no_more_than_the_write_may(neighbours: People) -> None:
+    def tried(document: str) -> Any:
+        evidence = [{"reference": f"DocumentReference/{document}"}]
+        return neighbours["jill"].post("/ChargeItem/$check-purchase", json=bought(supportingInformation=evidence))
+
+    assert tried("jill-receipt-massage-2026-10-09").status_code == 200
+    hidden, never = tried("tom-receipt-massage-2026-10-09"), tried("never-was")
+    assert hidden.status_code == never.status_code == 422
+    assert hidden.text.replace("tom-receipt-massage-2026-10-09", "never-was") == never.text
+
+
+def test_a_payment_that_may_not_be_seen_is_not_named_and_of_another_budget_not_there(neighbours: People) -> None:
+    label = {"system": "http://terminology.hl7.org/CodeSystem/v3-Confidentiality", "code": "R"}
+    made = neighbours["system"].post("/PaymentReconciliation", json=advance("PAY-W", 10))
+    assert made.status_code == 201, made.text
+    paid = made.json()
+    (seen,) = neighbours["commissioner"].post("/PaymentReconciliation", json=advance("PAY-W", 11)).json()["issue"]
+    assert paid["id"] in seen["diagnostics"]
+    restricted = paid | {"meta": {"security": [label]}}
+    assert neighbours["system"].put(f"/PaymentReconciliation/{paid['id']}", json=restricted).status_code == 200
+    (unseen,) = neighbours["commissioner"].post("/PaymentReconciliation", json=advance("PAY-W", 11)).json()["issue"]
+    assert unseen["diagnostics"] == ("The payment is recorded already. Give another payment an identifier of its own.")
+    toms = json.loads(json.dumps(advance("PAY-W", 11)).replace("/jill", "/tom"))
+    assert neighbours["commissioner"].post("/PaymentReconciliation", json=toms).status_code == 201
