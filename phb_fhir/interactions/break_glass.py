@@ -19,10 +19,10 @@ from phb_fhir.fhir.dates import instant_text
 from phb_fhir.interactions.access import Access
 from phb_fhir.interactions.commit import commit
 from phb_fhir.interactions.context import Context
+from phb_fhir.interactions.judgement import OPENING, TASK_REFERENCE
 from phb_fhir.outcome import Kind, Refusal, refuse
 from phb_fhir.query import Key, Query
 
-REFERENCE = "https://fhir.phb.nhs.example/Id/phb-task-reference"
 OPENED_MAX = 50  # patients whose restricted records one answer may open
 _TASK_CODE = {
     "system": "https://fhir.phb.nhs.example/CodeSystem/phb-task-code",
@@ -49,7 +49,7 @@ async def tell_opened(context: Context) -> None:
 def _told(context: Context, access: Access, patient: str) -> Create:
     now, most_s = context.now(), context.settings.break_glass_max_s
     name = _name_of(access, patient, now, most_s)
-    named = f"identifier={REFERENCE}|{name}"
+    named = f"identifier={TASK_REFERENCE}|{name}"
     unless = Criteria(Query(("Task",), Key((named,))), named)
     return Create("Task", context.new_id(), _task(access, patient, name, now, most_s), unless)
 
@@ -59,7 +59,7 @@ def _name_of(access: Access, patient: str, now: datetime, most_s: int) -> str:
     actor = access.actor
     stretch = int(now.timestamp()) // most_s
     told = "\n".join((actor.issuer, actor.subject, patient, access.purpose, str(stretch)))
-    return f"OPENED-{hashlib.sha256(told.encode()).hexdigest()[:32]}"
+    return f"{OPENING}{hashlib.sha256(told.encode()).hexdigest()[:32]}"
 
 
 def _task(access: Access, patient: str, name: str, now: datetime, most_s: int) -> Resource:
@@ -74,7 +74,7 @@ def _task(access: Access, patient: str, name: str, now: datetime, most_s: int) -
     )
     return {
         "resourceType": "Task",
-        "identifier": [{"system": REFERENCE, "value": name}],
+        "identifier": [{"system": TASK_REFERENCE, "value": name}],
         "status": "requested",
         "intent": "order",
         "priority": "urgent",

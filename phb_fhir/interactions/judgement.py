@@ -151,6 +151,26 @@ async def check_written(context: Context, transaction: Transaction, writes: Sequ
             if version.key not in kept:
                 raise _outside(access, version)
         await _check_items(transaction, access, versions)
+    _check_openings(access, writes)
+
+
+def _check_openings(access: Access, writes: Sequence[Write]) -> None:
+    """Raise Rejected (403) for a Task that tells of an opening: the server makes it, and the person answers it.
+
+    Else whoever breaks the glass could have it lie there beforehand, or take it back afterwards, and nobody would be told.
+    """
+    role = access.who.role if access.who else ""
+    for write in (one for one in writes if one.after.type == "Task"):
+        tells = write.index is not None and any(key.startswith(_TELLS) for key in write.index.keys)
+        told = write.before is not None and _tells_of_opening(content_of(write.before))
+        if (tells or told) and not (role == "system" or (role == "person" and told == tells)):
+            text = "A Task that tells somebody that their record was opened is made by the server, and theirs alone to answer."
+            raise refuse(Refusal.FORBIDDEN, Kind.FORBIDDEN, text, "Task.identifier")
+
+
+def _tells_of_opening(task: Resource) -> bool:
+    named = task.get("identifier", ())
+    return any(f"identifier={one.get('system')}|{one.get('value')}".startswith(_TELLS) for one in named)
 
 
 async def _check_items(transaction: Transaction, access: Access, versions: Sequence[Version]) -> None:

@@ -7,13 +7,16 @@ that is not allowed is 403, whatever is asked for. In SMART's letters: c create,
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 
 import pytest
 
+from phb_fhir.security.local_key import LOCAL_ISSUER
 from tests.builders import bundle, entry
-from tests.security.world import ACTORS, Resource, World, labelled, record, ref, running_world, whole_world
+from tests.running import FIRST_MOMENT
+from tests.security.world import ACTORS, LOADED_AT, Resource, World, labelled, record, ref, running_world, whole_world
 
 PLAN = "CarePlan CareTeam Goal RiskAssessment"
 MONEY = "Account ChargeItem Coverage Invoice PaymentReconciliation"
@@ -622,3 +625,46 @@ def test_how_restricted_a_record_is_holds_for_all_of_its_past(world):
 
 def test_every_role_is_somebody_here():
     assert {actor["role"] for actor in ACTORS.values()} == set(EXPECTED)
+def opening(world, who: str, purpose: str) -> str:
+    """The reference of the Task that tells Jill of an opening: whoever opens her record can work it out."""
+    stretch = int((FIRST_MOMENT.timestamp() + LOADED_AT) // world.server.settings.break_glass_max_s)
+    told = "\n".join((LOCAL_ISSUER, who, "Patient/jill", purpose, str(stretch)))
+    return f"OPENED-{hashlib.sha256(told.encode()).hexdigest()[:32]}"
+
+
+TELLING = "https://fhir.phb.nhs.example/Id/phb-task-reference"
+
+
+@pytest.mark.parametrize("way", ["create", "update", "patch", "transaction"])
+def test_nobody_lays_out_beforehand_what_tells_of_an_opening(world, way):
+    world.restore()
+    named = {"identifier": [{"system": TELLING, "value": opening(world, "priya", "BTG")}]}
+    task = {**record("jill")["Task"], "status": "cancelled", **named}
+    new = {name: value for name, value in task.items() if name != "id"}
+    tries = {
+        "create": lambda: world.post("priya", "/Task", new),
+        "update": lambda: world.put("priya", task),
+        "patch": lambda: world.ask(
+            "priya", "PATCH", "/Task/jill-task", named, content_type="application/merge-patch+json"
+        ),
+        "transaction": lambda: world.post("priya", "/", bundle("transaction", entry("POST", "Task", new))),
+    }
+    assert tries[way]().status_code == 403
+    assert world.get("priya", "/Condition/jill-restricted", x_purpose_of_use="BTG").status_code == 200
+    (told,) = world.get("jill", f"/Task?identifier={TELLING}|{opening(world, 'priya', 'BTG')}").json()["entry"]
+    assert "opened parts of your record" in told["resource"]["description"]
+
+
+@pytest.mark.parametrize("who", ["priya", "harbour", "ruth", "oak"])
+def test_nobody_takes_back_what_told_of_an_opening_and_the_person_answers_it(world, who):
+    world.restore()
+    assert world.get("priya", "/Condition/jill-restricted", x_purpose_of_use="ETREAT").status_code == 200
+    (told,) = world.get("jill", f"/Task?identifier={TELLING}|{opening(world, 'priya', 'ETREAT')}").json()["entry"]
+    task = told["resource"]
+    unnamed = {name: value for name, value in task.items() if name != "identifier"}
+    for changed in ({**task, "status": "cancelled"}, {**task, "description": "Nothing."}, unnamed):
+        assert world.put(who, changed).status_code in (403, 404)
+    assert world.put("jill", unnamed).status_code == 403
+    assert world.put("jill", {**task, "status": "completed"}).status_code == 200
+
+
