@@ -22,7 +22,7 @@ from phb_fhir.query import EVERYTHING, NOTHING, AllOf, AnyOf, Id, Key, Node, Not
 from phb_fhir.search.access import patients_of
 from phb_fhir.search.kinds.keys import beginning
 from phb_fhir.search.kinds.kind import Index
-from phb_fhir.search.parse import parse_search
+from phb_fhir.search.parse import parse_criteria
 from phb_fhir.security.actor import Actor, Scope
 from phb_fhir.security.mask import masked
 from phb_fhir.security.policy import (
@@ -159,7 +159,10 @@ class Access:
     # --- what is seen ---
 
     def view(self, type_: str, letters: str = "rs") -> View:
-        """What of a type is seen (or may be written, by other letters)."""
+        """What of a type is seen (or may be written, by other letters).
+
+        Who may read may search too, and sees the same, but where scopes narrow the two apart: `Observation.r?… Observation.s?…`.
+        """
         found = self._views.get((type_, letters))
         if found is None:
             found = self._views[type_, letters] = self._view(type_, letters)
@@ -168,7 +171,9 @@ class Access:
     def _view(self, type_: str, letters: str) -> View:
         scopes = self._scopes(letters, type_)
         if self.who is None or not scopes:
-            return View(NOTHING, plain=False)
+            return self.view(type_) if letters in ("r", "s") else View(NOTHING, plain=False)
+        if letters in ("r", "s") and not self.view(type_).is_wide:
+            return self.view(type_)
         scoped = any_of(self._scoped(scope, type_) for scope in scopes)
         where = _both(reach(self.who, type_, letters), scoped)
         partly = _both(reach(self.who, type_, letters, masked=True), scoped)
@@ -193,7 +198,7 @@ class Access:
     def _criteria(self, scope: Scope, type_: str) -> Node:
         """The condition of a scope such as `patient/Observation.rs?category=vital-signs`; one that is not understood grants nothing."""
         try:
-            return parse_search((type_,), scope.criteria, self.context.asking()).query.where
+            return parse_criteria(type_, scope.criteria, self.context.asking()).where
         except Rejected:
             return NOTHING
 

@@ -109,7 +109,7 @@ class Seen(Reader):
         plain = self._access.shows_plainly(version)
         if plain is not None:
             return version if plain else None
-        return next(iter(await self._access.shown(self._inner, [version])), None)
+        return next(iter(await self._access.shown(self._inner, [version], "r")), None)
 
     async def read_all(self, keys: Iterable[str]) -> dict[str, Version]:
         found = await self._inner.read_all(keys)
@@ -127,7 +127,7 @@ class Seen(Reader):
         deadline = _deadline()
         while asked is not None and len(found) < count:
             batch = await self._inner.history(asked, after=after, count=max(_BATCH, count) if is_left else count)
-            found += await self._access.shown(self._inner, batch)
+            found += await self._access.shown(self._inner, batch, _letter_of(query))
             if not is_left or len(batch) < max(_BATCH, count):
                 break
             after = (batch[-1].at, batch[-1].key)
@@ -143,7 +143,7 @@ class Seen(Reader):
         total, after, deadline = 0, None, _deadline()
         while True:
             batch = await self._inner.history(asked, after=after, count=_BATCH)
-            total += len(await self._access.shown(self._inner, batch))
+            total += len(await self._access.shown(self._inner, batch, _letter_of(query)))
             if len(batch) < _BATCH:
                 return total
             after = (batch[-1].at, batch[-1].key)
@@ -152,7 +152,7 @@ class Seen(Reader):
     def _narrowed_history(self, query: HistoryQuery) -> tuple[HistoryQuery | None, bool]:
         """The same history as far as the store can narrow it, and whether each version must be looked at besides."""
         types = self._access.types_seen((query.type,) if query.type else ())
-        views = {type_: self._access.view(type_) for type_ in types}
+        views = {type_: self._access.view(type_, _letter_of(query)) for type_ in types}
         is_left = any(view.is_wide or view.masked != NOTHING or asks_others(view.where) for view in views.values())
         where = any_of(
             AllOf((OfType((type_,)), EVERYTHING if is_left else view.where))
@@ -312,7 +312,7 @@ class Seen(Reader):
         }
         by_node: dict[Node, list[str]] = {}
         for type_ in types:
-            view = self._access.view(type_)
+            view = self._access.view(type_, "s")
             node = any_of((view.where, view.masked)) if shown(type_, by) else view.where
             if node != NOTHING:
                 by_node.setdefault(node, []).append(type_)
@@ -370,6 +370,11 @@ def _part_of(index: Index, type_: str) -> Index:
     kept = MASKS[type_].parameters
     keys = {key: None for key in index.keys if key.lstrip("!").partition("=")[0] in kept}
     return Index(keys, {}, {name: rows for name, rows in index.spans.items() if name in kept}, {}, index.digest)
+
+
+def _letter_of(query: HistoryQuery) -> str:
+    """The history of one resource is read, that of many is searched (SMART App Launch 2, "Scopes for requesting FHIR Resources")."""
+    return "r" if query.id else "s"
 
 
 def _deadline() -> float:

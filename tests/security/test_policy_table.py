@@ -467,6 +467,28 @@ def test_a_scope_adds_nothing_to_a_role(world):
     assert world.delete(jill, "/Patient/jill").status_code == 403
 
 
+@pytest.mark.parametrize(
+    "word", ["_count=5", "_sort=date", "_elements=id", "_summary=true", "_include=Observation:subject"]
+)
+def test_a_scope_with_what_is_no_condition_grants_nothing(world, word):
+    scoped = with_scope("jill", f"patient/Observation.rs?{word}")
+    assert world.get(scoped, "/Observation").json()["total"] == 0
+    assert world.get(scoped, "/Observation/jill-laboratory").status_code == 404
+    beside = with_scope("jill", f"patient/Observation.rs?{word} patient/Observation.rs?category=laboratory")
+    assert world.get(beside, "/Observation").json()["total"] == 1
+
+
+def test_scopes_for_reading_and_for_searching_reach_each_as_far_as_its_own(world):
+    both = with_scope("jill", "patient/Observation.r?category=vital-signs patient/Observation.s?category=laboratory")
+    assert [one["resource"]["id"] for one in world.get(both, "/Observation").json()["entry"]] == ["jill-laboratory"]
+    assert world.get(both, "/Observation?_id=jill-observation&_summary=count").json()["total"] == 0
+    history = world.get(both, "/Observation/_history").json()["entry"]
+    assert {one["resource"]["id"] for one in history} == {"jill-laboratory"}
+    for path in ("", "/_history", "/_history/1"):
+        assert world.get(both, f"/Observation/jill-observation{path}").status_code == 200
+        assert world.get(both, f"/Observation/jill-laboratory{path}").status_code == 404
+
+
 def test_a_scope_with_criteria_holds_for_histories_and_what_comes_along(world):
     vital = with_scope("jill", "patient/Observation.rs?category=vital-signs patient/Patient.rs")
     assert world.get(vital, "/Observation/jill-observation/_history").status_code == 200
@@ -595,36 +617,6 @@ def test_a_refusal_that_goes_by_what_was_opened_is_told_to_the_person_too(world)
     assert world.get("jill", "/Task?_summary=count").json()["total"] == tasks + 1
 
 
-def test_what_nobody_could_be_told_of_stays_closed_whatever_the_purpose(world):
-    """A payment says whose it is by its budget alone, so it opens for whoever may see it, or not at all."""
-    world.restore()
-    payment = world.stands("PaymentReconciliation/jill-paymentreconciliation")
-    assert world.get("priya", "/PaymentReconciliation/jill-paymentreconciliation").status_code == 200
-    world.write(labelled(payment, "R"))
-    for purpose in ("TREAT", "BTG"):
-        answer = world.get("priya", "/PaymentReconciliation/jill-paymentreconciliation", x_purpose_of_use=purpose)
-        assert answer.status_code == 404, purpose
-    assert world.get("jill", "/PaymentReconciliation/jill-paymentreconciliation").status_code == 200
-    world.restore()
-
-
-def test_breaking_the_glass_reaches_no_further_than_ones_own_patients(world):
-    assert world.get("priya", "/Condition/ted-condition", x_purpose_of_use="BTG").status_code == 404
-    assert world.get("priya", "/Condition/jill-restricted", x_purpose_of_use="not a code").status_code == 400
-
-
-def test_how_restricted_a_record_is_holds_for_all_of_its_past(world):
-    world.restore()
-    for path in ("/Condition/once-open", "/Condition/once-open/_history/2", "/Condition/once-open/_history/1"):
-        assert world.get("priya", path).status_code == 404
-        assert world.get("jill", path).status_code == 200
-    world.write({**record("jill")["Condition"], "id": "once-open"})
-    statuses = [world.get("priya", f"/Condition/once-open/_history/{number}").status_code for number in (1, 2, 3)]
-    assert statuses == [200, 200, 200]
-
-
-def test_every_role_is_somebody_here():
-    assert {actor["role"] for actor in ACTORS.values()} == set(EXPECTED)
 def opening(world, who: str, purpose: str) -> str:
     """The reference of the Task that tells Jill of an opening: whoever opens her record can work it out."""
     stretch = int((FIRST_MOMENT.timestamp() + LOADED_AT) // world.server.settings.break_glass_max_s)
@@ -668,3 +660,33 @@ def test_nobody_takes_back_what_told_of_an_opening_and_the_person_answers_it(wor
     assert world.put("jill", {**task, "status": "completed"}).status_code == 200
 
 
+def test_what_nobody_could_be_told_of_stays_closed_whatever_the_purpose(world):
+    """A payment says whose it is by its budget alone, so it opens for whoever may see it, or not at all."""
+    world.restore()
+    payment = world.stands("PaymentReconciliation/jill-paymentreconciliation")
+    assert world.get("priya", "/PaymentReconciliation/jill-paymentreconciliation").status_code == 200
+    world.write(labelled(payment, "R"))
+    for purpose in ("TREAT", "BTG"):
+        answer = world.get("priya", "/PaymentReconciliation/jill-paymentreconciliation", x_purpose_of_use=purpose)
+        assert answer.status_code == 404, purpose
+    assert world.get("jill", "/PaymentReconciliation/jill-paymentreconciliation").status_code == 200
+    world.restore()
+
+
+def test_breaking_the_glass_reaches_no_further_than_ones_own_patients(world):
+    assert world.get("priya", "/Condition/ted-condition", x_purpose_of_use="BTG").status_code == 404
+    assert world.get("priya", "/Condition/jill-restricted", x_purpose_of_use="not a code").status_code == 400
+
+
+def test_how_restricted_a_record_is_holds_for_all_of_its_past(world):
+    world.restore()
+    for path in ("/Condition/once-open", "/Condition/once-open/_history/2", "/Condition/once-open/_history/1"):
+        assert world.get("priya", path).status_code == 404
+        assert world.get("jill", path).status_code == 200
+    world.write({**record("jill")["Condition"], "id": "once-open"})
+    statuses = [world.get("priya", f"/Condition/once-open/_history/{number}").status_code for number in (1, 2, 3)]
+    assert statuses == [200, 200, 200]
+
+
+def test_every_role_is_somebody_here():
+    assert {actor["role"] for actor in ACTORS.values()} == set(EXPECTED)
