@@ -51,6 +51,7 @@ class Refusal(Enum):
     BAD_REQUEST = "the request could not be understood"
     UNAUTHENTICATED = "nobody is signed in"
     FORBIDDEN = "this may not be done"
+    OUT_OF_SCOPE = "the token does not let this be done"
     NOT_FOUND = "there is no such thing"
     METHOD_NOT_ALLOWED = "this cannot be done here"
     NOT_ACCEPTABLE = "the answer is not to be had in that form"

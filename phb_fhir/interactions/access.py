@@ -143,7 +143,7 @@ class Access:
             text = f"With the role of {self.who.role} nobody may {doing}."
             raise refuse(Refusal.FORBIDDEN, Kind.FORBIDDEN, text)
         if not any(self._scopes(letters, one) for one in types):
-            raise refuse(Refusal.FORBIDDEN, Kind.FORBIDDEN, f"The scopes of the token do not let it {doing}.")
+            raise refuse(Refusal.OUT_OF_SCOPE, Kind.FORBIDDEN, f"The scopes of the token do not let it {doing}.")
 
     def sees_type(self, type_: str) -> bool:
         """Whether anything of a type may be seen."""

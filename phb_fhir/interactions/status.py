@@ -10,6 +10,7 @@ REFUSED: dict[Refusal, int] = {
     Refusal.BAD_REQUEST: 400,
     Refusal.UNAUTHENTICATED: 401,
     Refusal.FORBIDDEN: 403,
+    Refusal.OUT_OF_SCOPE: 403,
     Refusal.NOT_FOUND: 404,
     Refusal.METHOD_NOT_ALLOWED: 405,
     Refusal.NOT_ACCEPTABLE: 406,

@@ -23,6 +23,8 @@ def extra_headers(rejected: Rejected, allowed: tuple[str, ...]) -> list[tuple[by
     """What a refusal says in headers beside its outcome."""
     if rejected.refusal is Refusal.UNAUTHENTICATED:
         return [(b"www-authenticate", challenge(rejected))]
+    if rejected.refusal is Refusal.OUT_OF_SCOPE:
+        return [(b"www-authenticate", _challenge_of("insufficient_scope", rejected))]
     if rejected.refusal is Refusal.METHOD_NOT_ALLOWED:
         return [(b"allow", ", ".join(allowed).encode())]
     if rejected.refusal is Refusal.UNSUPPORTED_MEDIA_TYPE:
@@ -39,12 +41,14 @@ def accept_patch(allowed: tuple[str, ...]) -> list[tuple[bytes, bytes]]:
 
 def challenge(rejected: Rejected) -> bytes:
     """How to be let in (RFC 6750 §3): of a request that showed no token nothing more is said than that it should."""
-    issue = rejected.issues[0]
-    if issue.details == AUTH_REQUIRED:
+    if rejected.issues[0].details == AUTH_REQUIRED:
         return CHALLENGE
-    return (
-        CHALLENGE + b', error="invalid_token", error_description="' + _NOT_QUOTABLE.sub("", issue.text).encode() + b'"'
-    )
+    return _challenge_of("invalid_token", rejected)
+
+
+def _challenge_of(error: str, rejected: Rejected) -> bytes:
+    said = _NOT_QUOTABLE.sub("", rejected.issues[0].text)
+    return CHALLENGE + f', error="{error}", error_description="{said}"'.encode()
 
 
 def overloaded(most: int) -> Rejected:

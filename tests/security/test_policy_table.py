@@ -489,6 +489,18 @@ def test_scopes_for_reading_and_for_searching_reach_each_as_far_as_its_own(world
         assert world.get(both, f"/Observation/jill-laboratory{path}").status_code == 404
 
 
+def test_a_scope_that_does_not_reach_is_told_in_the_header_and_a_role_is_not(world):
+    reads = with_scope("jill", "patient/Observation.r")
+    refused = world.get(reads, "/Observation")
+    assert refused.status_code == 403
+    assert refused.headers["www-authenticate"] == (
+        'Bearer realm="phb-fhir", error="insufficient_scope", '
+        'error_description="The scopes of the token do not let it search Observation."'
+    )
+    assert "www-authenticate" not in world.get(reads, "/Observation/jill-observation").headers
+    assert "www-authenticate" not in world.get("jill", "/MeasureReport").headers
+
+
 def test_a_scope_with_criteria_holds_for_histories_and_what_comes_along(world):
     vital = with_scope("jill", "patient/Observation.rs?category=vital-signs patient/Patient.rs")
     assert world.get(vital, "/Observation/jill-observation/_history").status_code == 200
