@@ -369,10 +369,12 @@ async def _trusted(context: Context, actor: Actor, who: Who) -> Who:
     consents = await context.store.search(query, count=CONSENTS_MAX)
     if len(consents) == CONSENTS_MAX:
         raise _too_many("consents name you")
+    contents = [content_of(version) for version in consents]
+    denials = [denial for one in contents for denial in _denials(one, parties, context)]
     found = [
-        mandate
-        for version in consents
-        for mandate in _mandates(content_of(version), parties, context)
+        _without(mandate, denials)
+        for one in contents
+        for mandate in _mandates(one, parties, context)
         if actor.patient in ("", mandate.patient.removeprefix("Patient/"))
     ]
     return replace(who, mandates=tuple([await _with_plans(context, one) for one in found]))
@@ -447,31 +449,71 @@ def _too_many(said: str) -> Rejected:
 
 
 def _mandates(consent: Resource, parties: Sequence[str], context: Context) -> Iterable[Mandate]:
-    """What a Consent lets these parties do today: nothing, unless it is active, says on which basis, and until when."""
+    """What a Consent lets these parties do today: nothing, unless it is active, says on which basis, and until when.
+
+    What narrows it in a way that is not read here leaves nothing of it.
+    """
     provision = consent.get("provision", {})
-    patient = context.own.local(consent.get("patient", {}).get("reference", ""))
-    names = [context.own.local(one.get("reference", {}).get("reference", "")) for one in provision.get("actor", ())]
+    patient = _patient_in(consent, context)
+    classes = provision.get("class", ())
+    types = tuple(one.get("code", "") for one in classes if one.get("system") == RESOURCE_TYPES)
     holds = (
         consent.get("status") == "active"
         and _has_code(consent.get("policyRule"))
         and provision.get("type") == "permit"
         and _covers(provision.get("period"), context)
         and patient.startswith("Patient/")
-        and not set(names).isdisjoint(parties)
+        and not set(_actors(provision, context)).isdisjoint(parties)
+        and bool(types) == bool(classes)
+        and not (_NOT_READ & provision.keys() or "modifierExtension" in consent)
     )
-    denied = {
-        code
-        for part in provision.get("provision", ())
-        if part.get("type") != "permit"
-        for code in _codes(part) or {"*"}
-    }
+    nested = (part for part in provision.get("provision", ()) if part.get("type") != "permit")
+    denied = {code for part in nested if _concerns(part, parties, context) for code in _codes(part) or {"*"}}
     rights = _codes(provision) - denied
     if not holds or not rights or "*" in denied:
         return
+    accounts = _accounts(provision, context)
+    if accounts or not provision.get("data"):
+        yield Mandate(patient, frozenset(rights), accounts, types=types)
+
+
+def _denials(consent: Resource, parties: Sequence[str], context: Context) -> Iterable[Mandate]:
+    """What a Consent that denies takes away from these parties now: its actions, or all ("*") where it names none."""
+    provision = consent.get("provision", {})
+    is_denial = consent.get("status") == "active" and provision.get("type") == "deny"
+    rights = _codes(provision) or (set() if provision.get("action") else {"*"})
+    if is_denial and rights and _concerns(provision, parties, context):
+        yield Mandate(_patient_in(consent, context), frozenset(rights), _accounts(provision, context))
+
+
+def _without(mandate: Mandate, denials: Iterable[Mandate]) -> Mandate:
+    """A mandate with what others of the patient's Consents deny taken away. What is denied for some of all budgets is denied for all."""
+    for denial in denials:
+        is_apart = mandate.accounts and denial.accounts and set(mandate.accounts).isdisjoint(denial.accounts)
+        if denial.patient == mandate.patient and not is_apart:
+            left = frozenset[str]() if "*" in denial.rights else mandate.rights - denial.rights
+            mandate = replace(mandate, rights=left)
+    return mandate
+
+
+def _concerns(provision: dict[str, Any], parties: Sequence[str], context: Context) -> bool:
+    """Whether a provision that denies is about these parties, now: about all where it names none, and always where it has no period."""
+    names, period = _actors(provision, context), provision.get("period") or {}
+    is_about = not names or not set(names).isdisjoint((*parties, ""))  # "" is somebody whom no address names
+    return is_about and _covers({"start": "1900", **period}, context, unread=True)
+
+
+def _patient_in(consent: Resource, context: Context) -> str:
+    return context.own.local(str(consent.get("patient", {}).get("reference", "")))
+
+
+def _actors(provision: dict[str, Any], context: Context) -> list[str]:
+    return [context.own.local(one.get("reference", {}).get("reference", "")) for one in provision.get("actor", ())]
+
+
+def _accounts(provision: dict[str, Any], context: Context) -> tuple[str, ...]:
     data = [context.own.local(one.get("reference", {}).get("reference", "")) for one in provision.get("data", ())]
-    accounts = tuple(one for one in data if one.startswith("Account/") and _LOCAL.fullmatch(one))
-    if accounts or not data:
-        yield Mandate(patient, frozenset(rights), accounts)
+    return tuple(one for one in data if one.startswith("Account/") and _LOCAL.fullmatch(one))
 
 
 def _codes(provision: dict[str, Any]) -> set[str]:
@@ -481,21 +523,23 @@ def _codes(provision: dict[str, Any]) -> set[str]:
 
 
 ACTIONS = "https://fhir.phb.nhs.example/CodeSystem/phb-consent-action"
+RESOURCE_TYPES = "http://hl7.org/fhir/resource-types"
+_NOT_READ = frozenset(("code", "dataPeriod", "modifierExtension", "securityLabel"))  # by which a provision is of less
 
 
 def _has_code(concept: Any) -> bool:
     return isinstance(concept, dict) and any(coding.get("code") for coding in concept.get("coding", ()))
 
 
-def _covers(period: Any, context: Context) -> bool:
-    """Whether a period with a beginning covers this moment."""
+def _covers(period: Any, context: Context, *, unread: bool = False) -> bool:
+    """Whether a period with a beginning covers this moment; `unread` of one that cannot be read."""
     if not isinstance(period, dict) or not period.get("start"):
         return False
     now = context.now()
     try:
         return period_of(period["start"])[0] <= now and ("end" not in period or now < period_of(period["end"])[1])
     except (ValueError, OverflowError):
-        return False
+        return unread
 
 
 async def _with_plans(context: Context, mandate: Mandate) -> Mandate:

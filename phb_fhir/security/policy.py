@@ -92,12 +92,18 @@ ALL = ("*",)  # but for AuditEvents, which nobody writes
 
 @dataclass(frozen=True, slots=True)
 class Mandate:
-    """What one Consent lets somebody do for a patient (`Patient/1`); with `accounts`, for these budgets and their plans alone."""
+    """What one Consent lets somebody do for a patient (`Patient/1`); with `accounts`, for these budgets and their plans alone, and with
+    `types`, for these types.
+    """
 
     patient: str
     rights: frozenset[str]
     accounts: tuple[str, ...] = ()
     plans: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()
+
+    def gives(self, right: str, type_: str) -> bool:
+        return right in self.rights and (not self.types or type_ in self.types)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +143,7 @@ def consented(right: Right) -> Predicate:
     """A Consent lets them, and it covers this."""
 
     def holds(who: Who, type_: str) -> Node:
-        return any_of(_mandated(one, type_) for one in who.mandates if right in one.rights)
+        return any_of(_mandated(one, type_) for one in who.mandates if one.gives(right, type_))
 
     return holds
 

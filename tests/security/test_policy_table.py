@@ -10,13 +10,28 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+from typing import Any
 
 import pytest
 
 from phb_fhir.security.local_key import LOCAL_ISSUER
 from tests.builders import bundle, entry
 from tests.running import FIRST_MOMENT
-from tests.security.world import ACTORS, LOADED_AT, Resource, World, labelled, record, ref, running_world, whole_world
+from tests.security.world import (
+    ACTORS,
+    LABELS,
+    LOADED_AT,
+    PHB,
+    Resource,
+    World,
+    coded,
+    consent,
+    labelled,
+    record,
+    ref,
+    running_world,
+    whole_world,
+)
 
 PLAN = "CarePlan CareTeam Goal RiskAssessment"
 MONEY = "Account ChargeItem Coverage Invoice PaymentReconciliation"
@@ -520,6 +535,79 @@ def test_a_scope_with_criteria_holds_for_histories_and_what_comes_along(world):
 
 
 # ---- consents ------------------------------------------------------------------------------------------------------
+
+VIC = "RelatedPerson/vic"
+RESOURCE_TYPES = "http://hl7.org/fhir/resource-types"
+OF_OLD, OF_NOW = {"start": "2020-01-01", "end": "2021-01-01"}, {"start": "2026-01-01"}
+DENIAL = consent("c-denial", "Patient/jill", VIC, provision_type="deny")
+
+
+def denying(**more: Any) -> Resource:
+    """A Consent of Jill's to Vic with a nested provision that denies."""
+    return consent("c-vic", "Patient/jill", VIC, "view", provision_provision=[{"type": "deny", **more}])
+
+
+def denial(**changed: Any) -> Resource:
+    """Another Consent of Jill's, which denies."""
+    return {**DENIAL, "provision": {**DENIAL["provision"], "action": [], **changed}}
+
+
+def to(*names: str) -> list[Resource]:
+    return [{"role": coded("DELEGATEE"), "reference": ref(f"RelatedPerson/{name}")} for name in names]
+
+
+OTHER_BUDGET = [{"meaning": "instance", "reference": ref("Account/jill-second")}]
+VIEW, PURCHASE = ([coded(one, f"{PHB}/CodeSystem/phb-consent-action")] for one in ("view", "purchase"))
+LIMITED = {
+    # what stands beside or in the Consent that lets Vic look, and what he then reads: her budget, her plan
+    "another right denied within": (denying(action=PURCHASE), (200, 200)),
+    "all denied within": (denying(), (404, 404)),
+    "denied within to somebody else": (denying(actor=to("exa")), (200, 200)),
+    "denied within to him and somebody else": (denying(actor=to("exa", "vic")), (404, 404)),
+    "denied within in the past": (denying(period=OF_OLD), (200, 200)),
+    "denied within from now on": (denying(period=OF_NOW), (404, 404)),
+    "denied within until the future": (denying(period={"end": "2030"}), (404, 404)),
+    "denied beside it": (denial(), (404, 404)),
+    "the right denied beside it": (denial(action=VIEW), (404, 404)),
+    "another right denied beside it": (denial(action=PURCHASE), (200, 200)),
+    "denied beside it, without a period": (denial(period={}), (404, 404)),
+    "denied beside it in the past": (denial(period=OF_OLD), (200, 200)),
+    "denied beside it to somebody else": (denial(actor=to("exa")), (200, 200)),
+    "denied beside it for one budget": (denial(data=OTHER_BUDGET), (404, 404)),
+    "denied beside it, and withdrawn": ({**denial(), "status": "inactive"}, (200, 200)),
+    "denied by somebody else": ({**denial(), "patient": ref("Patient/mo")}, (200, 200)),
+    "for some types": (
+        consent("c-vic", "Patient/jill", VIC, "view", provision_class=[{"system": RESOURCE_TYPES, "code": "CarePlan"}]),
+        (404, 200),
+    ),
+    "for types of another kind": (
+        consent("c-vic", "Patient/jill", VIC, "view", provision_class=[{"system": "urn:x", "code": "CarePlan"}]),
+        (404, 404),
+    ),
+    "for some labels": (
+        consent("c-vic", "Patient/jill", VIC, "view", provision_securityLabel=[{"system": LABELS, "code": "N"}]),
+        (404, 404),
+    ),
+    "for some dates of data": (
+        consent("c-vic", "Patient/jill", VIC, "view", provision_dataPeriod={"end": "2020"}),
+        (404, 404),
+    ),
+    "for some codes": (consent("c-vic", "Patient/jill", VIC, "view", provision_code=[coded("x")]), (404, 404)),
+}
+
+
+@pytest.mark.parametrize("name", LIMITED)
+def test_a_consent_gives_no_more_than_it_and_those_beside_it_say(world, name):
+    resource, expected = LIMITED[name]
+    resource["provision"] = {key: value for key, value in resource["provision"].items() if value}
+    world.write(resource)
+    statuses = tuple(
+        world.get("vic", f"/{key}").status_code for key in ("Account/jill-account", "CarePlan/jill-careplan")
+    )
+    world.restore()
+    assert statuses == expected
+    assert world.get("vic", "/Account/jill-account").status_code == 200
+
 
 REACHES = {
     # who acts for Jill: which of these they read
