@@ -27,6 +27,7 @@ _SHOWN = (
     "Retry-After",
     "RateLimit",
     "RateLimit-Policy",
+    "WWW-Authenticate",
 )
 _LOOPBACK_ORIGIN = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?"
 

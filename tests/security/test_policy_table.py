@@ -506,8 +506,9 @@ def test_scopes_for_reading_and_for_searching_reach_each_as_far_as_its_own(world
 
 def test_a_scope_that_does_not_reach_is_told_in_the_header_and_a_role_is_not(world):
     reads = with_scope("jill", "patient/Observation.r")
-    refused = world.get(reads, "/Observation")
+    refused = world.get(reads, "/Observation", origin="http://localhost")
     assert refused.status_code == 403
+    assert "WWW-Authenticate" in refused.headers["access-control-expose-headers"]  # for SMART apps in browsers
     assert refused.headers["www-authenticate"] == (
         'Bearer realm="phb-fhir", error="insufficient_scope", '
         'error_description="The scopes of the token do not let it search Observation."'

@@ -81,7 +81,7 @@ def test_a_page_may_read_the_headers_that_fhir_needs(api):
     answer = api.put("/Patient/jill", json=person(id="jill"), headers={"Origin": "http://localhost"})
     shown = set(answer.headers["access-control-expose-headers"].split(", "))
     fhir = {"ETag", "Location", "Last-Modified", "X-Request-ID", "Content-Location"}
-    assert shown == fhir | {"Retry-After", "RateLimit", "RateLimit-Policy"}
+    assert shown == fhir | {"Retry-After", "RateLimit", "RateLimit-Policy", "WWW-Authenticate"}
 
 
 def test_a_page_can_read_why_it_was_refused(api):
