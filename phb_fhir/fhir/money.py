@@ -1,29 +1,32 @@
 """Money: pounds as FHIR writes them, pence as they are reckoned with. Whole pence, GBP, exact (RULE-LEDGER; decision 0018).
 
-Nothing here rounds what somebody wrote: an amount of a fraction of a penny has no pence, and the profiles refuse it.
+Nothing here rounds what somebody wrote: an amount of a fraction of a penny has no pence, nor has one that is more than all the money
+there is. The profiles refuse both.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import Any
 
 from phb_fhir.fhir.codec import Exact
 
 GBP = "GBP"
+PENCE_MAX = 10**12  # £10,000,000,000 (phb-gbp-3): sums of any number of these are numbers that the store can keep
 _PENCE = 100
+_EXACT = Context(prec=2_000)  # every digit that `codec` reads; the usual 28 would round what has more
 
 
 def pence_of(money: Any) -> int | None:
-    """The whole pence in a Money element (R4 §2.24.0.9); None where it is none: no value, another currency, part of a penny."""
+    """The whole pence in a Money element (R4 §2.24.0.9); None where it is none: no value, another currency, part of a penny, too much."""
     if not isinstance(money, Mapping) or money.get("currency", GBP) != GBP:
         return None
     value = money.get("value")
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
         return None
-    pence = Decimal(value) * _PENCE
-    return int(pence) if pence == pence.to_integral_value() else None
+    pence = _EXACT.multiply(Decimal(value), _PENCE)
+    return int(pence) if abs(pence) <= PENCE_MAX and pence == pence.to_integral_value() else None
 
 
 def money(pence: int) -> dict[str, Any]:

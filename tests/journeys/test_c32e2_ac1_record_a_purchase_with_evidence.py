@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import copy
 import hashlib
+import json
 from typing import Any
 
 import httpx
@@ -373,6 +374,30 @@ def test_care_that_was_given_already_is_recorded_and_somebody_looks_into_it(jill
     assert made.status_code == 201, made.text
     found = jill.get("/Task", params={"focus": f"ChargeItem/{made.json()['id']}", "code": "overspend-query"}).json()
     assert len(found["entry"]) == 1
+
+
+@pytest.mark.parametrize("price", ["10000000000.01", "1e30", "1e400", "45.000000000000000000000000000001"])
+def test_no_price_is_more_than_all_the_money_there_is_or_finer_than_can_be_reckoned_with(
+    jill: httpx.Client, price: str
+) -> None:
+    before = left(jill)
+    charge = massage(status="billed", reason=CARE_GIVEN, supportingInformation=[{"reference": RECEIPT_KEPT}])
+    charge["extension"].append({"url": f"{BASE}/StructureDefinition/phb-paid-by", "valueCode": "person"})
+    body = json.dumps(charge).replace("45.0", price)
+    answer = jill.post("/ChargeItem", content=body, headers={"Content-Type": "application/fhir+json"})
+    (issue,) = answer.json()["issue"]
+    assert (answer.status_code, issue["expression"]) == (422, ["ChargeItem.priceOverride"])
+    assert "phb-gbp-3" in issue["diagnostics"]
+    assert left(jill) == before
+
+
+CARE_GIVEN = [
+    {
+        "coding": [{"system": f"{BASE}/CodeSystem/phb-purchase-reason", "code": "care-already-given"}],
+        "text": "A crisis.",
+    }
+]
+RECEIPT_KEPT = "DocumentReference/jill-receipt-massage-2026-10-09"
 
 
 # ---- a purchase is recorded once -----------------------------------------------------------------

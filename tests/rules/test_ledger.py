@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from phb_fhir.fhir.codec import Exact
-from phb_fhir.fhir.money import divided, money, pence_of, portion, pounds, sterling
+from phb_fhir.fhir.money import PENCE_MAX, divided, money, pence_of, portion, pounds, sterling
 from phb_fhir.rules.ledger import (
     EFFECTS,
     NONE,
@@ -102,6 +102,12 @@ PENCE = [
     ({"value": Exact("-0.01"), "currency": "GBP"}, -1),
     ({"value": Exact("1e2")}, 10_000),
     ({"value": Exact("12.505"), "currency": "GBP"}, None),
+    ({"value": Exact("12.5" + "0" * 40), "currency": "GBP"}, 1250),
+    ({"value": Exact("12.5" + "0" * 40 + "1"), "currency": "GBP"}, None),
+    ({"value": Exact("12." + "9" * 40), "currency": "GBP"}, None),
+    ({"value": Exact("10000000000.00"), "currency": "GBP"}, PENCE_MAX),
+    ({"value": Exact("10000000000.01"), "currency": "GBP"}, None),
+    ({"value": Exact("-1e400"), "currency": "GBP"}, None),
     ({"value": Exact("12.50"), "currency": "EUR"}, None),
     ({"value": True, "currency": "GBP"}, None),
     ({"value": "12.50"}, None),
