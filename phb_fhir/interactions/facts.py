@@ -142,8 +142,9 @@ class Facts:
             self._stored[question] = await self._search(question)
         written = {key for key in self.pending if key.startswith(f"{question.type}/")}
         found = [one for one in self._stored[question] if f"{question.type}/{one['id']}" not in written]
-        made = [resource for key in sorted(written) if (resource := self.pending[key]) is not None]
-        found += await self._among(made, question)
+        if not question.is_stored:
+            made = [resource for key in sorted(written) if (resource := self.pending[key]) is not None]
+            found += await self._among(made, question)
         return found[:FOUND_MAX]
 
     async def _among(self, made: list[Resource], question: Find) -> list[Resource]:

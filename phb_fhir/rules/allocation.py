@@ -6,14 +6,15 @@ what moves from one part to another a transfer; nothing may be taken that is spe
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from phb_fhir.fhir.codec import Resource
 from phb_fhir.fhir.money import sterling
 from phb_fhir.outcome import Issue
 from phb_fhir.rules.budget import ONGOING, amounts_of, elements_of, is_budget, is_joint, owner_of, stage_of
-from phb_fhir.rules.case import NOTHING, Books, Case, Decision, Judging, refusal
+from phb_fhir.rules.case import NOTHING, Asking, Books, Case, Decision, Find, Hold, Judging, refusal
 from phb_fhir.rules.ledger import CONTINGENCY, UNASSIGNED, Entry, Ledger, Sums, Told, entry, reversal, transfer
+from phb_fhir.rules.paid import counts
 
 _AMOUNT = "Account.extension.where(url.endsWith('phb-budget-amount'))"
 _PART = "Account.extension.where(url.endsWith('phb-management-element'))"
@@ -26,9 +27,10 @@ def judge_allocation(case: Case) -> Judging:
     ledger: Ledger = (yield Books(case.key))[case.key]
     if case.after is None:
         return Decision((_kept(case.key),)) if ledger.last else NOTHING
+    issues = [] if is_budget(case.before) else (yield from _charged_before(case))
     if is_joint(case.after):
-        return NOTHING
-    issues = [*_too_much_in_parts(case.after)]
+        return Decision(tuple(issues))
+    issues += _too_much_in_parts(case.after)
     was = allocation(case.before) if ledger.last and case.before is not None else {}
     entries = list(_moves(case, was, allocation(case.after)))
     after = ledger.after(entries)
@@ -39,6 +41,22 @@ def judge_allocation(case: Case) -> Judging:
     if was and not is_closing and stage_of(case.before) == stage_of(case.after) == "closed" and entries:
         issues.append(refusal("This budget is closed, and its money is settled: its amounts cannot change.", _AMOUNT))
     return Decision(tuple(issues), entries=() if issues else tuple(entries))
+
+
+def _charged_before(case: Case) -> Asking[list[Issue]]:
+    """What was charged here before this was a budget was held to none of its rules, and its ledger shows nothing of it."""
+    yield held_until_a_budget([case.key])
+    about = ("account", case.key)
+    charges: list[Resource] = yield Find("ChargeItem", about, ("status", "billable,billed"), is_stored=True)
+    payments: list[Resource] = yield Find("PaymentReconciliation", about, ("status", "active"), is_stored=True)
+    keys = [f"{one['resourceType']}/{one['id']}" for one in (*charges, *(one for one in payments if counts(one)))]
+    text = "{} was charged here before this was a budget: take it back, and record it anew once there is one."
+    return [refusal(text.format(key), "Account") for key in keys]
+
+
+def held_until_a_budget(accounts: Iterable[str]) -> Hold:
+    """What is charged to an account that is no budget yet, and its becoming one, do not pass each other by."""
+    return Hold(*(f"no budget {account}" for account in accounts))
 
 
 def allocation(account: Resource | None) -> dict[str, int]:

@@ -104,14 +104,18 @@ class ReadVersion:
 
 @dataclass(frozen=True, slots=True, init=False)
 class Find:
-    """The contents of a type that a search finds, as a list of at most FOUND_MAX. `parameters` are pairs of name and value, as in a URL."""
+    """The contents of a type that a search finds, as a list of at most FOUND_MAX. `parameters` are pairs of name and value, as in a URL.
+    `is_stored` leaves out what is written along.
+    """
 
     type: str
     parameters: tuple[tuple[str, str], ...]
+    is_stored: bool
 
-    def __init__(self, type_: str, *parameters: tuple[str, str]) -> None:
+    def __init__(self, type_: str, *parameters: tuple[str, str], is_stored: bool = False) -> None:
         object.__setattr__(self, "type", type_)
         object.__setattr__(self, "parameters", parameters)
+        object.__setattr__(self, "is_stored", is_stored)
 
 
 @dataclass(frozen=True, slots=True, init=False)

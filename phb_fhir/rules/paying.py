@@ -18,7 +18,7 @@ from phb_fhir.fhir.codec import Resource
 from phb_fhir.fhir.dates import instant_text
 from phb_fhir.fhir.money import divided, pence_of, sterling
 from phb_fhir.outcome import Issue, Kind
-from phb_fhir.rules.allocation import pot_name
+from phb_fhir.rules.allocation import held_until_a_budget, pot_name
 from phb_fhir.rules.budget import (
     element_of,
     elements_of,
@@ -62,7 +62,7 @@ from phb_fhir.rules.payment_checks import ACCOUNT, CHECKS, stays_as_it_is, stepp
 from phb_fhir.rules.purchase import read_purchase
 from phb_fhir.rules.purchase_checks import refusals
 from phb_fhir.rules.surplus import asked_about
-from phb_fhir.rules.words import PAYMENT_REFERENCE, extensions, key_of, pair_of, token_of, value_of, with_value
+from phb_fhir.rules.words import PAYMENT_REFERENCE, extensions, key_of, keys_in, pair_of, token_of, value_of, with_value
 
 # ---- what becomes of it --------------------------------------------------------------------------
 
@@ -73,6 +73,8 @@ def judge_payment(case: Case) -> Judging:
         return (yield from _deleted(case))
     payment = yield from read_payment(case, case.after)
     if payment is None:
+        if counts(case.after):
+            yield held_until_a_budget(keys_in([value_of(case.after, "phb-account")]))
         return (yield from _taken_away(case))
     if names := _new_names(case):
         yield Hold(*names)  # one payment alone has them, however it came by them

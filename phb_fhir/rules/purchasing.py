@@ -14,6 +14,7 @@ from typing import Any
 from phb_fhir.fhir.codec import Resource
 from phb_fhir.fhir.money import sterling
 from phb_fhir.outcome import Issue, Kind
+from phb_fhir.rules.allocation import held_until_a_budget
 from phb_fhir.rules.budget import (
     is_joint,
     owner_of,
@@ -55,6 +56,7 @@ from phb_fhir.rules.words import (
     TASK_PARAMETER,
     concept,
     extensions,
+    keys_in,
     token_of,
     with_value,
 )
@@ -74,6 +76,8 @@ def judge_purchase(case: Case) -> Judging:
         return Decision((refusal("The purchase is charged to no budget that is here.", "ChargeItem.account"),))
     purchase = yield from read_purchase(case.after, case.by, case.today, case.before)
     if purchase is None:
+        if case.after.get("status") in MONEY:
+            yield held_until_a_budget(keys_in(case.after.get("account")))
         return _taken_away(posted)
     if case.is_new and (first := (yield from _first(case, purchase))):
         return first

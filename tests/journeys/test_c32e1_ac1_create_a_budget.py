@@ -29,6 +29,8 @@ from tests.journeys.jills_budget import (
     whole,
     with_rows,
 )
+from tests.paying import advance
+from tests.stories import massage
 
 
 def test_a_budget_comes_from_being_asked_for_to_being_active_stage_by_stage(api: httpx.Client) -> None:
@@ -58,6 +60,41 @@ def test_a_budget_that_becomes_active_has_its_money_and_its_first_review(api: ht
 def test_a_budget_may_be_brought_in_at_any_stage_with_all_that_it_needs(api: httpx.Client) -> None:
     assert put(api, *whole(), budget("active")).status_code == 200
     assert stands(read(api, BUDGET)) == ("active", "active")
+
+
+# ---- what was charged there before it -----------------------------------------------------------
+
+CHARGED = massage("EARLY", status="billable", id="early")
+ADVANCED = advance("PAY-EARLY", 500) | {"id": "early"}
+
+
+@pytest.mark.parametrize("early", [CHARGED, ADVANCED], ids=["purchase", "payment"])
+def test_no_budget_comes_to_where_something_was_charged_that_its_ledger_would_not_show(
+    api: httpx.Client, early: dict[str, Any]
+) -> None:
+    assert put(api, early).status_code == 200
+    there = {"resourceType": "Account", "id": "jill-budget", "status": "active"}
+    for begun in ([], [there]):  # whether nothing was there before, or an account of another kind
+        assert not begun or put(api, *begun).status_code == 200
+        why = f"{jills_budget.key(early)} was charged here before this was a budget"
+        assert [one.startswith(why) for one in refused(put(api, *whole(), budget("active")))] == [True]
+    assert api.delete(f"/{jills_budget.key(early)}").status_code == 204
+    assert put(api, *whole(), budget("active"), early).status_code == 200
+    assert drifts(api) == []
+
+
+def test_what_holds_no_money_may_be_there_before_the_budget(api: httpx.Client) -> None:
+    assert put(api, CHARGED | {"status": "planned"}, ADVANCED | {"status": "cancelled"}).status_code == 200
+    assert put(api, *whole(), budget("active")).status_code == 200
+    assert api.put("/ChargeItem/early", json=CHARGED).status_code == 200
+    assert drifts(api) == []
+
+
+def drifts(api: httpx.Client) -> list[str]:
+    """What does not agree with what; what the story itself leaves out (references to it) aside."""
+    issues = api.get("/$fsck").json()["issue"]
+    wrong = [one for one in issues if one["severity"] != "information"]
+    return [one["diagnostics"] for one in wrong if one["details"]["coding"][0]["code"] != "reference"]
 
 
 MISSING = {  # from which stage on, and how the reason begins

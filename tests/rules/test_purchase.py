@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import itertools
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
 
 from phb_fhir.fhir.codec import Exact
+from phb_fhir.rules.allocation import judge_allocation
 from phb_fhir.rules.budget import elements_of
-from phb_fhir.rules.case import By
+from phb_fhir.rules.case import Books, By, Case, Hold, Read
 from phb_fhir.rules.ledger import CONTINGENCY, Ledger, Sums
 from phb_fhir.rules.purchase import Purchase, link_of, occurrence
 from phb_fhir.rules.purchase_checks import STEPS, in_step, lets_purchase, refusals, waits
-from phb_fhir.rules.words import BASE
+from phb_fhir.rules.purchasing import judge_purchase
+from phb_fhir.rules.words import ACCOUNT_TYPE, BASE
 
 TODAY = date(2026, 11, 22)
 STATUSES = ("planned", "billable", "billed", "not-billable", "aborted", "entered-in-error")
@@ -274,3 +276,21 @@ def test_the_days_a_purchase_is_for_are_whole_days(element: dict[str, Any], star
 
 def test_a_purchase_without_a_link_has_none() -> None:
     assert link_of({}) == (None, "")
+
+
+def test_a_purchase_from_no_budget_and_the_budget_that_comes_there_do_not_pass_each_other_by() -> None:
+    now = datetime(2026, 11, 22, 9, tzinfo=UTC)
+    charge = {"resourceType": "ChargeItem", "status": "billable", "account": [{"reference": "Account/b"}]}
+    budget = {
+        "resourceType": "Account",
+        "type": {"coding": [{"system": ACCOUNT_TYPE, "code": "personal-health-budget"}]},
+    }
+    bought = judge_purchase(Case("ChargeItem", "p", None, charge, "ChargeItem/p/_history/1", now, now.date()))
+    assert next(bought) == Read("Account/b")
+    comes = judge_allocation(Case("Account", "b", None, budget, "Account/b/_history/1", now, now.date()))
+    assert next(comes) == Books("Account/b")
+    assert (
+        bought.send({"Account/b": None})
+        == comes.send({"Account/b": Ledger("Account/b")})
+        == Hold("no budget Account/b")
+    )
