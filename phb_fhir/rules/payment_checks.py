@@ -70,6 +70,7 @@ ACCOUNT = "PaymentReconciliation.extension.where(url.endsWith('phb-account')).va
 _PAYEE = "PaymentReconciliation.extension.where(url.endsWith('phb-payee')).value"
 _PART = "PaymentReconciliation.extension.where(url.endsWith('phb-element')).value"
 _ISSUER = "PaymentReconciliation.paymentIssuer"
+_DETAIL = "PaymentReconciliation.detail"
 
 
 # ---- what speaks against it ----------------------------------------------------------------------
@@ -105,7 +106,7 @@ def stays_as_it_is(p: Payment) -> Iterator[Issue]:
     text = (
         f"This payment {said}, and stays as it is. Take it back (cancelled, or entered-in-error), and record another."
     )
-    yield refusal(text, "PaymentReconciliation.detail")
+    yield refusal(text, _DETAIL)
 
 
 def _is_less(before: Resource, after: Resource) -> bool:
@@ -197,7 +198,11 @@ def _owed(p: Payment, charge: Resource, purchase: str) -> frozenset[str]:
 
 
 def _for_something(p: Payment) -> Iterator[Issue]:
-    """Each line says what it is for, as its kind asks."""
+    """There is a line, and each says what it is for, as its kind asks."""
+    if not p.lines:
+        yield refusal(
+            "Say what this payment pays: a purchase, an invoice or an advance, in a line of its own.", _DETAIL
+        )
     for line in p.lines:
         if line.kind not in ("payment", "advance", "adjustment"):
             yield refusal("A line is a payment, an advance or an adjustment.", f"{line.at}.type")
@@ -257,10 +262,10 @@ def _no_more_than_the_price(p: Payment) -> Iterator[Issue]:
     standing = [one for one in p.others if counts(one)]
     for purchase, pence in paid_by_purchase(p).items():
         before = paid_for(purchase, standing, p.invoices)
-        if pence > 0 and before + pence > p.price(purchase):
+        if p.purchases.get(purchase) is not None and pence > 0 and before + pence > p.price(purchase):
             paid = f", and {sterling(before)} of it is paid already or on its way" if before else ""
             text = f"{name_of(p.purchases.get(purchase), purchase)} costs {sterling(p.price(purchase))}{paid}."
-            yield refusal(text, "PaymentReconciliation.detail")
+            yield refusal(text, _DETAIL)
         yield from _no_more_than_its_part(p, purchase, pence, standing)
 
 
@@ -274,7 +279,7 @@ def _no_more_than_its_part(p: Payment, purchase: str, pence: int, standing: Sequ
     if before + pence > part:
         name = name_of(p.purchases.get(purchase), purchase)
         text = f"{sterling(part)} of {name} falls to this budget; the rest is paid from the others."
-        yield refusal(text, "PaymentReconciliation.detail")
+        yield refusal(text, _DETAIL)
 
 
 def _no_more_than_was_spent(p: Payment) -> Iterator[Issue]:
@@ -283,7 +288,7 @@ def _no_more_than_was_spent(p: Payment) -> Iterator[Issue]:
         spent = sum(_spent(p, purchase).values()) + _to_be_billed(p, purchase)
         if pence > spent:
             text = f"{sterling(spent)} is spent on {name_of(p.purchases.get(purchase), purchase)}, so no more can come back."
-            yield refusal(text, "PaymentReconciliation.detail")
+            yield refusal(text, _DETAIL)
 
 
 def _to_be_billed(p: Payment, purchase: str) -> int:

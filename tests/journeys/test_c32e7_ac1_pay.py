@@ -206,7 +206,17 @@ def test_what_is_not_agreed_not_there_or_another_budgets_is_not_paid(jill: httpx
         reasons = said(jill.post("/PaymentReconciliation", json=payment("PAY-1", line(1, request), payee=MOBILITY)))
         assert any(reason.startswith(why) for reason in reasons), reasons
     there_is_none = payment("PAY-1", line(1, "ChargeItem/nothing"), payee=MOBILITY)
-    assert jill.post("/PaymentReconciliation", json=there_is_none).status_code == 422
+    assert said(jill.post("/PaymentReconciliation", json=there_is_none)) == ["There is no ChargeItem/nothing."]
+
+
+@pytest.mark.parametrize("outcome", ["queued", "complete"])
+def test_a_payment_for_nothing_is_none_and_a_draft_may_have_no_lines_yet(jill: httpx.Client, outcome: str) -> None:
+    nothing = {name: value for name, value in counselling(outcome=outcome).items() if name != "detail"}
+    (reason,) = said(jill.post("/PaymentReconciliation", json=nothing))
+    assert reason.startswith("Say what this payment pays: ")
+    draft = made(jill.post("/PaymentReconciliation", json=nothing | {"status": "draft"}))
+    url = f"/PaymentReconciliation/{draft['id']}"
+    assert said(jill.put(url, json=draft | {"status": "active"})) == [reason]
 
 
 def test_a_purchase_whose_payment_is_on_its_way_is_not_taken_back_meanwhile(jill: httpx.Client) -> None:
