@@ -180,10 +180,13 @@ def _activity(plan: Resource | None, id_: str) -> dict[str, Any] | None:
 
 def _by_who_may(p: Purchase) -> Iterator[Issue]:
     enterer = key_of(p.charge.get("enterer"))
-    by = p.by
-    if p.before is None and by.role not in ("", "system") and enterer and enterer not in by.names:
-        yield refusal("The purchase says that somebody else entered it than who is signed in.", "ChargeItem.enterer")
-    elif p.before is None and (why := _may_not(p, enterer)):
+    if p.before is not None:
+        if enterer != key_of(p.before.get("enterer")) and not p.by.is_professional:
+            yield refusal("Who entered a purchase stays on record.", "ChargeItem.enterer")
+    elif p.by.role not in ("", "system") and enterer not in p.by.names:
+        text = "The purchase says that somebody else entered it than who is signed in."
+        yield refusal(text, "ChargeItem.enterer")
+    elif why := _may_not(p, enterer):
         yield refusal(why, "ChargeItem.enterer")
 
 
@@ -215,8 +218,9 @@ def lets_purchase(consent: Resource, who: str, account: str, today: date) -> boo
 
 
 def _by_the_holder(p: Purchase) -> Iterator[Issue]:
-    """Money of a part is spent by who holds it, or by the NHS team (R20): others ask, and their purchase waits."""
-    if p.status == "planned" or p.was_money or p.element is None or not _is_outsider(p):
+    """Money of a part is spent by who holds it, or by the NHS team (R20): others ask, and their purchase waits for these to decide."""
+    is_decided = p.before is not None and p.by.is_professional
+    if p.status == "planned" or p.was_money or p.element is None or is_decided or not _is_outsider(p):
         return
     text = (
         f"{pot_name(p.element.id).capitalize()} is held by {p.element.holder}. You can ask for this purchase (status planned); "
@@ -225,12 +229,15 @@ def _by_the_holder(p: Purchase) -> Iterator[Issue]:
     yield refusal(text, "ChargeItem.status")
 
 
+_FOR_PERSONS = frozenset(("person", "delegate"))
+
+
 def _is_outsider(p: Purchase) -> bool:
-    """Whether who enters this does not hold the part it is paid from, nor act for who does."""
+    """Whether who enters or changes this does not hold the part it is paid from, nor act for who does."""
     if p.element is None or p.by.role == "system":
         return False
     enterer = key_of(p.charge.get("enterer"))
-    is_for_person = enterer == person_of(p.budget) or enterer.startswith("RelatedPerson/")
+    is_for_person = enterer == person_of(p.budget) or enterer.startswith("RelatedPerson/") or p.by.role in _FOR_PERSONS
     return is_for_person and p.element.model != "direct-payment"
 
 

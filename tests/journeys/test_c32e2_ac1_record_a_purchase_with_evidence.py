@@ -325,7 +325,12 @@ def test_a_purchase_dearer_than_the_directory_waits(jill: httpx.Client) -> None:
 def test_a_purchase_from_a_part_the_person_does_not_hold_is_asked_for_and_not_made(jill: httpx.Client) -> None:
     charge = massage()
     charge["extension"][0]["valueId"] = "therapy-and-equipment"
-    assert jill.post("/ChargeItem", json=charge).json()["status"] == "planned"
+    asked = jill.post("/ChargeItem", json=charge).json()
+    assert asked["status"] == "planned"
+    assert (
+        jill.put(f"/ChargeItem/{asked['id']}", json=asked | {"note": [{"text": "Soon?"}]}).json()["status"] == "planned"
+    )
+    assert jill.post(f"/ChargeItem/{asked['id']}/$approve").json()["status"] == "billable"
     (said,) = refused(jill.post("/ChargeItem", json=charge | {"status": "billable", "identifier": []} | NO_REFERENCE))
     assert said.startswith("The part 'therapy-and-equipment' is held by Organization/harbourside-north.")
 

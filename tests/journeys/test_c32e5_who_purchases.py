@@ -1,0 +1,67 @@
+"""C32E5: whoever is signed in purchases in their own name, so that money of a part is spent by who holds it, or by the NHS team (R20)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.journeys.planning import put
+from tests.people import People, signed_in
+from tests.stories import massage
+
+PRIYA = {"reference": "PractitionerRole/priya-nair-coordinator"}
+
+
+@pytest.fixture(scope="module")
+def people(mongodb_uri: str) -> Iterator[People]:
+    with signed_in(mongodb_uri) as made:
+        yield made
+
+
+def notional(reference: str, **more: Any) -> dict[str, Any]:
+    """A purchase in the plan and in the directory, from the part that the NHS holds for Jill."""
+    charge = massage(reference, **more)
+    charge["extension"][0]["valueId"] = "therapy-and-equipment"
+    return charge
+
+
+@pytest.mark.parametrize(
+    "enterer",
+    [{"display": "Priya Nair"}, {"identifier": {"system": "https://phb.example/staff", "value": "PN"}}, PRIYA],
+)
+@pytest.mark.parametrize("status", ["planned", "billable"])
+def test_nobody_enters_a_purchase_in_anothers_name(people: People, enterer: dict[str, Any], status: str) -> None:
+    answer = people["jill"].post("/ChargeItem", json=notional("PUR-NAME", enterer=enterer, status=status))
+    assert answer.status_code == 422, answer.text
+    assert answer.json()["issue"][0]["expression"] == ["ChargeItem.enterer"]
+
+
+def test_who_entered_a_purchase_stays_on_record_so_that_who_asks_does_not_decide(people: People) -> None:
+    asked = people["jill"].post("/ChargeItem", json=notional("PUR-STAYS"))
+    assert (asked.status_code, asked.json()["status"]) == (201, "planned"), asked.text
+    for enterer in (PRIYA, {"display": "Priya Nair"}):
+        answer = put(people["jill"], asked.json() | {"enterer": enterer, "status": "billable"})
+        assert answer.status_code == 422, answer.text
+    assert (
+        put(people["jill"], asked.json() | {"enterer": {**asked.json()["enterer"], "display": "Jill"}}).status_code
+        == 200
+    )
+    approved = people["co-ordinator"].post(f"/ChargeItem/{asked.json()['id']}/$approve")
+    assert (approved.status_code, approved.json().get("status")) == (200, "billable"), approved.text
+
+
+def test_what_the_team_asked_for_is_not_made_into_another_purchase_by_who_does_not_hold_the_money(
+    people: People,
+) -> None:
+    unusual = notional("PUR-TEAM", enterer=PRIYA)
+    del unusual["definitionCanonical"]
+    asked = people["co-ordinator"].post("/ChargeItem", json=unusual)
+    assert (asked.status_code, asked.json()["status"]) == (201, "planned"), asked.text
+    listed = asked.json() | {"definitionCanonical": notional("")["definitionCanonical"]}
+    answer = put(people["jill"], listed | {"status": "billable"})
+    assert answer.status_code == 422, answer.text
+    assert "The part 'therapy-and-equipment' is held by Organization/harbourside-north." in answer.text
+    answer = put(people["jill"], listed)
+    assert answer.json().get("status") == "planned", answer.text
