@@ -28,6 +28,7 @@ from phb_fhir.rules.case import (
     Decision,
     Find,
     Follow,
+    Hold,
     Judging,
     Posted,
     Sees,
@@ -79,7 +80,7 @@ def judge_purchase(case: Case) -> Judging:
         if case.after.get("status") in MONEY:
             yield held_until_a_budget(keys_in(case.after.get("account")))
         return _taken_away(posted)
-    if case.is_new and (first := (yield from _first(case, purchase))):
+    if first := (yield from _first(case, purchase)):
         return first
     purchase = yield from _with_left(_with_only_part(purchase), posted)
     issues = refusals(purchase)
@@ -146,18 +147,20 @@ def _with_left(p: Purchase, posted: Sequence[Entry]) -> Asking[Purchase]:
 
 
 def _first(case: Case, purchase: Purchase) -> Asking[Decision | None]:
-    """The same business identifier posted again answers with the first result; with other details, it is refused.
+    """The same business identifier posted again answers with the first result; with other details, or taken on later, it is refused.
 
     What the writer may not see is not named; and of another budget, it is not there.
     """
     reference = reference_of(purchase.charge)
-    if not reference:
+    if not reference or reference == reference_of(case.before or {}):
         return None
+    if not case.is_new:
+        yield Hold(f"ChargeItem {PURCHASE_REFERENCE}|{reference}")  # as whoever posts it does
     found: list[Resource] = yield Find("ChargeItem", ("identifier", token_of(PURCHASE_REFERENCE, reference)))
     others = {f"ChargeItem/{one['id']}": one for one in found if one.get("id") != case.id}
     seen: frozenset[str] = (yield Sees(*others)) if others else frozenset()
     for key, one in others.items():
-        if key in seen and _same(one, purchase.charge) and not case.names_id:
+        if case.is_new and key in seen and _same(one, purchase.charge) and not case.names_id:
             return Decision(first=key)
         if key not in seen and (yield from account_of(one)) != purchase.account:
             continue

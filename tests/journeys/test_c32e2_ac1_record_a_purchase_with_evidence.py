@@ -419,6 +419,19 @@ def test_the_same_reference_posted_again_answers_with_the_first_purchase(jill: h
     assert other.code == "duplicate"
 
 
+def test_a_purchase_does_not_take_on_the_reference_of_another(jill: httpx.Client) -> None:
+    first, other = (jill.post("/ChargeItem", json=massage(reference)).json() for reference in ("PUR-1", "PUR-2"))
+    taken = [{"op": "replace", "path": "/identifier/0/value", "value": "PUR-1"}]
+    body = {"content": json.dumps(taken), "headers": {"Content-Type": "application/json-patch+json"}}
+    for answer in (
+        jill.put(f"/ChargeItem/{other['id']}", json=other | {"identifier": first["identifier"]}),
+        jill.patch(f"/ChargeItem/{other['id']}", **body),
+    ):
+        said = problem(answer)
+        assert (said.status, said.code, said.expression) == (422, "duplicate", "ChargeItem.identifier")
+    assert jill.post("/ChargeItem", json=massage("PUR-1")).json()["id"] == first["id"]
+
+
 def test_a_trial_of_what_is_recorded_already_says_so(jill: httpx.Client) -> None:
     made = jill.post("/ChargeItem", json=massage()).json()
     rows = {one["name"]: one for one in jill.post("/ChargeItem/$check-purchase", json=massage()).json()["parameter"]}
