@@ -123,9 +123,14 @@ def reason_of(charge: Resource) -> str:
 
 
 def occurrence(charge: Resource) -> Days:
-    """The days a purchase is for."""
+    """The days a purchase is for; of a Timing, from the first of its events to the last, or its bounds."""
     if "occurrencePeriod" in charge:
         return days_of(charge["occurrencePeriod"])
+    if isinstance(timing := charge.get("occurrenceTiming"), dict):
+        events = sorted(one for one in timing.get("event", ()) if isinstance(one, str))
+        if events:
+            return Days(first_day(events[0]), last_day(events[-1]))
+        return days_of((timing.get("repeat") or {}).get("boundsPeriod"))
     return Days(first_day(charge.get("occurrenceDateTime")), last_day(charge.get("occurrenceDateTime")))
 
 

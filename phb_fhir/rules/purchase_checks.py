@@ -117,7 +117,8 @@ def _excluded(code: str) -> dict[str, Any]:
 
 def _within_dates(p: Purchase) -> Iterator[Issue]:
     days = occurrence(p.charge)
-    at = "ChargeItem.occurrencePeriod" if "occurrencePeriod" in p.charge else "ChargeItem.occurrenceDateTime"
+    names = ("occurrencePeriod", "occurrenceTiming")
+    at = f"ChargeItem.{next((name for name in names if name in p.charge), 'occurrenceDateTime')}"
     places = [("the budget runs", days_of(p.budget.get("servicePeriod")))]
     if p.element is not None:
         places.append((f"{pot_name(p.element.id)} of the budget runs", p.element.days))

@@ -195,6 +195,13 @@ def test_a_day_outside_the_budget_is_refused_with_all_that_it_is_outside_of(
     assert len(said) == 3  # the budget, its part, the plan
 
 
+def test_a_purchase_on_many_days_is_within_the_dates_on_the_last_of_them(jill: httpx.Client) -> None:
+    charge = {name: value for name, value in massage().items() if name != "occurrenceDateTime"}
+    answer = jill.post("/ChargeItem", json=charge | {"occurrenceTiming": {"event": ["2026-11-20", "2027-10-04"]}})
+    assert refused(answer)[0] == OUTSIDE[1][1]
+    assert answer.json()["issue"][0]["expression"] == ["ChargeItem.occurrenceTiming"]
+
+
 @pytest.mark.parametrize("day", ["2026-10-05", "2027-10-03"])
 def test_the_first_and_the_last_day_of_the_budget_are_in_it(jill: httpx.Client, day: str) -> None:
     assert jill.post("/ChargeItem", json=massage(occurrenceDateTime=day)).status_code == 201

@@ -265,6 +265,13 @@ PERIODS = [
     ({"occurrenceDateTime": "2026-02"}, "2026-02-01", "2026-02-28"),
     ({"occurrencePeriod": {"start": "2026-10-01", "end": "2026-10-31"}}, "2026-10-01", "2026-10-31"),
     ({"occurrencePeriod": {"start": "2026"}}, "2026-01-01", "None"),
+    (
+        {"occurrenceTiming": {"repeat": {"boundsPeriod": {"start": "2026-10-01", "end": "2026-10"}}}},
+        "2026-10-01",
+        "2026-10-31",
+    ),
+    ({"occurrenceTiming": {"event": ["2026-11-20T10:00:00Z", "2026-10-02"]}}, "2026-10-02", "2026-11-20"),
+    ({"occurrenceTiming": {"repeat": {"frequency": 1}}}, "None", "None"),
 ]
 
 
