@@ -80,16 +80,16 @@ class Facts:
         self.pending, self.ledgers = mark.pending, mark.ledgers
         del self.posted[mark.posted :]
 
-    async def ask(self, asking: Asking[T]) -> T:
-        """What the asking comes to, each of its questions answered."""
+    async def ask(self, asking: Asking[T], whose: Context | None = None) -> T:
+        """What the asking comes to, each of its questions answered; `whose` write it is about, where these `Facts` serve several people."""
         try:
             question = next(asking)
             while True:
-                question = asking.send(await self.answer(question))
+                question = asking.send(await self.answer(question, whose))
         except StopIteration as done:
             return done.value  # type: ignore[no-any-return]
 
-    async def answer(self, question: Question) -> Any:
+    async def answer(self, question: Question, whose: Context | None = None) -> Any:
         match question:
             case Read():
                 return await self._read(question.keys)
@@ -100,7 +100,7 @@ class Facts:
             case Find():
                 return await self._find(question)
             case Sees():
-                return await self._seen(question.keys)
+                return await self._seen(question.keys, whose or self._context)
             case Books():
                 return await self._books(question.accounts)
             case PolicyOf():
@@ -130,11 +130,11 @@ class Facts:
                 self._contents[key] = held(self._context, stored.get(key))
         return {key: self.pending[key] if key in self.pending else self._contents[key] for key in keys}
 
-    async def _seen(self, keys: Sequence[str]) -> frozenset[str]:
+    async def _seen(self, keys: Sequence[str], whose: Context) -> frozenset[str]:
         """What is written together with what is asked about is known to who writes it."""
         written = {key for key in keys if self.pending.get(key) is not None}
         others = [key for key in keys if key not in written]
-        there = await self._context.narrow(self._reader).read_all(others) if others else {}
+        there = await whose.narrow(self._reader).read_all(others) if others else {}
         return frozenset(written | set(there))
 
     async def _find(self, question: Find) -> list[Resource]:

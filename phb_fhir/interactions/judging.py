@@ -88,7 +88,7 @@ class Judgement:
         rules = RULES.get(write.after.type, ()) if write is not None else ()
         if write is None or not rules:
             return []
-        decision = await self._facts.ask(judge_in_order(self._case(write, is_own=is_own), rules))
+        decision = await self._facts.ask(judge_in_order(self._case(write, is_own=is_own), rules), self._context)
         if decision.is_refusal:
             raise Rejected(Refusal.UNPROCESSABLE, *(issue for issue in decision.issues if issue.is_error))
         if decision.first:

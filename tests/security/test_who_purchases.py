@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -200,3 +201,19 @@ def test_a_payment_that_may_not_be_seen_is_not_named_and_of_another_budget_not_t
     assert unseen["diagnostics"] == ("The payment is recorded already. Give another payment an identifier of its own.")
     toms = json.loads(json.dumps(advance("PAY-W", 11)).replace("/jill", "/tom"))
     assert neighbours["commissioner"].post("/PaymentReconciliation", json=toms).status_code == 201
+
+
+def test_of_purchases_written_at_once_each_is_judged_by_what_its_own_writer_may_see(neighbours: People) -> None:
+    references = [f"PUR-A-{number}" for number in range(12)]
+
+    def post(asked: tuple[str, dict[str, Any]]) -> int:
+        who, charge = asked
+        return neighbours[who].post("/ChargeItem", json=charge).status_code
+
+    toms = [massage(reference, pounds="1.00", name="tom") for reference in references]
+    assert {post(("system", charge)) for charge in toms} == {201}
+    jills = [("jill", massage(reference, pounds="1.01")) for reference in references]
+    systems = [("system", massage(f"PUR-B-{number}", pounds="1.00", name="tom")) for number in range(12)]
+    at_once = [each for pair in zip(systems, jills, strict=True) for each in pair]
+    with ThreadPoolExecutor(len(at_once)) as pool:
+        assert set(pool.map(post, at_once)) == {201}
