@@ -109,6 +109,7 @@ class Patch:
     id: str
     apply: Callable[[Resource], Resource]
     if_match: Condition | None = None
+    if_none_match: Condition | None = None
     where: Criteria | None = None
 
 
@@ -119,6 +120,7 @@ class Delete:
     type: str
     id: str
     if_match: Condition | None = None
+    if_none_match: Condition | None = None
     where: Criteria | None = None
     count_max: int = 1
 

@@ -341,7 +341,7 @@ def check_preconditions(change: Change, current: Version | None, versioned: Sequ
         stands = f"its version is {current.number}" if exists and current else "there is no such resource"
         text = f"{change.type}/{change.id} is not at the version that If-Match names: {stands}. Read it again and repeat your change."
         raise refuse(Refusal.PRECONDITION_FAILED, Kind.CONFLICT, text)
-    if isinstance(change, Put) and change.if_none_match is not None and change.if_none_match.holds_for(current):
+    if change.if_none_match is not None and change.if_none_match.holds_for(current):
         raise refuse(
             Refusal.PRECONDITION_FAILED,
             Kind.DUPLICATE,

@@ -11,7 +11,7 @@ from phb_fhir.interactions.request import Answer, FhirRequest
 
 
 async def delete(context: Context, request: FhirRequest) -> Answer:
-    """Raises Rejected: 412 for If-Match, or if a conditional delete matches more than it may."""
+    """Raises Rejected: 412 for If-Match or If-None-Match, or if a conditional delete matches more than it may."""
     if request.id:
         check_parameters(request)
     return deleted(request, await commit(context, change_of_delete(context, request)))
@@ -20,7 +20,8 @@ async def delete(context: Context, request: FhirRequest) -> Answer:
 def change_of_delete(context: Context, request: FhirRequest) -> Delete:
     """The change that `DELETE Type/id` or `DELETE Type?criteria` asks for."""
     if_match = parse_condition(request.headers.if_match, "If-Match")
+    if_none_match = parse_condition(request.headers.if_none_match, "If-None-Match")
     if request.id:
-        return Delete(request.type, request.id, if_match)
+        return Delete(request.type, request.id, if_match, if_none_match)
     where = criteria_of(context, request)
-    return Delete(request.type, "", if_match, where, context.settings.conditional_delete_max)
+    return Delete(request.type, "", if_match, if_none_match, where, context.settings.conditional_delete_max)

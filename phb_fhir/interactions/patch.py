@@ -29,8 +29,9 @@ def change_of_patch(context: Context, request: FhirRequest) -> Patch:
     if _is_parameters(body):
         check_resource(context, body, "Parameters")
     if_match = parse_condition(request.headers.if_match, "If-Match")
+    if_none_match = parse_condition(request.headers.if_none_match, "If-None-Match")
     where = None if request.id else criteria_of(context, request)
-    return Patch(request.type, request.id, _application(context, body), if_match, where)
+    return Patch(request.type, request.id, _application(context, body), if_match, if_none_match, where)
 
 
 def _is_parameters(body: Any) -> bool:

@@ -131,7 +131,12 @@ async def _delete(context: Context, request: FhirRequest, asked: Asked) -> list[
         raise bad_input("mode=delete looks at no content, so no profile can be meant.")
     await read_instance(context, request)  # what is not there cannot be deleted
     current = await context.reader.read(request.type, instance_of(request))
-    change = Delete(request.type, instance_of(request), parse_condition(request.headers.if_match, "If-Match"))
+    change = Delete(
+        request.type,
+        instance_of(request),
+        parse_condition(request.headers.if_match, "If-Match"),
+        parse_condition(request.headers.if_none_match, "If-None-Match"),
+    )
     return [*_unserved(context, request, "delete"), *_of_current(context, change, current)]
 
 

@@ -94,7 +94,7 @@ async def read_request(
         method,
         segments,
         parameters,
-        _conditions(headers),
+        _conditions(scope, headers),
         body,
         base,
         handling,
@@ -122,9 +122,14 @@ def _provenance(settings: Settings, headers: RawHeaders) -> Resource | None:
     return found
 
 
-def _conditions(headers: RawHeaders) -> Headers:
+def _conditions(scope: Scope, headers: RawHeaders) -> Headers:
+    """Raises Rejected (400) for two If-None-Exist, of which no list is made as of ETags: which of them is meant?"""
     if _CONDITIONAL.isdisjoint(headers):
         return NO_HEADERS
+    if sum(name == b"if-none-exist" for name, _ in scope["headers"]) > 1:
+        raise refuse(
+            Refusal.BAD_REQUEST, Kind.INVALID, "If-None-Exist stands more than once; a create has one condition."
+        )
     return Headers(*(_text(headers.get(name, b"")) for name in _CONDITIONAL_ORDER))
 
 

@@ -76,6 +76,12 @@ def test_if_none_exist_finds_a_name_however_its_letters_are_sent(api: httpx.Clie
     assert made(api.post("Patient", json=person(name=[{"family": "Ørsted"}]), headers=headers), 200) == first
 
 
+def test_two_conditions_of_a_create_are_refused(api: httpx.Client) -> None:
+    headers = [("If-None-Exist", nhs(JILL)), ("If-None-Exist", nhs(JACK))]
+    refused(api.post("Patient", json=person(JILL), headers=headers), 400, "invalid", "If-None-Exist", "more than once")
+    assert ids(api, "Patient") == []
+
+
 def test_a_condition_makes_it_another_request_under_the_same_request_id(api: httpx.Client) -> None:
     headers = {"X-Request-ID": "a-proxy-puts-this-on-everything"}
     first = made(api.post("Patient", json=person(JILL), headers=headers))
