@@ -185,8 +185,9 @@ def _by_who_may(p: Purchase) -> Iterator[Issue]:
         if enterer != key_of(p.before.get("enterer")) and not p.by.is_professional:
             yield refusal("Who entered a purchase stays on record.", "ChargeItem.enterer")
     elif p.by.role not in ("", "system") and enterer not in p.by.names:
-        text = "The purchase says that somebody else entered it than who is signed in."
-        yield refusal(text, "ChargeItem.enterer")
+        another = "The purchase says that somebody else entered it than who is signed in."
+        unsaid = "The purchase does not say, by a reference, that it was entered by who is signed in."
+        yield refusal(another if enterer else unsaid, "ChargeItem.enterer")
     elif why := _may_not(p, enterer):
         yield refusal(why, "ChargeItem.enterer")
 

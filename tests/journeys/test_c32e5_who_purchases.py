@@ -35,7 +35,13 @@ def notional(reference: str, **more: Any) -> dict[str, Any]:
 def test_nobody_enters_a_purchase_in_anothers_name(people: People, enterer: dict[str, Any], status: str) -> None:
     answer = people["jill"].post("/ChargeItem", json=notional("PUR-NAME", enterer=enterer, status=status))
     assert answer.status_code == 422, answer.text
-    assert answer.json()["issue"][0]["expression"] == ["ChargeItem.enterer"]
+    (issue,) = answer.json()["issue"][:1]
+    assert issue["expression"] == ["ChargeItem.enterer"]
+    assert issue["diagnostics"] == (
+        "The purchase says that somebody else entered it than who is signed in."
+        if enterer is PRIYA
+        else "The purchase does not say, by a reference, that it was entered by who is signed in."
+    )
 
 
 def test_who_entered_a_purchase_stays_on_record_so_that_who_asks_does_not_decide(people: People) -> None:
