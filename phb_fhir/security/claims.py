@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from nhs_number.validate import is_valid
 
@@ -77,11 +77,11 @@ def _service(client: Client, client_id: str) -> Known:
 def _generic(issuer: Issuer, client: Client, claims: Claims, base: str) -> Known:
     names = issuer.claims
     nhs_number = _nhs_number(_at(claims, names.nhs_number))
+    role = _role(issuer, _at(claims, names.role)) or client.user_role or ""
     return {
-        "role": _role(issuer, _at(claims, names.role)) or client.user_role or "",
+        **_launched(_at(claims, names.patient), role, base),
         "name": _text(_at(claims, names.name)),
         "user": _reference(_at(claims, names.user), USER_TYPES, base),
-        "patient": _reference(_at(claims, names.patient), ("Patient",), base, bare=True).removeprefix("Patient/"),
         "organization": _reference(_at(claims, names.organization), ("Organization",), base) or client.organization,
         "ods_code": _matching(_ODS_CODE, _at(claims, names.ods_code)) or client.ods_code,
         **(_known_by_nhs_number(nhs_number) if nhs_number else {}),
@@ -97,10 +97,10 @@ def _nhs_login(_issuer: Issuer, client: Client, claims: Claims, base: str) -> Kn
     if not nhs_number:
         raise not_trusted("NHS login does not say by which NHS number the holder of the token is known.")
     names = (_text(claims.get("given_name")), _text(claims.get("family_name")))
+    role: Role = client.user_role if client.user_role in ("person", "delegate") else "person"
     return {
-        "role": client.user_role if client.user_role in ("person", "delegate") else "person",
+        **_launched(claims.get("patient"), role, base),
         "name": " ".join(name for name in names if name),
-        "patient": _reference(claims.get("patient"), ("Patient",), base, bare=True).removeprefix("Patient/"),
         **_known_by_nhs_number(nhs_number),
     }
 
@@ -129,6 +129,15 @@ _MAPPERS: dict[Mapper, Callable[[Issuer, Client, Claims, str], Known]] = {
     "nhs-login": _nhs_login,
     "cis2": _cis2,
 }
+
+
+def _launched(said: Any, role: Role | Literal[""], base: str) -> Known:
+    """The patient of the launch context, and the role in it: none where a context is said that is no patient here.
+
+    Without one a delegate acts for all who let them, so what cannot be read must not be taken for nothing said.
+    """
+    patient = _reference(said, ("Patient",), base, bare=True).removeprefix("Patient/")
+    return {"patient": patient, "role": role if patient or said is None else ""}
 
 
 def _known_by_nhs_number(nhs_number: str) -> Known:

@@ -127,10 +127,20 @@ def test_a_user_is_a_reference_to_somebody_here_or_nobody(said: Any, user: str) 
         ("", ""),
         (7, ""),
         ("a" * 65, ""),
+        (["jill"], ""),
+        ({"reference": "Patient/jill"}, ""),
+        ("https://other.example/fhir/Patient/jill", ""),
     ],
 )
-def test_a_patient_of_the_launch_is_an_id_or_none(said: Any, patient: str) -> None:
-    assert heard(issuer(), GENERIC | {"patient": said}).patient == patient
+def test_a_patient_of_the_launch_is_an_id_or_the_token_grants_nothing(said: Any, patient: str) -> None:
+    actor = heard(issuer(), GENERIC | {"patient": said})
+    assert (actor.patient, actor.role) == (patient, GENERIC["role"] if patient else "")
+
+
+@pytest.mark.parametrize("claims", [without(GENERIC, "patient"), GENERIC | {"patient": None}])
+def test_a_token_without_a_patient_of_the_launch_is_of_its_role(claims: dict[str, Any]) -> None:
+    actor = heard(issuer(), claims)
+    assert (actor.patient, actor.role) == ("", GENERIC["role"])
 
 
 @pytest.mark.parametrize(
