@@ -28,7 +28,8 @@ OPENING = (
 )
 _TELLS = f"identifier={TASK_REFERENCE}|{OPENING}"
 
-_LOCAL = re.compile(r"([A-Z][A-Za-z]*/[A-Za-z0-9\-.]{1,64})(?:/_history/[^/]+)?(?:#.*)?")
+# as widely as anybody may read a reference: whatever follows the id, it is this that is referred to
+_LOCAL = re.compile(r"([A-Z][A-Za-z]*/[A-Za-z0-9\-.]{1,64})(?:[/#?|].*)?", re.DOTALL)
 
 
 class Standing(NamedTuple):

@@ -20,7 +20,7 @@ from typing import Any
 from phb_fhir.fhir.codec import Resource
 from phb_fhir.outcome import Issue
 from phb_fhir.rules.around import in_words, policy_of
-from phb_fhir.rules.case import NOTHING, Asking, Case, Decision, EvidenceLimits, Find, Judging, Read, refusal
+from phb_fhir.rules.case import NOTHING, Asking, Case, Decision, EvidenceLimits, Find, Judging, Read, Sees, refusal
 from phb_fhir.rules.purchase import account_of, occurrence
 from phb_fhir.rules.words import BASE, code_in, key_of
 
@@ -50,7 +50,7 @@ def judge_evidence(case: Case) -> Judging:
         if "data" in attachment:
             issues += _as_it_says(attachment, _bytes(attachment["data"]), limits, at)
         elif key.startswith("Binary/"):
-            binary = (yield Read(key))[key]
+            binary = (yield Read(key))[key] if key in (yield Sees(key)) else None  # no hash of what is hidden is told
             issues += _of_the_binary(attachment, binary, key, at)
             issues += _as_it_says(attachment, _bytes((binary or {}).get("data")), limits, at) if binary else []
     return Decision(tuple(issues))

@@ -1,0 +1,117 @@
+"""What rules say of the record, told to one who may not see all of it: what is hidden answers as what never was, and is not named.
+
+Rules look at everything there is (`interactions/facts`), so that sums are whole. These are the places where somebody could have asked them for
+what is another's: by a reference, by the address of a file, by the number of a budget.
+"""
+
+from __future__ import annotations
+
+import base64
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from phb_fhir.rules.words import concept
+from tests.people import People, signed_in
+from tests.stories import massage, tell
+
+BASE = "https://fhir.phb.nhs.example"
+RESTRICTED = {"security": [{"system": "http://terminology.hl7.org/CodeSystem/v3-Confidentiality", "code": "R"}]}
+_NUMBERS = itertools.count(1)
+
+
+@pytest.fixture(scope="module")
+def people(mongodb_uri: str) -> Iterator[People]:
+    """Jill, and Tom, whose record is as hers and whom she knows nothing of."""
+    with signed_in(mongodb_uri) as made:
+        tell(made["system"], name="tom")
+        yield made
+
+
+def ref(key: str) -> dict[str, str]:
+    return {"reference": key}
+
+
+def bought(**more: Any) -> dict[str, Any]:
+    return massage(f"PUR-R-{next(_NUMBERS)}", **more)
+
+
+def made(answer: httpx.Response) -> dict[str, Any]:
+    assert answer.status_code in (200, 201), answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+# ---- files -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def toms_file(people: People) -> str:
+    """The id of a Binary that belongs to a document of Tom's."""
+    whose = ref("DocumentReference/tom-receipt-massage-2026-10-09")
+    data = base64.b64encode(b"what Tom bought").decode()
+    content = {"resourceType": "Binary", "contentType": "application/pdf", "securityContext": whose, "data": data}
+    return str(made(people["system"].post("/Binary", json=content))["id"])
+
+
+def receipt(file: str) -> dict[str, Any]:
+    attachment = {"contentType": "text/plain", "url": f"Binary/{file}", "size": 1, "hash": "AAAA"}
+    return {
+        "resourceType": "DocumentReference",
+        "status": "current",
+        "type": concept(f"{BASE}/CodeSystem/phb-evidence-type", "receipt"),
+        "subject": ref("Patient/jill"),
+        "date": "2026-11-20T10:00:00Z",
+        "content": [{"attachment": attachment}],
+    }
+
+
+@pytest.mark.parametrize("who", ["jill", "ruth"])
+def test_nobody_learns_the_hash_of_anothers_file_by_calling_it_their_receipt(
+    people: People, toms_file: str, who: str
+) -> None:
+    hidden, never = (people[who].post("/DocumentReference", json=receipt(file)) for file in (toms_file, "never-was"))
+    assert hidden.status_code == never.status_code == 422
+    assert hidden.text.replace(toms_file, "never-was") == never.text
+    seen = people["system"].post("/DocumentReference", json=receipt(toms_file))
+    assert "The file's hash (SHA-1, base64) is " in seen.text
+
+
+# ---- references --------------------------------------------------------------------------------------
+
+FORMS = ("{}", "{}/_history/", "{}/", "{}/_history/1", "{}#part", "{}/_history/1#part", "{}?x=1", "{}|1")
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("where", ["/ChargeItem", "/ChargeItem/$check-purchase"])
+def test_however_a_reference_is_written_it_is_to_what_the_writer_may_see(people: People, where: str, form: str) -> None:
+    def said(account: str) -> httpx.Response:
+        charge = bought(account=[ref(form.format(f"Account/{account}"))]) | {"identifier": []}
+        return people["jill"].post(where, json={name: value for name, value in charge.items() if value})
+
+    hidden, never = said("tom-budget"), said("never-was")
+    assert hidden.status_code == never.status_code == 422
+    assert hidden.text.replace("tom-budget", "never-was") == never.text
+    assert "There is no Account/never-was" in never.text
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_however_the_focus_of_a_task_is_written_nothing_is_told_of_it(people: People, form: str) -> None:
+    def said(account: str) -> httpx.Response:
+        review = {
+            "resourceType": "Task",
+            "status": "requested",
+            "intent": "order",
+            "code": concept(f"{BASE}/CodeSystem/phb-task-code", "phb-review"),
+            "focus": ref(form.format(f"Account/{account}")),
+            "for": ref("Patient/jill"),
+            "requester": ref("Patient/jill"),
+        }
+        return people["jill"].post("/Task", json=review)
+
+    hidden, never = said("tom-budget"), said("never-was")
+    assert hidden.status_code == never.status_code == 422
+    assert hidden.text.replace("tom-budget", "never-was") == never.text
