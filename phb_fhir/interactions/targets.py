@@ -29,12 +29,22 @@ from phb_fhir.validation.governed import STEPS_MAX, Question, governing_alone, i
 
 
 class Targets:
-    """What is at the end of references. `pending` are the resources about to be written by key, None for one deleted."""
+    """What is at the end of references. `pending` are the resources about to be written by key, None for one deleted.
 
-    def __init__(self, context: Context, reader: Reader, pending: Mapping[str, Resource | None] | None = None) -> None:
+    What is meant by an identifier or by criteria is looked for by `named`: among what the writer may see, where that is not all.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        reader: Reader,
+        pending: Mapping[str, Resource | None] | None = None,
+        named: Reader | None = None,
+    ) -> None:
         self._context = context
         self._known = context.known
         self._reader = reader
+        self._named = named or reader
         self._pending = pending or {}
         self._rows: dict[int, Create | Put] = {}
         self._filed: Pending | None = None
@@ -117,7 +127,7 @@ class Targets:
     async def _matching(self, criteria: Criteria) -> set[str]:
         """The resources that match, no more than tells one from several."""
         written = {key for key in self._pending if key.startswith(f"{criteria.query.types[0]}/")}
-        joins = Joins(self._reader, self._context.asking())
+        joins = Joins(self._named, self._context.asking())
         stored = await joins.matching(criteria.query, count=2 + len(written))
         keys = {version.key for version in stored} - written
         if not written:

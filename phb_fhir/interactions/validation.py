@@ -225,7 +225,7 @@ async def govern(
             concerned.append((index, content, rows, questions))
     if not concerned:
         return advice
-    targets = Targets(context, reader, pending)
+    targets = Targets(context, reader, pending, context.narrow(reader))
     await targets.read(question for *_, questions in concerned for question in questions)
     for index, content, rows, questions in concerned:
         try:

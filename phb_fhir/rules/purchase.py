@@ -148,7 +148,10 @@ def reference_of(charge: Resource) -> str:
 
 
 def account_of(charge: Resource) -> Asking[str]:
-    """`Account/1`: the one it is charged to, by reference or by an identifier that one Account has; "" for none, or several."""
+    """`Account/1`: the one it is charged to, by reference or by an identifier that one Account has; "" for none, or several.
+
+    Of several, those that whoever asks may not see are not there: else somebody could give another's number to an account of theirs.
+    """
     accounts = charge.get("account")
     if not isinstance(accounts, list) or len(accounts) != 1:
         return ""
@@ -156,7 +159,17 @@ def account_of(charge: Resource) -> Asking[str]:
         return key
     system, value = pair_of(accounts[0].get("identifier"))
     found: list[Resource] = (yield Find("Account", ("identifier", token_of(system, value)))) if value else []
-    return f"Account/{found[0]['id']}" if len(found) == 1 else ""
+    keys = [f"Account/{one['id']}" for one in found]
+    if len(keys) > 1:
+        seen: frozenset[str] = yield Sees(*keys)
+        keys = [key for key in keys if key in seen]
+    return keys[0] if len(keys) == 1 else ""
+
+
+def _addressed(charge: Resource, account: str) -> Resource:
+    """The purchase with the address of its budget beside the number: it is found by that, and stays with it whoever has the number later."""
+    (named,) = charge["account"]
+    return charge if key_of(named) else {**charge, "account": [{"reference": account, **named}]}
 
 
 def read_purchase(charge: Resource, by: By, today: date, before: Resource | None = None) -> Asking[Purchase | None]:
@@ -169,6 +182,7 @@ def read_purchase(charge: Resource, by: By, today: date, before: Resource | None
     budget = found[account]
     if budget is None or not is_budget(budget):
         return None
+    charge = _addressed(charge, account)
     books: dict[str, Ledger] = yield Books(account)
     performers = [key_of(one.get("actor")) for one in charge.get("performer", ())]
     payees = (found.get(key) for key in performers if key.startswith("RelatedPerson/"))

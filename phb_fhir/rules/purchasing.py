@@ -160,9 +160,10 @@ def _first(case: Case, purchase: Purchase) -> Asking[Decision | None]:
     others = {f"ChargeItem/{one['id']}": one for one in found if one.get("id") != case.id}
     seen: frozenset[str] = (yield Sees(*others)) if others else frozenset()
     for key, one in others.items():
-        if case.is_new and key in seen and _same(one, purchase.charge) and not case.names_id:
+        is_of_budget = (yield from account_of(one)) == purchase.account
+        if case.is_new and key in seen and is_of_budget and _same(one, purchase.charge) and not case.names_id:
             return Decision(first=key)
-        if key not in seen and (yield from account_of(one)) != purchase.account:
+        if key not in seen and not is_of_budget:
             continue
         whose = f"{key} already, which is another purchase" if key in seen else "another purchase already"
         text = f"The reference {reference} is that of {whose}. Give this one a reference of its own."
@@ -171,8 +172,8 @@ def _first(case: Case, purchase: Purchase) -> Asking[Decision | None]:
 
 
 def _same(one: Resource, other: Resource) -> bool:
-    """Whether two say the same purchase: what, when, how much, from which budget. Its status may have moved on since."""
-    names = ("account", "subject", "priceOverride", "quantity", "occurrenceDateTime", "occurrencePeriod")
+    """Whether two of one budget say the same purchase: what, when, how much. Its status may have moved on since."""
+    names = ("subject", "priceOverride", "quantity", "occurrenceDateTime", "occurrencePeriod")
     code = (one.get("code") or {}).get("text") == (other.get("code") or {}).get("text")
     return code and all(_plain(one.get(name)) == _plain(other.get(name)) for name in names)
 

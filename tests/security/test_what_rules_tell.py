@@ -115,3 +115,29 @@ def test_however_the_focus_of_a_task_is_written_nothing_is_told_of_it(people: Pe
     hidden, never = said("tom-budget"), said("never-was")
     assert hidden.status_code == never.status_code == 422
     assert hidden.text.replace("tom-budget", "never-was") == never.text
+
+
+# ---- the number of a budget --------------------------------------------------------------------------
+
+
+def test_another_account_with_the_number_of_a_budget_changes_nothing_for_who_may_not_see_it(people: People) -> None:
+    jill = people["jill"]
+    number = {"system": f"{BASE}/Id/phb-account-number", "value": "PHB-2026-000417"}
+    before = made(jill.post("/ChargeItem", json=bought(account=[{"identifier": number}])))
+    assert before["account"] == [{"reference": "Account/jill-budget", "identifier": number}]
+    theirs = {"resourceType": "Account", "status": "active", "owner": ref("Organization/wreake-valley")}
+    made(people["another commissioner"].post("/Account", json=theirs | {"identifier": [number]}))
+    after = made(jill.post("/ChargeItem", json=bought(account=[{"identifier": number}])))
+    assert (after["status"], after["account"]) == ("billable", before["account"])
+    kept = before | {"account": [{"identifier": number}], "note": [{"text": "It helped."}]}
+    assert made(jill.put(f"/ChargeItem/{before['id']}", json=kept))["account"] == before["account"]
+    assert made(jill.put(f"/ChargeItem/{before['id']}", json=kept | {"status": "entered-in-error"}))
+    assert made(people["commissioner"].get(f"/ChargeItem/{after['id']}"))["id"] == after["id"]
+
+
+def test_the_same_purchase_by_the_number_of_its_budget_is_the_same(people: People) -> None:
+    number = {"system": f"{BASE}/Id/phb-account-number", "value": "PHB-2026-000417-tom"}
+    charge = massage("PUR-R-SAME", name="tom")
+    first = made(people["system"].post("/ChargeItem", json=charge))
+    again = made(people["system"].post("/ChargeItem", json=charge | {"account": [{"identifier": number}]}))
+    assert again["id"] == first["id"]
