@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import NamedTuple
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 from phb_fhir.change import Change, Delete, Put, Version
 from phb_fhir.definitions.walk import ReferenceAt, references
@@ -112,6 +113,42 @@ async def check_references(
     ]
     if issues:
         raise Rejected(Refusal.UNPROCESSABLE, *issues)
+
+
+async def unnamed(context: Context, reader: Reader, said: Sequence[Issue], pending: Mapping[str, Any]) -> list[Issue]:
+    """What rules say, told to one actor: resources that they may not see are not named.
+
+    Rules look at the whole record. `pending` are the contents that are about to be written, by key. What these refer to is known to
+    who writes them, and so is what a resource refers to that they may see.
+    """
+    access = context.access
+    named = {key for one in said for key in _KEY.findall(one.text)} if access is not None else set()
+    if access is None or not named - pending.keys():
+        return list(said)
+    of = context.capability.types
+    known = {*pending, *_named(access), *(key for one in pending.values() for key in _referred(context, one))}
+    asked = {key for key in named | known if key.partition("/")[0] in of}
+    there = await context.narrow(reader).read_all(asked)
+    for version in there.values():
+        known |= set(_referred(context, content_of(version) if version.json is not None else None))
+    hidden = {key for key in named - known - there.keys() if not _is_everybodys(access, key)}
+
+    def told(at: re.Match[str]) -> str:
+        if at[0] not in hidden:
+            return at[0]
+        return "What is not yours to see" if at.start() == 0 else "what is not yours to see"
+
+    return [replace(one, text=_KEY.sub(told, one.text)) for one in said]
+
+
+_KEY = re.compile(
+    r"\b[A-Z][A-Za-z]+/[A-Za-z0-9\-.]{1,63}[A-Za-z0-9\-]"
+)  # an id that a full stop follows ends before that
+
+
+def _referred(context: Context, content: Resource | None) -> Iterable[str]:
+    """The keys of what a resource refers to."""
+    return (key for at in references(content or {}, context.definitions) if (key := _key(context, at)))
 
 
 def _is_everybodys(access: Access, key: str) -> bool:

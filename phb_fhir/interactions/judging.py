@@ -18,6 +18,7 @@ from phb_fhir.fhir.codec import Resource
 from phb_fhir.interactions.contents import held, relative
 from phb_fhir.interactions.context import Context
 from phb_fhir.interactions.facts import Facts
+from phb_fhir.interactions.judgement import unnamed
 from phb_fhir.interactions.validation import Content, check_resource
 from phb_fhir.interactions.versions import Decided, is_same, next_version
 from phb_fhir.outcome import Kind, Refusal, Rejected, refuse
@@ -89,14 +90,15 @@ class Judgement:
         if write is None or not rules:
             return []
         decision = await self._facts.ask(judge_in_order(self._case(write, is_own=is_own), rules), self._context)
+        issues = await unnamed(self._context, self._transaction, decision.issues, self._facts.pending)
         if decision.is_refusal:
-            raise Rejected(Refusal.UNPROCESSABLE, *(issue for issue in decision.issues if issue.is_error))
+            raise Rejected(Refusal.UNPROCESSABLE, *(issue for issue in issues if issue.is_error))
         if decision.first:
             await self._matched(one, write, decision.first)
             return []
         if decision.content is not None:
             self._replace(one, write, decision.content)
-        one.committed = replace(one.committed, advice=one.committed.advice + decision.issues)
+        one.committed = replace(one.committed, advice=one.committed.advice + tuple(issues))
         self._facts.post(decision.entries)
         return list(decision.follow)
 

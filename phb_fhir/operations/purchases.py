@@ -18,7 +18,7 @@ from phb_fhir.interactions.commit import commit_all
 from phb_fhir.interactions.contents import relative
 from phb_fhir.interactions.context import Context
 from phb_fhir.interactions.facts import Facts
-from phb_fhir.interactions.judgement import check_references
+from phb_fhir.interactions.judgement import check_references, unnamed
 from phb_fhir.interactions.judging import by_whom, case_of
 from phb_fhir.interactions.request import Answer, FhirRequest
 from phb_fhir.interactions.validation import check_type, judged, without_best_practice
@@ -57,7 +57,7 @@ async def _tried(context: Context, purchase: Resource, issues: list[Issue]) -> R
         raise refuse(Refusal.UNPROCESSABLE, Kind.BUSINESS_RULE, text, "ChargeItem.account")
     decision: Decision = await facts.ask(judge_purchase(case))
     facts.post(decision.entries)
-    said = [*issues, *decision.issues]
+    said = [*issues, *await unnamed(context, context.store, decision.issues, facts.pending)]
     rows: list[dict[str, Any]] = []
     stands = decision.content or charge
     if decision.first:

@@ -26,7 +26,7 @@ from phb_fhir.outcome import Kind, Refusal, outcome_of, refuse
 from phb_fhir.reports.parameters import Row, group, parameters, reference_row, row
 from phb_fhir.rules.criteria import CODES, Result, check_sign_off
 from phb_fhir.rules.plan import is_plan, title_of
-from phb_fhir.rules.sign_off import waiting
+from phb_fhir.rules.sign_off import HIDDEN, waiting
 from phb_fhir.rules.words import (
     BUSINESS_STATUS,
     REFUSAL_REASON,
@@ -40,7 +40,6 @@ from phb_fhir.rules.words import (
 )
 
 LONDON = ZoneInfo("Europe/London")
-_HIDDEN = "Something is missing in a part of the record that is not yours to see; the care co-ordinator can tell more."
 _ANSWERS = ("person-present", "amendment-guidance")  # of phb-task-parameter: what an earlier answer may have left
 
 
@@ -67,7 +66,7 @@ async def _seen(context: Context, result: Result) -> set[str]:
 def _told(result: Result, seen: set[str]) -> list[Row]:
     """A criterion, as far as it may be told: who does not see all that it rests on does not hear from it either."""
     is_open = seen >= set(result.evidence)
-    said = (*result.missing, *result.notes) if is_open else (_HIDDEN,) if result.missing else ()
+    said = (*result.missing, *result.notes) if is_open else (HIDDEN,) if result.missing else ()
     return group(
         "criterion",
         row("code", Code=result.code),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any
 
 from phb_fhir.fhir.codec import Resource
 from phb_fhir.rules.budget import days_of, first_day
-from phb_fhir.rules.case import Asking, Find, PolicyOf, Read
+from phb_fhir.rules.case import Asking, Find, PolicyOf, Read, Sees
 from phb_fhir.rules.commissioning import Policy
 from phb_fhir.rules.words import BASE, TASK_CODE, code_in, key_of, keys_in, pair_of
 
@@ -101,6 +101,18 @@ def participants(teams: Iterable[Resource], day: date) -> Iterator[tuple[str, fr
 def is_of(resource: Resource, person: str) -> bool:
     """Whether a resource is about this person, as far as it says about whom it is."""
     return key_of(resource.get("subject")) in ("", person)
+
+
+# ---- budgets -------------------------------------------------------------------------------------
+
+
+def names_of(budgets: Sequence[Resource]) -> Asking[list[str]]:
+    """What budgets are called in a sentence; those that whoever asks may not see are not named."""
+    keys = [f"Account/{one['id']}" for one in budgets]
+    seen: frozenset[str] = (yield Sees(*keys)) if keys else frozenset()
+    return [
+        str(one.get("name") or key) if key in seen else "Another budget" for key, one in zip(keys, budgets, strict=True)
+    ]
 
 
 # ---- what was said and decided -------------------------------------------------------------------

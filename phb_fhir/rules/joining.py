@@ -12,7 +12,7 @@ from typing import Any
 
 from phb_fhir.fhir.codec import Resource
 from phb_fhir.outcome import Issue
-from phb_fhir.rules.around import NEVER_MEANT
+from phb_fhir.rules.around import NEVER_MEANT, names_of
 from phb_fhir.rules.budget import OVER, days_of, is_budget, is_joint, joint_of, person_of, stage_of
 from phb_fhir.rules.case import NOTHING, Asking, Case, Decision, Find, Hold, Judging, Read, refusal
 from phb_fhir.rules.joint import ranks_of, share_of
@@ -56,7 +56,7 @@ def _joined(case: Case, account: Resource, key: str, *, is_new: bool) -> Asking[
     yield Hold(f"joint {key}")
     members: list[Resource] = yield Find("Account", ("part-of", key))
     others = [one for one in members if one.get("id") != case.id and stage_of(one) not in OVER]
-    issues = [*_same_person(account, joint), *_by_who_may(case), *_shared(account, others)]
+    issues = [*_same_person(account, joint), *_by_who_may(case), *(yield from _shared(account, others))]
     if is_new:
         if stage_of(joint) in OVER or stage_of(joint) == "closing":
             issues.append(refusal(f"The joint budget is {stage_of(joint)}, and nothing joins it any more.", _PART_OF))
@@ -80,30 +80,26 @@ def _by_who_may(case: Case) -> Iterator[Issue]:
         yield refusal(text, _PART_OF)
 
 
-def _shared(account: Resource, others: Sequence[Resource]) -> Iterator[Issue]:
+def _shared(account: Resource, others: Sequence[Resource]) -> Asking[list[Issue]]:
     """All have a share, or none has: then all have a priority, and no two the same."""
     has = bool(share_of(account))
     with_share = [one for one in others if share_of(one)]
     if others and has != bool(with_share):
-        names = ", ".join(str(one.get("name") or f"Account/{one['id']}") for one in others)
+        names = ", ".join((yield from names_of(others)))
         said = "has a share, and" if has else "has no share, though"
         text = f"This budget {said} the others ({names}) {'have none' if has else 'do'}. Either each has a share, or none has."
-        yield refusal(text, _SHARE)
-    elif not has:
-        yield from _ranked(account, others)
+        return [refusal(text, _SHARE)]
+    return [] if has else (yield from _ranked(account, others))
 
 
-def _ranked(account: Resource, others: Sequence[Resource]) -> Iterator[Issue]:
+def _ranked(account: Resource, others: Sequence[Resource]) -> Asking[list[Issue]]:
     own = min(ranks_of(account), default=None)
     if own is None:
         text = "Say this budget's share beside the others' (phb-joint-share), or its priority (coverage.priority): 1 is used first."
-        yield refusal(text, _SHARE)
-        return
-    same = [one for one in others if min(ranks_of(one), default=None) == own]
-    if same:
-        name = same[0].get("name") or f"Account/{same[0]['id']}"
-        text = f"{name} has priority {own} already. Without shares, each budget has a priority of its own: 1 is used first."
-        yield refusal(text, "Account.coverage.priority")
+        return [refusal(text, _SHARE)]
+    names = yield from names_of([one for one in others if min(ranks_of(one), default=None) == own][:1])
+    text = "{} has priority {} already. Without shares, each budget has a priority of its own: 1 is used first."
+    return [refusal(text.format(name, own), "Account.coverage.priority") for name in names]
 
 
 def _speakers(case: Case, person: str, requests: Iterable[Resource]) -> Asking[frozenset[str]]:
@@ -182,5 +178,5 @@ def _dissolved(case: Case) -> Judging:
     going = [one for one in members if stage_of(one) not in OVER]
     if not going:
         return NOTHING
-    names = ", ".join(str(one.get("name") or f"Account/{one['id']}") for one in going)
+    names = ", ".join((yield from names_of(going)))
     return Decision((refusal(f"{names} must leave this joint budget before it ends ($leave).", "Account"),))

@@ -16,6 +16,7 @@ from typing import Any
 
 from phb_fhir.fhir.codec import Resource
 from phb_fhir.outcome import Issue
+from phb_fhir.rules.around import names_of
 from phb_fhir.rules.budget import OVER, days_of, is_budget, person_of, plan_of, stage_of
 from phb_fhir.rules.case import NOTHING, Asking, Case, Decision, Find, Follow, Judging, Read, no_step, refusal
 from phb_fhir.rules.deciding import answer_of, bare
@@ -211,11 +212,11 @@ def _one_person(case: Case, plan: Resource) -> Asking[list[Issue]]:
     person = key_of(plan.get("subject"))
     if case.before is None or key_of(case.before.get("subject")) == person:
         return []
-    budgets = yield from budgets_of(case.key)
+    budgets = [one for one in (yield from budgets_of(case.key)) if person_of(one) != person]
+    names = yield from names_of(budgets)
+    text = "{} goes with this plan, and is the budget of {}."
     return [
-        refusal(f"{_name(one)} goes with this plan, and is the budget of {person_of(one)}.", "CarePlan.subject")
-        for one in budgets
-        if person_of(one) != person
+        refusal(text.format(name, person_of(one)), "CarePlan.subject") for name, one in zip(names, budgets, strict=True)
     ]
 
 
@@ -282,12 +283,10 @@ def _is_ending(case: Case) -> bool:
 
 def _leaves_no_budget(case: Case) -> Asking[list[Issue]]:
     """Money that is being spent has a plan to be spent by."""
-    budgets = yield from budgets_of(case.key)
-    return [
-        refusal(f"{_name(one)} is {stage_of(one)} and is spent by this plan. {_INSTEAD}", _STATUS)
-        for one in budgets
-        if stage_of(one) in LIVE
-    ]
+    budgets = [one for one in (yield from budgets_of(case.key)) if stage_of(one) in LIVE]
+    names = yield from names_of(budgets)
+    text = f"{{}} is {{}} and is spent by this plan. {_INSTEAD}"
+    return [refusal(text.format(name, stage_of(one)), _STATUS) for name, one in zip(names, budgets, strict=True)]
 
 
 _INSTEAD = "Close the budget first, or sign off a plan that replaces this one; this one then ends by itself."
@@ -298,9 +297,10 @@ def _deleted(case: Case) -> Asking[Decision]:
     if was_signed_off or status_of(case.before) not in ("draft", "entered-in-error"):
         text = "A plan that was signed off is not deleted: it stays in the record. It can be completed, revoked, or entered in error."
         return Decision((refusal(text, "CarePlan"),))
-    budgets = yield from budgets_of(case.key)
-    named = (refusal(f"{_name(one)} names this plan; link it to another one first.", "CarePlan") for one in budgets)
-    return Decision(tuple(named))
+    names = yield from names_of((yield from budgets_of(case.key)))
+    return Decision(
+        tuple(refusal(f"{one} names this plan; link it to another one first.", "CarePlan") for one in names)
+    )
 
 
 # ---- a plan takes effect -------------------------------------------------------------------------
@@ -332,10 +332,6 @@ def _end_of(case: Case, plan: Resource) -> str:
     """A plan whose time is over was completed; one that ends earlier was revoked (R4 request status)."""
     end = days_of(plan.get("period")).end
     return "completed" if end is not None and end < case.today else "revoked"
-
-
-def _name(budget: Resource) -> str:
-    return str(budget.get("name") or f"Account/{budget.get('id')}")
 
 
 # ---- a budget names its plan ---------------------------------------------------------------------

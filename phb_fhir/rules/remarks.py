@@ -13,7 +13,7 @@ from phb_fhir.fhir.dates import months_later
 from phb_fhir.outcome import Issue
 from phb_fhir.rules.around import flagged
 from phb_fhir.rules.budget import OVER, days_of, first_day, person_of, stage_of
-from phb_fhir.rules.case import Asking, Case, Find, Read, advice
+from phb_fhir.rules.case import Asking, Case, Find, Read, Sees, advice
 from phb_fhir.rules.characteristics import CRITERION
 from phb_fhir.rules.eligibility import categories
 from phb_fhir.rules.words import ELIGIBILITY, code_in, extensions, value_of
@@ -38,6 +38,8 @@ def offered_in_a_crisis(case: Case, account: Resource) -> Asking[list[Issue]]:
     if not offered:
         return []
     flags: list[Resource] = yield Find("Flag", ("patient", person_of(account)))
+    seen: frozenset[str] = (yield Sees(*(f"Flag/{one['id']}" for one in flags))) if flags else frozenset()
+    flags = [one for one in flags if f"Flag/{one['id']}" in seen]  # a remark tells what the flag does
     days = [first_day(value_of(row, "offered")) or case.today for row in offered]
     if not any("recent-crisis" in flagged(flags, CRITERION, day) for day in days):
         return []

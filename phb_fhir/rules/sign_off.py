@@ -21,7 +21,7 @@ from phb_fhir.fhir.money import pence_of, portion, sterling
 from phb_fhir.outcome import Issue
 from phb_fhir.rules.around import policy_of
 from phb_fhir.rules.budget import days_of, owner_of
-from phb_fhir.rules.case import NOTHING, Asking, Case, Decision, Find, Follow, Judging, Read, refusal
+from phb_fhir.rules.case import NOTHING, Asking, Case, Decision, Find, Follow, Judging, Read, Sees, refusal
 from phb_fhir.rules.criteria import CODES, Result, check_criteria, check_sign_off
 from phb_fhir.rules.deciding import (
     answer_of,
@@ -54,6 +54,7 @@ from phb_fhir.rules.words import (
 __all__ = ["CODES", "Result", "check_sign_off", "judge_sign_off"]
 
 CODE = "plan-sign-off"
+HIDDEN = "Something is missing in a part of the record that is not yours to see; the care co-ordinator can tell more."
 _YEAR_DAYS = 366  # an amount for a longer time is so much a year
 
 
@@ -161,7 +162,9 @@ def _approved(case: Case, task: Resource, plan: Resource | None, role: Resource 
         text = f"{title_of(plan)} was signed off already, by Task/{others[0].get('id')}. To change it, write a draft that replaces it."
         return [refusal(text, "Task.focus")]
     record = yield from read_plan(plan, day_of_decision(case))
-    issues = [_unmet(result, sentence) for result in check_criteria(record) for sentence in result.missing]
+    issues: list[Issue] = []
+    for result in check_criteria(record):
+        issues += yield from unmet(result)
     issues += _named_panel(task, record)
     return issues + (yield from _within_limits(task, record, role))
 
@@ -181,8 +184,11 @@ def _of_ended(case: Case, plan: Resource) -> list[Issue]:
     return [refusal(f"The plan is {status_of(plan)}; only a draft can be signed off.", "Task.focus")]
 
 
-def _unmet(result: Result, sentence: str) -> Issue:
-    return replace(refusal(sentence, "Task.focus"), details=concept(SIGNOFF_CRITERION, result.code))
+def unmet(result: Result) -> Asking[list[Issue]]:
+    """What keeps a criterion from being met, as far as it may be told: who does not see all that it rests on does not hear from it either."""
+    seen: frozenset[str] = (yield Sees(*result.evidence)) if result.missing and result.evidence else frozenset()
+    said = result.missing if seen >= set(result.evidence) else (HIDDEN,) if result.missing else ()
+    return [replace(refusal(one, "Task.focus"), details=concept(SIGNOFF_CRITERION, result.code)) for one in said]
 
 
 def _within_limits(task: Resource, record: PlanRecord, role: Resource | None) -> Asking[list[Issue]]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from phb_fhir.rules.case import Case, Find, Read, answered
+from phb_fhir.rules.case import Case, Find, Read, Sees, answered
 from phb_fhir.rules.joining import judge_joining
 from phb_fhir.rules.words import ACCOUNT_TYPE, BUSINESS_STATUS, TASK_CODE, concept, extension_url
 
@@ -112,3 +112,26 @@ def test_the_persons_own_request_stands_beside_a_strangers() -> None:
 def test_a_request_is_the_persons_about_this_and_agreed(asked: Resource, start: str) -> None:
     (text,) = said(asked)
     assert text.startswith(start)
+
+
+@pytest.mark.parametrize(("seen", "named"), [(("Account/school",), "School's"), ((), "Another budget")])
+def test_of_the_others_those_that_the_writer_may_not_see_are_not_named(seen: tuple[str, ...], named: str) -> None:
+    unshared = {"extension": budget("school")["extension"][:1], "coverage": [{"priority": 1}]}
+    other, part_of = budget("school", name="School's", **unshared), {"partOf": {"reference": "Account/joint"}}
+    now = datetime(2026, 11, 22, 9, tzinfo=UTC)
+
+    def told(after: Resource) -> str:
+        case = Case(
+            "Account", "health", budget("health", **part_of), after, "Account/health/_history/2", now, now.date()
+        )
+        answers: dict[Any, Any] = {
+            Read("Account/joint"): {"Account/joint": budget("joint", "joint")},
+            Find("Account", ("part-of", "Account/joint")): [other],
+            Sees("Account/school"): frozenset(seen),
+        }
+        (issue,) = answered(judge_joining(case), answers).issues
+        return issue.text
+
+    shared = budget("health", coverage=[{"priority": 2}], **part_of)
+    assert told(shared).startswith(f"This budget has a share, and the others ({named}) have none.")
+    assert told(budget("health", **unshared, **part_of)).startswith(f"{named} has priority 1 already.")

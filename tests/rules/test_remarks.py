@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from phb_fhir.rules.case import Case, Find, Read, answered
+from phb_fhir.rules.case import Case, Find, Read, Sees, answered
 from phb_fhir.rules.characteristics import CRITERION
 from phb_fhir.rules.remarks import coming_of_age, offered_in_a_crisis, remarked
 from phb_fhir.rules.words import ACCOUNT_TYPE, ELIGIBILITY, concept, extension_url
@@ -59,6 +59,12 @@ def said_of(after: Resource, *flags: Resource, before: Resource | None = None) -
 def test_an_offer_in_a_crisis_is_remarked_on() -> None:
     (text,) = said_of(budget(offer()), flag())
     assert text.startswith("The person has been through a health crisis lately")
+
+
+def test_a_flag_that_the_writer_may_not_see_is_not_told_of() -> None:
+    after = budget(offer())
+    answers: dict[Any, Any] = {Find("Flag", ("patient", "Patient/jill")): [flag()], Sees("Flag/crisis"): frozenset()}
+    assert answered(offered_in_a_crisis(case(None, after), after), answers) == []
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from phb_fhir.fhir.codec import loads
-from phb_fhir.rules.case import By, Case
+from phb_fhir.rules.case import By, Case, Sees, answered
 from phb_fhir.rules.criteria import CODES, CRITERIA, Result, check_criteria
 from phb_fhir.rules.deciding import STEPS, check_decider, check_step
 from phb_fhir.rules.plan_record import PlanRecord, answers
-from phb_fhir.rules.sign_off import check_limit, yearly
+from phb_fhir.rules.sign_off import HIDDEN, check_limit, unmet, yearly
 from phb_fhir.rules.words import BASE
 from tests.stories import EXAMPLES
 
@@ -81,6 +81,15 @@ def test_an_empty_plan_meets_none_of_them() -> None:
     results = check_criteria(PlanRecord(plan, DAY, {}))
     assert [one.code for one in results if one.is_met] == []
     assert len(CRITERIA) == len(CODES) == 9
+
+
+def test_what_is_missing_in_what_the_decider_may_not_see_is_not_told() -> None:
+    lacking = Result("risks-and-contingency", ("RiskAssessment/falls",), ("The risk “Falls” is not told.",))
+    (told,) = answered(unmet(lacking), {Sees("RiskAssessment/falls"): frozenset({"RiskAssessment/falls"})})
+    (hidden,) = answered(unmet(lacking), {Sees("RiskAssessment/falls"): frozenset()})
+    assert (told.text, hidden.text) == ("The risk “Falls” is not told.", HIDDEN)
+    assert told.details == hidden.details
+    assert answered(unmet(lacking._replace(missing=())), {}) == []
 
 
 # ---- 1 to 3: in the person's words ---------------------------------------------------------------

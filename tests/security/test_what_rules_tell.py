@@ -141,3 +141,29 @@ def test_the_same_purchase_by_the_number_of_its_budget_is_the_same(people: Peopl
     first = made(people["system"].post("/ChargeItem", json=charge))
     again = made(people["system"].post("/ChargeItem", json=charge | {"account": [{"identifier": number}]}))
     assert again["id"] == first["id"]
+
+
+# ---- names -------------------------------------------------------------------------------------------
+
+
+def test_what_the_writer_may_not_see_is_not_named_in_a_refusal(people: People) -> None:
+    system, commissioner = people["system"], people["commissioner"]
+    budget = made(system.get("/Account/jill-budget"))
+    account = {name: value for name, value in budget.items() if name not in ("id", "meta", "type", "identifier")}
+    stands = made(system.post("/Account", json=account))
+    charged = [ref(f"Account/{stands['id']}")]
+    seen = made(system.post("/ChargeItem", json=bought(account=charged, status="billable")))
+    hidden = made(system.post("/ChargeItem", json=bought(account=charged, status="billable", meta=RESTRICTED)))
+    asked = stands | {"type": budget["type"]}
+    refused = commissioner.put(f"/Account/{stands['id']}", json=asked)
+    assert refused.status_code == 422
+    assert hidden["id"] not in refused.text
+    told = [
+        issue["diagnostics"] for issue in refused.json()["issue"] if "before this was a budget" in issue["diagnostics"]
+    ]
+    assert sorted(text.partition(" was charged")[0] for text in told) == [
+        f"ChargeItem/{seen['id']}",
+        "What is not yours to see",
+    ]
+    whole = system.put(f"/Account/{stands['id']}", json=asked)
+    assert f"ChargeItem/{hidden['id']} was charged here" in whole.text
