@@ -543,12 +543,15 @@ def _covers(period: Any, context: Context, *, unread: bool = False) -> bool:
 
 
 async def _with_plans(context: Context, mandate: Mandate) -> Mandate:
-    """With the care plans of the budgets it is for."""
+    """With the care plans of the budgets it is for: those of the person who consents, as nobody lets others see what is somebody else's."""
     if not mandate.accounts:
         return mandate
-    query = Query(("Account",), Id(mandate.accounts))
+    query = Query(("Account",), AllOf((Id(mandate.accounts), Key((f"patient={mandate.patient}",)))))
+    accounts = tuple(await context.store.keys(query, count=len(mandate.accounts)))
+    if not accounts:
+        return replace(mandate, rights=frozenset())
     plans = await context.store.pointed_at(query, "care-plan", ("CarePlan",), count=100)
-    return replace(mandate, plans=tuple(plans))
+    return replace(mandate, accounts=accounts, plans=tuple(plans))
 
 
 def _patient_of(team: Resource, parties: Sequence[str], context: Context) -> str:

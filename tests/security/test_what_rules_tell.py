@@ -143,6 +143,31 @@ def test_the_same_purchase_by_the_number_of_its_budget_is_the_same(people: Peopl
     assert again["id"] == first["id"]
 
 
+# ---- consents ----------------------------------------------------------------------------------------
+
+
+def test_nobodys_consent_lets_others_see_what_is_somebody_elses(people: People) -> None:
+    system, ruth = people["system"], people["ruth"]
+    consent = made(system.get("/Consent/jill-ruth-delegate"))
+
+    def seen_with(*accounts: str) -> list[int]:
+        data = [{"meaning": "instance", "reference": ref(f"Account/{one}")} for one in accounts]
+        made(
+            system.put(
+                "/Consent/jill-ruth-delegate", json=consent | {"provision": consent["provision"] | {"data": data}}
+            )
+        )
+        keys = ("Account/jill-budget", "Account/tom-budget", "CarePlan/tom-plan", "ChargeItem/tom-gardening-tools")
+        return [ruth.get(f"/{key}").status_code for key in keys]
+
+    try:
+        assert seen_with("jill-budget") == [200, 404, 404, 404]
+        assert seen_with("jill-budget", "tom-budget") == [200, 404, 404, 404]
+        assert seen_with("tom-budget") == [404, 404, 404, 404]
+    finally:
+        made(system.put("/Consent/jill-ruth-delegate", json=consent))
+
+
 # ---- names -------------------------------------------------------------------------------------------
 
 
