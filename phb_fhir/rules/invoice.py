@@ -119,12 +119,15 @@ def _line(i: Invoice, key: str, charge: Resource, asked: int) -> Iterator[Issue]
     if not {i.account, joint_of(i.budget)} & {*accounts}:
         text = f"{name} is paid from {', '.join(accounts) or 'no budget'}, not from {i.account}."
         yield refusal(text, "Invoice.lineItem.chargeItem")
+        return  # of what is not this budget's no more is told
     providers = {
         key_of(charge.get("performingOrganization")),
         *(key_of(o.get("actor")) for o in charge.get("performer", ())),
     }
     if providers - {""} and i.issuer not in providers:
-        text = f"{name} was provided by {', '.join(sorted(providers - {''}))}; {i.issuer or 'whoever issues this'} cannot ask for its price."
+        # a provider is not told who else delivers what is in their directory (`security/mask`)
+        whom = "somebody else" if i.by.role == "provider" else ", ".join(sorted(providers - {""}))
+        text = f"{name} was provided by {whom}; {i.issuer or 'whoever issues this'} cannot ask for its price."
         yield refusal(text, "Invoice.issuer")
     price = pence_of(charge.get("priceOverride")) or 0
     before = sum(amounts_by_purchase(one).get(key, 0) for one in i.others if one.get("status") in INVOICED)

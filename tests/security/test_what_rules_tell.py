@@ -192,3 +192,36 @@ def test_what_the_writer_may_not_see_is_not_named_in_a_refusal(people: People) -
     ]
     whole = system.put(f"/Account/{stands['id']}", json=asked)
     assert f"ChargeItem/{hidden['id']} was charged here" in whole.text
+
+
+def test_a_provider_is_not_told_who_else_delivers_or_from_which_budget(people: People) -> None:
+    """By an invoice of theirs that others gave a budget, with a line for what they see in part alone."""
+    system, price = people["system"], {"value": 45.0, "currency": "GBP"}
+    other = {"performingOrganization": ref("Organization/lantern-home-care")}
+
+    def lines(charge: str) -> dict[str, Any]:
+        line = {
+            "chargeItemReference": ref(f"ChargeItem/{charge}"),
+            "priceComponent": [{"type": "base", "amount": price}],
+        }
+        return {"lineItem": [line], "totalNet": price, "totalGross": price}
+
+    jills, toms = (
+        str(made(system.post("/ChargeItem", json=massage(f"PUR-R-{one}", name=one, **other)))["id"])
+        for one in ("jill", "tom")
+    )
+    draft = {
+        "resourceType": "Invoice",
+        "status": "draft",
+        "date": "2026-11-21",
+        "account": ref("Account/jill-budget"),
+        "issuer": ref("Organization/riverbank-therapies"),
+    }
+    stands = made(system.post("/Invoice", json=draft | lines(jills)))
+    for charge, why in ((jills, "was provided by somebody else"), (toms, "is paid from what is not yours to see")):
+        sent = stands | lines(charge) | {"status": "issued"}
+        refused = people["provider"].put(f"/Invoice/{stands['id']}", json=sent)
+        assert refused.status_code == 422
+        assert why in refused.text
+        assert "lantern" not in refused.text
+        assert "tom" not in refused.text
