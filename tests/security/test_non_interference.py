@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 from tests.builders import bundle, entry
 from tests.processes import until
-from tests.security.world import BUDGETS, LABELS, World, labelled, record, ref, running_world, whole_world
+from tests.security.world import BUDGETS, LABELS, PHB, World, labelled, record, ref, running_world, whole_world
 
 EXAMPLES = 60
 ASKED_MAX = 12  # in one example
@@ -272,6 +272,50 @@ def _named(key: str) -> dict[str, Any]:
     return {**THINGS.get(key, {"resourceType": key.partition("/")[0]}), "id": key.partition("/")[2], "language": "cy"}
 
 
+def _numbered(word: str) -> dict[str, Any]:
+    return {"identifier": {"system": BUDGETS, "value": word}}
+
+
+def _purchase(word: str) -> dict[str, Any]:
+    charge = {"resourceType": "ChargeItem", "status": "billable", "code": {"text": "x"}}
+    return charge | {"subject": ref("Patient/jill"), "account": [_numbered(word)]}
+
+
+def _invoice(word: str) -> dict[str, Any]:
+    return {
+        "resourceType": "Invoice",
+        "status": "issued",
+        "account": _numbered(word),
+        "issuer": ref("Organization/river"),
+    }
+
+
+def _payment(word: str) -> dict[str, Any]:
+    return {
+        "resourceType": "PaymentReconciliation",
+        "extension": [{"url": f"{PHB}/StructureDefinition/phb-account", "valueReference": _numbered(word)}],
+        "status": "active",
+        "created": "2026-11-22",
+        "paymentDate": "2026-11-22",
+        "paymentAmount": {"value": 1, "currency": "GBP"},
+    }
+
+
+def _receipt(file: str) -> dict[str, Any]:
+    """Evidence whose file is not as it says."""
+    attachment = {"contentType": "text/plain", "url": file, "size": 1, "hash": "AAAA"}
+    return {
+        "resourceType": "DocumentReference",
+        "status": "current",
+        "type": {"coding": [{"system": f"{PHB}/CodeSystem/phb-evidence-type", "code": "receipt"}]},
+        "subject": ref("Patient/jill"),
+        "content": [{"attachment": attachment}],
+    }
+
+
+FILES = st.sampled_from([*(key for key in sorted(THINGS) if key.startswith("Binary/")), "Binary/never-was"])
+FORMS = st.sampled_from(["{}/_history/", "{}/_history/1", "{}#part", "{}/"])
+
 WRITES = st.one_of(
     st.builds(lambda key: ("PUT", f"/{key}", _named(key), {}), KEYS),
     st.builds(lambda key, tag: ("PUT", f"/{key}", _named(key), {"if_match": f'W/"{tag}"'}), KEYS, st.integers(1, 3)),
@@ -339,20 +383,14 @@ WRITES = st.one_of(
         KEYS,
     ),
     st.builds(
-        lambda word: (
-            "POST",
-            "/ChargeItem",
-            {
-                "resourceType": "ChargeItem",
-                "status": "billable",
-                "code": {"text": "x"},
-                "subject": ref("Patient/jill"),
-                "account": [{"identifier": {"system": BUDGETS, "value": word}}],
-            },
-            {"Prefer": "return=OperationOutcome"},
-        ),
+        lambda where, word: ("POST", f"/ChargeItem{where}", _purchase(word), {"Prefer": "return=OperationOutcome"}),
+        st.sampled_from(["", "/$check-purchase"]),
         WORDS,
     ),
+    st.builds(lambda word: ("POST", "/Invoice", _invoice(word), {}), WORDS),
+    st.builds(lambda word: ("POST", "/PaymentReconciliation", _payment(word), {}), WORDS),
+    st.builds(lambda file: ("POST", "/DocumentReference", _receipt(file), {}), FILES),
+    st.builds(lambda key, form: ("POST", "/Task", _task(focus=ref(form.format(key))), {}), KEYS, FORMS),
 )
 
 
