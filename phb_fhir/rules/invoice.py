@@ -7,7 +7,7 @@ paid: by a payment that names it, which balances it by itself, or by payments fo
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from phb_fhir.fhir.codec import Resource
 from phb_fhir.fhir.money import pence_of, sterling
@@ -15,7 +15,7 @@ from phb_fhir.outcome import Issue
 from phb_fhir.rules.budget import is_budget, joint_of, person_of
 from phb_fhir.rules.case import NOTHING, Asking, By, Case, Decision, Hold, Judging, Read, no_step, refusal
 from phb_fhir.rules.paid import INVOICED, amounts_by_purchase, is_done, line_total, paid_for, payments_for
-from phb_fhir.rules.words import key_of, keys_in
+from phb_fhir.rules.words import key_of, keys_in, refers_to
 
 STEPS: Mapping[str, tuple[str, ...]] = {
     "draft": ("draft", "issued", "cancelled", "entered-in-error"),
@@ -29,7 +29,9 @@ _TERMS = ("issuer", "account", "subject", "lineItem", "totalNet", "totalGross")
 
 @dataclass(frozen=True, slots=True)
 class Invoice:
-    """An invoice with what the record says of its budget and purchases. `others` are the other invoices for the same purchases."""
+    """An invoice with what the record says of its budget and purchases. `others` are the other invoices for the same purchases;
+    `person` is who it is about, where it does not say so by their address.
+    """
 
     invoice: Resource
     budget: Resource
@@ -38,6 +40,7 @@ class Invoice:
     purchases: Mapping[str, Resource | None] = field(default_factory=dict)
     others: Sequence[Resource] = ()
     payments: Sequence[Resource] = ()
+    person: Resource | None = None
 
     @property
     def issuer(self) -> str:
@@ -65,14 +68,18 @@ def judge_invoice(case: Case) -> Judging:
 
 
 def _read(case: Case, invoice: Resource, budget: Resource) -> Asking[Invoice]:
+    found = Invoice(invoice, budget, case.by, case.before)
+    who = person_of(budget)
+    if who and invoice.get("subject") and not key_of(invoice["subject"]):
+        found = replace(found, person=(yield Read(who))[who])
     keys = [key for key in amounts_by_purchase(invoice) if key.startswith("ChargeItem/")]
     if not keys:
-        return Invoice(invoice, budget, case.by, case.before)
+        return found
     yield Hold(*(f"invoiced {key}" for key in sorted(keys)))
     purchases: dict[str, Resource | None] = yield Read(*keys)
     payments, invoices = yield from payments_for(keys)
     others = [one for key, one in invoices.items() if one is not None and key != case.key]
-    return Invoice(invoice, budget, case.by, case.before, purchases, others, payments)
+    return replace(found, purchases=purchases, others=others, payments=payments)
 
 
 def _deleted(invoice: Resource) -> Iterator[Issue]:
@@ -96,8 +103,8 @@ def _stepped(case: Case) -> Iterator[Issue]:
 
 
 def _for_its_person(i: Invoice) -> Iterator[Issue]:
-    subject = key_of(i.invoice.get("subject"))
-    if subject and subject != person_of(i.budget):
+    subject = i.invoice.get("subject")
+    if subject is not None and not refers_to(subject, person_of(i.budget), i.person):
         yield refusal("The budget is another person's than the invoice is about.", "Invoice.subject")
 
 

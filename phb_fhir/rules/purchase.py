@@ -60,7 +60,7 @@ class Purchase:
 
     `elements` are the parts of the budget, or of those that a joint one is made of. `plan` is the care plan as it is, `linked` the version
     that the purchase was linked to; `item` is that of the directory. `consents` and `exceptions` are read where somebody acts for the
-    person, or is paid who lives with them. `left` are the accounts that have left the joint budget since this was split, with their funders.
+    person, or is paid who lives with them; `person`, where the purchase is not for anybody by their address. `left` are the accounts that have left the joint budget since this was split, with their funders.
     """
 
     charge: Resource
@@ -81,6 +81,7 @@ class Purchase:
     before: Resource | None = None
     left: Mapping[str, str] = field(default_factory=dict)
     elements: tuple[Element, ...] = ()
+    person: Resource | None = None
 
     @property
     def status(self) -> str:
@@ -264,7 +265,10 @@ def _item(charge: Resource) -> Asking[Resource | None]:
 
 
 def _with_who(purchase: Purchase) -> Asking[Purchase]:
-    """What lets a representative purchase, and what excepts somebody from a rule: read only where it matters."""
+    """Whom it is for, what lets a representative purchase, and what excepts somebody from a rule: read only where it matters."""
+    who = person_of(purchase.budget)
+    if who and not key_of(purchase.charge.get("subject")):
+        purchase = replace(purchase, person=(yield Read(who))[who])
     enterer = key_of(purchase.charge.get("enterer"))
     if enterer.startswith("RelatedPerson/"):
         consents: list[Resource] = yield Find("Consent", ("patient", person_of(purchase.budget)), ("status", "active"))

@@ -37,6 +37,7 @@ from phb_fhir.rules.words import (
     extensions,
     key_of,
     keys_in,
+    refers_to,
     value_of,
 )
 
@@ -71,8 +72,7 @@ def disallowed_by(p: Purchase) -> Iterator[Issue]:
 
 
 def _for_its_person(p: Purchase) -> Iterator[Issue]:
-    subject = key_of(p.charge.get("subject"))
-    if subject and subject != person_of(p.budget):
+    if not refers_to(p.charge.get("subject"), person_of(p.budget), p.person):
         yield refusal("The budget is another person's than the purchase is for.", "ChargeItem.subject")
     account = p.before and p.before.get("account")
     if account and p.was_money and keys_in(account) and keys_in(account) != [p.account]:

@@ -101,6 +101,14 @@ def token_of(system: str, value: str) -> str:
 _SEPARATORS = re.compile(r"[\\,$|]")
 
 
+def refers_to(reference: Any, key: str, content: Mapping[str, Any] | None) -> bool:
+    """Whether a Reference is to this resource: by its address, or where it has none, by an identifier that its content has."""
+    if named := key_of(reference):
+        return named == key
+    pair = pair_of(reference.get("identifier")) if isinstance(reference, dict) else ("", "")
+    return bool(pair[1]) and pair in [pair_of(one) for one in (content or {}).get("identifier", ())]
+
+
 def pair_of(identifier: Any) -> tuple[str, str]:
     """The (system, value) of an Identifier."""
     found = identifier if isinstance(identifier, dict) else {}

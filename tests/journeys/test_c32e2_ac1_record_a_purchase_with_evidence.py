@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.builders import problem
+from tests.builders import NHS_NUMBER, problem
 from tests.stories import massage, tell
 
 BASE = "https://fhir.phb.nhs.example"
@@ -248,6 +248,33 @@ def test_another_persons_budget_is_no_place_to_charge_to(jill: httpx.Client) -> 
         "The budget is another person's than the purchase is for.",
         "Somebody else's budget cannot be purchased from.",
     ]
+
+
+NHS_JILL, NHS_TOM = "9000000106", "9000000254"
+NOT_HERS = "The budget is another person's than the purchase is for."
+
+
+def number(value: str, system: str = NHS_NUMBER) -> dict[str, Any]:
+    return {"identifier": {"system": system, "value": value}}
+
+
+@pytest.mark.parametrize(
+    ("subject", "said"),
+    [
+        (number(NHS_JILL), []),
+        (number(NHS_TOM), [NOT_HERS]),
+        (number(NHS_JILL, "https://fhir.nhs.uk/Id/another-number"), [NOT_HERS]),
+        ({"display": "Jill Harper"}, [NOT_HERS]),
+        ({"reference": "https://elsewhere.example/fhir/Patient/jill"}, [NOT_HERS]),
+    ],
+    ids=["hers", "another person's", "another number", "a name alone", "elsewhere"],
+)
+def test_a_purchase_may_say_whom_it_is_for_by_a_number_which_is_that_of_whose_budget_it_is(
+    jill: httpx.Client, subject: dict[str, Any], said: list[str]
+) -> None:
+    answer = jill.post("/ChargeItem", json=massage(subject=subject))
+    assert answer.status_code == (422 if said else 201)
+    assert not said or refused(answer) == said
 
 
 # ---- what is unusual, and waits ------------------------------------------------------------------

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from pymongo import MongoClient
 
-from tests.builders import bundle, entry
+from tests.builders import NHS_NUMBER, bundle, entry
 from tests.paying import NORTH, WILLOW, Books, advance, evidence, line, made, payment, said
 from tests.running import RunningServer
 from tests.stories import tell
@@ -450,6 +450,10 @@ def test_an_invoice_is_paid_whole_and_is_balanced_then(jill: httpx.Client) -> No
         ({"amount": 61}, "Counselling, one hour costs £60.00; £61.00 is asked for."),
         ({"totalGross": {"value": 59.0, "currency": "GBP"}}, "The lines come to £60.00, which is not what totalGross"),
         ({"issuer": {"reference": MOBILITY}}, "Counselling, one hour was provided by Organization/stillwater-couns"),
+        (
+            {"subject": {"identifier": {"system": NHS_NUMBER, "value": "9000000254"}}},
+            "The budget is another person's than the invoice is about.",
+        ),
         ({"status": "balanced"}, "Of the £60.00 for Counselling, one hour, £0.00 is paid."),
     ],
 )
