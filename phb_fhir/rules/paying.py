@@ -36,6 +36,7 @@ from phb_fhir.rules.case import (
     Hold,
     Judging,
     Posted,
+    Read,
     Sees,
     refusal,
 )
@@ -74,6 +75,8 @@ def judge_payment(case: Case) -> Judging:
     payment = yield from read_payment(case, case.after)
     if payment is None:
         if counts(case.after):
+            if missing := (yield from _missing(case.after)):
+                return Decision((refusal(f"There is no {missing}.", ACCOUNT),))
             yield held_until_a_budget(keys_in([value_of(case.after, "phb-account")]))
         return (yield from _taken_away(case))
     if names := _new_names(case):
@@ -122,6 +125,12 @@ def _deleted(case: Case) -> Judging:
         text = "Money has moved by this payment, and its record is kept. Mark it as entered in error instead: that undoes it."
         return Decision((refusal(text, "PaymentReconciliation"),))
     return NOTHING
+
+
+def _missing(payment: Resource) -> Asking[str]:
+    """The account that a payment names, where there is none."""
+    account = key_of(value_of(payment, "phb-account"))
+    return account if account and (yield Read(account))[account] is None else ""
 
 
 def _taken_away(case: Case) -> Judging:

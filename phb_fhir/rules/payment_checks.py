@@ -15,6 +15,7 @@ from phb_fhir.rules.allocation import pot_name
 from phb_fhir.rules.budget import (
     element_of,
     elements_of,
+    first_day,
     joint_of,
     person_of,
     stage_of,
@@ -133,6 +134,14 @@ _WHEN: Mapping[tuple[str, ...], str] = {
     ("active",): "money is paid in advance from one that is active.",
     _PAID_FROM: "purchases are paid from one that is active, suspended or closing.",
 }
+
+
+def _is_not_ahead(p: Payment) -> Iterator[Issue]:
+    """What was paid was paid by now. What the bank was sent keeps its day: the bank says when it is done."""
+    day = first_day(p.payment.get("paymentDate"))
+    if is_done(p.payment) and not is_done(p.before) and not run_of(p.before) and day is not None and day > p.today:
+        text = f"{day:%-d %B %Y} is still to come: a payment that is to be made then is queued until it is."
+        yield refusal(text, "PaymentReconciliation.paymentDate")
 
 
 def _by_who_may(p: Payment) -> Iterator[Issue]:
@@ -329,6 +338,7 @@ def _advances(p: Payment) -> Iterator[Issue]:
 CHECKS: tuple[Callable[[Payment], Iterator[Issue]], ...] = (
     _for_something,
     _from_an_open_budget,
+    _is_not_ahead,
     _by_who_may,
     _to_whom,
     _there,

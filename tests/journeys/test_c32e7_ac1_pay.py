@@ -209,6 +209,21 @@ def test_what_is_not_agreed_not_there_or_another_budgets_is_not_paid(jill: httpx
     assert said(jill.post("/PaymentReconciliation", json=there_is_none)) == ["There is no ChargeItem/nothing."]
 
 
+def test_a_payment_from_an_account_that_is_not_there_is_refused(jill: httpx.Client) -> None:
+    nowhere = advance("PAY-1", 500, account="Account/nowhere")
+    assert said(jill.post("/PaymentReconciliation", json=nowhere)) == ["There is no Account/nowhere."]
+    made(jill.post("/PaymentReconciliation", json=nowhere | {"status": "draft"}))
+
+
+def test_what_is_paid_on_a_day_to_come_is_queued_until_then(jill: httpx.Client) -> None:
+    ahead = advance("PAY-1", 500, paymentDate="2026-11-23", outcome="complete")
+    why = "23 November 2026 is still to come: a payment that is to be made then is queued until it is."
+    assert said(jill.post("/PaymentReconciliation", json=ahead)) == [why]
+    queued = pay(jill, ahead | {"outcome": "queued"})
+    assert said(update(jill, queued, outcome="complete")) == [why]
+    made(update(jill, queued, outcome="complete", paymentDate="2026-11-22"))
+
+
 @pytest.mark.parametrize("outcome", ["queued", "complete"])
 def test_a_payment_for_nothing_is_none_and_a_draft_may_have_no_lines_yet(jill: httpx.Client, outcome: str) -> None:
     nothing = {name: value for name, value in counselling(outcome=outcome).items() if name != "detail"}
