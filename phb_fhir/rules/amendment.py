@@ -1,6 +1,7 @@
 """Changes of a budget's money once it is authorised: they cite the review that decided them, and less needs notice (R14, R150, DP-7).
 
-What changes money is what the approved and contingency rows, and the parts, say. A change adds a row of `phb-amendment-reason`, which names
+What changes money is what the approved and contingency rows, and the parts, say; and the days for which there is any, until the budget is
+closing. A change adds a row of `phb-amendment-reason`, which names
 a completed review of this budget or its plan. A reduction (less in all, or less in direct payments) takes effect no sooner than so many
 days (the commissioner's policy; 28 by default) after the person was told why, in writing.
 """
@@ -17,13 +18,24 @@ from phb_fhir.fhir.dates import days_later
 from phb_fhir.fhir.money import sterling
 from phb_fhir.outcome import Issue
 from phb_fhir.rules.around import in_words, policy_of, told
-from phb_fhir.rules.budget import ONGOING, Amount, amounts_of, elements_of, first_day, person_of, plan_of, stage_of
+from phb_fhir.rules.budget import (
+    ONGOING,
+    Amount,
+    amounts_of,
+    days_of,
+    elements_of,
+    first_day,
+    person_of,
+    plan_of,
+    stage_of,
+)
 from phb_fhir.rules.case import Asking, Case, Read, refusal
 from phb_fhir.rules.words import BASE, TASK_CODE, TASK_PARAMETER, code_in, extensions, key_of, keys_in, value_of
 
 OUTCOME = f"{BASE}/CodeSystem/phb-review-outcome"
 _AMOUNT = "Account.extension.where(url.endsWith('phb-budget-amount'))"
 _REASON = "Account.extension.where(url.endsWith('phb-amendment-reason'))"
+_CHANGES = "money of an authorised budget changes"
 _KINDS = ("approved", "contingency")
 
 
@@ -49,12 +61,18 @@ def new_reasons(case: Case) -> list[Reason]:
 
 
 def is_amendment(case: Case) -> bool:
-    """Whether this write changes the money of a budget that was authorised before."""
+    """Whether this write changes the money of a budget that was authorised before, or the days it is for."""
     before, after = case.before, case.after
     if before is None or after is None or case.is_own:
         return False
     ongoing = stage_of(before) in ONGOING and stage_of(after) in ONGOING
-    return ongoing and (_money(before) != _money(after))
+    return ongoing and (_money(before) != _money(after) or _lasts_otherwise(before, after))
+
+
+def _lasts_otherwise(before: Resource, after: Resource) -> bool:
+    """Whether the budget begins or ends on another day, other than by being closed, which has a review of its own."""
+    days, now = (days_of(one.get("servicePeriod")) for one in (before, after))
+    return days != now and stage_of(after) not in ("closing", "closed")
 
 
 def _money(account: Resource) -> tuple[list[Amount], list[Any]]:
@@ -73,10 +91,8 @@ def amended(case: Case) -> Asking[list[Issue]]:
     if not is_amendment(case):
         return issues
     if not fresh:
-        text = (
-            "The money of an authorised budget changes after a review: say why, from when, and which review decided it"
-            " (phb-amendment-reason)."
-        )
+        what = "dates of an authorised budget change" if _money(case.before or {}) == _money(after) else _CHANGES
+        text = f"The {what} after a review: say why, from when, and which review decided it (phb-amendment-reason)."
         issues.append(refusal(text, _REASON))
     return issues + (yield from _with_notice(case, fresh))
 

@@ -14,9 +14,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from phb_fhir.fhir.codec import Resource
 from phb_fhir.outcome import Issue
 from phb_fhir.rules.amendment import amended
-from phb_fhir.rules.budget import is_budget, person_of, stage_of
+from phb_fhir.rules.budget import ONGOING, is_budget, is_joint, owner_of, person_of, stage_of
 from phb_fhir.rules.case import NOTHING, Case, Decision, Judging, no_step, refusal
 from phb_fhir.rules.remarks import remarked
 from phb_fhir.rules.review import scheduled
@@ -63,7 +64,7 @@ def judge_budget(case: Case) -> Judging:
 
 
 def _stays_a_budget(case: Case) -> Iterator[Issue]:
-    """Whose budget it is, and that it is one, never changes: another person's is another Account."""
+    """Whose budget and whose money it is, and that it is a budget, never changes: another person's, or funder's, is another Account."""
     if case.before is None or case.after is None or not is_budget(case.before):
         return
     if stage_of(case.before) in ("", "requested"):
@@ -72,6 +73,14 @@ def _stays_a_budget(case: Case) -> Iterator[Issue]:
         yield refusal("A personal health budget stays one: its type cannot be taken away.", "Account.type")
     elif person_of(case.before) != person_of(case.after):
         yield refusal("A budget stays the same person's. Another person has another Account.", "Account.subject")
+    elif _owner_changes(case.before, case.after):
+        text = f"The money of this budget is {owner_of(case.before)}'s. What another commissioner gives is another Account."
+        yield refusal(text, "Account.owner")
+
+
+def _owner_changes(before: Resource, after: Resource) -> bool:
+    """Whether money that one commissioner allocated would be used as another's: each funder's sums are exact (RULE-LEDGER)."""
+    return stage_of(before) in ONGOING and not is_joint(before) and owner_of(before) != owner_of(after)
 
 
 def _stepped(case: Case) -> Iterator[Issue]:

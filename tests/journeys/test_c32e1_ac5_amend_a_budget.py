@@ -114,6 +114,30 @@ def test_what_is_no_money_changes_freely(active: httpx.Client) -> None:
     assert put(active, {**read(active, BUDGET), "name": "Jill's budget"}).status_code == 200
 
 
+NO_REVIEW_OF_DATES = NO_REVIEW.replace(
+    "The money of an authorised budget changes", "The dates of an authorised budget change"
+)
+
+
+@pytest.mark.parametrize(
+    "period", [("2026-10-05", "2026-11-01"), ("2026-10-05", "2028-10-03"), ("2026-11-01", "2027-10-03")]
+)
+def test_the_dates_of_a_budget_come_with_the_review_that_decided_them(
+    reviewed: httpx.Client, period: tuple[str, str]
+) -> None:
+    start, end = period
+    other = {**read(reviewed, BUDGET), "servicePeriod": {"start": start, "end": end}}
+    assert refused(put(reviewed, other)) == [NO_REVIEW_OF_DATES]
+    assert put(reviewed, cited(other)).status_code == 200
+
+
+def test_the_money_stays_that_of_the_commissioner_who_gave_it(reviewed: httpx.Client) -> None:
+    other = {**read(reviewed, BUDGET), "owner": {"reference": "Organization/harbourside-icb"}}
+    assert refused(put(reviewed, cited(other))) == [
+        "The money of this budget is Organization/harbourside-north's. What another commissioner gives is another Account."
+    ]
+
+
 # ---- less ----------------------------------------------------------------------------------------
 
 
