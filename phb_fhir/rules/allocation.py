@@ -12,9 +12,10 @@ from phb_fhir.fhir.codec import Resource
 from phb_fhir.fhir.money import sterling
 from phb_fhir.outcome import Issue
 from phb_fhir.rules.budget import ONGOING, amounts_of, elements_of, is_budget, is_joint, owner_of, stage_of
-from phb_fhir.rules.case import NOTHING, Asking, Books, Case, Decision, Find, Hold, Judging, refusal
+from phb_fhir.rules.case import NOTHING, Asking, Books, Case, Decision, Find, Hold, Judging, Posted, refusal
 from phb_fhir.rules.ledger import CONTINGENCY, UNASSIGNED, Entry, Ledger, Sums, Told, entry, reversal, transfer
 from phb_fhir.rules.paid import counts
+from phb_fhir.rules.words import pair_of, token_of
 
 _AMOUNT = "Account.extension.where(url.endsWith('phb-budget-amount'))"
 _PART = "Account.extension.where(url.endsWith('phb-management-element'))"
@@ -27,7 +28,7 @@ def judge_allocation(case: Case) -> Judging:
     ledger: Ledger = (yield Books(case.key))[case.key]
     if case.after is None:
         return Decision((_kept(case.key),)) if ledger.last else NOTHING
-    issues = [] if is_budget(case.before) else (yield from _charged_before(case))
+    issues = yield from _charged_before(case)
     if is_joint(case.after):
         return Decision(tuple(issues))
     issues += _too_much_in_parts(case.after)
@@ -44,18 +45,42 @@ def judge_allocation(case: Case) -> Judging:
 
 
 def _charged_before(case: Case) -> Asking[list[Issue]]:
-    """What was charged here before this was a budget was held to none of its rules, and its ledger shows nothing of it."""
-    yield held_until_a_budget([case.key])
-    about = ("account", case.key)
-    charges: list[Resource] = yield Find("ChargeItem", about, ("status", "billable,billed"), is_stored=True)
-    payments: list[Resource] = yield Find("PaymentReconciliation", about, ("status", "active"), is_stored=True)
-    keys = [f"{one['resourceType']}/{one['id']}" for one in (*charges, *(one for one in payments if counts(one)))]
-    text = "{} was charged here before this was a budget: take it back, and record it anew once there is one."
-    return [refusal(text.format(key), "Account") for key in keys]
+    """What was charged here before this was a budget, or had the identifier that it is charged to, was held to none of its rules, and its
+    ledger shows nothing of it.
+    """
+    is_new = not is_budget(case.before)
+    known = [] if is_new else _tokens(case.before or {})
+    tokens = [one for one in _tokens(case.after or {}) if one not in known]
+    if not is_new and not tokens:
+        return []
+    yield held_until_a_budget([*([case.key] if is_new else []), *tokens])
+    found: list[Resource] = []
+    money = ("status", "billable,billed")
+    if tokens:
+        found += yield Find("ChargeItem", ("account:identifier", ",".join(tokens)), money, is_stored=True)
+    if is_new:
+        about = ("account", case.key)
+        found += yield Find("ChargeItem", about, money, is_stored=True)
+        payments: list[Resource] = yield Find("PaymentReconciliation", about, ("status", "active"), is_stored=True)
+        found += [one for one in payments if counts(one)]
+    return (yield from _unposted(found, "was a budget" if is_new else "had that identifier"))
+
+
+def _unposted(charged: Iterable[Resource], since: str) -> Asking[list[Issue]]:
+    text = "{} was charged here before this " + since + ": take it back, and record it anew once there is one."
+    posted = {}
+    for key in (f"{one['resourceType']}/{one['id']}" for one in charged):
+        posted[key] = yield Posted(key)
+    return [refusal(text.format(key), "Account") for key, entries in posted.items() if not entries]
+
+
+def _tokens(account: Resource) -> list[str]:
+    pairs = (pair_of(one) for one in account.get("identifier", ()))
+    return [token_of(system, value) for system, value in pairs if value]
 
 
 def held_until_a_budget(accounts: Iterable[str]) -> Hold:
-    """What is charged to an account that is no budget yet, and its becoming one, do not pass each other by."""
+    """What is charged to an account that is no budget yet, by its key or an identifier, and its becoming one, do not pass each other by."""
     return Hold(*(f"no budget {account}" for account in accounts))
 
 

@@ -7,7 +7,7 @@ answered with the first purchase.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -57,7 +57,8 @@ from phb_fhir.rules.words import (
     TASK_PARAMETER,
     concept,
     extensions,
-    keys_in,
+    key_of,
+    pair_of,
     token_of,
     with_value,
 )
@@ -78,7 +79,7 @@ def judge_purchase(case: Case) -> Judging:
     purchase = yield from read_purchase(case.after, case.by, case.today, case.before)
     if purchase is None:
         if case.after.get("status") in MONEY:
-            yield held_until_a_budget(keys_in(case.after.get("account")))
+            yield held_until_a_budget(_names(case.after.get("account", ())))
         return _taken_away(posted)
     if first := (yield from _first(case, purchase)):
         return first
@@ -89,6 +90,16 @@ def judge_purchase(case: Case) -> Judging:
     if issues:
         return Decision(tuple(issues))
     return (yield from _decided(case, purchase, posted))
+
+
+def _names(accounts: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """By what each account is named: its key, or an identifier."""
+    for one in accounts:
+        system, value = pair_of(one.get("identifier"))
+        if key := key_of(one):
+            yield key
+        elif value:
+            yield token_of(system, value)
 
 
 def _decided(case: Case, purchase: Purchase, posted: list[Entry]) -> Judging:

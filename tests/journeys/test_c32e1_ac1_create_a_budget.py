@@ -83,6 +83,36 @@ def test_no_budget_comes_to_where_something_was_charged_that_its_ledger_would_no
     assert drifts(api) == []
 
 
+NUMBER = {"system": f"{jills_budget.PHB}/Id/phb-account-number", "value": "PHB-2026-000417"}
+ANOTHER = NUMBER | {"value": "PHB-2026-9,1"}
+
+
+def by_number(id_: str, number: dict[str, Any]) -> dict[str, Any]:
+    """A purchase that names its account by a number that it has."""
+    return massage(id_.upper(), status="billable", id=id_, account=[{"identifier": number}])
+
+
+def test_no_budget_comes_with_a_number_to_which_something_was_charged(api: httpx.Client) -> None:
+    assert put(api, by_number("early", NUMBER)).status_code == 200
+    (why,) = refused(put(api, *whole(), budget("active")))
+    assert why.startswith("ChargeItem/early was charged here before this was a budget")
+    assert api.delete("/ChargeItem/early").status_code == 204
+    assert put(api, *whole(), budget("active"), by_number("early", NUMBER)).status_code == 200
+    assert drifts(api) == []
+
+
+def test_no_budget_takes_on_a_number_to_which_something_was_charged(api: httpx.Client) -> None:
+    assert put(api, by_number("early", ANOTHER), *whole(), budget("active")).status_code == 200
+    assert put(api, by_number("hers", NUMBER)).status_code == 200
+    account = read(api, BUDGET)
+    (why,) = refused(put(api, {**account, "identifier": [NUMBER, ANOTHER]}))
+    assert why.startswith("ChargeItem/early was charged here before this had that identifier")
+    without = {name: value for name, value in account.items() if name != "identifier"}
+    for one in (without, {**without, "identifier": [NUMBER]}):  # what its ledger shows is its own
+        assert put(api, one).status_code == 200
+    assert drifts(api) == []
+
+
 def test_what_holds_no_money_may_be_there_before_the_budget(api: httpx.Client) -> None:
     assert put(api, CHARGED | {"status": "planned"}, ADVANCED | {"status": "cancelled"}).status_code == 200
     assert refused(put(api, ADVANCED)) == ["There is no Account/jill-budget."]
