@@ -41,7 +41,10 @@ def _of_body(known: Registry, request: FhirRequest, operation: str, body_is: str
     if body["resourceType"] != "Parameters":
         if body_is:
             return [{"name": body_is, "resource": body}]
-        text = f"The body is a {body['resourceType']}; what {operation} is asked with are Parameters."
+        type_ = str(body["resourceType"])
+        text = (
+            f"The body is {'an' if type_[0] in 'AEIO' else 'a'} {type_}; what {operation} is asked with are Parameters."
+        )
         raise refuse(Refusal.BAD_REQUEST, Kind.INVALID, text)
     around = validate(_without_resources(body), known.definitions, known=known)
     reject_errors([issue for issue in around if issue.kind is not Kind.INVARIANT])

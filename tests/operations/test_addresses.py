@@ -19,7 +19,7 @@ from phb_fhir.interactions.routes import methods_at, route_of
 from phb_fhir.operations.registry import OPERATIONS, check_promises
 from phb_fhir.outcome import Refusal, Rejected
 from phb_fhir.settings import Settings
-from tests.builders import bundle, entry, person, problem
+from tests.builders import budget, bundle, entry, person, problem
 from tests.interactions.checks import sent
 from tests.operations.asking import good, parameters, said, values
 
@@ -152,9 +152,10 @@ def test_a_parameter_without_a_value_is_refused(api):
     assert problem(answer) == (400, "invalid", 'The parameter "url" has no value.', "")
 
 
-def test_a_body_that_is_no_input_is_refused(api):
-    answer = api.post("/CodeSystem/$lookup", json=person())
-    sentence = "The body is a Patient; what CodeSystem/$lookup is asked with are Parameters."
+@pytest.mark.parametrize(("body", "what"), [(person(), "a Patient"), (budget(), "an Account")])
+def test_a_body_that_is_no_input_is_refused(api, body, what):
+    answer = api.post("/CodeSystem/$lookup", json=body)
+    sentence = f"The body is {what}; what CodeSystem/$lookup is asked with are Parameters."
     assert problem(answer) == (400, "invalid", sentence, "")
 
 
