@@ -25,7 +25,7 @@ from phb_fhir.interactions.validation import check_type, judged, without_best_pr
 from phb_fhir.operations.asked import answered, instance_of, parameters_of, stored
 from phb_fhir.outcome import Issue, Kind, Refusal, Rejected, outcome_of, refuse
 from phb_fhir.rules.case import Decision, Read
-from phb_fhir.rules.purchase import read_purchase
+from phb_fhir.rules.purchase import OPEN, read_purchase
 from phb_fhir.rules.purchasing import judge_purchase
 from phb_fhir.rules.words import BASE, EXCLUDED_ITEM, code_in, concept, key_of
 
@@ -119,6 +119,9 @@ async def reject(context: Context, request: FhirRequest) -> Answer:
     notice = Create("Communication", context.new_id(), _notice(context, request, charge, reasons, explanation))
 
     def apply(resource: Resource) -> Resource:
+        if resource.get("status") not in OPEN:
+            text = f"What is planned, billable or billed is refused; this purchase is {resource.get('status')} already."
+            raise refuse(Refusal.UNPROCESSABLE, Kind.BUSINESS_RULE, text, "ChargeItem.status")
         status = "aborted" if resource.get("status") == "planned" else "not-billable"
         return _noted({**resource, "status": status}, context, explanation)
 

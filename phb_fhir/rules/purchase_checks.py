@@ -124,6 +124,11 @@ def _within_dates(p: Purchase) -> Iterator[Issue]:
         places.append((f"{pot_name(p.element.id)} of the budget runs", p.element.days))
     if p.plan is not None:
         places.append(("the care plan runs", days_of(p.plan.get("period"))))
+    if days.start is None or days.end is None:
+        missing = " and ".join(what for what, day in (("first", days.start), ("last", days.end)) if day is None)
+        yield refusal(
+            f"Say for which days this is: its {missing} day is missing, and nothing is bought without end.", at
+        )
     for what, within in places:
         outside = next((day for day in (days.start, days.end) if day is not None and not within.covers(day)), None)
         if outside is not None:

@@ -64,7 +64,8 @@ from phb_fhir.rules.words import (
 )
 
 # what was decided about a purchase, which nobody changes without deciding again
-_TERMS = ("priceOverride", "quantity", "code", "definitionCanonical", "occurrenceDateTime", "occurrencePeriod")
+_WHEN = ("occurrenceDateTime", "occurrencePeriod", "occurrenceTiming")
+_TERMS = ("priceOverride", "quantity", "code", "definitionCanonical", *_WHEN)
 _TERM_EXTENSIONS = ("phb-element", "phb-purchase-link")
 
 
@@ -184,7 +185,7 @@ def _first(case: Case, purchase: Purchase) -> Asking[Decision | None]:
 
 def _same(one: Resource, other: Resource) -> bool:
     """Whether two of one budget say the same purchase: what, when, how much. Its status may have moved on since."""
-    names = ("subject", "priceOverride", "quantity", "occurrenceDateTime", "occurrencePeriod")
+    names = ("subject", "priceOverride", "quantity", *_WHEN)
     code = (one.get("code") or {}).get("text") == (other.get("code") or {}).get("text")
     return code and all(_plain(one.get(name)) == _plain(other.get(name)) for name in names)
 

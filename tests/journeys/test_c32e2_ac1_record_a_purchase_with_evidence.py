@@ -202,6 +202,23 @@ def test_a_purchase_on_many_days_is_within_the_dates_on_the_last_of_them(jill: h
     assert answer.json()["issue"][0]["expression"] == ["ChargeItem.occurrenceTiming"]
 
 
+OPEN_ENDED = [
+    ({"occurrencePeriod": {"start": "2026-11-20"}}, "last"),
+    ({"occurrencePeriod": {"end": "2026-11-20"}}, "first"),
+    ({"occurrenceTiming": {"repeat": {"frequency": 1, "period": 1, "periodUnit": "wk"}}}, "first and last"),
+]
+
+
+@pytest.mark.parametrize(("when", "missing"), OPEN_ENDED)
+def test_a_purchase_begins_and_ends_on_days_that_are_known(
+    jill: httpx.Client, when: dict[str, Any], missing: str
+) -> None:
+    charge = {name: value for name, value in massage().items() if name != "occurrenceDateTime"}
+    assert refused(jill.post("/ChargeItem", json=charge | when)) == [
+        f"Say for which days this is: its {missing} day is missing, and nothing is bought without end."
+    ]
+
+
 @pytest.mark.parametrize("day", ["2026-10-05", "2027-10-03"])
 def test_the_first_and_the_last_day_of_the_budget_are_in_it(jill: httpx.Client, day: str) -> None:
     assert jill.post("/ChargeItem", json=massage(occurrenceDateTime=day)).status_code == 201
@@ -343,6 +360,8 @@ def test_an_unusual_purchase_that_is_rejected_is_aborted_with_reasons_the_person
     found = jill.get("/Communication", params={"recipient": "Patient/jill", "category": "decision-notice"}).json()
     (notice,) = [one["resource"] for one in found["entry"]]
     assert "There is one at the allotment already." in notice["payload"][0]["contentString"]
+    again = jill.post(f"/ChargeItem/{made['id']}/$reject", json=asked)
+    assert refused(again) == ["What is planned, billable or billed is refused; this purchase is aborted already."]
     for missing in ([REASON], [why]):
         asked = {"resourceType": "Parameters", "parameter": missing}
         assert jill.post(f"/ChargeItem/{made['id']}/$reject", json=asked).status_code == 400
@@ -451,6 +470,13 @@ def test_the_same_reference_posted_again_answers_with_the_first_purchase(jill: h
     assert float(before) - float(left(jill)) == pytest.approx(45)
     other = problem(jill.post("/ChargeItem", json=massage(pounds="44.00")))
     assert other.code == "duplicate"
+
+
+def test_the_same_reference_for_other_days_is_another_purchase(jill: httpx.Client) -> None:
+    charge = {name: value for name, value in massage().items() if name != "occurrenceDateTime"}
+    week, next_week = ({"occurrenceTiming": {"event": [day]}} for day in ("2026-11-20", "2026-11-27"))
+    assert [jill.post("/ChargeItem", json=charge | week).status_code for _ in range(2)] == [201, 200]
+    assert problem(jill.post("/ChargeItem", json=charge | next_week)).code == "duplicate"
 
 
 def test_a_purchase_does_not_take_on_the_reference_of_another(jill: httpx.Client) -> None:
