@@ -6,7 +6,7 @@ complete, or was sent to the bank, stays as it is: what was wrong with it is und
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 from phb_fhir.fhir.codec import Resource
 from phb_fhir.fhir.money import sterling
@@ -330,9 +330,21 @@ def _advances(p: Payment) -> Iterator[Issue]:
         yield refusal(text, _PART)
         return
     may = {element.holder} | (p.nominees if element.model == "direct-payment" else frozenset())
-    if not p.is_incoming and p.payee not in may:
+    if p.is_incoming:
+        yield from _returned(p, element.model == "third-party", may)
+    elif p.payee not in may:
         text = f"{pot_name(element.id).capitalize()} is paid to {', '.join(sorted(may))}, who holds it or receives it for them."
         yield refusal(text, _PAYEE)
+
+
+def _returned(p: Payment, is_held: bool, may: Collection[str]) -> Iterator[Issue]:
+    """What was paid in advance comes back to the commissioner; from a third party, by itself. A person can issue no payment in R4."""
+    if p.payee not in p.owners:
+        who = ", ".join(sorted(p.owners))
+        yield refusal(f"{p.issuer} does not hold this money; it is paid by {who}, and comes back to them.", _ISSUER)
+    elif is_held and p.issuer not in may:
+        text = f"{p.issuer} does not hold this money; it comes back from {', '.join(sorted(may))}."
+        yield refusal(text, _ISSUER)
 
 
 CHECKS: tuple[Callable[[Payment], Iterator[Issue]], ...] = (

@@ -337,6 +337,27 @@ def test_money_that_a_third_party_returns_is_taken_off_what_was_paid_out(jill: h
     ]
 
 
+STRANGER = "Organization/stillwater-counselling"
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({}, f"{STRANGER} does not hold this money; it is paid by {NORTH}, and comes back to them."),
+        (
+            {"payee": NORTH, "part": NURSING},
+            f"{STRANGER} does not hold this money; it comes back from {WILLOW}.",
+        ),
+    ],
+    ids=["to the person", "for a third party"],
+)
+def test_an_advance_from_somebody_who_was_paid_none_is_not_money_that_comes_back(
+    jill: httpx.Client, changes: dict[str, str], why: str
+) -> None:
+    strange = advance("PAY-1", 50, **{"issuer": STRANGER, "outcome": "complete"} | changes)
+    assert said(jill.post("/PaymentReconciliation", json=strange)) == [why]
+
+
 def test_whoever_holds_a_part_pays_from_it_and_when_the_nhs_does_that_is_paid_out_as_well(
     jill: httpx.Client, books: Books
 ) -> None:
