@@ -17,9 +17,9 @@ from phb_fhir.interactions.facts import Facts
 from phb_fhir.interactions.subset import STORED_DEPTH_MAX
 from phb_fhir.reports.drift import Drift
 from phb_fhir.rules.allocation import pot_name
-from phb_fhir.rules.budget import is_budget, is_joint
+from phb_fhir.rules.budget import is_budget, is_joint, owner_of
 from phb_fhir.rules.ledger import CONTINGENCY, NONE, Sums
-from phb_fhir.rules.paid import counts, lines_of
+from phb_fhir.rules.paid import counts, is_done, lines_of
 from phb_fhir.rules.purchase import MONEY, account_of, element_id, reason_of
 from phb_fhir.rules.words import key_of, value_of
 from phb_fhir.store.sweep import Still
@@ -129,7 +129,9 @@ def _payment(key: str, payment: Resource, account: str, budget: Resource | None,
         return
     lines = lines_of(payment)
     if lines and all(line.kind == "advance" and line.pence > 0 for line in lines):
-        says, has = sum(line.pence for line in lines), sum(advanced.values())
+        # what comes back to the commissioner counts once it is there
+        is_there = is_done(payment) or key_of(value_of(payment, "phb-payee")) != owner_of(budget)
+        says, has = sum(line.pence for line in lines) if is_there else 0, sum(advanced.values())
         if abs(has) != says:
             text = f"It says {sterling(says)} is paid in advance, and its entries say {sterling(abs(has))}."
             yield Drift("position", key, text)

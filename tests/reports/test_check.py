@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from tests.paying import NORTH, WILLOW, line, made, payment
 from tests.stories import FAMILY, massage, tell
 
 DRIFT = "https://fhir.phb.nhs.example/CodeSystem/phb-drift"
@@ -154,6 +155,20 @@ def test_a_purchase_that_says_something_else_than_its_entries_is_found(record, c
     assert {kind for kind, _ in found_} <= {"position", "index"}
     assert ("position", CHARGE) in found_
     assert {key for _, key in found_} == {CHARGE}
+
+
+def test_money_on_its_way_back_has_no_entries_yet_and_is_no_drift(record):
+    api, database, _ = record
+    back = payment(
+        "BACK-1", line(50, kind="advance"), issuer=WILLOW, payee=NORTH, part="nights-and-payroll", outcome="queued"
+    )
+    stored = made(api.post("/PaymentReconciliation", json=back))
+    assert found(api) == []
+    key = f"PaymentReconciliation/{stored['id']}"
+    made(api.put(f"/{key}", json={**stored, "outcome": "complete"}))
+    assert found(api) == []
+    rewritten(database, key, lambda paid: paid["detail"][0]["amount"].update(value=49.00))
+    assert ("position", key) in found(api)
 
 
 def test_a_purchase_of_a_joint_budget_that_says_another_price_is_found(record):
