@@ -44,7 +44,7 @@ from phb_fhir.operations.credit_transfers import (
 from phb_fhir.operations.sign_off import reference_in
 from phb_fhir.outcome import Kind, Refusal, Rejected, refuse
 from phb_fhir.reports.parameters import Row, group, parameters, pence_row, reference_row, row
-from phb_fhir.rules.advances import Advance, due_advances
+from phb_fhir.rules.advances import Advance, due_advances, has_days
 from phb_fhir.rules.budget import elements_of, first_day, owner_of
 from phb_fhir.rules.case import Asking, Books
 from phb_fhir.rules.ledger import Ledger
@@ -57,6 +57,7 @@ PAYMENTS_MAX = 200  # of one run; the rest is for the next
 BUDGETS_MAX = 1_000  # whose schedules one run looks at
 ATTEMPTS_MAX = 20  # at one advance, each of which failed
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,29}")
+_NO_DAYS = "Its schedule has no days to pay on: it names them (event), or says every so many days, weeks, months or years (frequency 1)."
 _COMPLETE = frozenset(("ACSC", "ACCC"))  # settled
 _FAILED = frozenset(("RJCT", "CANC"))
 
@@ -288,6 +289,8 @@ async def _advance(context: Context, issuer: str, until: date) -> list[LeftOut]:
         if owner_of(account) != issuer or value_of(account, "phb-payment-schedule") is None:
             continue
         key = f"Account/{account['id']}"
+        if not has_days(account):
+            left.append(LeftOut(key, _NO_DAYS))
         ledger = await asked(context, _ledger(key))
         for advance in due_advances(account, ledger, until):
             payment = await _payment(context, account, advance, ledger, until)

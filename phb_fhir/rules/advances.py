@@ -1,6 +1,6 @@
 """Advances on a schedule (R86): what of each part is due to be paid out by a day, by `phb-payment-schedule`.
 
-A schedule says how often, from when until when; its days are counted from its first. The money of a part is divided over all of them, every
+A schedule names its days (`event`), or says how often, from when until when; these are counted from its first. The money of a part is divided over all of them, every
 penny once, the earlier ones a penny more where it does not come out even. What is due by a day is what falls on the days until then, less
 what was paid out already: so an advance is paid once, and one that was missed is caught up with.
 """
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from phb_fhir.fhir.codec import Resource
 from phb_fhir.fhir.dates import days_later, months_later
 from phb_fhir.fhir.money import divided
-from phb_fhir.rules.budget import Days, Element, days_of, elements_of, stage_of
+from phb_fhir.rules.budget import Days, Element, days_of, elements_of, first_day, stage_of
 from phb_fhir.rules.ledger import Ledger
 from phb_fhir.rules.words import value_of
 
@@ -40,6 +40,12 @@ def due_advances(account: Resource, ledger: Ledger, until: date) -> list[Advance
     return [one for one in found if one is not None]
 
 
+def has_days(account: Resource) -> bool:
+    """Whether the schedule of a budget has days on which any of its parts is paid out, if it has such parts."""
+    parts = [part for part in elements_of(account) if part.model != "notional"]
+    return not parts or any(schedule_of(account, part) for part in parts)
+
+
 def _due(account: Resource, part: Element, ledger: Ledger, until: date) -> Advance | None:
     days = schedule_of(account, part)
     fallen = [day for day in days if day <= until]
@@ -59,6 +65,9 @@ def schedule_of(account: Resource, part: Element) -> list[date]:
     timing = value_of(account, "phb-payment-schedule")
     repeat = timing.get("repeat") if isinstance(timing, dict) else None
     within = _within(account, part)
+    if events := timing.get("event") if isinstance(timing, dict) else None:
+        named = {day for one in events if (day := first_day(one)) is not None and within.covers(day)}
+        return sorted(named)[:OCCURRENCES_MAX]
     if not isinstance(repeat, dict) or within.start is None or within.end is None or repeat.get("frequency", 1) != 1:
         return []
     return list(_days(within, repeat))

@@ -283,6 +283,16 @@ def test_advances_that_are_due_by_schedule_are_paid_once(jill: httpx.Client, boo
     assert {one["period"]["end"] for one in made_ones} == {"2027-01-04"}
 
 
+def test_a_budget_whose_schedule_cannot_be_followed_is_told_of(jill: httpx.Client) -> None:
+    account = made(jill.get(f"/{BUDGET}"))
+    for one in account["extension"]:
+        if one["url"].endswith("phb-payment-schedule"):
+            one["valueTiming"]["repeat"]["frequency"] = 2
+    made(jill.put(f"/{BUDGET}", json=account))
+    ((what, why),) = reasons(run(jill, date=("Date", "2026-12-05")))
+    assert (what, why.startswith("Its schedule has no days to pay on")) == (BUDGET, True)
+
+
 def test_an_advance_that_failed_is_paid_anew(jill: httpx.Client, books: Books) -> None:
     first = run(jill, run=("String", "RUN-1"), date=("Date", "2026-12-05"))
     assert len(rows(results(jill, report("RUN-1", group="RJCT", reason="AC04")), "failed")) == 2

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from phb_fhir.fhir.money import money
-from phb_fhir.rules.advances import due_advances
+from phb_fhir.rules.advances import due_advances, has_days
 from phb_fhir.rules.ledger import Ledger, Sums
 from phb_fhir.rules.words import extension_url
 
@@ -75,6 +75,21 @@ def test_all_of_them_come_to_the_whole_part_to_the_penny_and_none_is_a_penny_mor
             assert one.due == day
     assert sum(amounts) == pence
     assert max(amounts) - min(amounts) <= 1
+
+
+def test_a_schedule_may_name_its_days_of_which_those_outside_the_budget_do_not_count() -> None:
+    named = account(3_000, {})
+    days = ["2027-04-05", "2026-10-05T09:00:00Z", "2026-10-05", "2027-09-30", "2028-01-05"]
+    named["extension"][-1]["valueTiming"] = {"event": days}
+    for until, pence in ((date(2026, 10, 4), []), (date(2026, 10, 5), [1000]), (date(2027, 12, 31), [3000])):
+        assert [one.pence for one in due_advances(named, ledger(3_000), until)] == pence
+    assert has_days(named)
+
+
+@pytest.mark.parametrize("repeat", [MONTHLY | {"frequency": 2}, MONTHLY | {"periodUnit": "h"}, {}])
+def test_a_schedule_that_cannot_be_followed_has_no_days(repeat: dict[str, Any]) -> None:
+    assert not has_days(account(3_000, repeat))
+    assert has_days(account(3_000, repeat, model="notional"))  # nothing is paid out of it
 
 
 def test_each_advance_is_for_the_time_until_the_next() -> None:
