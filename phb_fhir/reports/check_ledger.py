@@ -69,7 +69,7 @@ def _entry(run: _Run, document: Document) -> Iterator[Drift]:
     if number != run.last + 1 or key != f"{run.account}/{number}":
         yield Drift("numbering", run.account, f"After entry {run.last} comes {key}; it should be {run.last + 1}.")
     run.last = number if isinstance(number, int) else run.last + 1
-    sums = _sums(document)
+    sums = sums_in(document)
     if sums is None:
         yield Drift("entry", key, "What it moves cannot be read: it should be four sums in whole pence.")
         return
@@ -85,7 +85,8 @@ def _entry(run: _Run, document: Document) -> Iterator[Drift]:
     run.causes.append((key, cause, str(document.get("about") or "")))
 
 
-def _sums(document: Document) -> Sums | None:
+def sums_in(document: Document) -> Sums | None:
+    """What an entry moves; None where that cannot be read."""
     found = [document.get(name) for name in Sums._fields]
     whole = [one for one in found if isinstance(one, int) and not isinstance(one, bool)]
     return Sums(*whole) if len(whole) == len(found) else None

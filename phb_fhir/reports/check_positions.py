@@ -15,6 +15,7 @@ from phb_fhir.interactions.contents import relative
 from phb_fhir.interactions.context import Context
 from phb_fhir.interactions.facts import Facts
 from phb_fhir.interactions.subset import STORED_DEPTH_MAX
+from phb_fhir.reports.check_ledger import sums_in
 from phb_fhir.reports.drift import Drift
 from phb_fhir.rules.allocation import pot_name
 from phb_fhir.rules.budget import is_budget, is_joint, owner_of
@@ -60,8 +61,8 @@ async def check_positions(context: Context, still: Still, contents: Mapping[str,
 async def _held(still: Still, keys: list[str]) -> dict[str, _Held]:
     found: dict[str, _Held] = {}
     async for one in still.about(keys):
-        about, place = str(one["about"]), (str(one["account"]), str(one["pot"]))
-        sums = Sums(*(one[name] for name in Sums._fields))
+        about, place = str(one["about"]), (str(one.get("account")), str(one.get("pot")))
+        sums = sums_in(one) or NONE  # what cannot be read is told of with its account
         held = found.setdefault(about, _Held())
         held.whole[place] = held.whole.get(place, NONE).plus(sums)
         if str(one.get("cause")).startswith(f"{about}/"):

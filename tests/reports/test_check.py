@@ -108,6 +108,16 @@ def test_an_entry_that_does_not_move_what_its_kind_moves_is_found(record):
     assert found(api) == [("entry", entry["_id"])]
 
 
+@pytest.mark.parametrize("damage", [{"$set": {"committed": 10.5}}, {"$set": {"spent": "0"}}, {"$unset": {"pot": 1}}])
+def test_an_entry_that_cannot_be_read_is_found_and_hides_nothing_else(record, damage):
+    api, database, _ = record
+    entry = entry_of(database)
+    database.ledger.update_one({"_id": entry["_id"]}, damage)
+    told = found(api)
+    assert ("position", CHARGE) in told
+    assert {("entry", entry["_id"]), ("balance", BUDGET)} & {*told}
+
+
 def test_an_entry_out_of_its_time_is_found(record):
     api, database, _ = record
     entry = entry_of(database)
