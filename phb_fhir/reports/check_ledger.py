@@ -140,6 +140,8 @@ def _balance(run: _Run, kept: Document | None) -> Iterator[Drift]:
     if kept.get("last") != run.last:
         text = f"Its balance was made of {kept.get('last')} entries, and its ledger ends with entry {run.last}."
         yield Drift("numbering", run.account, text)
+    elif run.last and kept.get("at") != run.at:
+        yield Drift("balance", run.account, "Its balance was not made when its last entry was posted.")
     known = _kept_pots(kept.get("pots"))
     for pot in dict.fromkeys((*pots, *known)):
         comes_to, says = pots.get(pot, NONE), known.get(pot, NONE)
@@ -152,7 +154,8 @@ def _kept_pots(rows: Any) -> dict[str, Sums]:
     found = {}
     for row in rows if isinstance(rows, list) else ():
         if isinstance(row, list) and len(row) == len(Sums._fields) + 1:
-            found[str(row[0])] = Sums(*row[1:])
+            sums = sums_in(dict(zip(Sums._fields, row[1:], strict=True)))
+            found[str(row[0])] = sums or NONE
     return {pot: sums for pot, sums in found.items() if sums != NONE}
 
 

@@ -68,6 +68,13 @@ def test_a_balance_that_was_changed_is_found(record):
     assert found(api) == [("balance", BUDGET)]
 
 
+@pytest.mark.parametrize("change", [{"pots": [["daily-life", 1.5, 0, 0, 0]]}, {"at": "yesterday"}, {"pots": "none"}])
+def test_a_balance_that_cannot_be_read_is_found(record, change):
+    api, database, _ = record
+    database.balances.update_one({"_id": BUDGET}, {"$set": change})
+    assert set(found(api)) == {("balance", BUDGET)}
+
+
 def test_a_balance_that_is_gone_is_found(record):
     api, database, _ = record
     database.balances.delete_one({"_id": BUDGET})
