@@ -92,7 +92,7 @@ def _not_taken(operation: str, name: str, takes: Mapping[str, bool]) -> str:
     near = get_close_matches(name[:_NAME_SHOWN_MAX], [one for one, is_supported in takes.items() if is_supported], n=1)
     hint = f' Did you mean "{near[0]}"?' if near else ""
     supported = ", ".join(one for one, is_supported in takes.items() if is_supported)
-    return f'{operation} has no parameter "{name[:_NAME_SHOWN_MAX]}"; it takes {supported}.{hint}'
+    return f'{operation} has no parameter "{name[:_NAME_SHOWN_MAX]}"; it takes {supported or "none"}.{hint}'
 
 
 def _value(row: Json) -> Any:

@@ -19,6 +19,7 @@ from phb_fhir.interactions.context import Context
 from phb_fhir.interactions.request import Answer, FhirRequest
 from phb_fhir.interactions.subset import STORED_DEPTH_MAX, subset_json
 from phb_fhir.interactions.validation import reject_errors, relocated
+from phb_fhir.operations.declared import check_types
 from phb_fhir.outcome import Kind, Refusal, Rejected, refuse
 from phb_fhir.search.parse import PRESENTATION
 from phb_fhir.validation.validate import validate
@@ -49,6 +50,9 @@ def _of_body(known: Registry, request: FhirRequest, operation: str, body_is: str
     around = validate(_without_resources(body), known.definitions, known=known)
     reject_errors([issue for issue in around if issue.kind is not Kind.INVARIANT])
     rows: list[Any] = body.get("parameter", [])
+    type_ = request.segments[0] if len(request.segments) > 1 else ""
+    if wrong := check_types(type_, request.segments[-1].removeprefix("$"), rows):
+        raise Rejected(Refusal.BAD_REQUEST, *wrong)
     return rows
 
 

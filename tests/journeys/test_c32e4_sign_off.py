@@ -175,7 +175,18 @@ def test_a_plan_that_misses_something_is_refused_with_all_that_is_missing_by_cri
             {"authoriser": ("Reference", {"reference": PRIYA}), "personPresent": ("Boolean", False)},
             "The person was not there: say why",
         ),
-        ({"authoriser": ("String", "Priya"), "personPresent": ("Boolean", True)}, '"authoriser" is a reference'),
+        (
+            {"authoriser": ("Reference", {"reference": "Priya"}), "personPresent": ("Boolean", True)},
+            '"authoriser" is a reference',
+        ),
+        (
+            {"authoriser": ("String", PRIYA), "personPresent": ("Boolean", True)},
+            '"authoriser" is of the type Reference; this one is a valueString.',
+        ),
+        (
+            {"authoriser": ("Reference", {"reference": PRIYA}), "personPresent": ("String", "true")},
+            '"personPresent" is of the type boolean; this one is a valueString.',
+        ),
         ({"authorizer": ("String", "Priya")}, 'Did you mean "authoriser"?'),
     ],
 )

@@ -146,6 +146,60 @@ def test_parameters_that_are_wrong_as_such_are_refused_with_the_place(api):
     ]
 
 
+@pytest.mark.parametrize(
+    ("address", "row", "sentence", "place"),
+    [
+        (
+            "/CarePlan/jill-plan/$sign-off",
+            {"name": "personPresent", "valueString": "true"},
+            'The parameter "personPresent" is of the type boolean; this one is a valueString.',
+            "valueString",
+        ),
+        (
+            "/Account/jill-budget/$close",
+            {"name": "review", "valueUri": "Task/closing"},
+            'The parameter "review" is of the type Reference; this one is a valueUri.',
+            "valueUri",
+        ),
+        (
+            "/Account/jill-budget/$balance",
+            {"name": "asOf", "valueBoolean": True},
+            'The parameter "asOf" is of the type dateTime; this one is a valueBoolean.',
+            "valueBoolean",
+        ),
+        (
+            "/Task/referral/$panel-decide",
+            {"name": "vote", "part": [{"name": "inFavour", "valueCode": "true"}]},
+            'The parameter "inFavour" is of the type boolean; this one is a valueCode.',
+            "part[0].valueCode",
+        ),
+        (
+            "/Task/referral/$panel-decide",
+            {"name": "vote", "valueBoolean": True},
+            'The parameter "vote" is made of parts; this one is a valueBoolean.',
+            "valueBoolean",
+        ),
+    ],
+)
+def test_an_input_of_another_type_than_its_definition_says_is_refused(api, address, row, sentence, place):
+    answer = api.post(address, json={"resourceType": "Parameters", "parameter": [row]})
+    assert problem(answer) == (400, "invalid", sentence, f"Parameters.parameter[0].{place}")
+
+
+@pytest.mark.parametrize("name", ["valueDate", "valueDateTime", "valueInstant"])
+def test_a_date_and_a_moment_are_taken_for_each_other(api, name):
+    day = "2026-11-22" if name != "valueInstant" else "2026-11-22T00:00:00Z"
+    row = {"name": "on", name: day}
+    answer = api.post("/Patient/nobody/$check-eligibility", json={"resourceType": "Parameters", "parameter": [row]})
+    assert answer.status_code in (400, 404), answer.text
+    assert "of the type" not in answer.text
+
+
+def test_an_operation_that_takes_nothing_says_so(api):
+    text = '$fsck has no parameter "deep"; it takes none.'
+    assert problem(api.get("/$fsck?deep=true")) == (400, "invalid", text, "")
+
+
 def test_a_parameter_without_a_value_is_refused(api):
     empty = {"resourceType": "Parameters", "parameter": [{"name": "url"}]}
     answer = api.post("/ValueSet/$expand", json=empty)

@@ -11,7 +11,6 @@ from html.parser import HTMLParser
 import pytest
 
 from tests.builders import budget, bundle, entry, problem
-from tests.operations.asking import parameters
 from tests.operations.money import read, told
 from tests.stories import FAMILY, massage, tell
 
@@ -363,7 +362,8 @@ def test_in_a_batch_a_form_of_its_own_is_a_binary(jills):
 
 
 def test_inputs_may_come_as_parameters(jills):
-    asked = parameters(start="2026-11-22", format="csv")
+    rows = [{"name": "start", "valueDateTime": "2026-11-22"}, {"name": "format", "valueCode": "csv"}]
+    asked = {"resourceType": "Parameters", "parameter": rows}
     assert rows_of(jills.post(ADDRESS, json=asked)) == rows_of(
         jills.get(ADDRESS, params={"start": "2026-11-22", "format": "csv"})
     )
