@@ -1,7 +1,7 @@
 """Tasks that have no table of states of their own (SM-D), and the requests among them that somebody decides (R3, R140, DP-3, DP-5).
 
 What is over stays over: it is done again by another Task. A request that is decided says yes or no, and why not; a no or a yes is given by
-whoever may, never by who asks for it.
+whoever may, never by who asks for it. Nor does whoever holds the money say that somebody has looked into how it is used (R48, R76, R87, R88, R107).
 """
 
 from __future__ import annotations
@@ -33,6 +33,10 @@ DECIDED: Mapping[str, tuple[tuple[str, ...], str]] = {
     "exception": (_NHS, "Whether an exception is made is decided by the NHS team or the commissioner."),
 }
 
+# what the NHS team sees to, and says when it is done; the first two are asked by it, or by the server
+_ASKED_BY_NHS = frozenset(("surplus-review", "overspend-query"))
+SEEN_TO = _ASKED_BY_NHS | frozenset(("start-up-checklist", "unusual-request", "provider-check"))
+
 _GOING_ON = ("requested", "received", "accepted", "ready", "in-progress", "on-hold")
 OVER = ("rejected", "cancelled", "failed", "completed")
 _NEXT = (*_GOING_ON, *OVER, "entered-in-error")
@@ -52,7 +56,7 @@ def judge_request(case: Case) -> Judging:
         return NOTHING
     stands = case.before is not None and kind_of(case.before) in DECIDED
     issues = check_step(case, STEPS) if stands else _stepped(case)
-    return Decision((*issues, *_decided(case)))
+    return Decision((*issues, *_decided(case), *_seen_to(case)))
 
 
 def _stepped(case: Case) -> Iterator[Issue]:
@@ -72,3 +76,15 @@ def _decided(case: Case) -> Iterator[Issue]:
     roles, text = DECIDED[kind]
     if answer != answer_of(case.before) and case.by.role not in roles:
         yield refusal(text, "Task.businessStatus")
+
+
+def _seen_to(case: Case) -> Iterator[Issue]:
+    task, before, kind = case.after, case.before or {}, kind_of(case.after)
+    if task is None or kind not in SEEN_TO or case.by.role in _NHS:
+        return
+    if task.get("status") == "completed":
+        text = "Whether this is done is for the NHS team or the commissioner to say; they complete the task."
+        yield refusal(text, "Task.status")
+    elif kind in _ASKED_BY_NHS and kind_of(before) != kind:
+        text = "How the money is used is asked about by the NHS team or the commissioner. To have it looked at, call a review."
+        yield refusal(text, "Task.code")

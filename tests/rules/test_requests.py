@@ -11,7 +11,7 @@ import pytest
 
 from phb_fhir.data import data_path
 from phb_fhir.rules.case import By, Case, answered
-from phb_fhir.rules.requests import DECIDED, STEPS, judge_request
+from phb_fhir.rules.requests import DECIDED, SEEN_TO, STEPS, judge_request
 from phb_fhir.rules.words import BUSINESS_STATUS, TASK_CODE
 
 Resource = dict[str, Any]
@@ -97,3 +97,29 @@ def test_what_was_decided_stands_and_is_not_deleted(kind: str) -> None:
     assert "What was decided stands as it was decided." in said(no, task("completed", kind))[0]
     assert "A decision is not deleted" in said(no, None)[0]
     assert said(task("requested", kind), None) == []
+
+
+@pytest.mark.parametrize("kind", sorted(SEEN_TO))
+@pytest.mark.parametrize("by", [PERSON, DELEGATE, PRACTICE, By("broker"), By("provider")])
+def test_nobody_says_of_their_own_spending_that_it_was_looked_into(by: By, kind: str) -> None:
+    for before in (None, task("requested", kind), task("completed", kind)):
+        assert said(before, task("completed", kind), by) == [
+            "Whether this is done is for the NHS team or the commissioner to say; they complete the task."
+        ]
+    assert said(task("requested", kind), task("in-progress", kind), by) == []
+
+
+@pytest.mark.parametrize("kind", sorted(SEEN_TO))
+@pytest.mark.parametrize("by", [COMMISSIONER, COORDINATOR, By("nhs-team"), By("system"), By()])
+def test_the_team_and_the_commissioner_say_that_they_have_seen_to_something(by: By, kind: str) -> None:
+    for before in (None, task("requested", kind)):
+        assert said(before, task("completed", kind), by) == []
+
+
+@pytest.mark.parametrize("kind", ["surplus-review", "overspend-query"])
+def test_nobody_keeps_the_server_from_asking_by_asking_first(kind: str) -> None:
+    for before in (None, task("requested", "needs-assessment")):
+        (only,) = said(before, task("requested", kind), PERSON)
+        assert only.startswith("How the money is used is asked about by the NHS team")
+    assert said(None, task("requested", "unusual-request"), PERSON) == []
+    assert said(None, task("requested", kind), COORDINATOR) == []

@@ -1,0 +1,37 @@
+"""C32E5: whoever holds the money does not say that somebody has looked into how it is used (R48, R76, R87, R88, R107)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.journeys.jills_budget import read, refused, task
+from tests.journeys.planning import put
+from tests.people import People, signed_in
+
+KINDS = ("surplus-review", "overspend-query", "start-up-checklist", "unusual-request", "provider-check")
+DONE = "Whether this is done is for the NHS team or the commissioner to say; they complete the task."
+
+
+@pytest.fixture(scope="module")
+def people(mongodb_uri: str) -> Iterator[People]:
+    with signed_in(mongodb_uri) as made:
+        yield made
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_holder_does_not_silence_a_question_by_answering_it_first(people: People, kind: str) -> None:
+    mine = task("mine", kind, requester={"reference": "Patient/jill"}, owner={"reference": "Patient/jill"})
+    del mine["id"]
+    assert DONE in refused(people["jill"].post("/Task", json={**mine, "status": "completed"}))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_co_ordinator_says_that_something_was_seen_to_and_the_holder_does_not(people: People, kind: str) -> None:
+    asked = {name: one for name, one in task("", kind).items() if name != "id"}
+    made = people["co-ordinator"].post("/Task", json=asked)
+    assert made.status_code == 201, made.text
+    stored = read(people["jill"], f"Task/{made.json()['id']}")
+    assert DONE in refused(put(people["jill"], {**stored, "status": "completed"}))
+    assert put(people["co-ordinator"], {**stored, "status": "completed"}).status_code == 200
