@@ -19,7 +19,7 @@ from typing import NamedTuple
 from phb_fhir.fhir.codec import Resource
 from phb_fhir.fhir.dates import days_later, instant_text
 from phb_fhir.outcome import Issue
-from phb_fhir.rules.around import coordinator_in, in_words, teams_of
+from phb_fhir.rules.around import coordinator_in, in_words, is_of, teams_of
 from phb_fhir.rules.budget import first_day, is_budget, last_day, owner_of, person_of, plan_of, stage_of
 from phb_fhir.rules.case import NOTHING, Asking, By, Case, Decision, Find, Follow, Judging, Read, refusal
 from phb_fhir.rules.deciding import (
@@ -28,6 +28,7 @@ from phb_fhir.rules.deciding import (
     brought,
     check_decider,
     check_step,
+    day_of_decision,
     given,
     is_about,
     is_being_decided,
@@ -39,6 +40,7 @@ from phb_fhir.rules.deciding import (
     says_why,
 )
 from phb_fhir.rules.panel_meeting import (
+    Seat,
     check_from_outside,
     check_members,
     check_quorum,
@@ -116,7 +118,7 @@ def judge_panel(case: Case) -> Judging:
         issues += yield from _to_the_convenor(task, about)
         issues += yield from _papers_in_time(case, task)
     if about is not None and task.get("status") in SITS:
-        issues += yield from _panel_is_fit(task)
+        issues += yield from _panel_is_fit(case, task)
     if task.get("status") == "in-progress" and label_of(task) == QUORATE != label_of(case.before):
         issues += yield from _has_quorum(case, task)
     if is_being_decided(case):
@@ -178,7 +180,9 @@ def _in_scope(task: Resource, about: About) -> Iterator[Issue]:
 
 
 def check_referrer(by: By, task: Resource, *, is_new: bool) -> Iterator[Issue]:
-    """Clause h: who may refer, and as what."""
+    """Clause h: who may refer, in writing, and as what."""
+    if is_new and not str(task.get("description") or "").strip():
+        yield refusal("A referral is made in writing: say what the panel is to decide.", "Task.description")
     asker = key_of(task.get("requester"))
     role = next((code for one in given(task, "referrer-role") if (code := code_in(one, REFERRER))), "")
     type_ = asker.partition("/")[0]
@@ -259,7 +263,7 @@ def _came(case: Case, task: Resource, paper: Resource | None, *, is_known: bool)
     return max((day for day in (written, came) if day is not None), default=None)
 
 
-def _panel_is_fit(task: Resource) -> Asking[list[Issue]]:
+def _panel_is_fit(case: Case, task: Resource) -> Asking[list[Issue]]:
     """Clauses k and o: who sits on the panel, once a day is set."""
     panel = yield from _panel_of(task)
     if panel is None:
@@ -267,8 +271,12 @@ def _panel_is_fit(task: Resource) -> Asking[list[Issue]]:
             "Once a day is set, a referral names its panel (input panel): a CareTeam of the kind risk-enablement-panel."
         )
         return [refusal(text, "Task.input")]
-    seats = [*seats_of(panel)]
+    seats = [*seats_of(panel, day_of_decision(case))]
     issues = [*check_members(seats)]
+    if not is_of(panel, person := key_of(task.get("for"))):
+        issues.append(
+            refusal(f"CareTeam/{panel.get('id')} is the panel about somebody else, not {person}.", "Task.input")
+        )
     return issues + (yield from check_from_outside(task, seats))
 
 
@@ -311,11 +319,20 @@ _LABEL = "Task.businessStatus"
 
 def _has_quorum(case: Case, task: Resource) -> Asking[list[Issue]]:
     """Clause l: those are there whom the panel needs to decide: who has voted, or takes part in the appointment for it."""
-    panel = yield from _panel_of(task)
-    meetings: list[Resource] = yield Find("Appointment", ("supporting-info", case.key))
-    there = {one.member for one in votes_of(task)} | {who for one in meetings for who in present_at(one)}
+    there = {one.member for one in votes_of(task)} | (yield from _met(case))
     behind = yield from persons_behind(*sorted(there))
-    return [*check_quorum(there, [*seats_of(panel)] if panel is not None else [], behind)]
+    return [*check_quorum(there, (yield from _seats(case, task)), behind)]
+
+
+def _met(case: Case) -> Asking[set[str]]:
+    """Who takes part in the appointment for the referral."""
+    meetings: list[Resource] = yield Find("Appointment", ("supporting-info", case.key))
+    return {who for one in meetings for who in present_at(one)}
+
+
+def _seats(case: Case, task: Resource) -> Asking[list[Seat]]:
+    panel = yield from _panel_of(task)
+    return [] if panel is None else [*seats_of(panel, day_of_decision(case))]
 
 
 # ---- the decision --------------------------------------------------------------------------------
@@ -325,13 +342,12 @@ def _decided(case: Case, task: Resource) -> Asking[list[Issue]]:
     owner = key_of(task.get("owner"))
     found: dict[str, Resource | None] = (yield Read(owner)) if owner.startswith("PractitionerRole/") else {}
     issues = [*check_decider(case.by, owner, found.get(owner))]
-    panel = yield from _panel_of(task)
-    votes = votes_of(task)
+    votes, seats = votes_of(task), (yield from _seats(case, task))
     behind = yield from persons_behind(*(one.member for one in votes))
-    issues += check_votes(votes, [*seats_of(panel)] if panel is not None else [], behind)
+    issues += check_votes(votes, seats, behind)
     is_approved = answer_of(task) == "approved"
     if is_approved:
-        issues += check_unanimous(votes)
+        issues += check_unanimous(votes, (yield from _met(case)), seats)
     elif not says_why(task):
         text = "A panel that does not agree, or refers on, says why, and who decides instead (statusReason)."
         issues.append(refusal(text, "Task.statusReason"))

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import date
 from typing import NamedTuple
 
 from phb_fhir.fhir.codec import Resource
 from phb_fhir.outcome import Issue
+from phb_fhir.rules.budget import days_of
 from phb_fhir.rules.case import Asking, Find, Read, advice, refusal
 from phb_fhir.rules.deciding import persons_behind
 from phb_fhir.rules.plan_record import answers
@@ -72,11 +74,11 @@ class Seat(NamedTuple):
         return self.roles & frozenset(SEATS)
 
 
-def seats_of(panel: Resource) -> Iterator[Seat]:
-    """The members of a panel. A deputy is a member in the role of the one they stand in for (clause n)."""
+def seats_of(panel: Resource, day: date) -> Iterator[Seat]:
+    """The members of a panel on a day. A deputy is a member in the role of the one they stand in for (clause n)."""
     for one in panel.get("participant", ()):
         member = key_of(one.get("member"))
-        if member:
+        if member and days_of(one.get("period")).covers(day):
             yield Seat(
                 member,
                 frozenset(
@@ -224,8 +226,12 @@ def check_votes(votes: Sequence[Vote], seats: Sequence[Seat], behind: Mapping[st
     yield from _needed([role for roles in counted.values() for role in roles], place)
 
 
-def check_unanimous(votes: Sequence[Vote]) -> Iterator[Issue]:
-    """Clause c."""
+def check_unanimous(votes: Sequence[Vote], there: Collection[str], seats: Sequence[Seat]) -> Iterator[Issue]:
+    """Clause c: nobody is against, and nobody who is recorded as there, with a vote, has kept silent."""
+    silent = sorted({one.member for one in seats if one.seats and one.member in there} - {one.member for one in votes})
+    if silent:
+        text = f"The panel approves with one voice; {', '.join(silent)} took part in the meeting, and did not vote."
+        yield refusal(text, "Task.output")
     against = [one.member for one in votes if not one.is_in_favour]
     if against:
         yield refusal(f"The panel approves with one voice; {', '.join(against)} voted against.", "Task.businessStatus")

@@ -277,6 +277,34 @@ def test_the_quorum_is_five_with_those_who_are_needed(jill: httpx.Client, absent
     assert words is None or words in said
 
 
+def test_who_took_part_and_kept_silent_is_no_voice_for_it(jill: httpx.Client) -> None:
+    assert put(jill, panel({**SEATS, "PractitionerRole/broker": ("project-manager",)})).status_code == 200
+    key = sitting(jill)
+    assert put(jill, meeting(key, *SEATS)).status_code == 201
+    silent = "PractitionerRole/broker"
+    votes = dict.fromkeys((one for one in SEATS if one != silent), True)
+    assert refused(decide(jill, key, votes=votes)) == [
+        f"The panel approves with one voice; {silent} took part in the meeting, and did not vote."
+    ]
+    came = [*meeting(key, *SEATS)["participant"]][:-1]
+    left = [*came, {"actor": {"reference": silent}, "status": "declined"}]
+    assert put(jill, {**meeting(key), "participant": left}).status_code == 200
+    assert decide(jill, key, votes=votes).status_code == 200
+
+
+def test_who_has_left_the_panel_has_no_vote(jill: httpx.Client) -> None:
+    key = sitting(jill)
+    sits = panel()["participant"]
+    gone = [
+        {**one, "period": {"end": "2026-11-21"}} if "finance" in one["member"]["reference"] else one for one in sits
+    ]
+    assert put(jill, {**panel(), "participant": gone}).status_code == 200
+    assert "PractitionerRole/finance voted, and does not sit on the panel." in refused(decide(jill, key))
+    today = [{**one, "period": {"end": "2026-11-22"}} for one in sits]
+    assert put(jill, {**panel(), "participant": today}).status_code == 200
+    assert decide(jill, key).status_code == 200
+
+
 def test_who_is_invited_has_no_vote_and_who_does_not_sit_has_none_either(jill: httpx.Client) -> None:
     key = sitting(jill)
     everybody = dict.fromkeys(SEATS, True)
@@ -429,6 +457,18 @@ def test_a_panel_is_made_up_as_the_rules_say_before_a_day_is_set(
     assert changed(jill, key, status="received").status_code == 200
     assert words in refused(changed(jill, key, status="accepted"))
     assert put(jill, panel()).status_code == 200
+    assert changed(jill, key, status="accepted").status_code == 200
+
+
+def test_a_panel_about_somebody_else_is_not_this_ones(jill: httpx.Client) -> None:
+    assert put(jill, {**panel(), "subject": {"reference": "Patient/asha"}}).status_code == 200
+    key = referred(jill)
+    assert changed(jill, key, status="received").status_code == 200
+    assert refused(changed(jill, key, status="accepted")) == [
+        "CareTeam/panel is the panel about somebody else, not Patient/jill."
+    ]
+    standing = {name: one for name, one in panel().items() if name != "subject"}
+    assert put(jill, standing).status_code == 200
     assert changed(jill, key, status="accepted").status_code == 200
 
 

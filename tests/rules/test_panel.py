@@ -249,8 +249,15 @@ def test_a_vote_names_a_seat_that_the_member_has() -> None:
 
 
 def test_approval_needs_one_voice() -> None:
-    assert [*check_unanimous(votes(*FIVE))] == []
-    assert errors(check_unanimous(votes(*FIVE, against="e"))) == ["The panel approves with one voice; e voted against."]
+    sits = seats({**FIVE, "f": ("project-manager",), "g": ("invitee",)})
+    assert [*check_unanimous(votes(*FIVE), (), sits)] == []
+    assert [*check_unanimous(votes(*FIVE), {*FIVE, "g", "somebody"}, sits)] == []
+    assert errors(check_unanimous(votes(*FIVE, against="e"), (), sits)) == [
+        "The panel approves with one voice; e voted against."
+    ]
+    assert errors(check_unanimous(votes(*FIVE), {*FIVE, "f"}, sits)) == [
+        "The panel approves with one voice; f took part in the meeting, and did not vote."
+    ]
 
 
 # ---- what it found -------------------------------------------------------------------------------
@@ -277,7 +284,8 @@ def test_one_that_is_not_met_is_enough_and_family_alone_may_not_apply(question: 
 
 
 def referral(*inputs: Resource, **more: Any) -> Resource:
-    return {"resourceType": "Task", "for": {"reference": "Patient/jill"}, "input": list(inputs), **more}
+    person = {"reference": "Patient/jill"}
+    return {"resourceType": "Task", "description": "May she?", "for": person, "input": list(inputs), **more}
 
 
 def given(code: str, **value: Any) -> Resource:
@@ -326,3 +334,11 @@ def test_the_person_who_refers_is_the_one_it_is_about() -> None:
     as_what = {"coding": [{"system": f"{BASE}/CodeSystem/phb-panel-referrer", "code": "service-user"}]}
     task = referral(given("referrer-role", valueCodeableConcept=as_what), requester={"reference": "Patient/asha"})
     assert errors(check_referrer(By(), task, is_new=True)) == ["The person who refers is the one whose budget it is."]
+
+
+@pytest.mark.parametrize("words", [{}, {"description": ""}, {"description": " \n"}])
+def test_a_referral_is_in_writing(words: dict[str, str]) -> None:
+    bare = {name: one for name, one in referral().items() if name != "description"} | words
+    text = "A referral is made in writing: say what the panel is to decide."
+    assert errors(check_referrer(By(), bare, is_new=True)) == [text]
+    assert errors(check_referrer(By(), bare, is_new=False)) == []
