@@ -28,7 +28,7 @@ class Inputs(NamedTuple):
     def texts(self, name: str) -> tuple[str, ...]:
         found = self.values.get(name, [])
         for value in found:
-            if not isinstance(value, str) or not value:
+            if not isinstance(value, str) or not value.strip():
                 raise bad_input(f'The parameter "{name}" must be a text.')
         return tuple(found)
 

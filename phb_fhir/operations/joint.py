@@ -22,8 +22,7 @@ from phb_fhir.operations.budgets import budget_asked
 from phb_fhir.operations.sign_off import reference_in
 from phb_fhir.outcome import Kind, Refusal, refuse
 from phb_fhir.rules.budget import joint_of
-from phb_fhir.rules.deciding import COMMUNICATION
-from phb_fhir.rules.joining import REQUEST, is_agreed
+from phb_fhir.rules.joining import REQUEST, is_agreed, letter_of_leaving
 from phb_fhir.rules.words import BUSINESS_STATUS, TASK_CODE, TASK_PARAMETER, code_in, concept, extension_url, with_value
 
 _OPEN = ("requested", "received", "accepted", "in-progress")
@@ -98,7 +97,7 @@ async def leave(context: Context, request: FhirRequest) -> Answer:
     if not joint:
         text = f"Account/{account['id']} is part of no joint budget."
         raise refuse(Refusal.UNPROCESSABLE, Kind.BUSINESS_RULE, text, "Account.partOf")
-    letter = _letter(context, account, joint, reason)
+    letter = letter_of_leaving(account, joint, reason, instant_text(context.now()))
     telling = Create("Communication", context.new_id(), letter, advice=check_resource(context, letter, "Communication"))
     await commit_all(context, [Patch("Account", instance_of(request), _alone), telling])
     return answered(context, request, await stored(context, request))
@@ -108,22 +107,3 @@ def _alone(account: Resource) -> Resource:
     url = extension_url("phb-joint-share")
     left = {name: value for name, value in account.items() if name != "partOf"}
     return {**left, "extension": [one for one in account.get("extension", ()) if one.get("url") != url]}
-
-
-def _letter(context: Context, account: Resource, joint: str, reason: str) -> Resource:
-    """The person is told, in writing, that their budgets are not managed as one any more."""
-    name = account.get("name") or f"Account/{account['id']}"
-    person = account["subject"][0]
-    text = f"{name} is not part of the joint budget any more. {reason}"
-    kept = "What was bought until now stays paid as it was."
-    return {
-        "resourceType": "Communication",
-        "status": "completed",
-        "category": [concept(COMMUNICATION, "decision-notice", "Notice of a decision")],
-        "subject": person,
-        "about": [{"reference": f"Account/{account['id']}"}, {"reference": joint}],
-        "sent": instant_text(context.now()),
-        "recipient": [person],
-        "sender": {"reference": account["owner"]["reference"]},
-        "payload": [{"contentString": text}, {"contentString": kept}],
-    }

@@ -17,7 +17,7 @@ from phb_fhir.fhir.codec import Resource
 from phb_fhir.fhir.dates import days_later
 from phb_fhir.fhir.money import sterling
 from phb_fhir.outcome import Issue
-from phb_fhir.rules.around import in_words, policy_of, told
+from phb_fhir.rules.around import in_words, policy_of, says_something, told
 from phb_fhir.rules.budget import (
     ONGOING,
     Amount,
@@ -160,11 +160,6 @@ def _with_notice(case: Case, reasons: Iterable[Reason]) -> Asking[list[Issue]]:
     )
     late = f"; they were told on {in_words(min(sent))}." if sent else "; no such notice is recorded."
     return [refusal(text + late, _AMOUNT)]
-
-
-def says_something(communication: Mapping[str, Any]) -> bool:
-    """Whether a message has reasons in it: words, an attachment, or a code."""
-    return bool(communication.get("payload") or communication.get("reasonCode"))
 
 
 def overlapping(account: Resource) -> list[Issue]:

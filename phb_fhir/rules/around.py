@@ -7,8 +7,9 @@ from datetime import date
 from typing import Any
 
 from phb_fhir.fhir.codec import Resource
-from phb_fhir.rules.budget import days_of, first_day
-from phb_fhir.rules.case import Asking, Find, PolicyOf, Read, Sees
+from phb_fhir.fhir.dates import days_later
+from phb_fhir.rules.budget import days_of, first_day, person_of
+from phb_fhir.rules.case import Asking, Case, Find, PolicyOf, Read, Sees
 from phb_fhir.rules.commissioning import Policy
 from phb_fhir.rules.words import BASE, TASK_CODE, code_in, key_of, keys_in, pair_of
 
@@ -20,6 +21,7 @@ COMMUNICATION = f"{BASE}/CodeSystem/phb-communication-category"
 
 CHILD_UNDER = 16  # for direct payments; for NHS Continuing Healthcare an adult is 18, as the categories say
 PROFESSIONALS = ("Organization", "Practitioner", "PractitionerRole")
+TOLD_DAYS = 28  # how long ago somebody was told at the most of what is done now
 NEVER_MEANT = frozenset(("rejected", "cancelled", "failed", "entered-in-error"))
 
 
@@ -123,7 +125,29 @@ def told(person: str, category: str) -> Asking[list[Resource]]:
     found: list[Resource] = yield Find(
         "Communication", ("patient", person), ("category", f"{COMMUNICATION}|{category}")
     )
-    return [one for one in found if one.get("status") == "completed" and one.get("sent")]
+    return [one for one in found if one.get("status") == "completed" and one.get("sent") and _reaches(one, person)]
+
+
+def _reaches(message: Mapping[str, Any], person: str) -> bool:
+    """Whether a message goes to the person or somebody close to them; one that names nobody goes to whom it is about."""
+    recipients = {*keys_in(message.get("recipient"))}
+    return not recipients or person in recipients or any(key.startswith("RelatedPerson/") for key in recipients)
+
+
+def says_something(message: Mapping[str, Any]) -> bool:
+    """Whether a message has reasons in it: words, an attachment, or a code."""
+    parts = message.get("payload") or ()
+    said = (str(one.get("contentString", "")).strip() or one.keys() - {"contentString"} for one in parts)
+    return bool(message.get("reasonCode")) or any(said)
+
+
+def told_lately(case: Case) -> Asking[bool]:
+    """Whether the person was told why, in writing, of what is done now with this budget."""
+    after = case.after or case.before or {}
+    notices = yield from told(person_of(after), "decision-notice")
+    since = days_later(case.today, -TOLD_DAYS)
+    sent = [one for one in notices if case.key in keys_in(one.get("about")) and says_something(one)]
+    return any((day := first_day(one.get("sent"))) is not None and since <= day <= case.today for one in sent)
 
 
 def tasks_about(code: str, *keys: str) -> Asking[list[Resource]]:

@@ -11,12 +11,13 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 from phb_fhir.fhir.codec import Resource
+from phb_fhir.fhir.dates import instant_text
 from phb_fhir.outcome import Issue
-from phb_fhir.rules.around import NEVER_MEANT, names_of
-from phb_fhir.rules.budget import OVER, days_of, is_budget, is_joint, joint_of, person_of, stage_of
-from phb_fhir.rules.case import NOTHING, Asking, Case, Decision, Find, Hold, Judging, Read, refusal
+from phb_fhir.rules.around import COMMUNICATION, NEVER_MEANT, names_of, told_lately
+from phb_fhir.rules.budget import OVER, days_of, is_budget, is_joint, joint_of, owner_of, person_of, stage_of
+from phb_fhir.rules.case import NOTHING, Asking, Case, Decision, Find, Follow, Hold, Judging, Read, refusal
 from phb_fhir.rules.joint import ranks_of, share_of
-from phb_fhir.rules.words import BUSINESS_STATUS, TASK_CODE, code_in, key_of, value_of
+from phb_fhir.rules.words import BUSINESS_STATUS, TASK_CODE, code_in, concept, key_of, value_of
 
 REQUEST = "joint-budget-request"
 _PART_OF = "Account.partOf"
@@ -34,7 +35,7 @@ def judge_joining(case: Case) -> Judging:
     if is_joint(after):
         return (yield from _closed_with_parts(case, after))
     if not now:
-        return Decision(tuple(_left(case, was)))
+        return (yield from _left(case, was))
     if was == now and not _changed(case):
         return NOTHING
     issues = yield from _joined(case, after, now, is_new=was != now)
@@ -158,12 +159,37 @@ def is_agreed(task: Resource) -> bool:
     return task.get("status") == "completed" and code_in(task.get("businessStatus"), BUSINESS_STATUS) == "approved"
 
 
-def _left(case: Case, was: str) -> Iterator[Issue]:
-    """Leaving is anybody's right who may change the budget; what the funders spent until then stays as it was split."""
-    if was and value_of(case.after or {}, "phb-joint-share") is not None:
-        yield refusal("A budget that is part of no joint one has no share of it: take the share away as well.", _SHARE)
-    if was and not case.is_own:
-        yield from _by_who_may(case)
+def _left(case: Case, was: str) -> Judging:
+    """The team may take a budget out, and the person is told; what the funders spent until then stays as it was split."""
+    after = case.after or {}
+    if not was:
+        return NOTHING
+    issues = [] if case.is_own else [*_by_who_may(case)]
+    if value_of(after, "phb-joint-share") is not None:
+        text = "A budget that is part of no joint one has no share of it: take the share away as well."
+        issues.append(refusal(text, _SHARE))
+    if issues or (yield from told_lately(case)):
+        return Decision(tuple(issues))
+    return Decision(follow=(Follow(letter_of_leaving(after, was, "", instant_text(case.now))),))
+
+
+def letter_of_leaving(account: Resource, joint: str, reason: str, at: str) -> Resource:
+    """The person is told, in writing, that their budgets are not managed as one any more."""
+    name = account.get("name") or f"Account/{account['id']}"
+    person = account["subject"][0]
+    text = f"{name} is not part of the joint budget any more. {reason}".strip()
+    kept = "What was bought until now stays paid as it was."
+    return {
+        "resourceType": "Communication",
+        "status": "completed",
+        "category": [concept(COMMUNICATION, "decision-notice", "Notice of a decision")],
+        "subject": person,
+        "about": [{"reference": f"Account/{account['id']}"}, {"reference": joint}],
+        "sent": at,
+        "recipient": [person],
+        "sender": {"reference": owner_of(account)},
+        "payload": [{"contentString": text}, {"contentString": kept}],
+    }
 
 
 def _closed_with_parts(case: Case, joint: Resource) -> Judging:

@@ -10,11 +10,10 @@ from collections.abc import Callable, Collection, Iterable
 from typing import Any, NamedTuple
 
 from phb_fhir.fhir.codec import Resource
-from phb_fhir.fhir.dates import days_later
 from phb_fhir.fhir.money import portion, sterling
 from phb_fhir.outcome import Issue
-from phb_fhir.rules.amendment import says_something
 from phb_fhir.rules.around import (
+    TOLD_DAYS,
     coordinator_in,
     has_died,
     in_words,
@@ -26,11 +25,11 @@ from phb_fhir.rules.around import (
     tasks_about,
     teams_of,
     told,
+    told_lately,
 )
 from phb_fhir.rules.budget import (
     amounts_of,
     days_of,
-    first_day,
     is_joint,
     joint_of,
     last_day,
@@ -51,7 +50,6 @@ from phb_fhir.rules.words import (
     code_in,
     extensions,
     key_of,
-    keys_in,
     value_of,
 )
 
@@ -68,7 +66,6 @@ _STAGE = "Account.extension.where(url.endsWith('phb-lifecycle-status')).value"
 _AMOUNT = "Account.extension.where(url.endsWith('phb-budget-amount'))"
 _PLAN = "Account.extension.where(url.endsWith('phb-care-plan')).value"
 _OFFER = "Account.extension.where(url.endsWith('phb-offer'))"
-_NOTICE_DAYS = 28  # within which a suspension was told of
 _WEEK_DAYS = 7
 _YEAR_WEEKS = 52
 
@@ -340,14 +337,12 @@ def _alive(case: Case, account: Resource) -> Asking[list[Issue]]:
 
 def _told_of(case: Case, account: Resource) -> Asking[list[Issue]]:
     """Nobody's money is stopped silently: they were told why (R51)."""
-    notices = yield from told(person_of(account), "decision-notice")
-    since = days_later(case.today, -_NOTICE_DAYS)
-    sent = [one for one in notices if case.key in keys_in(one.get("about")) and says_something(one)]
-    if any((day := first_day(one.get("sent"))) is not None and since <= day <= case.today for one in sent):
+    del account
+    if (yield from told_lately(case)):
         return []
     text = (
         "Before spending is stopped the person is told why: record the Communication of category decision-notice about this budget, sent in"
-        f" the last {_NOTICE_DAYS} days (R51)."
+        f" the last {TOLD_DAYS} days (R51)."
     )
     return [refusal(text, _STAGE)]
 

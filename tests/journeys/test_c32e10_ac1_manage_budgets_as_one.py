@@ -306,6 +306,56 @@ def test_the_person_is_told_in_writing_that_a_budget_left_and_why(asha: httpx.Cl
     )
 
 
+def test_a_plain_put_takes_a_budget_out_as_well_and_not_silently(asha: httpx.Client) -> None:
+    for one in (
+        letter(recipient=[{"reference": ICB}]),
+        letter(payload=[{"contentString": " "}]),
+        letter(sent="2026-10-24T09:00:00Z"),
+    ):
+        made(asha.post("/Communication", json=one))
+    left = taken_out(asha)
+    written = asha.get("/Communication", params={"category": "decision-notice", "sent": "ge2026-11-22"}).json()["entry"]
+    assert [part["contentString"] for one in written for part in one["resource"]["payload"]] == [
+        "Asha's social care budget is not part of the joint budget any more.",
+        "What was bought until now stays paid as it was.",
+    ]
+    assert "partOf" not in left
+
+
+@pytest.mark.parametrize("recipient", ["Patient/asha", "RelatedPerson/nisha-mistry", ""])
+def test_who_was_told_already_is_not_told_twice(asha: httpx.Client, recipient: str) -> None:
+    made(asha.post("/Communication", json=letter(**({"recipient": [{"reference": recipient}]} if recipient else {}))))
+    taken_out(asha)
+    found = asha.get("/Communication", params={"category": "decision-notice", "sent": "ge2026-11-20"}).json()
+    assert found["total"] == 1
+
+
+def taken_out(api: httpx.Client) -> dict[str, Any]:
+    account = share(made(api.get(f"/{CARE}")), None)
+    return made(api.put(f"/{CARE}", json={name: one for name, one in account.items() if name != "partOf"}))
+
+
+def letter(**more: Any) -> dict[str, Any]:
+    """A decision about the council's budget, told in writing."""
+    code = {"system": f"{BASE}/CodeSystem/phb-communication-category", "code": "decision-notice"}
+    return {
+        "resourceType": "Communication",
+        "status": "completed",
+        "category": [{"coding": [code]}],
+        "subject": {"reference": "Patient/asha"},
+        "about": [{"reference": CARE}],
+        "sent": "2026-11-20T09:00:00Z",
+        "payload": [{"contentString": "The council manages its part by itself."}],
+        **more,
+    }
+
+
+@pytest.mark.parametrize("reason", [" ", "\n"])
+def test_a_reason_is_more_than_blanks(asha: httpx.Client, reason: str) -> None:
+    answer = leave(asha, CARE, reason)
+    assert answer.status_code == 400, answer.text
+
+
 def test_leaving_needs_a_reason_and_something_to_leave(asha: httpx.Client) -> None:
     assert asha.post(f"/{CARE}/$leave", json={"resourceType": "Parameters"}).status_code == 400
     made(leave(asha, CARE))
