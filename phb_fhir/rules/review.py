@@ -154,21 +154,44 @@ def _lost(case: Case) -> Asking[list[Issue]]:
     key = key_of((before or {}).get("focus"))
     if case.is_own or before is None or not is_planned(before) or not key or not _is_later(before, after):
         return []
-    account: Resource | None = (yield Read(key))[key]
-    if account is None or not is_reviewed(account) or stage_of(account) not in ("active", "suspended"):
-        return []
+    named: Resource | None = (yield Read(key))[key]
+    days = []
+    for one in (yield from _relying_on(named, before)):
+        days += yield from _latest_without(case, one)
+    if not days:
+        return []  # no budget kept such a day by it, or the day is kept all the same
+    text = (
+        f"The next review of this budget takes place by {in_words(min(days))} (R149, DP-8), and no other is planned. Plan another first; one"
+        " that is late stays as it is until it takes place."
+    )
+    return [refusal(text, "Task")]
+
+
+def _relying_on(named: Resource | None, review: Resource) -> Asking[list[Resource]]:
+    """The budgets that a review serves and the law wants one for: the one it names, and all that share its plan."""
+    plans = keys_in(review.get("basedOn"))
+    sharing: list[Resource] = (yield Find("Account", ("care-plan", ",".join(plans)))) if plans else []
+    budgets = {one["id"]: one for one in (*sharing, *([named] if named is not None else []))}
+    return [one for one in budgets.values() if is_reviewed(one) and stage_of(one) in ("active", "suspended")]
+
+
+def _latest_without(case: Case, account: Resource) -> Asking[list[date]]:
+    """The last day for the next review of a budget, where this write takes away the one that kept it."""
     policy = yield from policy_of(account.get("owner"))
     reviews = yield from reviews_of(account)
     others = [one for one in reviews if one.get("id") != case.id]
     latest = last_lawful(account, policy, others)
-    was, now = _waiting([before, *others]), _waiting([*([after] if after else []), *others])
-    if was is None or was > latest or (now is not None and now <= latest):
-        return []  # it kept no such day, or the day is kept all the same
-    text = (
-        f"The next review of this budget takes place by {in_words(latest)} (R149, DP-8), and no other is planned. Plan another first; one"
-        " that is late stays as it is until it takes place."
+    was, now = (_waiting([*_serving(one, account), *others]) for one in (case.before, case.after))
+    return [] if was is None or was > latest or (now is not None and now <= latest) else [latest]
+
+
+def _serving(review: Resource | None, account: Resource) -> list[Resource]:
+    """The review, if it is of this budget or its plan."""
+    task = review or {}
+    is_theirs = key_of(task.get("focus")) == f"Account/{account['id']}" or plan_of(account) in keys_in(
+        task.get("basedOn")
     )
-    return [refusal(text, "Task")]
+    return [task] if is_theirs else []
 
 
 def _is_later(before: Resource, after: Resource | None) -> bool:

@@ -25,6 +25,7 @@ from tests.journeys.jills_budget import (
     review,
     rows,
 )
+from tests.stories import FAMILY, tell
 
 REVIEWS = f"/Task?code={PHB}/CodeSystem/phb-task-code|phb-review&_sort=due"
 
@@ -131,6 +132,22 @@ def test_the_next_review_is_not_called_off_or_put_off_while_no_other_is_planned(
     assert put(active, {**sooner, "status": "on-hold"}).status_code == 200
     assert refused(put(active, {**sooner, "status": "cancelled"})) == [NO_OTHER]
     assert refused(active.delete("/Task/sooner")) == [NO_OTHER]
+
+
+def test_a_review_that_another_budget_of_the_plan_relies_on_is_not_called_off_where_its_own_is_closing(
+    api: httpx.Client,
+) -> None:
+    """R149: one review serves all budgets of a plan, so each of them keeps it."""
+    tell(api, FAMILY)
+    health, shared = read(api, "Account/asha-health"), read(api, "Task/asha-transition-review")
+    stages = [{**one, "valueCode": "closing"} if "valueCode" in one else one for one in health["extension"]]
+    assert put(api, {**health, "status": "on-hold", "extension": stages}).status_code == 200
+    another = {"focus": {"reference": "Account/jill-budget"}, "basedOn": [{"reference": "CarePlan/jill-plan"}]}
+    for taken_away in ({"status": "cancelled"}, {"restriction": {"period": {"end": "2027-12-01"}}}, another):
+        (text,) = [one for one in refused(put(api, {**shared, **taken_away})) if one.startswith("The next review")]
+        assert text.startswith("The next review of this budget takes place by 29 September 2027 (R149, DP-8)")
+    kept = {**shared, "focus": {"reference": "Account/asha-social-care"}}
+    assert put(api, kept).status_code == 200
 
 
 def test_a_review_moves_within_the_time_the_law_gives_and_one_without_a_day_is_called_off(active: httpx.Client) -> None:
