@@ -8,7 +8,7 @@ from typing import Any
 
 from phb_fhir.fhir.codec import Resource
 from phb_fhir.fhir.dates import days_later
-from phb_fhir.rules.budget import days_of, first_day, person_of
+from phb_fhir.rules.budget import days_of, first_day, last_day, person_of
 from phb_fhir.rules.case import Asking, Case, Find, PolicyOf, Read, Sees
 from phb_fhir.rules.commissioning import Policy
 from phb_fhir.rules.words import BASE, TASK_CODE, code_in, key_of, keys_in, pair_of
@@ -60,6 +60,11 @@ def age_on(patient: Resource | None, day: date) -> int | None:
 def has_died(patient: Resource | None) -> bool:
     found = patient or {}
     return bool(found.get("deceasedBoolean") or found.get("deceasedDateTime"))
+
+
+def died_on(patient: Resource | None) -> date | None:
+    """The day somebody died, where it is known."""
+    return last_day((patient or {}).get("deceasedDateTime"))
 
 
 def lacks_capacity(person: str) -> Asking[bool]:

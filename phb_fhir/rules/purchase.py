@@ -59,8 +59,9 @@ class Purchase:
     """A purchase with all that is known about it. `budget` is the budget it is charged to, under the key `account`.
 
     `elements` are the parts of the budget, or of those that a joint one is made of. `plan` is the care plan as it is, `linked` the version
-    that the purchase was linked to; `item` is that of the directory. `consents` and `exceptions` are read where somebody acts for the
-    person, or is paid who lives with them; `person`, where the purchase is not for anybody by their address. `left` are the accounts that have left the joint budget since this was split, with their funders.
+    that the purchase was linked to; `item` is that of the directory. `person` is whom it is for: where no address says that, the budget's
+    own. `consents` and `exceptions` are read where somebody acts for the person, or is paid who lives with them. `left` are the accounts
+    that have left the joint budget since this was split, with their funders.
     """
 
     charge: Resource
@@ -198,6 +199,7 @@ def read_purchase(charge: Resource, by: By, today: date, before: Resource | None
         payee=next((one for one in payees if one is not None), None),
         before=before,
         elements=tuple(elements_of(budget)),
+        person=found.get(key_of(charge.get("subject"))),
     )
     if is_joint(budget):
         purchase = yield from _with_members(purchase)
@@ -221,11 +223,12 @@ def is_unknown(charge: Resource, before: Resource | None = None) -> Asking[bool]
 
 
 def keys_named(charge: Resource) -> list[str]:
-    """What a purchase refers to that its rules look at: its evidence, its plan, and whom it pays."""
+    """What a purchase refers to that its rules look at: its evidence, its plan, whom it pays, and whom it is for."""
     plan = key_of(link_of(charge)[0])
     performers = [key_of(one.get("actor")) for one in charge.get("performer", ()) if isinstance(one, dict)]
     people = [key for key in performers if key.startswith("RelatedPerson/")]
-    return [*keys_in(charge.get("supportingInformation")), *([plan] if plan else []), *people]
+    person = key_of(charge.get("subject"))
+    return [*keys_in(charge.get("supportingInformation")), *(key for key in (plan, person) if key), *people]
 
 
 def _with_members(purchase: Purchase) -> Asking[Purchase]:

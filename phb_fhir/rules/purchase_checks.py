@@ -14,6 +14,7 @@ from phb_fhir.fhir.codec import Resource
 from phb_fhir.fhir.money import pence_of, portion, sterling
 from phb_fhir.outcome import Issue, Kind
 from phb_fhir.rules.allocation import pot_name
+from phb_fhir.rules.around import died_on
 from phb_fhir.rules.budget import (
     days_of,
     is_joint,
@@ -373,4 +374,17 @@ def _from_contingency(p: Purchase) -> str:
     return "It is to be paid from the money for emergencies." if p.is_contingency else ""
 
 
-WAITS: tuple[Callable[[Purchase], str], ...] = (_unlinked, _not_in_directory, _dearer, _asked_for, _from_contingency)
+def _after_death(p: Purchase) -> str:
+    """What follows a death, such as the notice of an assistant, is decided by somebody; what was bought before is not touched."""
+    died, day = died_on(p.person), occurrence(p.charge).start
+    return f"The person died on {died:%-d %B %Y}." if died is not None and day is not None and day > died else ""
+
+
+WAITS: tuple[Callable[[Purchase], str], ...] = (
+    _unlinked,
+    _not_in_directory,
+    _dearer,
+    _asked_for,
+    _from_contingency,
+    _after_death,
+)

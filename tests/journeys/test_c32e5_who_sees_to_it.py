@@ -9,6 +9,7 @@ import pytest
 from tests.journeys.jills_budget import read, refused, task
 from tests.journeys.planning import put
 from tests.people import People, signed_in
+from tests.stories import massage
 
 KINDS = ("surplus-review", "overspend-query", "start-up-checklist", "unusual-request", "provider-check")
 DONE = "Whether this is done is for the NHS team or the commissioner to say; they complete the task."
@@ -35,3 +36,12 @@ def test_the_co_ordinator_says_that_something_was_seen_to_and_the_holder_does_no
     stored = read(people["jill"], f"Task/{made.json()['id']}")
     assert DONE in refused(put(people["jill"], {**stored, "status": "completed"}))
     assert put(people["co-ordinator"], {**stored, "status": "completed"}).status_code == 200
+
+
+def test_what_is_bought_after_a_death_waits_for_somebody_to_decide(people: People) -> None:
+    """The plan and the directory agree to it, and the person it was for is not there any more."""
+    jill = read(people["co-ordinator"], "Patient/jill")
+    assert put(people["system"], {**jill, "deceasedDateTime": "2026-11-19"}).status_code == 200
+    for day, status in (("2026-11-19", "billable"), ("2026-11-20", "planned")):
+        made = people["jill"].post("/ChargeItem", json=massage(f"PUR-{day}", occurrenceDateTime=day))
+        assert (made.status_code, made.json().get("status")) == (201, status), made.text

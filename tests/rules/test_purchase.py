@@ -136,6 +136,11 @@ WAITING = [
     ({"item": {**ITEM, "status": "retired"}}, {}, "It is not offered in the directory any more."),
     ({"item": {**ITEM, "effectivePeriod": {"start": "2026-12-01"}}}, {}, "It is not in the directory on that day."),
     ({}, {"priceOverride": {"value": Exact("45.01"), "currency": "GBP"}}, "The directory's price for it is £45.00."),
+    (
+        {"patient": {"deceasedDateTime": "2026-11-19"}},
+        {"occurrenceDateTime": "2026-11-20"},
+        "The person died on 19 November 2026.",
+    ),
     ({}, {"quantity": {"value": Exact("0.5")}}, "The directory's price for it is £22.50."),
     (
         {},
@@ -150,6 +155,12 @@ def test_what_is_unusual_waits_and_is_not_refused(known: dict[str, Any], more: d
     made = purchase(charge(**more), **known)
     assert refusals(made) == []
     assert waits(made) == [why]
+
+
+@pytest.mark.parametrize("died", ["2026-11-20", "2026-11-20T08:00:00Z", "2026-11", "2026", None])
+def test_what_was_bought_before_somebody_died_is_as_it_was(died: str | None) -> None:
+    patient = {"deceasedDateTime": died} if died else {"deceasedBoolean": True}
+    assert waits(purchase(charge(occurrenceDateTime="2026-11-20"), person=patient)) == []
 
 
 def test_money_for_emergencies_waits_wants_a_reason_and_has_a_pot_of_its_own() -> None:
