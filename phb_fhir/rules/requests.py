@@ -33,9 +33,22 @@ DECIDED: Mapping[str, tuple[tuple[str, ...], str]] = {
     "exception": (_NHS, "Whether an exception is made is decided by the NHS team or the commissioner."),
 }
 
-# what the NHS team sees to, and says when it is done; the first two are asked by it, or by the server
+# what somebody sees to, by the roles that say when it is done, and the sentence for others; two kinds are asked by the NHS, or by the server
 _ASKED_BY_NHS = frozenset(("surplus-review", "overspend-query"))
-SEEN_TO = _ASKED_BY_NHS | frozenset(("start-up-checklist", "unusual-request", "provider-check"))
+_BY_NHS = (_NHS, "Whether this is done is for the NHS team or the commissioner to say; they complete the task.")
+_BY_PRACTICE = (
+    (*_NHS, "practice"),
+    "What a practice is asked is answered by the practice, or recorded by the NHS team.",
+)
+SEEN_TO: Mapping[str, tuple[tuple[str, ...], str]] = {
+    "surplus-review": _BY_NHS,
+    "overspend-query": _BY_NHS,
+    "start-up-checklist": _BY_NHS,
+    "unusual-request": _BY_NHS,
+    "provider-check": _BY_NHS,
+    "clinical-information-request": _BY_PRACTICE,
+    "medical-history-confirmation": _BY_PRACTICE,
+}
 
 _GOING_ON = ("requested", "received", "accepted", "ready", "in-progress", "on-hold")
 OVER = ("rejected", "cancelled", "failed", "completed")
@@ -80,11 +93,10 @@ def _decided(case: Case) -> Iterator[Issue]:
 
 def _seen_to(case: Case) -> Iterator[Issue]:
     task, before, kind = case.after, case.before or {}, kind_of(case.after)
-    if task is None or kind not in SEEN_TO or case.by.role in _NHS:
+    if task is None or kind not in SEEN_TO or case.by.role in SEEN_TO[kind][0]:
         return
     if task.get("status") == "completed":
-        text = "Whether this is done is for the NHS team or the commissioner to say; they complete the task."
-        yield refusal(text, "Task.status")
+        yield refusal(SEEN_TO[kind][1], "Task.status")
     elif kind in _ASKED_BY_NHS and kind_of(before) != kind:
         text = "How the money is used is asked about by the NHS team or the commissioner. To have it looked at, call a review."
         yield refusal(text, "Task.code")

@@ -38,6 +38,14 @@ def test_the_co_ordinator_says_that_something_was_seen_to_and_the_holder_does_no
     assert put(people["co-ordinator"], {**stored, "status": "completed"}).status_code == 200
 
 
+def test_what_the_practice_is_asked_is_answered_by_the_practice(people: People) -> None:
+    asked = read(people["jill"], "Task/jill-clinical-information")
+    assert refused(put(people["jill"], {**asked, "status": "completed"})) == [
+        "What a practice is asked is answered by the practice, or recorded by the NHS team."
+    ]
+    assert put(people["practice"], {**asked, "status": "completed"}).status_code == 200
+
+
 def test_what_is_bought_after_a_death_waits_for_somebody_to_decide(people: People) -> None:
     """The plan and the directory agree to it, and the person it was for is not there any more."""
     jill = read(people["co-ordinator"], "Patient/jill")

@@ -100,12 +100,10 @@ def test_what_was_decided_stands_and_is_not_deleted(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", sorted(SEEN_TO))
-@pytest.mark.parametrize("by", [PERSON, DELEGATE, PRACTICE, By("broker"), By("provider")])
+@pytest.mark.parametrize("by", [PERSON, DELEGATE, By("broker"), By("provider")])
 def test_nobody_says_of_their_own_spending_that_it_was_looked_into(by: By, kind: str) -> None:
     for before in (None, task("requested", kind), task("completed", kind)):
-        assert said(before, task("completed", kind), by) == [
-            "Whether this is done is for the NHS team or the commissioner to say; they complete the task."
-        ]
+        assert said(before, task("completed", kind), by) == [SEEN_TO[kind][1]]
     assert said(task("requested", kind), task("in-progress", kind), by) == []
 
 
@@ -114,6 +112,11 @@ def test_nobody_says_of_their_own_spending_that_it_was_looked_into(by: By, kind:
 def test_the_team_and_the_commissioner_say_that_they_have_seen_to_something(by: By, kind: str) -> None:
     for before in (None, task("requested", kind)):
         assert said(before, task("completed", kind), by) == []
+
+
+def test_a_practice_answers_what_it_is_asked_and_says_of_nothing_else_that_it_is_done() -> None:
+    asked = {kind for kind in SEEN_TO if not said(task("requested", kind), task("completed", kind), PRACTICE)}
+    assert asked == {"clinical-information-request", "medical-history-confirmation"}
 
 
 @pytest.mark.parametrize("kind", ["surplus-review", "overspend-query"])
