@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from phb_fhir.rules.commissioning import STANDARD, Band, Policies, Policy, WrongPolicy, parse_policies, read_policies
+from phb_fhir.rules.eligibility import categories
 from phb_fhir.settings import WrongSetting
 
 FORM = "https://example.org/Questionnaire/needs"
@@ -123,6 +124,15 @@ WRONG = {
         {"allocation": [table(), table()]},
         "a.json is not right at $.allocation: there are two tables",
     ),
+    "a category nobody knows": (
+        {"acceptedCategories": ["chc-adult", "chc-adults"]},
+        "a.json is not right at $.acceptedCategories[1]: 'chc-adults' is not one of ['chc-adult', ",
+    ),
+    "an offer to a category nobody knows": ({"defaultOffer": ["nope"]}, "a.json is not right at $.defaultOffer[0]"),
+    "criteria of a category nobody knows": (
+        {"criteria": {"nope": "Group/1"}},
+        "a.json is not right at $.criteria: 'nope' is not one of",
+    ),
     "no group": ({"criteria": {"mental-health": "Patient/1"}}, "a.json is not right at $.criteria['mental-health']"),
 }
 
@@ -177,3 +187,8 @@ def test_what_is_no_document_stops_the_start_with_a_sentence(tmp_path: Path, tex
 def test_a_folder_that_is_not_there_stops_the_start_with_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(WrongSetting, match="there is no folder"):
         read_policies(tmp_path / "none")
+
+
+@pytest.mark.parametrize("category", categories())
+def test_each_category_of_the_guide_may_be_accepted(category: str) -> None:
+    assert parsed(acceptedCategories=[category], defaultOffer=[category]).accepted == frozenset((category,))
