@@ -56,7 +56,8 @@ TERM_EXTENSIONS = ("phb-account", "phb-payee", "phb-element")
 @dataclass(frozen=True, slots=True)
 class Payment:
     """A payment with all that is known about it. `family` are the budgets it may be about beside its own: the joint one it is part of, or
-    those that make it up. `others` are the other payments for the same purchases, `posted` the ledger entries about each purchase.
+    those that make it up. `others` are the other payments for the same purchases, `posted` the ledger entries about each purchase. `person`
+    is read where money is paid in advance.
     """
 
     payment: Resource
@@ -71,6 +72,7 @@ class Payment:
     others: Sequence[Resource] = ()
     posted: Mapping[str, Sequence[Entry]] = field(default_factory=dict)
     consents: Sequence[Resource] = ()
+    person: Resource | None = None
 
     @property
     def issuer(self) -> str:
@@ -160,6 +162,8 @@ def read_payment(case: Case, payment: Resource) -> Asking[Payment | None]:
     found = replace(found, family=(yield from _family(account, budget)))
     consents: list[Resource] = yield Find("Consent", ("patient", person_of(budget)), ("status", "active"))
     found = replace(found, consents=tuple(consents))
+    if (who := person_of(budget)) and any(line.kind == "advance" for line in lines_of(payment)):
+        found = replace(found, person=(yield Read(who))[who])
     return (yield from _with_purchases(found, case))
 
 

@@ -12,6 +12,7 @@ from phb_fhir.fhir.codec import Resource
 from phb_fhir.fhir.money import sterling
 from phb_fhir.outcome import Issue
 from phb_fhir.rules.allocation import pot_name
+from phb_fhir.rules.around import died_on, has_died, in_words
 from phb_fhir.rules.budget import (
     element_of,
     elements_of,
@@ -329,12 +330,25 @@ def _advances(p: Payment) -> Iterator[Issue]:
         text = f"{pot_name(element.id).capitalize()} is notional: the NHS holds it, and pays for purchases as they are made."
         yield refusal(text, _PART)
         return
+    yield from _after_death(p)
     may = {element.holder} | (p.nominees if element.model == "direct-payment" else frozenset())
     if p.is_incoming:
         yield from _returned(p, element.model == "third-party", may)
     elif p.payee not in may:
         text = f"{pot_name(element.id).capitalize()} is paid to {', '.join(sorted(may))}, who holds it or receives it for them."
         yield refusal(text, _PAYEE)
+
+
+def _after_death(p: Payment) -> Iterator[Issue]:
+    """Nothing new is paid in advance for somebody who died. What was paid before, or is said late to have been, stands."""
+    if p.is_incoming or not has_died(p.person) or (p.before is not None and counts(p.before)):
+        return
+    died, day = died_on(p.person), first_day(p.payment.get("paymentDate"))
+    if is_done(p.payment) if died is None else day is not None and day <= died:
+        return
+    when = f" on {in_words(died)}" if died is not None else ""
+    text = f"The person died{when}: nothing more is paid in advance. What is still to be paid for is recorded as a purchase."
+    yield refusal(text, _DETAIL)
 
 
 def _returned(p: Payment, is_held: bool, may: Collection[str]) -> Iterator[Issue]:

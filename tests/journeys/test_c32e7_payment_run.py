@@ -293,6 +293,32 @@ def test_a_budget_whose_schedule_cannot_be_followed_is_told_of(jill: httpx.Clien
     assert (what, why.startswith("Its schedule has no days to pay on")) == (BUDGET, True)
 
 
+def test_no_advance_is_queued_for_somebody_who_died(jill: httpx.Client, books: Books) -> None:
+    made(jill.put("/Patient/jill", json=made(jill.get("/Patient/jill")) | {"deceasedDateTime": "2026-11-21"}))
+    answer = run(jill, date=("Date", "2026-12-05"))
+    assert rows(answer, "payment") == []
+    text = "The person died on 21 November 2026: nothing more is paid in advance. What is still to be paid for is recorded as a purchase."
+    assert reasons(answer) == [(BUDGET, text)] * 2  # the part that Jill holds, and Willow Tree's
+    assert books.pot(BUDGET, DAILY)["advanced"] == 2 * 152_500
+
+
+@pytest.mark.parametrize(
+    ("died", "paid", "taken"),
+    [
+        ({"deceasedDateTime": "2026-11-20"}, "2026-11-20", 201),  # paid that day, and told of later
+        ({"deceasedDateTime": "2026-11-20"}, "2026-11-21", 422),
+        ({"deceasedBoolean": True}, "2026-11-21", 201),  # paid, and nobody says when the person died
+        ({"deceasedBoolean": False}, "2026-11-21", 201),
+    ],
+)
+def test_an_advance_that_was_paid_before_a_death_may_be_recorded_after_it(
+    jill: httpx.Client, died: dict[str, Any], paid: str, taken: int
+) -> None:
+    made(jill.put("/Patient/jill", json=made(jill.get("/Patient/jill")) | died))
+    sent = advance("PAY-LATE", 10) | {"outcome": "complete", "paymentDate": paid}
+    assert jill.post("/PaymentReconciliation", json=sent).status_code == taken
+
+
 def test_an_advance_that_failed_is_paid_anew(jill: httpx.Client, books: Books) -> None:
     first = run(jill, run=("String", "RUN-1"), date=("Date", "2026-12-05"))
     assert len(rows(results(jill, report("RUN-1", group="RJCT", reason="AC04")), "failed")) == 2
