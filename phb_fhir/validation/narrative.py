@@ -78,7 +78,7 @@ _NOT_IN = {"p": _BLOCKS | {"p", "blockquote"}, **dict.fromkeys(_LINES, _BLOCKS)}
 _STRAY_TEXT = re.compile(
     r"(?:<(?:table|thead|tbody|tfoot|tr|ul|ol|dl)\b[^<>]*>|</(?:thead|tbody|tfoot|tr|td|th|caption|li|dt|dd)>)\s*[^<\s]"
 )
-_CONTENT = re.compile(r">\s*[^\s<]|<img\s")
+_XML_BLANKS = " \t\r\n"
 _SCHEME = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.-]*):")
 _SCHEMES = frozenset(("http", "https", "mailto", "tel", "sms", "ftp", "cid", "data"))
 _BLANK = re.compile(r"\s")
@@ -123,13 +123,16 @@ class _Reader:
         self.links: list[str] = []
         self.anchors: set[str] = set()
         self.misplaced = ""
+        self._has_content = False
         self._around: list[str] = []
 
     def read(self, div: str) -> str | None:
         """What is wrong with the XHTML itself; None when it is right."""
         parser = expat.ParserCreate()
+        parser.buffer_text = True
         parser.StartElementHandler = self._element
         parser.EndElementHandler = self._end
+        parser.CharacterDataHandler = self._text
         parser.StartDoctypeDeclHandler = _doctype
         try:
             parser.Parse(div, True)
@@ -142,7 +145,7 @@ class _Reader:
             return "The narrative holds half a character (an unpaired surrogate)."
         if not self.misplaced and _STRAY_TEXT.search(div):
             self.misplaced = "In a table or a list, text stands inside a cell or an item of it."
-        return None if _CONTENT.search(div) else "The narrative is empty; it must have some content (txt-2)."
+        return None if self._has_content else "The narrative is empty; it must have some content (txt-2)."
 
     def _element(self, name: str, attributes: dict[str, str]) -> None:
         around = self._around
@@ -154,6 +157,8 @@ class _Reader:
         around.append(name)
         if name not in _ELEMENTS:
             raise _NotAllowed(f"<{name[:30]}> may not stand in a narrative (txt-1): only plain text elements may.")
+        if name == "img":
+            self._has_content = True
         if attributes:
             _check_attributes(name, attributes)
             self.anchors.update(attributes[key] for key in ("id", "name", "xml:id") if key in attributes)
@@ -164,6 +169,11 @@ class _Reader:
 
     def _end(self, _: str) -> None:
         self._around.pop()
+
+    def _text(self, text: str) -> None:
+        """Text is content however it is written (CDATA too), and what stands in a comment or an attribute is none."""
+        if not self._has_content and text.strip(_XML_BLANKS):
+            self._has_content = True
 
 
 def _misplaced(name: str, around: str) -> str:

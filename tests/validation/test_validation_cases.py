@@ -564,6 +564,14 @@ CASES = {
         narrative("<p> \n </p>"),
         [(Kind.INVARIANT, "Patient.text.div", "txt-2")],
     ),
+    "a narrative says it in CDATA, and not in an attribute or a comment": Case(
+        narrative("<![CDATA[a]]>"),
+        narrative('<!-- > a --><p title="> a"></p>'),
+        [(Kind.INVARIANT, "Patient.text.div", "txt-2")],
+    ),
+    "a narrative says something if all of it is a hard space": Case(
+        narrative("<p>&#160;</p>"), narrative("<p>&#32;</p>"), [(Kind.INVARIANT, "Patient.text.div", "txt-2")]
+    ),
     "a narrative has whole characters": Case(
         narrative("\U0001f600"), narrative("\ud83d"), [(Kind.INVARIANT, "Patient.text.div", "half a character")]
     ),
