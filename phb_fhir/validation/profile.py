@@ -60,6 +60,13 @@ class Rule:
         parts = (self.min is not None, self.max is not None, self.types is not None, self.checks, self.slicing)
         return any(parts) or bool(self.children)
 
+    @property
+    def must_be_there(self) -> bool:
+        """Whether one must be there: of this slice, or of one that it is sliced into again."""
+        return bool(self.min) or (
+            self.slicing is not None and any(slice_.rule.must_be_there for slice_ in self.slicing.slices)
+        )
+
     def hold(self, holder: dict[str, Any], at: Trail, frame: Frame, issues: list[Issue]) -> None:
         """Hold the element's occurrences in `holder` against this rule."""
         if self.min is None and self.slicing is None:

@@ -69,7 +69,7 @@ class Slicing:
             if kind is not None:
                 mine[kind].append(one)
         for slice_, of_slice in zip(self.slices, mine, strict=True):
-            if slice_.matchers is not None and (of_slice or slice_.rule.min):
+            if slice_.matchers is not None and (of_slice or slice_.rule.must_be_there):
                 slice_.rule.judge(of_slice, at, frame, issues)
 
     def _kind(self, one: Occurrence) -> int | None:

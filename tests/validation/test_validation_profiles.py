@@ -374,6 +374,17 @@ CASES = {
         observation(category=[{"text": "mine"}, {"text": "other", "coding": [{"code": "a"}]}]),
         [(Kind.REQUIRED, "Observation.category", "mine/a")],
     ),
+    "a slice of a slice that must be there, where its slice need not": Case(
+        [
+            sliced("Observation.category", ("pattern", "$this")),
+            sliced("Observation.category:mine", ("value", "coding.code"), patternCodeableConcept={"text": "mine"}),
+            element("Observation.category:mine/a", min=1),
+            element("Observation.category:mine/a.coding.code", min=1, fixedCode="a"),
+        ],
+        observation(category=[{"text": "mine", "coding": [{"code": "a"}]}]),
+        observation(category=[{"text": "other"}]),
+        [(Kind.REQUIRED, "Observation.category", "mine/a")],
+    ),
 }
 
 
