@@ -324,11 +324,15 @@ class PrivateMongo:
                 cwd="/",
                 start_new_session=True,
             )
-        while not _accepts(self._port):
+
+        def check_alive() -> None:
             if process.poll() is not None:
                 raise self._died(process.returncode, log_from, complaints)
+
+        while not _accepts(self._port):
+            check_alive()
             self._pause(deadline)
-        self._become_primary(deadline)
+        self._become_primary(deadline, check_alive)
 
     def _command(self) -> list[str]:
         options: dict[str, str] = {
@@ -372,7 +376,7 @@ class PrivateMongo:
             port_taken=code == _EXIT_ADDRESS_IN_USE,
         )
 
-    def _become_primary(self, deadline: float) -> None:
+    def _become_primary(self, deadline: float, check_alive: Callable[[], None]) -> None:
         """Waits until mongod takes writes, making it a replica set of one on the first start.
 
         The set remembers its member by address, so one that comes up on another port does not know itself;
@@ -381,18 +385,20 @@ class PrivateMongo:
         """
         member = f"127.0.0.1:{self._port}"
         with _client(f"mongodb://{member}/?directConnection=true", ANSWER_TIMEOUT_MS) as client:
-            while not self._is_primary(client):
+            while (version := self._version_of_primary(client)) is None:
+                check_alive()
                 with contextlib.suppress(PyMongoError):  # not yet: asked again until the deadline
                     self._configure(client, member)
                 self._pause(deadline)
-            version = client.server_info()["version"]
             if _version(version) < VERSION_MIN:
                 raise CannotStart(_too_old(f"The mongod at {self._mongod}", version))
 
-    def _is_primary(self, client: MongoClient[dict[str, Any]]) -> bool:
+    def _version_of_primary(self, client: MongoClient[dict[str, Any]]) -> str | None:
+        """The version of mongod once it takes writes; None while it does not, or does not answer."""
         with contextlib.suppress(PyMongoError):
-            return bool(client.admin.command("hello").get("isWritablePrimary"))
-        return False
+            if client.admin.command("hello").get("isWritablePrimary"):
+                return str(client.server_info()["version"])
+        return None
 
     def _configure(self, client: MongoClient[dict[str, Any]], member: str) -> None:
         alone = [{"_id": 0, "host": member}]

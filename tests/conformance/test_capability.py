@@ -520,8 +520,9 @@ def request_repayment(api, _type):
 
 
 def payment_run(api, _type):
-    told = {"holder": "Organization/one", "name": "One", "sort-code": "600001", "account-number": "71930284"}
+    told = {"name": "One", "sort-code": "600001", "account-number": "71930284"}
     parts = [{"name": name, "valueString": text} for name, text in told.items()]
+    parts.append({"name": "holder", "valueReference": {"reference": "Organization/one"}})
     asked = planning.parameters(issuer=("Reference", {"reference": "Organization/one"}), run=("String", "RUN-1"))
     asked["parameter"].append({"name": "account", "part": parts})
     found = said(api.post("/PaymentReconciliation/$payment-run", json=asked))

@@ -137,7 +137,7 @@ WAITING = [
     ({"item": {**ITEM, "effectivePeriod": {"start": "2026-12-01"}}}, {}, "It is not in the directory on that day."),
     ({}, {"priceOverride": {"value": Exact("45.01"), "currency": "GBP"}}, "The directory's price for it is £45.00."),
     (
-        {"patient": {"deceasedDateTime": "2026-11-19"}},
+        {"person": {"deceasedDateTime": "2026-11-19"}},
         {"occurrenceDateTime": "2026-11-20"},
         "The person died on 19 November 2026.",
     ),

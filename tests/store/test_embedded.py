@@ -212,6 +212,24 @@ def test_kill_9_of_mongod_is_followed_by_a_restart_on_the_same_port_with_what_wa
         assert words(uri) == {"acknowledged", "later"}
 
 
+def test_a_mongod_that_dies_before_it_takes_writes_again_is_followed_by_another(tmp_path: Path) -> None:
+    with PrivateMongo(tmp_path, cache_mb=256, start_timeout_s=20 * WAIT_S) as mongo:
+        write(mongo.uri, "acknowledged")
+        first = mongo.pid
+        os.kill(first, signal.SIGKILL)
+        assert until(lambda: mongo.pid != first and accepts(mongo.port))
+        second = mongo.pid
+        os.kill(second, signal.SIGKILL)
+        assert until(lambda: mongo.pid != second)
+        assert words(mongo.uri) == {"acknowledged"}
+
+
+def accepts(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+    return False
+
+
 def test_a_mongod_that_dies_too_often_is_given_up_with_a_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
