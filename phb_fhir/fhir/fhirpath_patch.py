@@ -274,7 +274,7 @@ class _Target:
 
     def property_for(self, variants: dict[str, ElementShape], value: _Value) -> tuple[str, ElementShape]:
         """The one of `variants` that takes `value`: "servers SHALL return an error if the type is wrong"."""
-        for takes in (_takes_exactly, _takes_alike):
+        for takes in (_takes_exactly, takes_alike):
             for name, element in variants.items():
                 if takes(element.type, value.type):
                     return name, element
@@ -307,7 +307,8 @@ def _takes_exactly(wanted: str, given: str) -> bool:
     return wanted == given
 
 
-def _takes_alike(wanted: str, given: str) -> bool:
+def takes_alike(wanted: str, given: str) -> bool:
+    """Whether a value of one type may stand for another, of those that are written alike; "" for parts in place of a value."""
     if not given:  # parts make an element of any type that has children
         return not is_primitive(wanted) and wanted != "Resource"
     if wanted == "decimal":

@@ -24,9 +24,7 @@ from phb_fhir.security.policy import reach
 from phb_fhir.store.store import Reader, Transaction, Write
 
 TASK_REFERENCE = "https://fhir.phb.nhs.example/Id/phb-task-reference"
-OPENING = (
-    "OPENED-"  # how the reference begins of a Task that tells of a restricted record that was opened (`break_glass`)
-)
+OPENING = "OPENED-"  # so begins the reference of a Task that tells of an opened record (`break_glass`)
 _TELLS = f"identifier={TASK_REFERENCE}|{OPENING}"
 
 # as widely as anybody may read a reference: whatever follows the id, it is this that is referred to

@@ -10,7 +10,7 @@ from typing import Any
 
 from phb_fhir.definitions.load import Definitions, Element, TypeDef
 from phb_fhir.fhir.codec import Resource, dumps, loads
-from phb_fhir.interactions.request import Subset
+from phb_fhir.interactions.request import WHOLE, Subset
 from phb_fhir.outcome import Rejected
 from phb_fhir.search.results import check_subset
 
@@ -30,6 +30,8 @@ def parse_subset(parameters: tuple[tuple[str, str], ...], *, lenient: bool = Fal
     Raises Rejected (400) for a summary that R4 does not have, for one of them said twice, and for both at once; where it is to
     be `lenient`, what comes first counts.
     """
+    if not parameters:
+        return WHOLE
     summary, elements = "", ""
     for name, value in parameters:
         if name not in ("_summary", "_elements") or not value:

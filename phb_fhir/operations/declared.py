@@ -2,7 +2,7 @@
 
 An input in the address is a text, whatever its type. One in a body has a type of its own, and is held to the declared one: what
 says `valueString: "false"` is no boolean, and is not read as one. Texts that differ only in what they are for (a code, a uri) are taken for
-each other, and so are a date and a moment, and whole numbers of different ranges.
+each other, and so are a date and a moment, and whole numbers of different ranges; these for a decimal, too (`takes_alike`).
 """
 
 from __future__ import annotations
@@ -14,13 +14,8 @@ from typing import Any
 
 from phb_fhir.data import data_path
 from phb_fhir.fhir.codec import Resource
+from phb_fhir.fhir.fhirpath_patch import takes_alike
 from phb_fhir.outcome import Issue, Kind
-
-_ALIKE = (
-    frozenset(("string", "code", "uri", "url", "canonical", "id", "markdown")),
-    frozenset(("date", "dateTime", "instant")),
-    frozenset(("integer", "unsignedInt", "positiveInt", "decimal")),
-)
 
 Declared = Mapping[str, Resource]
 
@@ -48,7 +43,7 @@ def _wrong(declared: Declared, rows: list[Any], place: str) -> Iterator[Issue]:
 def _fits(said: str, wanted: str) -> bool:
     name = said.removeprefix("value")
     given = name[:1].lower() + name[1:]
-    return wanted in (name, given) or any({given, wanted} <= alike for alike in _ALIKE)
+    return wanted in (name, given) or (bool(given) and takes_alike(wanted, given))
 
 
 @cache

@@ -1,8 +1,8 @@
 """Advances on a schedule (R86): what of each part is due to be paid out by a day, by `phb-payment-schedule`.
 
-A schedule names its days (`event`), or says how often, from when until when; these are counted from its first. The money of a part is divided over all of them, every
-penny once, the earlier ones a penny more where it does not come out even. What is due by a day is what falls on the days until then, less
-what was paid out already: so an advance is paid once, and one that was missed is caught up with.
+A schedule names its days (`event`), or says how often, from when until when; these are counted from its first. The money of a part is
+divided over all of them, every penny once, the earlier ones a penny more where it does not come out even. What is due by a day is what falls
+on the days until then, less what was paid out already: so an advance is paid once, and one that was missed is caught up with.
 """
 
 from __future__ import annotations

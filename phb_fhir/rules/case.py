@@ -47,10 +47,11 @@ class By:
     @property
     def is_professional(self) -> bool:
         """Who may decide for the NHS: an open server's anybody and the system itself among them."""
-        return self.role in _PROFESSIONALS
+        return self.role in PROFESSIONALS
 
 
-_PROFESSIONALS = frozenset(("", "system", "care-coordinator", "nhs-team", "commissioner"))
+# who may decide for the NHS; "" is anybody of an open server
+PROFESSIONALS = frozenset(("", "system", "care-coordinator", "nhs-team", "commissioner"))
 
 
 @dataclass(frozen=True, slots=True)

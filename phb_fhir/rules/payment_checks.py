@@ -141,7 +141,7 @@ def _is_not_ahead(p: Payment) -> Iterator[Issue]:
     """What was paid was paid by now. What the bank was sent keeps its day: the bank says when it is done."""
     day = first_day(p.payment.get("paymentDate"))
     if is_done(p.payment) and not is_done(p.before) and not run_of(p.before) and day is not None and day > p.today:
-        text = f"{day:%-d %B %Y} is still to come: a payment that is to be made then is queued until it is."
+        text = f"{in_words(day)} is still to come: a payment that is to be made then is queued until it is."
         yield refusal(text, "PaymentReconciliation.paymentDate")
 
 

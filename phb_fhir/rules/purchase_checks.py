@@ -14,7 +14,7 @@ from phb_fhir.fhir.codec import Resource
 from phb_fhir.fhir.money import pence_of, portion, sterling
 from phb_fhir.outcome import Issue, Kind
 from phb_fhir.rules.allocation import pot_name
-from phb_fhir.rules.around import died_on
+from phb_fhir.rules.around import died_on, in_words
 from phb_fhir.rules.budget import (
     days_of,
     is_joint,
@@ -133,7 +133,7 @@ def _within_dates(p: Purchase) -> Iterator[Issue]:
     for what, within in places:
         outside = next((day for day in (days.start, days.end) if day is not None and not within.covers(day)), None)
         if outside is not None:
-            yield refusal(f"{outside:%-d %B %Y} is outside the time for which {what}: {within}.", at)
+            yield refusal(f"{in_words(outside)} is outside the time for which {what}: {within}.", at)
 
 
 def _names_its_part(p: Purchase) -> Iterator[Issue]:
@@ -377,7 +377,7 @@ def _from_contingency(p: Purchase) -> str:
 def _after_death(p: Purchase) -> str:
     """What follows a death, such as the notice of an assistant, is decided by somebody; what was bought before is not touched."""
     died, day = died_on(p.person), occurrence(p.charge).start
-    return f"The person died on {died:%-d %B %Y}." if died is not None and day is not None and day > died else ""
+    return f"The person died on {in_words(died)}." if died is not None and day is not None and day > died else ""
 
 
 WAITS: tuple[Callable[[Purchase], str], ...] = (

@@ -10,37 +10,42 @@ from collections.abc import Iterator, Mapping
 
 from phb_fhir.outcome import Issue
 from phb_fhir.rules.around import says_why
-from phb_fhir.rules.case import NOTHING, Case, Decision, Judging, refusal
+from phb_fhir.rules.case import NOTHING, PROFESSIONALS, Case, Decision, Judging, refusal
 from phb_fhir.rules.deciding import answer_of, check_step, kind_of
 
 # kinds whose rules have a table of their own
 _OWN_STEPS = frozenset(("phb-review", "plan-sign-off", "appeal", "risk-panel-referral", "repayment-notice"))
-_NHS = ("", "system", "care-coordinator", "nhs-team", "commissioner")
-_COMMISSIONER = ("", "system", "commissioner")
+_COMMISSIONER = frozenset(("", "system", "commissioner"))
 
 # who decides each kind of request ("" is anybody of an open server), and the sentence for others
-DECIDED: Mapping[str, tuple[tuple[str, ...], str]] = {
-    "phb-request": (_NHS, "Whether a budget is set up is decided by the NHS team or the commissioner."),
+DECIDED: Mapping[str, tuple[frozenset[str], str]] = {
+    "phb-request": (PROFESSIONALS, "Whether a budget is set up is decided by the NHS team or the commissioner."),
     "eligibility-request": (
         _COMMISSIONER,
         "A case outside the groups that have a right is decided by the commissioner.",
     ),
     "management-model-request": (
-        _NHS,
+        PROFESSIONALS,
         "How the money is held is agreed with the NHS team or the commissioner; they record it.",
     ),
-    "joint-budget-request": (_NHS, "Whether budgets are managed as one is agreed by the NHS team or the commissioner."),
-    "exception": (_NHS, "Whether an exception is made is decided by the NHS team or the commissioner."),
+    "joint-budget-request": (
+        PROFESSIONALS,
+        "Whether budgets are managed as one is agreed by the NHS team or the commissioner.",
+    ),
+    "exception": (PROFESSIONALS, "Whether an exception is made is decided by the NHS team or the commissioner."),
 }
 
 # what somebody sees to, by the roles that say when it is done, and the sentence for others; two kinds are asked by the NHS, or by the server
 _ASKED_BY_NHS = frozenset(("surplus-review", "overspend-query"))
-_BY_NHS = (_NHS, "Whether this is done is for the NHS team or the commissioner to say; they complete the task.")
+_BY_NHS = (
+    PROFESSIONALS,
+    "Whether this is done is for the NHS team or the commissioner to say; they complete the task.",
+)
 _BY_PRACTICE = (
-    (*_NHS, "practice"),
+    PROFESSIONALS | {"practice"},
     "What a practice is asked is answered by the practice, or recorded by the NHS team.",
 )
-SEEN_TO: Mapping[str, tuple[tuple[str, ...], str]] = {
+SEEN_TO: Mapping[str, tuple[frozenset[str], str]] = {
     "surplus-review": _BY_NHS,
     "overspend-query": _BY_NHS,
     "start-up-checklist": _BY_NHS,
