@@ -449,6 +449,7 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+@lru_cache(maxsize=8)  # asked with each request
 def _is_ipv6(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).version == 6

@@ -11,7 +11,12 @@ from phb_fhir.interactions.request import BundleAnswer, Entry
 
 def bundle_resource(answer: BundleAnswer) -> dict[str, Any]:
     """The Bundle to write with `codec.dumps`; entry resources are fragments, not to be walked."""
-    made: dict[str, Any] = {"resourceType": "Bundle", "type": answer.type}
+    made: dict[str, Any] = {"resourceType": "Bundle"}
+    if answer.identifier is not None:
+        made["identifier"] = dict(answer.identifier)
+    made["type"] = answer.type
+    if answer.timestamp:
+        made["timestamp"] = answer.timestamp
     if answer.total is not None:
         made["total"] = answer.total
     if answer.links:

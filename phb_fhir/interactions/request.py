@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -85,10 +86,14 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class BundleAnswer:
-    type: Literal["searchset", "history", "transaction-response", "batch-response"]
+    """`identifier` and `timestamp` are those of a document."""
+
+    type: Literal["searchset", "history", "transaction-response", "batch-response", "document"]
     entries: list[Entry]
     total: int | None = None
     links: tuple[tuple[str, str], ...] = ()
+    identifier: Mapping[str, str] | None = None
+    timestamp: str = ""
 
 
 class Answer(NamedTuple):

@@ -42,9 +42,7 @@ class Scribe:
         try:
             type_, _, id_ = key.partition("/")
             version = await reader.read(type_, id_)
-            name = (
-                "" if version is None or version.json is None else _name_in(loads(version.json, depth_max=_DEPTH_MAX))
-            )
+            name = "" if version is None or version.json is None else name_in(loads(version.json, depth_max=_DEPTH_MAX))
         except Rejected:
             return ""  # the record says who it was by other means, too; the next one asks again
         self._names[key] = (time.monotonic(), name)
@@ -54,7 +52,7 @@ class Scribe:
         return name
 
 
-def _name_in(resource: Mapping[str, Any]) -> str:
+def name_in(resource: Mapping[str, Any]) -> str:
     """The name of an Organization, or the first name of a person."""
     name = resource.get("name")
     if isinstance(name, str):

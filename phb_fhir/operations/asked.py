@@ -10,6 +10,7 @@ that resource may also be the body itself (R4 §3.2.0.4.1); R4 then has no input
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 from phb_fhir.definitions.registry import Registry
@@ -102,6 +103,13 @@ async def stored(context: Context, request: FhirRequest) -> Resource:
     json = await read_instance(context, request)
     resource: Resource = await apart(len(json), loads, json, depth_max=STORED_DEPTH_MAX)
     return resource
+
+
+def binary_of(content_type: str, written: bytes) -> Answer:
+    """A Binary, to be sent as what it holds."""
+    data = base64.b64encode(written).decode()
+    binary = {"resourceType": "Binary", "contentType": content_type, "data": data}
+    return Answer(200, dumps(binary), is_content=True)
 
 
 def answered(context: Context, request: FhirRequest, resource: Resource) -> Answer:

@@ -11,6 +11,8 @@ from phb_fhir.definitions.capability import Capability, WrongCapability
 from phb_fhir.interactions.operation import Operation
 from phb_fhir.operations.balance import balance
 from phb_fhir.operations.close import close
+from phb_fhir.operations.document import FORMS as DOCUMENT_FORMS
+from phb_fhir.operations.document import document
 from phb_fhir.operations.eligibility import eligibility
 from phb_fhir.operations.everything import everything
 from phb_fhir.operations.fsck import fsck
@@ -113,6 +115,7 @@ OPERATIONS: Mapping[str, Operation] = {
             on_instance=False,
             affects_state=True,
         ),
+        Operation("document", f"{_PHB}/phb-careplan-document", document, _PLAN, on_type=False, forms=DOCUMENT_FORMS),
         Operation("check-sign-off", f"{_PHB}/phb-careplan-check-sign-off", check_sign_off, _PLAN, on_type=False),
         # what these write is a Task, and whether somebody may is judged there
         Operation(

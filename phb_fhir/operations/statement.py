@@ -7,9 +7,7 @@ ask for them as well, by `text/csv` and `text/html`.
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from phb_fhir.definitions.operation_inputs import Inputs, bad_input, read_inputs
 from phb_fhir.fhir.codec import dumps
@@ -17,8 +15,9 @@ from phb_fhir.fhir.dates import instant_text
 from phb_fhir.interactions.apart import apart
 from phb_fhir.interactions.context import Context
 from phb_fhir.interactions.request import Answer, BundleAnswer, Entry, FhirRequest
-from phb_fhir.operations.asked import answered, instance_of, parameters_of
+from phb_fhir.operations.asked import answered, binary_of, instance_of, parameters_of
 from phb_fhir.operations.budgets import budget_asked, moment_in
+from phb_fhir.reports.page import HTML
 from phb_fhir.reports.purchases import too_much
 from phb_fhir.reports.statement import Statement, cause_key, read_statement
 from phb_fhir.reports.statement_csv import as_csv
@@ -27,7 +26,7 @@ from phb_fhir.reports.statement_page import as_page
 from phb_fhir.rules.budget import plan_of
 
 NAME = "$statement"
-CSV, HTML = "text/csv", "text/html"
+CSV = "text/csv"
 FORMS = (CSV, HTML)
 NAMED_MAX = 5_000  # resources that go with a statement in a Bundle
 _TAKES = {"start": True, "end": True, "format": True}
@@ -54,7 +53,7 @@ async def statement(context: Context, request: FhirRequest) -> Answer:
         return await _bundled(context, request, found)
     if form:
         content_type, write = _WRITERS[form]
-        return _content(content_type, await apart(_HEAVY_BYTES, write, found))
+        return binary_of(content_type, await apart(_HEAVY_BYTES, write, found))
     return answered(context, request, as_parameters(found))
 
 
@@ -65,13 +64,6 @@ def _form(inputs: Inputs, request: FhirRequest) -> str:
     if asked not in _FORMATS:
         raise bad_input(f'"format" is one of {", ".join(_FORMATS)}.')
     return _FORMATS[asked]
-
-
-def _content(content_type: str, written: bytes) -> Answer:
-    """A Binary, to be sent as what it holds."""
-    data = base64.b64encode(written).decode()
-    binary: dict[str, Any] = {"resourceType": "Binary", "contentType": content_type, "data": data}
-    return Answer(200, dumps(binary), is_content=True)
 
 
 async def _bundled(context: Context, request: FhirRequest, found: Statement) -> Answer:

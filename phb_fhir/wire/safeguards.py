@@ -12,7 +12,7 @@ import re
 from hashlib import sha256
 from typing import Any
 
-from phb_fhir.reports.statement_page import STYLE
+from phb_fhir.reports.page import STYLE
 from phb_fhir.settings import Settings
 
 RawHeader = tuple[bytes, bytes]

@@ -459,6 +459,12 @@ def check_sign_off(api, _type):
     }
 
 
+def document(api, _type):
+    waiting(api)
+    found = said(api.get("/CarePlan/jill-plan/$document"))
+    assert (found["type"], found["entry"][0]["resource"]["resourceType"]) == ("document", "Composition")
+
+
 def refuse_plan(api, _type):
     waiting(api)
     reason = {"coding": [{"system": f"{GUIDE}CodeSystem/phb-refusal-reason", "code": "poor-value"}]}
@@ -599,6 +605,7 @@ OPERATIONS = {
         "phb-chargeitem-check-purchase": check_purchase,
         "phb-chargeitem-reject": reject,
         "phb-careplan-check-sign-off": check_sign_off,
+        "phb-careplan-document": document,
         "phb-careplan-refuse": refuse_plan,
         "phb-careplan-sign-off": sign_off,
         "phb-task-panel-decide": panel_decide,

@@ -36,7 +36,7 @@ KEYS = [f"{one['resourceType']}/{one['id']}" for one in _WORLD]
 TYPES = sorted({one["resourceType"] for one in _WORLD} | {"AuditEvent", "Bundle", "Parameters", "Claim", "Nonsense"})
 IDS = sorted({one["id"] for one in _WORLD})
 OPERATIONS = (
-    "$everything", "$meta", "$meta-add", "$meta-delete", "$validate", "$expand", "$lookup", "$validate-code", "$subsumes", "$snapshot",
+    "$everything", "$meta", "$meta-add", "$meta-delete", "$validate", "$expand", "$lookup", "$validate-code", "$subsumes", "$snapshot", "$document",
     "$nonsense", "$match", "$export", "$graphql",
 )  # fmt: skip
 METHODS = ("GET", "GET", "GET", "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
