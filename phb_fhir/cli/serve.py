@@ -41,7 +41,7 @@ from phb_fhir.store.embedded import CannotStart, PrivateMongo, check_replica_set
 from phb_fhir.wire.protocol import Config, tls_context
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import FrameType
 
     from phb_fhir.settings import Settings
@@ -62,7 +62,6 @@ def serve(settings: Settings, *, demo: bool) -> None:
     _refuse_unsafe(settings)
     _refuse_clear(settings)
     _refuse_tls(settings)
-    _refuse_broken_promises(settings)
     _allow_connections(settings)
     lost: list[str] = []
 
@@ -73,7 +72,9 @@ def serve(settings: Settings, *, demo: bool) -> None:
     with _stopped_by_signals(), contextlib.ExitStack() as undo:
         listener = undo.enter_context(_listen(settings.host, settings.port))
         settings = settings.model_copy(update={"port": listener.getsockname()[1]})
-        settings = undo.enter_context(_with_database(settings, give_up))
+        with_database = undo.enter_context(_database(settings, give_up))
+        _refuse_broken_promises(settings)
+        settings = with_database()
         os.environ.update(settings.to_environment())  # which is where the app, in whichever process, finds them
         if settings.workers > 1:
             undo.enter_context(_shared_metrics())
@@ -210,22 +211,31 @@ def _why_not(error: OSError, host: str, port: int) -> str:
 
 
 @contextlib.contextmanager
-def _with_database(settings: Settings, give_up: Any) -> Iterator[Settings]:
-    """The settings with the address of a MongoDB that fits."""
+def _database(settings: Settings, give_up: Any) -> Iterator[Callable[[], Settings]]:
+    """A MongoDB that fits: what is given gives the settings with its address. Ours starts up while others get ready, and is waited for then."""
     timeout_s = settings.mongodb_start_timeout_s
     if settings.mongodb_uri is not None:
         check_replica_set(settings.mongodb_uri, timeout_s=min(timeout_s, 10), database=settings.mongodb_database)
         end_abandoned(settings.mongodb_uri)  # by the server before this one, if it was killed
-        yield settings
+        yield lambda: settings
         return
-    with PrivateMongo(
+    mongo = PrivateMongo(
         settings.data,
         cache_mb=settings.mongodb_cache_mb,
         start_timeout_s=timeout_s,
         transaction_time_max_s=settings.commit_time_max_s,
         on_lost=give_up,
-    ) as mongo:
-        yield settings.model_copy(update={"mongodb_uri": mongo.uri})
+    )
+
+    def ready() -> Settings:
+        mongo.wait()
+        return settings.model_copy(update={"mongodb_uri": mongo.uri})
+
+    mongo.begin()
+    try:
+        yield ready
+    finally:
+        mongo.stop()
 
 
 @contextlib.contextmanager

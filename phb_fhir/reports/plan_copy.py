@@ -231,10 +231,12 @@ def _activity(copy: Copy, activity: Mapping[str, Any]) -> tuple[str, ...]:
 def _money(copy: Copy) -> Section:
     parts: list[str] = []
     for budget in copy.record.budgets:
-        approved = amount_in(copy.record, budget, "approved")
+        approved, aside = (amount_in(copy.record, budget, type_) for type_ in ("approved", "contingency"))
         name = str(budget.get("name") or "Personal health budget")
         owner = copy.called(budget.get("owner"))
         parts.append(f"<p>{escape(name)}: {_agreed(approved)}{escape(f', from {owner}' if owner else '')}.</p>")
+        if aside:
+            parts.append(f"<p>Set aside for emergencies: {money(aside)}.</p>")
         if rows := [_element(copy, one) for one in _elements(budget)]:
             parts.append("\n".join(table("How it is held", ("For", "How", "From and to", "Amount"), rows)))
     return Section("The money", tuple(parts), tuple(_key(one) for one in copy.record.budgets))

@@ -190,12 +190,25 @@ class PrivateMongo:
 
     def start(self) -> None:
         """Starts mongod and waits until it takes writes. Raises CannotStart."""
+        self.begin()
+        self.wait()
+
+    def begin(self) -> None:
+        """Starts mongod and does not wait for it, so that its caller can do something meanwhile. Raises CannotStart."""
         self._mongod = find_mongod()
         self._make_folders()
         self._take_folder()
         try:
             self._end_orphan()
             self._start_keeper()
+        except BaseException:
+            self.stop()
+            raise
+
+    def wait(self) -> None:
+        """Waits until what was begun takes writes. Raises CannotStart, having ended it."""
+        try:
+            self._started.result(self._start_timeout_s * (PORT_TRIES_MAX + 1))
         except BaseException:
             self.stop()
             raise
@@ -269,12 +282,11 @@ class PrivateMongo:
 
     def _start_keeper(self) -> None:
         self._stopping.clear()
-        started: Future[None] = Future()
+        self._started: Future[None] = Future()
         # A daemon, so that a program that forgets to stop us still ends, and its mongod by the kernel's
         # signal
-        self._keeper = threading.Thread(target=self._keep, args=(started,), name="mongod-keeper", daemon=True)
+        self._keeper = threading.Thread(target=self._keep, args=(self._started,), name="mongod-keeper", daemon=True)
         self._keeper.start()
-        started.result(self._start_timeout_s * (PORT_TRIES_MAX + 1))
 
     def _keep(self, started: Future[None]) -> None:
         """The keeper's whole life. PR_SET_PDEATHSIG looks at threads: mongod has this one for its parent."""
