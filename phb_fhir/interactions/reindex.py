@@ -262,6 +262,8 @@ class Turn:
 
     async def _mend(self, type_: str, parameters: SearchParameters) -> bool:
         """Bring a type up to date. False: something else comes first, and this is to be begun again."""
+        if await self.reindexing.other(type_, [parameters.digest(type_)]) is None:
+            return True  # which is so nearly always, and is one question
         digests = await self._right(type_, parameters)
         if await self.reindexing.other(type_, digests) is None:
             return True
