@@ -42,7 +42,8 @@ async def history(context: Context, request: FhirRequest) -> Answer:
     if len(found) > len(page):
         token = context.pager.seal(f"{path}?{question}", Place([page[-1].at.isoformat(), page[-1].key]), context.now())
         links.append(("next", f"{request.base}/{path}?{question}{'&' if question else ''}_page={token}"))
-    entries = [_entry(context, request, version) for version in page]
+    anew = await context.reader.brought_back(page)
+    entries = [_entry(context, request, version, is_new=version.number == 1 or version in anew) for version in page]
     return Answer(200, bundle=BundleAnswer("history", entries, await context.reader.history_count(query), tuple(links)))
 
 
@@ -91,9 +92,9 @@ def _position(place: Place) -> tuple[datetime, str]:
 _STATUS = {"POST": 201, "PUT": 200, "PATCH": 200, "DELETE": 204}
 
 
-def _entry(context: Context, request: FhirRequest, version: Version) -> Entry:
+def _entry(context: Context, request: FhirRequest, version: Version, *, is_new: bool) -> Entry:
     address = version.type if version.method == "POST" else version.key
-    status = 201 if version.number == 1 else _STATUS[version.method]
+    status = 201 if is_new else _STATUS[version.method]
     return Entry(
         full_url=f"{request.base}/{version.key}",
         resource=None if version.json is None else subset_json(version.json, request.subset, context.definitions),

@@ -149,6 +149,9 @@ class Seen(Reader):
             after = (batch[-1].at, batch[-1].key)
             _check_time(deadline)
 
+    async def brought_back(self, versions: Iterable[Version]) -> set[Version]:
+        return await self._inner.brought_back(versions)
+
     def _narrowed_history(self, query: HistoryQuery) -> tuple[HistoryQuery | None, bool]:
         """The same history as far as the store can narrow it, and whether each version must be looked at besides."""
         types = self._access.types_seen((query.type,) if query.type else ())

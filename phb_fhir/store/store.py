@@ -134,6 +134,16 @@ class Reader(Finder):
             current = await self._resources.count_documents(current_filter(query), session=self._session)
             return current + await self._history.count_documents(superseded_filter(query), session=self._session)
 
+    async def brought_back(self, versions: Iterable[Version]) -> set[Version]:
+        """Those of these versions that brought back what was deleted: the one before each is its deletion."""
+        before = {f"{one.key}/{one.number - 1}": one for one in versions if one.method == "PUT" and one.number > 1}
+        if not before:
+            return set()
+        with self._answering("reading the history"):
+            wanted = {"_id": {"$in": list(before)}, "method": "DELETE"}
+            found = await self._history.find(wanted, {"_id": 1}, session=self._session).to_list()
+        return {before[document["_id"]] for document in found}
+
     async def note_of(self, name: str) -> Document | None:
         """The note kept under this name (`Transaction.note`); None where there is none."""
         with self._answering("reading a note"):

@@ -74,7 +74,7 @@ def test_the_history_of_a_resource_tells_each_change_newest_first(story, server)
         ("PUT", "Patient/jill", "201 Created", 1, 0),
         ("PATCH", "Patient/jill", "200 OK", 2, 2),
         ("DELETE", "Patient/jill", "204 No Content", 3, 3),
-        ("PUT", "Patient/jill", "200 OK", 4, 4),
+        ("PUT", "Patient/jill", "201 Created", 4, 4),
     ]
     for entry, (method, url, status, number, second) in zip(found["entry"], reversed(told), strict=True):
         assert entry["fullUrl"] == f"{server.base}/Patient/jill"
@@ -88,6 +88,25 @@ def test_the_history_of_a_resource_tells_each_change_newest_first(story, server)
             assert "resource" not in entry
         else:
             assert entry["resource"] == got(story, f"/Patient/jill/_history/{number}")
+
+
+@pytest.mark.parametrize("address", ["/Patient/jill/_history?_count=1", "/_history?_since=2026-11-22T09:00:04Z"])
+def test_what_was_brought_back_is_told_as_created_though_its_deletion_is_on_another_page(story, address):
+    (entry,) = got(story, address)["entry"]
+    assert (entry["request"]["method"], entry["response"]["status"]) == ("PUT", "201 Created")
+    story.put("/Patient/jill", json=person(id="jill", active=True))
+    newest = got(story, address)["entry"][0]
+    assert newest["response"] | {"lastModified": ""} == {"status": "200 OK", "etag": 'W/"5"', "lastModified": ""}
+
+
+def test_what_one_transaction_brings_back_and_tells_the_history_of_is_told_as_created(story):
+    story.delete("/Patient/jill")
+    put = {"resource": person(id="jill"), "request": {"method": "PUT", "url": "Patient/jill"}}
+    asked = [put, {"request": {"method": "GET", "url": "Patient/jill/_history?_count=1"}}]
+    bundle = {"resourceType": "Bundle", "type": "transaction", "entry": asked}
+    done, told = story.post("", json=bundle).json()["entry"]
+    (entry,) = told["resource"]["entry"]
+    assert (done["response"]["status"], entry["response"]["status"]) == ("201 Created", "201 Created")
 
 
 def test_a_create_is_told_as_a_post_to_its_type(story):
