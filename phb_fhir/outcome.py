@@ -60,6 +60,7 @@ class Refusal(Enum):
     PRECONDITION_FAILED = "a stated condition does not hold"
     TOO_LARGE = "it is larger than this server takes"
     UNSUPPORTED_MEDIA_TYPE = "the body is not in a form this server reads"
+    UNSUPPORTED_ENCODING = "the body is packed in a way this server does not unpack"
     UNPROCESSABLE = "it was understood, and is not right"
     TOO_MANY = "this client asks too often"
     INTERNAL = "the server failed"

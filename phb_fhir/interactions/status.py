@@ -19,6 +19,7 @@ REFUSED: dict[Refusal, int] = {
     Refusal.PRECONDITION_FAILED: 412,
     Refusal.TOO_LARGE: 413,
     Refusal.UNSUPPORTED_MEDIA_TYPE: 415,
+    Refusal.UNSUPPORTED_ENCODING: 415,
     Refusal.UNPROCESSABLE: 422,
     Refusal.TOO_MANY: 429,
     Refusal.INTERNAL: 500,

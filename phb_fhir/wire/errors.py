@@ -29,6 +29,8 @@ def extra_headers(rejected: Rejected, allowed: tuple[str, ...]) -> list[tuple[by
         return [(b"allow", ", ".join(allowed).encode())]
     if rejected.refusal is Refusal.UNSUPPORTED_MEDIA_TYPE:
         return accept_patch(allowed)
+    if rejected.refusal is Refusal.UNSUPPORTED_ENCODING:
+        return [(b"accept-encoding", b"gzip")]  # RFC 9110 §15.5.16
     if rejected.refusal is Refusal.UNAVAILABLE:
         return [(b"retry-after", str(RETRY_AFTER_S).encode())]
     return []

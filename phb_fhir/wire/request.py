@@ -173,7 +173,8 @@ async def read_body(settings: Settings, headers: RawHeaders, receive: Receive) -
     most = settings.body_bytes_max
     encoding = headers.get(b"content-encoding", b"identity").decode("latin-1").strip().lower()
     if encoding not in ("identity", "gzip", "x-gzip", ""):
-        raise unsupported(f"The body is encoded as {encoding}; this server takes gzip or none.")
+        text = f"The body is encoded as {encoding}; this server takes gzip or none."
+        raise refuse(Refusal.UNSUPPORTED_ENCODING, Kind.NOT_SUPPORTED, text)
     length = headers.get(b"content-length", b"")
     if length.isdigit() and int(length) > most and headers.get(b"expect", b"").lower() == b"100-continue":
         raise _too_large(most)  # the client waits to hear whether it should send at all
