@@ -70,6 +70,9 @@ async def commit_all(context: Context, changes: Sequence[Change]) -> list[Commit
 
     async def work(transaction: Transaction) -> list[Committed]:
         await transaction.lock(locks)
+        # asked first: what a request found then, it may not find now, for what it wrote itself
+        if (first := await first_outcome(transaction, name)) is not None:
+            return first
         settled = [await settle(context, transaction, change) for change in changes]
         return await write_all(context, transaction, settled, name=name)
 
@@ -171,11 +174,9 @@ async def write_all(
 ) -> list[Committed]:
     """Decide every change over what is current and what the others before it would leave, then store all of it.
 
-    `told` puts the refusal of the change at an index in its asker's terms. `name` is that of what may come again (`once`): then it is
-    answered with what came of it the first time.
+    `told` puts the refusal of the change at an index in its asker's terms. What came of it is kept under `name`, if it may come again
+    (`once`); whoever calls has looked that this is the first time.
     """
-    if (first := await first_outcome(transaction, name)) is not None:
-        return first
     facts = Facts(context, transaction)
     prepared = await prepare(context, transaction, settled, facts, told)
     await store(transaction, [prepared], facts)

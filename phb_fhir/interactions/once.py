@@ -1,8 +1,8 @@
 """A request that comes again is answered as it was the first time, and done once (RULE-LEDGER).
 
 A client that heard no answer does not know whether its purchase was recorded. If it sends the same again under the same X-Request-ID, it
-is told what became of it then. The same is the same sender, id, address, conditions and body: an id that a proxy puts on everything makes no two
-different requests one. What came of a request is kept in the transaction that wrote it, for `store.indexes.REQUEST_LIFE_S`.
+is told what became of it then. The same is the same sender, id, address, conditions, body and X-Provenance: an id that a proxy puts on
+everything makes no two different requests one. What came of a request is kept in the transaction that wrote it, for `store.indexes.REQUEST_LIFE_S`.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ class Once:
             list(request.parameters),
             list(request.headers),
             request.body,
+            request.provenance,
         ]
         return cls(sha256(canonical(asked)).hexdigest())
 

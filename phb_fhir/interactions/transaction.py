@@ -26,6 +26,7 @@ from phb_fhir.interactions.answers import deleted, written
 from phb_fhir.interactions.commit import Settled, keys_of, lock_names, settle, write_all
 from phb_fhir.interactions.context import Context
 from phb_fhir.interactions.joins import Joins
+from phb_fhir.interactions.once import first_outcome
 from phb_fhir.interactions.pending import Pending
 from phb_fhir.interactions.preconditions import criteria_in
 from phb_fhir.interactions.request import Answer, FhirRequest
@@ -73,6 +74,9 @@ async def run_transaction(context: Context, entries: list[Planned], dispatch: Di
 
     async def work(transaction: Transaction) -> list[Answer]:
         await transaction.lock(locks)
+        # asked first: what a condition of these entries matched then, it may not match now, for what they wrote themselves
+        if (first := await first_outcome(transaction, name)) is not None:
+            return await _answers(context, transaction, entries, first, dispatch)
         settled = await _settle_each(context, transaction, entries)
         pending = _pending(context, settled)
         joins = Joins(context.narrow(transaction), context.asking())
@@ -80,7 +84,8 @@ async def run_transaction(context: Context, entries: list[Planned], dispatch: Di
         identities = _identities(entries, settled)
         identities |= await _resolve(joins, conditional, entries, settled, pending)
         final = _rewritten(context, entries, settled, identities)
-        return await _write_and_read(context, transaction, entries, final, dispatch, name)
+        committed = await _write(context, transaction, final, name)
+        return await _answers(context, transaction, entries, committed, dispatch)
 
     return await context.store.transaction(work, contended=locks | keys_of(changes))
 
@@ -355,21 +360,21 @@ def _new_value(identities: dict[str, str], root: str, at: ReferenceAt) -> str | 
     return None
 
 
-async def _write_and_read(
-    context: Context,
-    transaction: Transaction,
-    entries: list[Planned],
-    final: list[tuple[Planned, Settled]],
-    dispatch: Dispatch,
-    name: str,
-) -> list[Answer]:
+async def _write(
+    context: Context, transaction: Transaction, final: list[tuple[Planned, Settled]], name: str
+) -> list[Committed]:
     def told(index: int, rejected: Rejected) -> Rejected:
         return final[index][0].told(rejected)
 
-    committed = await write_all(context, transaction, [one for _, one in final], told, name)
-    answers: dict[int, Answer] = {}
-    for (entry, _), done in zip(final, committed, strict=True):
-        answers[entry.index] = _answer(context, entry, done)
+    return await write_all(context, transaction, [one for _, one in final], told, name)
+
+
+async def _answers(
+    context: Context, transaction: Transaction, entries: list[Planned], committed: list[Committed], dispatch: Dispatch
+) -> list[Answer]:
+    """The answers to all entries: to the changes by what came of them, in their order; to the reads over what stands now."""
+    changing = [entry for entry in entries if entry.change is not None]
+    answers = {entry.index: _answer(context, entry, done) for entry, done in zip(changing, committed, strict=True)}
     inside = replace(context, reader=context.narrow(transaction))
     for entry in entries:
         if entry.change is None:

@@ -53,6 +53,17 @@ def test_a_create_brings_its_provenance(api: httpx.Client) -> None:
     assert found["meta"]["versionId"] == "1"
 
 
+def test_under_one_request_id_another_provenance_makes_it_another_request(api: httpx.Client) -> None:
+    sends = {"X-Request-ID": "0c7a1f6e-with-its-origin"}
+    others = [header(sent()), header(sent(recorded="2026-11-22T08:30:00Z"))]
+    first, again, other = (
+        made(api.post("/Patient", json=person(), headers=sends | one)) for one in (others[0], *others)
+    )
+    assert again == first
+    assert other["id"] != first["id"]
+    assert [targets(one) for one in stored(api)] == [[f"Patient/{one['id']}/_history/1"] for one in (first, other)]
+
+
 def test_each_kind_of_change_brings_its_provenance(api: httpx.Client) -> None:
     made(api.put("/Task/a", json=task(id="a"), headers=header(sent())))
     made(api.put("/Task/a", json=task(id="a", description="b"), headers=header(sent())), 200)

@@ -238,6 +238,38 @@ def test_conditional_update_patch_and_delete_find_their_targets(api: httpx.Clien
     assert ids(api, "Account") == []
 
 
+# ---- sent again ------------------------------------------------------------------------------------------------------
+
+FROM_JILL = {"resourceType": "Observation", "status": "final", "code": {"text": "weight"}}
+MATCHED_BY_ITSELF = {
+    "a reference to what it creates": [
+        entry("POST", "Patient", person(JILL)),
+        entry("POST", "Observation", {**FROM_JILL, "subject": {"reference": f"Patient?{nhs(JILL)}"}}),
+    ],
+    "a patch that ends its own condition": [
+        entry("PATCH", f"Patient?{nhs(JACK)}", binary_patch({"op": "remove", "path": "/identifier"})),
+    ],
+    "an update by a condition that it ends": [
+        entry("PUT", f"Patient?{nhs(JACK)}", person(JILL)),
+    ],
+    "a create under a condition that it meets": [
+        entry("POST", "Patient", person(JILL), ifNoneExist=nhs(JILL)),
+    ],
+}
+
+
+@pytest.mark.parametrize("kind", ["transaction", "batch"])
+@pytest.mark.parametrize("entries", MATCHED_BY_ITSELF.values(), ids=list(MATCHED_BY_ITSELF))
+def test_a_bundle_sent_again_is_answered_as_the_first_time_whatever_its_conditions_match_by_then(
+    api: httpx.Client, entries: list[dict[str, Any]], kind: str
+) -> None:
+    made(api.put("Patient/jack", json=person(JACK, id="jack")))
+    headers = {"X-Request-ID": "0c7a1f6e-a-bundle"}
+    first, *again = (api.post("", json=bundle(kind, *entries), headers=headers) for _ in range(3))
+    assert {each["response"]["status"] for each in first.json()["entry"]} <= {"200 OK", "201 Created"}
+    assert [one.json() for one in again] == [first.json()] * 2
+
+
 # ---- patches within --------------------------------------------------------------------------------------------------
 
 
