@@ -123,9 +123,15 @@ def _provenance(settings: Settings, headers: RawHeaders) -> Resource | None:
 
 
 def _conditions(scope: Scope, headers: RawHeaders) -> Headers:
-    """Raises Rejected (400) for two If-None-Exist, of which no list is made as of ETags: which of them is meant?"""
+    """Raises Rejected (400) for two If-None-Exist, of which no list is made as of ETags: which of them is meant? And for the
+    condition of a change that is empty: whoever sent it meant one, and without it the change would be another.
+    """
     if _CONDITIONAL.isdisjoint(headers):
         return NO_HEADERS
+    empty = [name for name in _OF_CHANGES if not headers.get(name, b"-").strip()]
+    if empty and scope["method"] not in ("GET", "HEAD"):
+        said = empty[0].decode().title()
+        raise refuse(Refusal.BAD_REQUEST, Kind.INVALID, f"{said} is empty; say the condition, or leave the header out.")
     if sum(name == b"if-none-exist" for name, _ in scope["headers"]) > 1:
         raise refuse(
             Refusal.BAD_REQUEST, Kind.INVALID, "If-None-Exist stands more than once; a create has one condition."
@@ -143,6 +149,7 @@ def _text(value: bytes) -> str:
 
 _CONDITIONAL_ORDER = (b"if-match", b"if-none-match", b"if-modified-since", b"if-none-exist")
 _CONDITIONAL = frozenset(_CONDITIONAL_ORDER)
+_OF_CHANGES = (b"if-match", b"if-none-match", b"if-none-exist")
 
 
 def _prefer(header: bytes | None) -> tuple[Handling, Returned]:

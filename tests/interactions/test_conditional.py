@@ -5,6 +5,7 @@ Many of them at the same moment, from several processes, are in `tests/journeys/
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -80,6 +81,27 @@ def test_two_conditions_of_a_create_are_refused(api: httpx.Client) -> None:
     headers = [("If-None-Exist", nhs(JILL)), ("If-None-Exist", nhs(JACK))]
     refused(api.post("Patient", json=person(JILL), headers=headers), 400, "invalid", "If-None-Exist", "more than once")
     assert ids(api, "Patient") == []
+
+
+@pytest.mark.parametrize(
+    ("method", "header"),
+    [
+        ("POST", "If-None-Exist"),
+        ("PUT", "If-Match"),
+        ("PUT", "If-None-Match"),
+        ("PATCH", "If-Match"),
+        ("DELETE", "If-Match"),
+    ],
+)
+def test_a_condition_that_was_left_empty_is_refused(api: httpx.Client, method: str, header: str) -> None:
+    put(api, "jill")
+    path = "Patient" if method == "POST" else "Patient/jill"
+    headers = JSON_PATCH if method == "PATCH" else {"Content-Type": "application/fhir+json"}
+    body = json.dumps(SET_ACTIVE if method == "PATCH" else person(JILL, id="jill", active=True))
+    answer = api.request(method, path, headers={**headers, header: ""}, content=body)
+    refused(answer, 400, "invalid", f"{header} is empty")
+    assert ids(api, "Patient") == ["jill"]
+    assert len(versions(api, "Patient/jill")) == 1
 
 
 def test_a_condition_makes_it_another_request_under_the_same_request_id(api: httpx.Client) -> None:
