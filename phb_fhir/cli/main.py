@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -18,6 +18,7 @@ from phb_fhir.settings import WrongSetting, read_settings
 from phb_fhir.store.embedded import CannotStart
 
 EXIT_REFUSED = 2
+_WrongUsage: Any = typer.BadParameter.__bases__[0]  # an option that is not there, or lacks; typer has no name for it
 
 app = typer.Typer(
     name="phb-fhir",
@@ -32,10 +33,23 @@ app = typer.Typer(
 def main() -> None:
     """The program. Ends with code 0 when all went well, 2 when it would not start, 1 when it broke."""
     try:
-        app()
+        sys.exit(app(standalone_mode=False))
     except (CannotStart, WrongSetting, WrongPackage) as refusal:
-        typer.echo(f"phb-fhir: {refusal.sentence}", err=True)
-        sys.exit(EXIT_REFUSED)
+        sentence = refusal.sentence
+    except typer.Abort:
+        sys.exit(1)
+    except _WrongUsage as wrong:
+        sentence = _usage_sentence(wrong)
+    if sentence:
+        typer.echo(f"phb-fhir: {sentence}", err=True)
+    sys.exit(EXIT_REFUSED)
+
+
+def _usage_sentence(wrong: Any) -> str:
+    """What is wrong with the words of the command, and where the right ones stand; "" where the help was shown instead."""
+    said = " ".join(wrong.format_message().split())
+    ended = f"{said}." if said and said[-1] not in ".?" else said
+    return f"{ended} See {wrong.ctx.command_path} --help." if ended and wrong.ctx else ended
 
 
 def _say_version(wanted: bool) -> None:

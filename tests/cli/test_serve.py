@@ -239,6 +239,28 @@ def test_a_wrong_setting_is_refused_naming_it() -> None:
     assert refused("serve", "--open", "--workers", "0").startswith("The setting workers (PHB_WORKERS) is not right: ")
 
 
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["serve", "--bogus"], r"No such option: --bogus.*\. See \S.* serve --help\."),
+        (["serve", "--port", "many"], r"Invalid value for '--port': .*\. See \S.* serve --help\."),
+        (["serve", "--port"], r"Option '--port' requires an argument\."),
+        (["serve", "beside"], r"Got unexpected extra argument.* \(beside\)\. See \S.* serve --help\."),
+        (["serv"], r"No such command 'serv'\. Did you mean 'serve'\? See \S.* --help\."),
+        (["audit", "verify", "--from", "0"], r"Invalid value for '--from': .*\. See \S.* audit verify --help\."),
+    ],
+    ids=lambda one: " ".join(one) if isinstance(one, list) else "",
+)
+def test_a_wrong_word_on_the_command_line_is_refused_in_one_line(words: list[str], sentence: str) -> None:
+    assert re.fullmatch(sentence, refused(*words))
+
+
+@pytest.mark.parametrize("words", [[], ["audit"]], ids=["nothing", "half a command"])
+def test_where_a_command_lacks_the_help_is_shown_and_nothing_is_done(words: list[str]) -> None:
+    ran = subprocess.run(command(*words), capture_output=True, text=True, env=environment(), check=False)
+    assert (ran.returncode, "Commands" in ran.stdout, ran.stderr) == (2, True, "")
+
+
 def test_an_unreachable_mongodb_is_refused_naming_it(tmp_path: Path) -> None:
     sentence = refused(
         "serve", "--open", "--port", "0", "--mongodb-uri", "mongodb://127.0.0.1:1/", PHB_MONGODB_START_TIMEOUT_S="1"
