@@ -1,4 +1,5 @@
-"""HTTP/1.1 as uvicorn speaks it, but for two things: what is written in one turn leaves in one piece, and nobody may dawdle.
+"""HTTP/1.1 as uvicorn speaks it, but for three things: what is written in one turn leaves in one piece, nobody may dawdle, and a
+server that ends reads what was sent to it before it said so.
 
 An ASGI answer is two messages, its head and its body, and uvicorn hands each to the kernel by itself. One packet instead of
 two is less work for the kernel, and the client wakes up once.
@@ -12,6 +13,9 @@ that is over. Nothing is measured at each request: four times a second one look 
   server itself holds up is not the client's fault and does not count.
 * Between requests: uvicorn's own keep-alive timer.
 * All connections of a worker: past `connections_max` the one that has waited for a request the longest is closed for the next.
+
+When the server ends, a connection that is kept alive may have the next request on its way already. To close it then would leave its client
+not knowing whether that was done. So it stays for a moment, and a request that comes in it is answered, as the last one.
 """
 
 from __future__ import annotations
@@ -51,11 +55,17 @@ class Patience:
     head_s: float = 10.0
     transfer_s: float = 20.0
     connections_max: int = 2_000
+    last_s: float = 0.25  # that a server that ends waits for what is on its way
     safeguards: tuple[RawHeader, ...] = ()
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        return cls(settings.head_timeout_s, settings.transfer_timeout_s, settings.connections_max, safeguards(settings))
+        return cls(
+            settings.head_timeout_s,
+            settings.transfer_timeout_s,
+            settings.connections_max,
+            safeguards=safeguards(settings),
+        )
 
 
 class Config(uvicorn.Config):
@@ -104,6 +114,7 @@ class OnePiece(HttpToolsProtocol):
         self._body_bytes = 0
         self._unread: tuple[float, int] | None = None
         self._said = ""
+        self._is_ending = False
         self._gathering = _Gathering(transport, self.loop)
         super().connection_made(self._gathering)  # type: ignore[arg-type]
         _make_room(self)
@@ -134,6 +145,8 @@ class OnePiece(HttpToolsProtocol):
         if self._said:
             raise httptools.HttpParserError(self._said)
         super().on_headers_complete()
+        if self._is_ending and self.cycle is not None:
+            self.cycle.keep_alive = False
         self._body_bytes = 0
         self._enter(_Phase.BODY)
 
@@ -149,6 +162,14 @@ class OnePiece(HttpToolsProtocol):
         super().on_response_complete()
         if self._phase is _Phase.WHOLE and not self._is_answering():
             self._enter(_Phase.IDLE)
+
+    def shutdown(self) -> None:
+        """The server ends: what is being answered is the last, or else what comes in a moment."""
+        self._is_ending = True
+        if self._is_answering():
+            super().shutdown()
+        else:
+            self.loop.call_later(self._patience.last_s, super().shutdown)
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's words, in place of which stand ours
         if self._said:
