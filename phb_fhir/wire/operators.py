@@ -125,6 +125,8 @@ class Gate:
             if not scope[_IS_OPERATOR] and scope["path"] not in _FOR_ANYBODY:
                 await _not_for_you(scope, receive, send)
                 return
+        if scope["type"] == "http" and scope["method"] == "HEAD":
+            scope = {**scope, "method": "GET"}  # what speaks HTTP leaves out the body (RFC 9110 §9.3.2)
         await self._app(scope, receive, send)
 
     def _is_operator(self, scope: Any) -> bool:

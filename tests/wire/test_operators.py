@@ -43,6 +43,15 @@ def test_a_server_with_its_database_and_its_indexes_is_ready(operator):
     assert (answer.status_code, answer.json()) == (200, {"status": "ok", "reasons": []})
 
 
+@pytest.mark.parametrize(
+    "address", ["/", "/health/live", "/health/ready", "/metrics", "/index", "/docs", "/openapi.json"]
+)
+def test_a_head_of_an_operators_address_tells_what_a_get_would(operator, address):
+    got, head = operator.get(address), operator.head(address)
+    assert (head.status_code, head.headers["content-type"]) == (200, got.headers["content-type"])
+    assert (head.content, "content-length" in head.headers) == (b"", True)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_server_that_misses_an_index_is_not_ready_until_it_is_back(running, operator, mongodb_admin, name):
     collection, _, index = name.partition(".")
