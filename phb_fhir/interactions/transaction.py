@@ -30,8 +30,9 @@ from phb_fhir.interactions.once import first_outcome
 from phb_fhir.interactions.pending import Pending
 from phb_fhir.interactions.preconditions import criteria_in
 from phb_fhir.interactions.request import Answer, FhirRequest
+from phb_fhir.interactions.status import status_of
 from phb_fhir.interactions.validation import checked, relocated, told_of_entry
-from phb_fhir.outcome import Issue, Kind, Refusal, Rejected, refuse
+from phb_fhir.outcome import Issue, Kind, Refusal, Rejected, outcome_of, refuse
 from phb_fhir.store.store import Transaction
 from phb_fhir.validation.validate import ISSUES_MAX
 
@@ -76,7 +77,7 @@ async def run_transaction(context: Context, entries: list[Planned], dispatch: Di
         await transaction.lock(locks)
         # asked first: what a condition of these entries matched then, it may not match now, for what they wrote themselves
         if (first := await first_outcome(transaction, name)) is not None:
-            return await _answers(context, transaction, entries, first, dispatch)
+            return await _answers(context, transaction, entries, first, dispatch, is_again=True)
         settled = await _settle_each(context, transaction, entries)
         pending = _pending(context, settled)
         joins = Joins(context.narrow(transaction), context.asking())
@@ -370,9 +371,19 @@ async def _write(
 
 
 async def _answers(
-    context: Context, transaction: Transaction, entries: list[Planned], committed: list[Committed], dispatch: Dispatch
+    context: Context,
+    transaction: Transaction,
+    entries: list[Planned],
+    committed: list[Committed],
+    dispatch: Dispatch,
+    *,
+    is_again: bool = False,
 ) -> list[Answer]:
-    """The answers to all entries: to the changes by what came of them, in their order; to the reads over what stands now."""
+    """The answers to all entries: to the changes by what came of them, in their order; to the reads over what stands now.
+
+    Raises Rejected for a read that is refused, and then nothing is written; where it was written the first time, that read alone
+    is answered so.
+    """
     changing = [entry for entry in entries if entry.change is not None]
     answers = {entry.index: _answer(context, entry, done) for entry, done in zip(changing, committed, strict=True)}
     inside = replace(context, reader=context.narrow(transaction))
@@ -382,7 +393,9 @@ async def _answers(
             try:
                 answers[entry.index] = await dispatch(replace(inside, trail=trail), entry.request)
             except Rejected as rejected:
-                raise entry.told(rejected) from None
+                if not is_again:
+                    raise entry.told(rejected) from None
+                answers[entry.index] = Answer(status_of(rejected), outcome=outcome_of(entry.told(rejected).issues))
         await asyncio.sleep(0)
     return [answers[index] for index in sorted(answers)]
 

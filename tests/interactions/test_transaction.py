@@ -270,6 +270,20 @@ def test_a_bundle_sent_again_is_answered_as_the_first_time_whatever_its_conditio
     assert [one.json() for one in again] == [first.json()] * 2
 
 
+def test_a_transaction_sent_again_does_not_say_that_nothing_was_written_when_what_it_reads_is_gone(
+    api: httpx.Client, jill: str
+) -> None:
+    asked = bundle("transaction", entry("POST", "Patient", person(JACK)), entry("GET", jill))
+    headers = {"X-Request-ID": "0c7a1f6e-with-a-read"}
+    first = api.post("", json=asked, headers=headers).json()["entry"]
+    assert api.delete(jill).status_code == 204
+    again = api.post("", json=asked, headers=headers).json()["entry"]
+    assert again[0] == first[0]
+    assert again[1]["response"]["status"] == "410 Gone"
+    (issue,) = again[1]["response"]["outcome"]["issue"]
+    assert (issue["code"], issue["expression"]) == ("deleted", ["Bundle.entry[1].request"])
+
+
 # ---- patches within --------------------------------------------------------------------------------------------------
 
 
