@@ -136,7 +136,7 @@ class Access:
     def _check(self, letters: str, type_: str) -> None:
         types = (type_,) if type_ else sorted(self.context.capability.types)
         if self.who is None:
-            text = "The token names no role that is known here, so it gives access to nothing."
+            text = "The token names no role that is known here, or a user or patient of another server, so it gives access to nothing."
             raise refuse(Refusal.FORBIDDEN, Kind.FORBIDDEN, text)
         doing = f"{_VERBS[letters[0]]} {type_ or 'everything'}"
         if not any(letters_of(self.who.role, one) & set(letters) for one in types):

@@ -29,6 +29,8 @@ SDS_USER_ID = "https://fhir.nhs.uk/Id/sds-user-id"
 USER_TYPES = ("Patient", "Practitioner", "PractitionerRole", "RelatedPerson", "Person", "Organization")
 PROOFING_LEVEL = "P9"
 
+# who they are is all that gives them anything: whoever is said to be somebody elsewhere is not the patient they were launched with
+_THEMSELVES = ("person", "delegate", "peer-supporter")
 _TEXT_MAX = 200
 _NOBODY = Client()
 _CODE = re.compile(r"[A-Za-z0-9_-]{1,40}", re.ASCII)
@@ -78,10 +80,13 @@ def _generic(issuer: Issuer, client: Client, claims: Claims, base: str) -> Known
     names = issuer.claims
     nhs_number = _nhs_number(_at(claims, names.nhs_number))
     role = _role(issuer, _at(claims, names.role)) or client.user_role or ""
+    user_said = _at(claims, names.user)
+    user = _reference(user_said, USER_TYPES, base)
+    is_elsewhere = user_said is not None and not (user or nhs_number)
     return {
-        **_launched(_at(claims, names.patient), role, base),
+        **_launched(_at(claims, names.patient), "" if is_elsewhere and role in _THEMSELVES else role, base),
         "name": _text(_at(claims, names.name)),
-        "user": _reference(_at(claims, names.user), USER_TYPES, base),
+        "user": user,
         "organization": _reference(_at(claims, names.organization), ("Organization",), base) or client.organization,
         "ods_code": _matching(_ODS_CODE, _at(claims, names.ods_code)) or client.ods_code,
         **(_known_by_nhs_number(nhs_number) if nhs_number else {}),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -353,6 +354,16 @@ def test_what_a_token_does_not_say_is_no_access(world, claims):
 CLAIM_MISSING = {
     "a person without a record": {"role": "person"},
     "a person who is a practitioner": {"role": "person", "fhirUser": "Practitioner/tom", "patient": "jill"},
+    **{
+        f"a {role} who is somebody elsewhere, launched with her record": {
+            "role": role,
+            "fhirUser": f"https://elsewhere.example/fhir/{type_}/jill",
+            "patient": "jill",
+        }
+        for role, type_ in (("person", "Patient"), ("delegate", "RelatedPerson"), ("peer-supporter", "Practitioner"))
+    },
+    "a person who is a device": {"role": "person", "fhirUser": "Device/jill", "patient": "jill"},
+    "a person who is several": {"role": "person", "fhirUser": "Patient/jill Patient/ted", "patient": "jill"},
     "a person launched with another's record": {
         "role": "person",
         "fhirUser": "Patient/mo",
@@ -390,10 +401,31 @@ def test_a_missing_claim_is_no_access_to_anybodys_record(world, claims):
     assert world.get({**claims, "sub": "x"}, "/Patient/jill").status_code in (403, 404)
 
 
+def test_who_is_somebody_elsewhere_is_told_why_they_see_nothing(world):
+    elsewhere = {**ACTORS["jill"], "fhirUser": "https://elsewhere.example/fhir/Patient/jill"}
+    refused = world.get(elsewhere, "/Patient/jill")
+    assert refused.status_code == 403
+    assert "a user or patient of another server" in refused.text
+    here = {**ACTORS["jill"], "fhirUser": f"{world.base}/Patient/jill"}
+    assert world.get(here, "/Patient/jill").status_code == 200
+
+
 KNOWN_BY = {
     "an ODS code": ({"role": "commissioner", "ods_code": "X00"}, "north"),
     "an NHS number": ({"role": "person", "nhs_number": "9000000009"}, "jill"),
     "the launch context alone": ({"role": "person", "patient": "jill"}, "jill"),
+    "an NHS number, and by another server": (
+        {"role": "person", "nhs_number": "9000000009", "fhirUser": "https://elsewhere.example/fhir/Patient/7"},
+        "jill",
+    ),
+    "its organisation, and by another server": (
+        {
+            "role": "commissioner",
+            "organization": "Organization/north",
+            "fhirUser": "https://elsewhere.example/Practitioner/7",
+        },
+        "north",
+    ),
 }
 
 
