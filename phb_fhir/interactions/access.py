@@ -9,7 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 from phb_fhir.change import Version
 from phb_fhir.fhir.codec import Resource, dumps, loads
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
 CONSENTS_MAX = 1_000  # that name one delegate
 CASELOAD_MAX = 2_000  # patients whose care one person co-ordinates
 ITEMS_MAX = 2_000  # of the directory, that one organisation provides
+LONDON = ZoneInfo("Europe/London")
 BREAK_GLASS = ("BTG", "ETREAT")  # v3 ActReason: break the glass, emergency treatment
 NHS_NUMBER = "https://fhir.nhs.uk/Id/nhs-number"
 ODS_CODE = "https://fhir.nhs.uk/Id/ods-organization-code"
@@ -537,9 +540,15 @@ def _covers(period: Any, context: Context, *, unread: bool = False) -> bool:
         return False
     now = context.now()
     try:
-        return period_of(period["start"])[0] <= now and ("end" not in period or now < period_of(period["end"])[1])
+        return _in_england(period["start"])[0] <= now and ("end" not in period or now < _in_england(period["end"])[1])
     except (ValueError, OverflowError):
         return unread
+
+
+def _in_england(text: str) -> tuple[datetime, datetime]:
+    """The period of a FHIR date or dateTime; a day begins and ends with the day in England, as it does for the rules."""
+    start, end = period_of(text)
+    return (start, end) if "T" in text else (start.replace(tzinfo=LONDON), end.replace(tzinfo=LONDON))
 
 
 async def _with_plans(context: Context, mandate: Mandate) -> Mandate:

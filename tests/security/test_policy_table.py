@@ -642,6 +642,34 @@ def test_a_consent_gives_no_more_than_it_and_those_beside_it_say(world, name):
     assert world.get("vic", "/Account/jill-account").status_code == 200
 
 
+DAYS = {
+    # in summer, when it is an hour later in England than by UTC
+    "before the first day": ({"start": "2027-06-30", "end": "2027-06-30"}, "2027-06-29T22:59:59Z", 404),
+    "as the first day begins": ({"start": "2027-06-30", "end": "2027-06-30"}, "2027-06-29T23:00:00Z", 200),
+    "as the last day ends": ({"start": "2027-06-30", "end": "2027-06-30"}, "2027-06-30T22:59:59Z", 200),
+    "after the last day": ({"start": "2027-06-30", "end": "2027-06-30"}, "2027-06-30T23:00:00Z", 404),
+    "after the last month": ({"start": "2027-06", "end": "2027-06"}, "2027-06-30T23:00:00Z", 404),
+    "until an instant, before it": (
+        {"start": "2027-05-01", "end": "2027-06-30T23:30:00Z"},
+        "2027-06-30T23:29:59Z",
+        200,
+    ),
+    "until an instant, after it": ({"start": "2027-05-01", "end": "2027-06-30T23:30:00Z"}, "2027-06-30T23:30:01Z", 404),
+    "in winter, as the last day ends": ({"start": "2026-12-01", "end": "2026-12-01"}, "2026-12-01T23:59:59Z", 200),
+    "in winter, after the last day": ({"start": "2026-12-01", "end": "2026-12-01"}, "2026-12-02T00:00:00Z", 404),
+}
+
+
+@pytest.mark.parametrize(("period", "at", "status"), DAYS.values(), ids=DAYS)
+def test_the_days_of_a_consent_are_days_in_england(world, period, at, status):
+    world.write(consent("c-vic", "Patient/jill", VIC, "view", provision_period=period))
+    world.hold_the_clock(int((datetime.fromisoformat(at) - FIRST_MOMENT).total_seconds()))
+    answered = world.get("vic", "/Account/jill-account").status_code
+    world.restore()
+    world.hold_the_clock()
+    assert answered == status
+
+
 REACHES = {
     # who acts for Jill: which of these they read
     "ruth": "Account/jill-account Account/jill-second ChargeItem/jill-chargeitem ChargeItem/jill-second-purchase CarePlan/jill-careplan "
