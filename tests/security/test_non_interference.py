@@ -1,7 +1,8 @@
 """Non-interference: whatever changes that somebody may not see, every byte they get back is the same.
 
 Generated: an actor, what happens to things that are not there for them (changed, deleted, made, brought back, restricted, moved from one
-unseen record to another, many at once), and what they ask before and after, with the clock held. What they may not see is asked of the
+unseen record to another, many at once; money spent, paid, given back, from budgets in force), and what they ask before and after, of
+records and of money, with the clock held. What they may not see is asked of the
 server once, by reading each thing; that this is right, `test_policy_table` says.
 
 Left out are the Date, the X-Request-ID, the rate-limit headers, and what stands in page tokens, which nobody can read and which holds the
@@ -22,7 +23,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.builders import bundle, entry
+from tests.paying import line, payment
 from tests.processes import until
+from tests.security.budgets import (
+    BUDGETED,
+    NUMBER,
+    PURCHASE,
+    SPENDINGS,
+    bought,
+    budget_of,
+    give_budgets,
+    number_of,
+    reference_of,
+    spend,
+)
 from tests.security.world import BUDGETS, LABELS, PHB, World, labelled, record, ref, running_world, whole_world
 
 EXAMPLES = 60
@@ -35,7 +49,19 @@ THINGS = {f"{one['resourceType']}/{one['id']}": one for one in whole_world()}
 @pytest.fixture(scope="module")
 def world(mongodb_uri):
     with running_world(mongodb_uri) as world:
+        give_budgets(world)
         yield world
+
+
+@pytest.fixture(scope="module")
+def unspent(world) -> dict[str, list[str]]:
+    """By actor, the budgets of whose money they are told nothing."""
+    keys = [budget_of(of) for of in BUDGETED]
+    found = {who: [key for key in keys if world.get(who, f"/{key}").status_code in (403, 404)] for who in NAMES}
+    assert all("Account/ted-budget" in these for these in found.values())
+    assert found["lim"] == keys  # who acts for Jill in another of her budgets
+    assert {who for who in NAMES if "Account/jill-budget" not in found[who]} >= {"jill", "priya", "north", "finance"}
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -95,9 +121,15 @@ CHANGES = st.one_of(
 )
 
 
+SPENT = st.tuples(st.sampled_from(sorted(SPENDINGS)), st.sampled_from(["45.00", "1000.00"]))
+
+
 def happen(world: World, key: str, change: tuple[str, str]) -> None:
     """Something happens to what is stored under this key."""
     kind, said = change
+    if kind in SPENDINGS:
+        spend(world, key, kind, said)
+        return
     id_ = key.partition("/")[2]
     resource = THINGS[key]
     match kind:
@@ -422,6 +454,108 @@ def asked_near(key: str) -> st.SearchStrategy[Asked]:
     return st.sampled_from([*map(_get, paths), *writes])
 
 
+# ---- what is asked of money ----------------------------------------------------------------------------------------
+
+OF = st.sampled_from(BUDGETED)
+NUMBERS = st.sampled_from([*map(number_of, BUDGETED), "PHB-45.00", "PHB-never-was"])
+REFERENCES = st.sampled_from([*map(reference_of, BUDGETED), "PUR-UNSEEN-ted", "PUR-UNSEEN-mo", "PUR-never-was"])
+PAID = st.sampled_from(["PAY-UNSEEN-ted", "PAY-UNSEEN-jill", "PAY-2026-000207-ted-BACS", "PAY-never-was"])
+OF_A_BUDGET = (
+    "",
+    "/$balance",
+    "/$balance?asOf=2026-11-23",
+    "/$statement",
+    "/$statement?format=html",
+    "/$statement?format=csv",
+    "/$statement?format=bundle",
+    "/$ledger",
+    "/$everything",
+    "/_history",
+    "/$validate?mode=delete",
+)
+
+
+def _charged(of: str, account: dict[str, Any], reference: str) -> dict[str, Any]:
+    return bought(of, reference, "45.00", account=[account])
+
+
+def _paying(of: str, reference: str, kind: str) -> dict[str, Any]:
+    to = {"payee": f"Patient/{of}", "account": budget_of(of), "issuer": "Organization/north", "part": "daily-life"}
+    return payment(reference, line("45.00", f"ChargeItem/{of}-counselling-2026-11-26", kind), **to)
+
+
+def _in_transaction(of: str, number: str, reference: str) -> dict[str, Any]:
+    charge = _charged(of, ref(f"Account?identifier={NUMBER}|{number}"), reference)
+    made = entry("POST", "ChargeItem", charge)
+    made["request"]["ifNoneExist"] = f"identifier={PURCHASE}|{reference}"
+    return bundle("transaction", made, entry("GET", f"{budget_of(of)}/$balance"))
+
+
+MONEY_READ = st.one_of(
+    st.builds("/{}{}".format, OF.map(budget_of), st.sampled_from(OF_A_BUDGET)),
+    st.builds("/CarePlan/{}-plan/$check-sign-off".format, OF),
+    st.builds("/Patient/{}/$check-eligibility".format, OF),
+    st.builds("/Organization/{}/$purchases".format, AROUND),
+    st.builds("/Account?identifier={}|{}&_total=accurate".format, st.just(NUMBER), NUMBERS),
+    st.builds("/ChargeItem?account.identifier={}|{}&_total=accurate".format, st.just(NUMBER), NUMBERS),
+    st.builds("/ChargeItem?identifier={}|{}&_total=accurate".format, st.just(PURCHASE), REFERENCES),
+    st.builds(
+        "/{}?account={}&_total=accurate&_sort=-_lastUpdated".format,
+        st.sampled_from(["ChargeItem", "PaymentReconciliation"]),
+        OF.map(budget_of),
+    ),
+    st.builds(
+        "/ChargeItem?price-override=45&_total=accurate&_include=ChargeItem:account&_count={}".format, st.integers(1, 5)
+    ),
+    st.builds("/Organization?_has:Account:owner:_has:ChargeItem:account:identifier={}".format, REFERENCES),
+).map(_get)
+MONEY_WRITE = st.one_of(
+    st.builds(
+        lambda where, of, account, reference: (
+            "POST",
+            f"/ChargeItem{where}",
+            _charged(of, account, reference),
+            {"Prefer": "return=OperationOutcome"},
+        ),
+        st.sampled_from(["", "/$check-purchase"]),
+        OF,
+        st.one_of(
+            OF.map(budget_of).map(ref), NUMBERS.map(lambda number: {"identifier": {"system": NUMBER, "value": number}})
+        ),
+        REFERENCES,
+    ),
+    st.builds(
+        lambda of, reference: (
+            "POST",
+            "/ChargeItem",
+            _charged(of, ref(budget_of(of)), reference),
+            {"if_none_exist": f"identifier={PURCHASE}|{reference}"},
+        ),
+        OF,
+        REFERENCES,
+    ),
+    st.builds(
+        lambda of, reference, kind: ("POST", "/PaymentReconciliation", _paying(of, reference, kind), {}),
+        OF,
+        PAID,
+        st.sampled_from(["payment", "advance"]),
+    ),
+    st.builds(
+        lambda of, number, reference: ("POST", "/", _in_transaction(of, number, reference), {}), OF, NUMBERS, REFERENCES
+    ),
+    st.builds(
+        lambda of, reason: ("POST", f"/{budget_of(of)}/${reason}", {"resourceType": "Parameters"}, {}),
+        OF,
+        st.sampled_from(["close", "join", "leave", "request-repayment", "calculate-indicative"]),
+    ),
+    st.builds(
+        lambda of: ("POST", f"/ChargeItem/{of}-counselling-2026-11-26/$approve", {"resourceType": "Parameters"}, {}),
+        OF,
+    ),
+)
+MONEY = st.one_of(MONEY_READ, MONEY_WRITE)
+
+
 _LEFT_OUT = ("date", "x-request-id", "ratelimit", "ratelimit-policy", "content-length")
 _PAGE = re.compile(rb"_page=[\w.-]+")  # sealed with the moment of the database that it is of
 
@@ -446,13 +580,18 @@ def answer_to(world: World, who: str, asked: Asked) -> Answered:
 
 @settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(data=st.data())
-def test_what_changes_unseen_changes_no_byte_of_an_answer(world, hidden, data):
+def test_what_changes_unseen_changes_no_byte_of_an_answer(world, hidden, unspent, data):
     world.restore()
     who = data.draw(st.sampled_from(NAMES), "who")
     reads = READS if who == "jill" else st.one_of(READS, WIDE)
-    happening = data.draw(st.lists(st.tuples(st.sampled_from(hidden[who]), CHANGES), min_size=1, max_size=4), "happens")
+    elsewhere = st.one_of(
+        st.tuples(st.sampled_from(hidden[who]), CHANGES), st.tuples(st.sampled_from(unspent[who]), SPENT)
+    )
+    happening = data.draw(st.lists(elsewhere, min_size=1, max_size=4, unique_by=_once), "happens")
     near = st.sampled_from([key for key, _ in happening]).flatmap(asked_near)
-    asked = data.draw(st.lists(st.one_of(near, reads.map(_get), WRITES), min_size=6, max_size=ASKED_MAX), "asked")
+    asked = data.draw(
+        st.lists(st.one_of(near, reads.map(_get), WRITES, MONEY), min_size=6, max_size=ASKED_MAX), "asked"
+    )
     before = answers_before(world, who, asked)
     for key, change in happening:
         happen(world, key, change)
@@ -460,6 +599,26 @@ def test_what_changes_unseen_changes_no_byte_of_an_answer(world, hidden, data):
         assert world.get(who, f"/{key}").status_code in (403, 404)
     for question, answer in before:
         assert answer_to(world, who, question) == answer, (who, question, happening)
+
+
+@pytest.mark.parametrize("kind", sorted(SPENDINGS))
+def test_what_happens_to_the_money_shows_to_who_sees_it(world, kind):
+    """Or the law would hold of nothing."""
+    asked = [_get(f"/Account/{of}-budget/$statement?format=bundle") for of in ("jill", "mo")]
+    world.restore()
+    before = [answer_to(world, "north", question) for question in asked]
+    happen(world, "Account/jill-budget", (kind, "45.00"))
+    jills, mos = (answer_to(world, "north", question) for question in asked)
+    world.restore()
+    assert jills != before[0]
+    assert mos == before[1]
+    assert {answer[0] for answer in (jills, mos, *before)} == {200}
+
+
+def _once(happens: tuple[str, tuple[str, str]]) -> tuple[str, ...]:
+    """Money is spent once for one purchase, whatever it costs."""
+    key, (kind, said) = happens
+    return (key, kind) if kind in SPENDINGS else (key, kind, said)
 
 
 def answers_before(world: World, who: str, asked: list[Asked]) -> list[tuple[Asked, Answered]]:

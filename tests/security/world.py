@@ -568,6 +568,7 @@ ACTORS: dict[str, dict[str, str]] = {
 
 
 _WRITTEN = {"type": {"$ne": "AuditEvent"}}
+_KEPT = ("resources", "history", "ledger", "balances", "requests")
 
 
 class World:
@@ -635,7 +636,7 @@ class World:
 
     def keep(self) -> None:
         """Remember what is stored, for `restore`."""
-        self._snapshot = {name: list(self.database[name].find(_WRITTEN)) for name in ("resources", "history")}
+        self._snapshot = {name: list(self.database[name].find(_WRITTEN)) for name in _KEPT}
 
     def restore(self) -> None:
         """Everything is as it was when it was kept, but for the audit trail, which stays."""
