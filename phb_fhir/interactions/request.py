@@ -99,7 +99,8 @@ class BundleAnswer:
 class Answer(NamedTuple):
     """What to say. `resource` is JSON text; `version` gives ETag, Last-Modified and (with `located`) Location.
 
-    `is_content`: the resource is a Binary, and what is sent over HTTP is its content (R4 §2.42.1).
+    `is_content`: the resource is a Binary, and what is sent over HTTP is its content (R4 §2.42.1). `about`: what the answer tells of and
+    was not asked for by its address, for the audit trail.
     """
 
     status: int
@@ -109,3 +110,4 @@ class Answer(NamedTuple):
     bundle: BundleAnswer | None = None
     outcome: Resource | None = None
     is_content: bool = False
+    about: tuple[Version, ...] = ()

@@ -264,7 +264,8 @@ class Trail:
         await asyncio.gather(*(chain.append(record.text(), moment_of(record)) for record in records))
 
     async def _seen(self, answer: Answer) -> Record:
-        rows = _rows_in(answer) if answer.bundle is not None or answer.version is not None else await self._target()
+        is_told = answer.bundle is not None or answer.version is not None or answer.about
+        rows = _rows_in(answer) if is_told else await self._target()
         rows = [self._own_look(row) for row in rows]
         query = _query_run(answer.bundle, self._query())
         record = self._record(to_millisecond(self._context.now()), await self.who(), answer.status, rows)
@@ -355,8 +356,9 @@ class Trail:
             rows = await self._standing([f"{segments[0]}/{segments[1]}"])
             if segments[2:3] == ("_history",) and len(segments) == 4:
                 rows = [("/".join(segments), *rows[0][1:])]
-        if request is not None and isinstance(request.body, dict) and not self.interaction.startswith("$"):
-            rows = self._named_in(request, rows)
+        if request is not None and self.interaction != "$validate":  # which tells nothing of the record
+            for sent in _sent_in(request):
+                rows = self._named_in(request, sent, rows)
         return rows
 
     async def _standing(self, keys: Sequence[str]) -> list[Row]:
@@ -364,10 +366,10 @@ class Trail:
         found = await self._context.store.read_all(keys) if keys else {}
         return [_row(found[key]) if key in found else (key,) for key in keys]
 
-    def _named_in(self, request: FhirRequest, rows: list[Row]) -> list[Row]:
-        """With the patients that the body is about, which somebody wanted to write and could not."""
+    def _named_in(self, request: FhirRequest, sent: Resource, rows: list[Row]) -> list[Row]:
+        """With the patients that a resource is about, which somebody wanted to write, or try, and could not."""
         try:
-            index = self._context.index_of(request.body, request.id or "new")
+            index = self._context.index_of(sent, request.id or "new")
             named = patients_of(access_entries(index.keys))[:NAMED_IN_BODY_MAX]
         except Exception:  # noqa: BLE001 - it may be anything, which is why it was refused
             return rows
@@ -408,7 +410,7 @@ def _changed(write: Write) -> Row:
 def _rows_in(answer: Answer) -> list[Row]:
     if answer.bundle is not None:
         return [_row(entry.version) for entry in answer.bundle.entries if entry.version is not None]
-    return [] if answer.version is None else [_row(answer.version)]
+    return [_row(version) for version in (answer.version, *answer.about) if version is not None]
 
 
 def _query_run(bundle: BundleAnswer | None, sent: str) -> str:
@@ -426,6 +428,17 @@ def _keys_in(request: FhirRequest | None) -> list[str]:
         if len(path) > 1 and all(path[:2]) and path[1][0] not in "$_":
             found["/".join(path[:2])[:128]] = None
     return list(found)
+
+
+def _sent_in(request: FhirRequest) -> list[Resource]:
+    """The resource that was sent; of Parameters, the first of those in them."""
+    if not isinstance(request.body, dict):
+        return []
+    if request.body.get("resourceType") != "Parameters":
+        return [request.body]
+    rows = request.body.get("parameter")
+    sent = (one.get("resource") for one in rows if isinstance(one, dict)) if isinstance(rows, list) else ()
+    return [one for one in sent if isinstance(one, dict)][:1]
 
 
 def _entries_of(request: FhirRequest) -> list[Any]:

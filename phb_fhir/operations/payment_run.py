@@ -100,7 +100,9 @@ async def payment_run(context: Context, request: FhirRequest) -> Answer:
             left += await _advance(context, issuer, until)
         payments, more = await _due(context, issuer, until, accounts)
         left += more
-    return answered(context, request, await _message(context, run, issuer, payments, accounts, left, is_new=not sent))
+    message = await _message(context, run, issuer, payments, accounts, left, is_new=not sent)
+    told = await context.store.read_all([f"{one['resourceType']}/{one['id']}" for one in payments])
+    return answered(context, request, message)._replace(about=tuple(told.values()))
 
 
 def _read(context: Context, request: FhirRequest, name: str, takes: Mapping[str, bool]) -> Inputs:

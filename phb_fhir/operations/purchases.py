@@ -42,10 +42,13 @@ async def check_purchase(context: Context, request: FhirRequest) -> Answer:
     issues = without_best_practice(await judged(context, purchase, "ChargeItem", size=request.size))
     if any(issue.kind is Kind.STRUCTURE and issue.is_error for issue in issues):
         raise Rejected(Refusal.BAD_REQUEST, *issues)
-    return answered(context, request, await _tried(context, purchase, issues))
+    tried, account = await _tried(context, purchase, issues)
+    told = (await context.store.read_all([account])).values()
+    return answered(context, request, tried)._replace(about=tuple(told))
 
 
-async def _tried(context: Context, purchase: Resource, issues: list[Issue]) -> Resource:
+async def _tried(context: Context, purchase: Resource, issues: list[Issue]) -> tuple[Resource, str]:
+    """What would come of it, and the key of the budget whose money that tells of."""
     charge = relative(context, {**purchase, "id": "purchase"}) or purchase
     facts = Facts(context, context.store, {"ChargeItem/purchase": charge})
     await _check_seen(context, charge)
@@ -73,7 +76,7 @@ async def _tried(context: Context, purchase: Resource, issues: list[Issue]) -> R
     rows.append({"name": "available", "valueMoney": money(left)})
     if said:
         rows.append({"name": "outcome", "resource": outcome_of(said)})
-    return {"resourceType": "Parameters", "parameter": rows}
+    return {"resourceType": "Parameters", "parameter": rows}, found.account
 
 
 async def _check_seen(context: Context, charge: Resource) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.operations.money import told
 from tests.people import PEOPLE, signed_in
-from tests.stories import FAMILY, JILLS
+from tests.stories import FAMILY, JILLS, massage
 
 OPERATIONS = (
     "$balance",
@@ -100,6 +100,33 @@ def test_a_look_at_a_statement_is_in_the_audit_trail_under_the_persons_name(peop
     found = people["auditor"].get("/AuditEvent?patient=Patient/jill&_count=100").json()
     texts = [str(one["resource"]) for one in found["entry"]]
     assert any("$statement" in text and "Organization/harbourside-north" in text for text in texts)
+
+
+NUMBER = {"system": "https://fhir.phb.nhs.example/Id/phb-account-number", "value": "PHB-2026-000417"}
+NHS_NUMBER = {"system": "https://fhir.nhs.uk/Id/nhs-number", "value": "9000000106"}
+BY_NUMBERS = {"account": [{"identifier": NUMBER}], "subject": {"identifier": NHS_NUMBER}}
+
+
+@pytest.mark.parametrize(
+    ("who", "named", "status", "of"),
+    [
+        ("co-ordinator", {}, 200, "your budget"),
+        ("co-ordinator", BY_NUMBERS, 200, "your budget"),
+        ("another commissioner", {}, 422, "your purchase,"),
+    ],
+)
+@pytest.mark.parametrize("is_wrapped", [False, True])
+def test_a_try_to_purchase_is_in_the_audit_trail_of_whose_money_it_tells(people, who, named, status, of, is_wrapped):
+    tried = massage("PUR-TRIED") | {"enterer": {"reference": "PractitionerRole/priya-nair-coordinator"}} | named
+    wrapped = {"resourceType": "Parameters", "parameter": [{"name": "purchase", "resource": tried}]}
+    answer = people[who].post("/ChargeItem/$check-purchase", json=wrapped if is_wrapped else tried)
+    assert answer.status_code == status, answer.text
+    assert ('"available"' in answer.text) is (status == 200)
+    found = people["jill"].get("/AuditEvent?_sort=-date&_count=100").json()["entry"]
+    told = [one["resource"] for one in found if answer.headers["x-request-id"] in str(one["resource"])]
+    assert len(told) == 1
+    assert of in told[0]["text"]["div"]
+    assert "using $check-purchase" in told[0]["text"]["div"]
 
 
 @pytest.mark.parametrize(
