@@ -15,6 +15,7 @@ ACCESS_CODES = frozenset(
         "actor",
         "code",  # of a List: whether it is a directory
         "definition",
+        "focus",  # of a Task: which budget it is about
         "general-practitioner",
         "issuer",
         "managing-entity",

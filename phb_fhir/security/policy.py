@@ -274,7 +274,20 @@ def _mandated(mandate: Mandate, type_: str) -> Node:
             return keys("account", mandate.accounts)
         case "CarePlan":
             return Id(mandate.plans) if mandate.plans else NOTHING
+        case "Task":
+            return AllOf((of_patients((mandate.patient,), type_), _about_these(mandate)))
     return of_patients((mandate.patient,), type_)
+
+
+def _about_these(mandate: Mandate) -> Node:
+    """Of tasks: it is about these budgets and what is theirs, or about no budget at all; the words of others tell of others' money."""
+    charged = Linked("focus", CHARGED, keys("account", mandate.accounts))
+    theirs = any_of((keys("focus", (*mandate.accounts, *mandate.plans)), charged))
+    about_any = any_of(beginning(f"focus={type_}/") for type_ in ("Account", "CarePlan", "Task", *CHARGED))
+    return any_of((theirs, Linked("focus", ("Task",), theirs), Not(about_any)))
+
+
+CHARGED = ("ChargeItem", "Invoice", "PaymentReconciliation")
 
 
 def keys(code: str, values: Iterable[str]) -> Node:

@@ -689,6 +689,50 @@ REACHES = {
 }
 
 
+ABOUT = {
+    # what a task about Jill has as its focus: whether who acts for her in one of her two budgets has to do with it
+    "her budget": ("Account/jill-account", True),
+    "her other budget": ("Account/jill-second", False),
+    "her plan": ("CarePlan/jill-careplan", True),
+    "a version of her plan": ("CarePlan/jill-careplan/_history/1", True),
+    "her other plan": ("CarePlan/jill-other-plan", False),
+    "a version of her other plan": ("CarePlan/jill-other-plan/_history/1", False),
+    "a purchase": ("ChargeItem/jill-chargeitem", True),
+    "a purchase from the other": ("ChargeItem/jill-second-purchase", False),
+    "a payment": ("PaymentReconciliation/jill-paymentreconciliation", True),
+    "a payment from the other": ("PaymentReconciliation/jill-second-payment", False),
+    "a task about her budget": ("Task/about-one", True),
+    "a task about her other budget": ("Task/about-other", False),
+    "herself": ("Patient/jill", True),
+    "her assessment": ("QuestionnaireResponse/jill-questionnaireresponse", True),
+}
+
+
+def test_who_acts_in_one_budget_has_nothing_to_do_with_tasks_about_others(world):
+    def about(id_: str, focus: str) -> Resource:
+        return {**record("jill")["Task"], "id": id_, "focus": ref(focus)}
+
+    names = {f"about-{number}": focus for number, (focus, _) in enumerate(ABOUT.values())}
+    world.write(about("about-one", "Account/jill-account"), about("about-other", "Account/jill-second"))
+    world.write(*(about(id_, focus) for id_, focus in names.items()))
+    found = {
+        who: {id_ for id_ in names if world.get(who, f"/Task/{id_}").status_code == 200} for who in ("ruth", "lim")
+    }
+    listed = world.get("lim", "/Task?_count=100&_total=accurate").json()
+    told = world.get("lim", "/Task/_history?_count=100").json()
+    changed = world.put("lim", {**about("about-1", "Account/jill-second"), "language": "cy"})
+    moved = world.put("lim", about("about-0", "Account/jill-second"))
+    world.restore()
+    theirs = {id_ for id_, (_, is_theirs) in zip(names, ABOUT.values(), strict=True) if is_theirs}
+    assert found == {"ruth": set(names), "lim": theirs}
+    for answer in (listed, told):
+        ids = {one["resource"]["id"] for one in answer["entry"]}
+        assert ids & set(names) == theirs
+        assert "about-other" not in ids
+    assert changed.status_code == 404
+    assert moved.status_code in (403, 422)
+
+
 @pytest.mark.parametrize(("who", "expected"), REACHES.items(), ids=REACHES)
 def test_a_consent_opens_what_it_says_while_it_lasts(world, who, expected):
     world.restore()
