@@ -333,9 +333,9 @@ async def access_of(context: Context, actor: Actor, purpose: str = "") -> Access
 
 
 def _purpose_of(actor: Actor, context: Context) -> str:
-    """The purpose that the token states; one that breaks the glass, only while the token does not outlive an opening."""
-    left_s = actor.expires - context.now().timestamp()
-    is_long = actor.purpose in BREAK_GLASS and left_s > context.settings.break_glass_max_s
+    """The purpose that the token states; one that breaks the glass, only of a token that was made to live no longer than an opening."""
+    life_s = actor.expires - actor.issued
+    is_long = actor.purpose in BREAK_GLASS and life_s > context.settings.break_glass_max_s
     return "" if is_long else actor.purpose
 
 

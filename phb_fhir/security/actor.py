@@ -51,7 +51,7 @@ class Actor:
     (`Practitioner/x`, `Patient/x`, `RelatedPerson/x`), `patient` the id of the Patient of the launch context, `organization` the local
     reference of the organisation acted for; `user_identifier`, `nhs_number` and `ods_code` are the same by national identifiers
     (`system|value`, ten digits, an ODS code). `purpose` is a purpose of use (v3 ActReason code) that the token itself states.
-    `expires` is in seconds since 1970. `token_id` names the token without being it: its `jti`, or a digest.
+    `expires` and `issued` are in seconds since 1970, `issued` 0 where the token does not say both. `token_id` names the token without being it: its `jti`, or a digest.
     """
 
     issuer: str
@@ -68,4 +68,5 @@ class Actor:
     scopes: tuple[Scope, ...] = ()
     purpose: str = ""
     expires: float = 0.0
+    issued: float = 0.0
     token_id: str = ""

@@ -55,6 +55,7 @@ def actor_of(issuer: Issuer, claims: Claims, *, token: str, expires: float, base
         "subject": subject or client_id,
         "client": client_id,
         "expires": expires,
+        "issued": _issued(claims),
         "token_id": _token_id(claims, token),
         "scopes": _scopes(issuer, client, _at(claims, issuer.claims.scope)),
         "purpose": _code(_at(claims, issuer.claims.purpose)),
@@ -219,6 +220,12 @@ def _reference(value: Any, types: Iterable[str], base: str, *, bare: bool = Fals
     if bare and not slash:
         type_ = next(iter(types))
     return f"{type_}/{id_}" if type_ in types and is_id(id_) else ""
+
+
+def _issued(claims: Claims) -> float:
+    """When a token was issued, where it says how long it lives; else 0: it may live for ever."""
+    said = claims.get("iat")
+    return float(said) if isinstance(said, int | float) and "exp" in claims else 0.0
 
 
 def _scopes(issuer: Issuer, client: Client, value: Any) -> tuple[Scope, ...]:

@@ -69,6 +69,20 @@ def test_a_generic_issuer_says_who_it_is_in_claims_of_its_own() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("said", "issued"),
+    [
+        ({"iat": 7, "exp": 8}, 7.0),
+        ({"iat": 7.5, "exp": 8}, 7.5),
+        ({"iat": 7}, 0.0),
+        ({"exp": 8}, 0.0),
+        ({"iat": "7", "exp": 8}, 0.0),
+    ],
+)
+def test_a_token_has_an_age_where_it_says_from_when_until_when(said: dict[str, Any], issued: float) -> None:
+    assert heard(issuer(), GENERIC | said).issued == issued
+
+
 @pytest.mark.parametrize("role", ROLES)
 def test_each_role_is_known_by_its_own_name(role: str) -> None:
     assert heard(issuer(), GENERIC | {"role": role}).role == role
