@@ -10,7 +10,8 @@ from phb_fhir.fhir.dates import instant_text
 from phb_fhir.interactions.context import Context
 from phb_fhir.interactions.validation import check_resource
 from phb_fhir.outcome import Issue, Kind, Refusal, Rejected, refuse
-from phb_fhir.search.access import patients_of
+from phb_fhir.search.access import LABEL, labels_of, patients_of
+from phb_fhir.security.policy import RESTRICTED
 from phb_fhir.security.provenance import HEADER, Activity, Made, build_provenance, check_sent, complete
 from phb_fhir.store.store import Write
 
@@ -21,7 +22,7 @@ async def provenance_of(context: Context, writes: Sequence[Write], now: datetime
     """The Provenances of these writes, yet to be stored. Raises Rejected (400) for a wrong X-Provenance.
 
     Where somebody is signed in there is one for each patient concerned, so that nobody learns from theirs what was written of others, and
-    one for what concerns nobody.
+    one for what concerns nobody; what is restricted has another, which is seen by who sees that.
     """
     trail, sent = context.trail, context.provenance
     if trail is None and sent is None:
@@ -38,18 +39,31 @@ async def provenance_of(context: Context, writes: Sequence[Write], now: datetime
     for group in _by_patient(about) if who is not None else [about]:
         made = [_made(write) for write in group]
         if sent is not None:
-            told.append({name: value for name, value in complete(sent, made, who, purpose).items() if name != "id"})
+            made_of = {name: value for name, value in complete(sent, made, who, purpose).items() if name != "id"}
+            told.append(_labelled(made_of, group))
         elif who is not None:
-            told.append(build_provenance(made, who, instant_text(now), purpose))
+            told.append(_labelled(build_provenance(made, who, instant_text(now), purpose), group))
     return told
 
 
+def _labelled(provenance: Resource, writes: Sequence[Write]) -> Resource:
+    """The Provenance, as restricted as what it tells of."""
+    labels = {label for write in writes for label in labels_of(write.after.access)} & set(RESTRICTED.keys)
+    codings = [dict(zip(("system", "code"), label.removeprefix(LABEL).split("|"), strict=True)) for label in labels]
+    if not codings:
+        return provenance
+    meta = provenance.get("meta", {})
+    others = [one for one in meta.get("security", ()) if one not in codings]
+    return {**provenance, "meta": {**meta, "security": [*others, *sorted(codings, key=str)]}}
+
+
 def _by_patient(writes: Sequence[Write]) -> list[list[Write]]:
-    """The writes, sorted by whom they concern; what concerns two people at once is told to both."""
-    groups: dict[str, list[Write]] = {}
+    """The writes, sorted by whom they concern and whether they are restricted; what concerns two people at once is told to both."""
+    groups: dict[tuple[str, bool], list[Write]] = {}
     for write in writes:
+        is_restricted = not set(RESTRICTED.keys).isdisjoint(write.after.access)
         for patient in patients_of(write.after.access) or [""]:
-            groups.setdefault(patient, []).append(write)
+            groups.setdefault((patient, is_restricted), []).append(write)
     return list(groups.values())
 
 

@@ -245,7 +245,11 @@ def of_patients(patients: tuple[str, ...], type_: str) -> Node:
     return keys("patient", patients)
 
 
-TRACED = ("Account", "CarePlan", "ChargeItem", "Consent", "Coverage", "DocumentReference", "Goal", "Task")
+UNTRACED = ("PaymentReconciliation", "Binary")  # two references away from whose they are
+# whose record these are, they say themselves: who made them is told with them
+TRACED = tuple(
+    type_ for type_ in (*MONEY, *PLAN, *EVIDENCE, *WORK, *CONSENT, *WORDS, *CLINICAL) if type_ not in UNTRACED
+)
 SECURED = ("DocumentReference",)
 
 
@@ -408,7 +412,10 @@ def reach(who: Who, type_: str, letters: str, *, masked: bool = False) -> Node:
     node = any_of(row.where(who, type_) for row in rows if set(letters) & set(row.letters))
     if node == NOTHING or who.role in _UNLABELLED or type_ in (*GUIDE, *DIRECTORY):
         return node
-    return AllOf((node, AnyOf((Not(RESTRICTED), *_TOLD)) if who.is_breaking_glass else Not(RESTRICTED)))
+    open_ = AnyOf((Not(RESTRICTED), *_TOLD)) if who.is_breaking_glass else Not(RESTRICTED)
+    # that something restricted was written, and by whom, tells of it too
+    traced = (Not(Linked("target", (*PERSON, *TRACED, *UNTRACED), RESTRICTED)),) if type_ in PROVENANCE else ()
+    return AllOf((node, open_, *traced))
 
 
 def _is_of(row: Row, type_: str) -> bool:

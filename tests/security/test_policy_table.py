@@ -10,12 +10,13 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import time
 from datetime import datetime
 from typing import Any
 
 import pytest
 
-from phb_fhir.security.local_key import LOCAL_ISSUER
+from phb_fhir.security.local_key import LOCAL_ISSUER, local_key
 from tests.builders import bundle, entry
 from tests.running import FIRST_MOMENT
 from tests.security.world import (
@@ -23,6 +24,7 @@ from tests.security.world import (
     LABELS,
     LOADED_AT,
     PHB,
+    USER,
     Resource,
     World,
     coded,
@@ -881,6 +883,60 @@ def test_what_nobody_could_be_told_of_stays_closed_whatever_the_purpose(world):
 def test_breaking_the_glass_reaches_no_further_than_ones_own_patients(world):
     assert world.get("priya", "/Condition/ted-condition", x_purpose_of_use="BTG").status_code == 404
     assert world.get("priya", "/Condition/jill-restricted", x_purpose_of_use="not a code").status_code == 400
+
+
+LIVES = {
+    # how long a token that breaks the glass lives, how long ago it was issued, in minutes, and what it opens
+    "an opening": (60, 0, 200),
+    "an opening, half of it": (60, 30, 200),
+    "a little longer": (61, 0, 404),
+    "longer, and nearly over": (61, 59, 404),
+    "a working day, and nearly over": (480, 450, 404),
+}
+
+
+@pytest.mark.parametrize(("minutes", "ago", "status"), LIVES.values(), ids=LIVES)
+def test_a_token_breaks_the_glass_if_it_lives_no_longer_than_an_opening(world, minutes, ago, status):
+    claims = {**ACTORS["priya"], "sub": f"{minutes}-{ago}", "scope": USER, "purpose_of_use": "BTG"}
+    token = local_key(world.server.settings.data).sign(claims, now=time.time() - ago * 60, life_s=minutes * 60)
+    found = world.client.get("/Condition/jill-restricted", headers={"Authorization": f"Bearer {token}"})
+    world.restore()
+    assert found.status_code == status
+
+
+def traced(world: Any, who: str, **headers: str) -> set[str]:
+    """What somebody is told was written, by whom, since the world was made."""
+    found = world.get(who, "/Provenance?_count=200&_total=accurate", **headers).json()
+    targets = {one["reference"] for entry in found.get("entry", ()) for one in entry["resource"]["target"]}
+    assert found["total"] == len(found.get("entry", ()))
+    return {target for target in targets if "/traced-" in target}
+
+
+def test_who_wrote_what_is_restricted_is_told_to_those_who_see_it(world):
+    jill = record("jill")
+    task, condition = {**jill["Task"], "id": "traced-task"}, {**jill["Condition"], "id": "traced-condition"}
+    bought = {name: it for name, it in jill["ChargeItem"].items() if name != "identifier"} | {"id": "traced-purchase"}
+    world.write(task, labelled(condition, "R"), labelled(bought, "V"))
+    opened, all_ = {"Task/traced-task/_history/1"}, {"Condition/traced-condition/_history/1"}
+    all_ |= opened | {"ChargeItem/traced-purchase/_history/1"}
+    assert {who: traced(world, who) for who in ("jill", "priya", "harbour", "north", "auditor")} == {
+        **dict.fromkeys(("jill", "auditor"), all_),
+        **dict.fromkeys(("priya", "harbour"), opened),
+        "north": set(),  # whom tasks do not concern
+    }
+    found = world.get("system", "/Provenance?target=Condition/traced-condition").json()["entry"][0]["resource"]["id"]
+    for path in (f"/Provenance/{found}", f"/Provenance/{found}/_history", f"/Provenance/{found}/_history/1"):
+        assert (world.get("jill", path).status_code, world.get("priya", path).status_code) == (200, 404)
+    assert traced(world, "priya", x_purpose_of_use="BTG") == opened
+    world.write(labelled(task, "R"))
+    assert traced(world, "priya") == set()  # nor what was written before it was restricted
+    world.write(task, bought)
+    told = traced(world, "priya")
+    assert "ChargeItem/traced-purchase/_history/2" in told
+    assert told & all_ == opened  # its first version was written together with what is restricted still
+    assert world.delete("system", "/Condition/traced-condition").status_code in (200, 204)
+    assert not any("Condition" in target for target in traced(world, "priya"))
+    world.restore()
 
 
 def test_how_restricted_a_record_is_holds_for_all_of_its_past(world):
