@@ -51,6 +51,9 @@ PORT_TIMEOUT_S = 2.0  # the workers of a server that was killed let go of its po
 READY_TIMEOUT_S = 60.0
 DEATHS_MAX = 10  # of workers within DEATHS_WINDOW_S; past that something is wrong that a new one will not cure
 DEATHS_WINDOW_S = 60.0
+WORKER_SILENT_MAX_S = (
+    20  # on a busy machine one takes a while to begin; who says nothing for longer hangs, and is replaced
+)
 LIFESPAN_TIMEOUT_S = 5.0  # for a worker to close what it opened, once its requests are finished
 FILES_BESIDE = 512  # that a worker has open beside its clients' connections: to MongoDB, logs, libraries
 GARBAGE_MIN = 20_000  # objects made and not freed before the collector looks which of them are garbage
@@ -251,7 +254,19 @@ def _shared_metrics() -> Iterator[None]:
 
 
 def _run(settings: Settings, listener: socket.socket) -> None:
-    config = Config(
+    config = config_of(settings)
+    if settings.workers == 1:
+        uvicorn.Server(config).run(sockets=[listener])
+    else:
+        workers = _Workers(config, [listener], settings.shutdown_timeout_s, settings.mongodb_uri or "")
+        workers.run()
+        if workers.gave_up:
+            raise CannotStart(workers.gave_up)
+
+
+def config_of(settings: Settings) -> Config:
+    """How uvicorn answers, and keeps workers."""
+    return Config(
         f"{__name__}:{'create_here' if settings.workers == 1 else 'create_in_worker'}",
         settings,
         factory=True,
@@ -264,14 +279,8 @@ def _run(settings: Settings, listener: socket.socket) -> None:
         proxy_headers=False,  # `wire/peer` says who the client is, and `base_url` what stands before us
         backlog=BACKLOG,
         timeout_graceful_shutdown=settings.shutdown_timeout_s,
+        timeout_worker_healthcheck=WORKER_SILENT_MAX_S,
     )
-    if settings.workers == 1:
-        uvicorn.Server(config).run(sockets=[listener])
-    else:
-        workers = _Workers(config, [listener], settings.shutdown_timeout_s, settings.mongodb_uri or "")
-        workers.run()
-        if workers.gave_up:
-            raise CannotStart(workers.gave_up)
 
 
 def create_in_worker() -> Any:

@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
+from phb_fhir.cli.serve import WORKER_SILENT_MAX_S, config_of
 from phb_fhir.cli.welcome import curl_lines
-from phb_fhir.settings import PREFIX
+from phb_fhir.settings import PREFIX, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -375,6 +376,11 @@ def test_a_worker_that_is_killed_is_replaced_while_the_others_answer(tmp_path: P
         assert server.get("metadata").status_code == 200
 
 
+def test_a_worker_is_not_taken_for_dead_while_a_busy_machine_lets_it_wait() -> None:
+    """uvicorn's own five seconds are less than one takes to begin where others have the processors."""
+    assert config_of(Settings(workers=2)).timeout_worker_healthcheck == WORKER_SILENT_MAX_S > 5
+
+
 def test_metrics_are_those_of_all_workers_together_and_their_folder_is_removed_at_the_end(tmp_path: Path) -> None:
     scratch = tmp_path / "scratch"
     scratch.mkdir()
@@ -396,7 +402,8 @@ from phb_fhir.cli import serve
 if __name__ == "__main__":
     serve.DEATHS_MAX = 3
     with socket.socket() as listener, serve._shared_metrics():
-        config = uvicorn.Config(sys.argv[1], factory=True, workers=2, log_config=None)
+        patient = {"timeout_worker_healthcheck": serve.WORKER_SILENT_MAX_S}
+        config = uvicorn.Config(sys.argv[1], factory=True, workers=2, log_config=None, **patient)
         workers = serve._Workers(config, [listener], 1, sys.argv[2])
         workers.run()
         print(workers.gave_up)
