@@ -55,6 +55,7 @@ from phb_fhir.rules.payment import (
     is_paid_whole,
     name_of,
     paid_by_purchase,
+    payment_day,
     read_payment,
     refunded_by_purchase,
     terms_of,
@@ -257,7 +258,7 @@ def _entries(case: Case, p: Payment) -> Asking[tuple[list[Entry], list[Issue]]]:
         was[place] = was.get(place, NONE).plus(one.sums)
     wanted = _wanted(case, p) if counts(p.payment) else {}
     was, issues = _undone(p, was, wanted)
-    told = {key: owner_of(one) for key, one in p.budgets.items()}
+    told = {key: owner_of(one) for key, one in p.paying.items()}
     entries = list(_moves(case, p, was, wanted, told))
     issues += yield from _overdrawn(entries)
     return entries, issues
@@ -278,7 +279,7 @@ def _wanted(case: Case, p: Payment) -> dict[Place, Sums]:
                 add(case.key, place, Sums(advanced=part))
     for purchase, pence in (refunded_by_purchase(p) if is_done(p.payment) else {}).items():
         for place, part in _spread(pence, held_for(p, purchase)).items():
-            is_over = stage_of(p.budgets.get(place[0])) == "closed"
+            is_over = stage_of(p.paying.get(place[0])) == "closed"
             add(purchase, place, Sums(spent=-part, allocated=-part if is_over else 0))
             if p.payee in p.owners and _is_held(p, place):
                 add(case.key, place, Sums(advanced=-part))
@@ -297,7 +298,7 @@ def _spread(pence: int, held: Mapping[tuple[str, str], int]) -> dict[tuple[str, 
 def _is_held(p: Payment, place: tuple[str, str]) -> bool:
     """Whether the pot is a part that is paid out to somebody else."""
     account, pot = place
-    element = element_of(elements_of(p.budgets[account]), pot) if account in p.budgets and pot != CONTINGENCY else None
+    element = element_of(elements_of(p.paying[account]), pot) if account in p.paying and pot != CONTINGENCY else None
     return element is not None and element.model != "notional"
 
 
@@ -320,7 +321,7 @@ def _undone(
 def _moves(
     case: Case, p: Payment, was: Mapping[Place, Sums], wanted: Mapping[Place, Sums], funders: Mapping[str, str]
 ) -> Iterator[Entry]:
-    day = str(p.payment.get("paymentDate") or case.today.isoformat())[:10]
+    day = payment_day(p.payment, case.today)
     for place in dict.fromkeys((*was, *wanted)):
         had, wants = was.get(place, NONE), wanted.get(place, NONE)
         if had == wants:

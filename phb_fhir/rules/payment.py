@@ -56,8 +56,8 @@ TERM_EXTENSIONS = ("phb-account", "phb-payee", "phb-element")
 @dataclass(frozen=True, slots=True)
 class Payment:
     """A payment with all that is known about it. `family` are the budgets it may be about beside its own: the joint one it is part of, or
-    those that make it up. `others` are the other payments for the same purchases, `posted` the ledger entries about each purchase. `person`
-    is read where money is paid in advance.
+    those that make it up. `others` are the other payments for the same purchases, `posted` the ledger entries about each purchase. `left` are
+    the budgets that these purchases fell to and that have left the joint one since. `person` is read where money is paid in advance.
     """
 
     payment: Resource
@@ -71,6 +71,7 @@ class Payment:
     invoices: Mapping[str, Resource | None] = field(default_factory=dict)
     others: Sequence[Resource] = ()
     posted: Mapping[str, Sequence[Entry]] = field(default_factory=dict)
+    left: Mapping[str, Resource] = field(default_factory=dict)
     consents: Sequence[Resource] = ()
     person: Resource | None = None
 
@@ -92,12 +93,17 @@ class Payment:
         return {self.account: self.budget, **self.family}
 
     @property
+    def paying(self) -> dict[str, Resource]:
+        """The budgets whose money it may move: what was split over one that has left stays split as it was."""
+        return {**self.left, **self.budgets}
+
+    @property
     def elements(self) -> list[Element]:
         return [one for budget in self.budgets.values() for one in elements_of(budget)]
 
     @property
     def owners(self) -> frozenset[str]:
-        return frozenset(owner_of(one) for one in self.budgets.values()) - {""}
+        return frozenset(owner_of(one) for one in self.paying.values()) - {""}
 
     @property
     def holders(self) -> frozenset[str]:
@@ -192,7 +198,14 @@ def _with_purchases(found: Payment, case: Case) -> Asking[Payment]:
         posted[key] = yield Posted(key)
     others, more = yield from payments_for(keys)
     others = [one for one in others if one.get("id") != case.id]
+    found = replace(found, left=(yield from _left(found, posted)))
     return replace(found, invoices={**more, **invoices}, purchases=purchases, posted=posted, others=tuple(others))
+
+
+def _left(found: Payment, posted: Mapping[str, Sequence[Entry]]) -> Asking[dict[str, Resource]]:
+    accounts = sorted({one.account for entries in posted.values() for one in entries} - {*found.budgets})
+    read: dict[str, Resource | None] = (yield Read(*accounts)) if accounts else {}
+    return {key: one for key, one in read.items() if one is not None}
 
 
 def held_for(p: Payment, purchase: str) -> dict[tuple[str, str], int]:
@@ -229,6 +242,11 @@ def refunded_by_purchase(p: Payment) -> dict[str, int]:
 def is_paid_whole(p: Payment, purchase: str) -> bool:
     done = [*(one for one in p.others if is_done(one)), *([p.payment] if is_done(p.payment) else [])]
     return paid_for(purchase, done, p.invoices) >= p.price(purchase) > 0
+
+
+def payment_day(payment: Resource, today: date) -> str:
+    """The day under which a payment is in the ledger (`2026-10-09`)."""
+    return str(payment.get("paymentDate") or today.isoformat())[:10]
 
 
 def terms_of(payment: Resource) -> list[Any]:

@@ -136,6 +136,11 @@ def occurrence(charge: Resource) -> Days:
     return Days(first_day(charge.get("occurrenceDateTime")), last_day(charge.get("occurrenceDateTime")))
 
 
+def purchase_day(charge: Resource, today: date) -> str:
+    """The day under which a purchase is in the ledger (`2026-10-09`): its last, or that of its writing."""
+    return (occurrence(charge).end or today).isoformat()
+
+
 def link_of(charge: Resource) -> tuple[Any, str]:
     """The reference to the care plan, and the id of the activity."""
     link = next(iter(extensions(charge, "phb-purchase-link")), {})

@@ -44,7 +44,7 @@ from phb_fhir.rules.purchase import (
     account_of,
     element_id,
     is_unknown,
-    occurrence,
+    purchase_day,
     read_purchase,
     reference_of,
 )
@@ -212,7 +212,7 @@ def _entries(case: Case, p: Purchase, posted: list[Entry]) -> tuple[list[Entry],
     wanted = {place: Sums(**{sum_: pence}) for place, pence in falls.places.items()} if sum_ else {}
     funders = {p.account: owner_of(p.budget), **p.left}
     funders |= {f"Account/{one['id']}": owner_of(one) for one in p.members}
-    day = (occurrence(p.charge).end or case.today).isoformat()
+    day = purchase_day(p.charge, case.today)
     accounts = {place[0] for place in (*was, *wanted)}
     reason = "care already given" if is_given(p) else ""
     told = {account: Told(case.version, case.key, funders.get(account, ""), day, reason) for account in accounts}

@@ -289,20 +289,17 @@ def _entries(case: Case, n: Notice, posted: list[Entry]) -> Iterator[Entry]:
         return
     day = case.today.isoformat()
     if not wants:
+        funders = {one.account: one.funder for one in posted}
         for (account, pot), sums in was.items():
-            yield reversal(sums, account, pot, Told(case.version, case.key, _funder(n, account), day))
+            yield reversal(sums, account, pot, Told(case.version, case.key, funders[account], day))
         return
     left = n.pence
     for account, part in n.owed:
         take = min(left, max(n.advanced((account, part)), 0))
         if take:
-            told = Told(case.version, case.key, _funder(n, account), day, "repaid")
+            told = Told(case.version, case.key, owner_of(n.budgets[account]), day, "repaid")
             yield entry("advance-returned", take, account, part.id, told)
             left -= take
-
-
-def _funder(n: Notice, account: str) -> str:
-    return owner_of(n.budgets[account]) if account in n.budgets else ""
 
 
 def _letters(case: Case, n: Notice) -> Iterator[Follow]:

@@ -297,6 +297,30 @@ def test_what_was_split_stays_split_when_a_funder_leaves(asha: httpx.Client, boo
     assert books.agrees()
 
 
+@pytest.mark.parametrize("outcome", ["complete", "error"])
+def test_a_payment_that_is_on_its_way_when_a_funder_leaves_moves_that_funders_money_as_it_was_split(
+    asha: httpx.Client, books: Books, outcome: str
+) -> None:
+    receipt = made(asha.post("/DocumentReference", json=evidence("Patient/asha")))
+    document = [{"reference": f"DocumentReference/{receipt['id']}"}]
+    charge = made(asha.post("/ChargeItem", json=joint_purchase(180, supportingInformation=document)))
+    way = {"account": JOINT, "issuer": ICB, "payee": "Organization/hollow-farm"}
+    sent = made(
+        asha.post("/PaymentReconciliation", json=payment("PAY-1", line(180, f"ChargeItem/{charge['id']}"), **way))
+    )
+    key = f"PaymentReconciliation/{sent['id']}"
+    advanced = [(account, kind, pence) for account, _, kind, pence in books.about(key)]
+    assert sorted(advanced) == [(HEALTH, "advance", 15_000), (CARE, "advance", 3_000)]
+    made(leave(asha, CARE))
+    made(asha.put(f"/{key}", json={**sent, "outcome": outcome}))
+    after = [(account, kind, pence) for account, _, kind, pence in books.about(key)][2:]
+    undone = [(HEALTH, "reversal", -15_000), (CARE, "reversal", -3_000)]
+    assert sorted(after) == ([] if outcome == "complete" else undone)
+    funders = {one["account"]: one["funder"] for one in books._database.ledger.find({"about": key})}
+    assert funders == {HEALTH: ICB, CARE: "Organization/wreake-valley-council"}
+    assert books.agrees()
+
+
 def test_the_person_is_told_in_writing_that_a_budget_left_and_why(asha: httpx.Client) -> None:
     made(leave(asha, CARE))
     found = asha.get("/Communication", params={"patient": "Patient/asha", "category": "decision-notice"}).json()
