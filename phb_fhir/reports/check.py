@@ -3,7 +3,7 @@
     balance      a budget's balance is what its entries come to
     numbering    a ledger's entries are numbered from 1, and none is left out
     entry        an entry moves what its kind moves, and is not older than the one before it
-    cause        the version that caused an entry is there, and so is what it is about
+    cause        the version that caused an entry is there, and so is what it is about; the entry's day and funder are what they make them
     allocation   what a budget was given is what its amounts and parts say (`rules/allocation`)
     position     what a purchase or payment holds of budgets is what it says (`rules/purchase`, `rules/payment`)
     index        a resource is found by what is in it

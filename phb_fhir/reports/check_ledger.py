@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from phb_fhir.fhir.codec import Resource, loads
+from phb_fhir.fhir.codec import Resource
 from phb_fhir.fhir.money import sterling
-from phb_fhir.interactions.contents import relative
 from phb_fhir.interactions.context import Context
-from phb_fhir.interactions.subset import STORED_DEPTH_MAX
+from phb_fhir.reports.check_causes import Caused, caused_in, check_causes, read_text
 from phb_fhir.reports.drift import Drift, Looked
 from phb_fhir.rules.allocation import allocation, pot_name
 from phb_fhir.rules.ledger import EFFECTS, NONE, Sums
@@ -30,7 +29,7 @@ class _Run:
     at: datetime | None = None
     pots: dict[str, Sums] = field(default_factory=dict)
     given: dict[str, int] = field(default_factory=dict)  # by the account's own versions
-    causes: list[tuple[str, str, str]] = field(default_factory=list)  # entry, cause, about
+    causes: list[Caused] = field(default_factory=list)
 
 
 async def check_account(context: Context, still: Still, account: str, looked: Looked) -> AsyncIterator[Drift]:
@@ -41,23 +40,16 @@ async def check_account(context: Context, still: Still, account: str, looked: Lo
         for drift in _entry(run, document):
             yield drift
         if len(run.causes) >= _CAUSES_TOGETHER:
-            async for drift in _causes(still, run):
+            async for drift in check_causes(context, still, account, run.causes):
                 yield drift
-    async for drift in _causes(still, run):
+            run.causes = []
+    async for drift in check_causes(context, still, account, run.causes):
         yield drift
     for drift in _balance(run, await still.balance(account)):
         yield drift
     content = (await still.contents([account])).get(account)
-    for drift in _allocation(run, _read(context, content)):
+    for drift in _allocation(run, read_text(context, content)):
         yield drift
-
-
-def _read(context: Context, text: str | None) -> Resource | None:
-    """The content of an account; None where it is not there, or cannot be read, which is told of where resources are checked."""
-    try:
-        return relative(context, None if text is None else loads(text.encode(), depth_max=STORED_DEPTH_MAX))
-    except Exception:  # noqa: BLE001 - whatever was done to it
-        return None
 
 
 # ---- entries ---------------------------------------------------------------------------------------
@@ -82,7 +74,7 @@ def _entry(run: _Run, document: Document) -> Iterator[Drift]:
     run.pots[pot] = run.pots.get(pot, NONE).plus(sums)
     if cause.startswith(f"{run.account}/") and document.get("kind") != "surplus-recovery":
         run.given[pot] = run.given.get(pot, 0) + sums.allocated
-    run.causes.append((key, cause, str(document.get("about") or "")))
+    run.causes.append(caused_in(document))
 
 
 def sums_in(document: Document) -> Sums | None:
@@ -108,24 +100,6 @@ def _unlike_its_kind(kind: str, sums: Sums) -> str:
 def _shown(sums: Sums) -> str:
     said = [f"{name} by {sterling(pence)}" for name, pence in sums._asdict().items() if pence]
     return ", ".join(said) or "nothing"
-
-
-# ---- where they come from --------------------------------------------------------------------------
-
-
-async def _causes(still: Still, run: _Run) -> AsyncIterator[Drift]:
-    """Whether the versions that caused these entries are there, and the purchases they are about; that no version between is missing, is
-    checked with the histories.
-    """
-    rows, run.causes = run.causes, []
-    keys = {key.partition("/_history/")[0] for _, cause, about in rows for key in (cause, about) if key}
-    there = await still.current(keys)
-    for entry, cause, about in rows:
-        key, _, number = cause.partition("/_history/")
-        if key not in there or not number.isdecimal() or not 1 <= int(number) <= int(there[key].get("version") or 0):
-            yield Drift("cause", entry, f"It was caused by {cause or 'nothing'}, which is not there.")
-        elif about and about not in there:
-            yield Drift("cause", entry, f"It is about {about}, which is not there.")
 
 
 # ---- what they come to -----------------------------------------------------------------------------

@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from phb_fhir.fhir.codec import Resource, loads
+from phb_fhir.fhir.codec import Resource
 from phb_fhir.fhir.money import pence_of, sterling
-from phb_fhir.interactions.contents import relative
 from phb_fhir.interactions.context import Context
 from phb_fhir.interactions.facts import Facts
-from phb_fhir.interactions.subset import STORED_DEPTH_MAX
+from phb_fhir.reports.check_causes import read_text
 from phb_fhir.reports.check_ledger import sums_in
 from phb_fhir.reports.drift import Drift
 from phb_fhir.rules.allocation import pot_name
@@ -47,7 +46,7 @@ async def check_positions(context: Context, still: Still, contents: Mapping[str,
     held = await _held(still, list(wanted))
     accounts = {key: await _account(context, key, one) for key, one in wanted.items() if one is not None}
     texts = await still.contents({account for account in accounts.values() if account})
-    budgets = {account: _read(context, text) for account, text in texts.items()}
+    budgets = {account: read_text(context, text) for account, text in texts.items()}
     found: list[Drift] = []
     for key, content in wanted.items():
         account = accounts.get(key, "")
@@ -74,13 +73,6 @@ async def _account(context: Context, key: str, content: Resource) -> str:
     if key.startswith("PaymentReconciliation/"):
         return key_of(value_of(content, "phb-account"))
     return await Facts(context, context.store).ask(account_of(content))
-
-
-def _read(context: Context, text: str) -> Resource | None:
-    try:
-        return relative(context, loads(text.encode(), depth_max=STORED_DEPTH_MAX))
-    except Exception:  # noqa: BLE001 - whatever was done to it; it is told of where resources are checked
-        return None
 
 
 def _purchase(key: str, charge: Resource, account: str, budget: Resource | None, held: _Held) -> Iterator[Drift]:

@@ -6,7 +6,7 @@ written meanwhile. Nothing is written, and nothing is hidden: who asks must be o
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
@@ -100,6 +100,24 @@ class Still:
         """The JSON of what is there under these keys."""
         found = self._database[RESOURCES].find({"_id": {"$in": list(keys)}}, {"json": 1}, session=self._session)
         return {one["_id"]: one["json"] for one in await found.to_list() if one.get("json") is not None}
+
+    async def versions(self, places: Collection[tuple[str, int]]) -> dict[tuple[str, int], Document]:
+        """Of these versions, by key and number, those that are there: when each was written, and its JSON."""
+        fields = {"key": 1, "version": 1, "at": 1, "json": 1}
+        wanted = {"_id": {"$in": [key for key, _ in places]}}
+        rows = await self._database[RESOURCES].find(wanted, fields, session=self._session).to_list()
+        found = {(str(one["_id"]), one.get("version")): one for one in rows}
+        missing = [f"{key}/{number}" for key, number in places if (key, number) not in found]
+        if missing:
+            older = self._database[HISTORY].find({"_id": {"$in": missing}}, fields, session=self._session)
+            found |= {(str(one.get("key")), one.get("version")): one for one in await older.to_list()}
+        return {place: found[place] for place in places if place in found}
+
+    async def earlier(self, key: str) -> AsyncIterator[str]:
+        """The JSON of each version of a resource that is in the history."""
+        async for one in self._database[HISTORY].find({"key": key}, {"json": 1}, session=self._session):
+            if one.get("json") is not None:
+                yield one["json"]
 
     async def superseded(self, keys: Sequence[str]) -> AsyncIterator[Superseded]:
         """The versions of these in the history, by key, the newest first."""

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.paying import NORTH, WILLOW, line, made, payment
+from tests.paying import NORTH, WILLOW, advance, line, made, payment
 from tests.stories import FAMILY, massage, tell
 
 DRIFT = "https://fhir.phb.nhs.example/CodeSystem/phb-drift"
@@ -146,6 +146,37 @@ def test_an_entry_about_a_purchase_that_is_not_there_is_found(record):
     entry = entry_of(database)
     database.ledger.update_one({"_id": entry["_id"]}, {"$set": {"about": "ChargeItem/nobody"}})
     assert found(api) == [("cause", entry["_id"]), ("position", CHARGE)]
+
+
+@pytest.mark.parametrize("day", ["2026-01-01", "", "2026-11"])
+@pytest.mark.parametrize("which", [{"about": CHARGE}, {"kind": "contingency"}, {"kind": "advance"}])
+def test_an_entry_of_another_day_than_its_cause_makes_it_is_found(record, which, day):
+    api, database, _ = record
+    made(api.post("/PaymentReconciliation", json=advance("PAY-1", 10, paymentDate="2026-11-20")))
+    entry = database.ledger.find_one({"account": BUDGET, **which})
+    database.ledger.update_one({"_id": entry["_id"]}, {"$set": {"day": day}})
+    assert found(api) == [("cause", entry["_id"])]
+    database.ledger.update_one({"_id": entry["_id"]}, {"$set": {"day": entry["day"]}})
+    assert found(api) == []
+
+
+@pytest.mark.parametrize("change", [{"$set": {"funder": WILLOW}}, {"$unset": {"funder": ""}}])
+@pytest.mark.parametrize("which", [{"about": CHARGE}, {"kind": "contingency"}])
+def test_an_entry_of_another_funders_money_is_found(record, which, change):
+    api, database, _ = record
+    entry = database.ledger.find_one({"account": BUDGET, **which})
+    database.ledger.update_one({"_id": entry["_id"]}, change)
+    assert found(api) == [("cause", entry["_id"])]
+
+
+def test_an_entry_of_one_funder_of_a_joint_budget_that_tells_the_others_money_is_found(record):
+    api, database, _ = record
+    tell(api, FAMILY)
+    kit = "ChargeItem/asha-sensory-kit"
+    api.post(f"/{kit}/$approve", json={"resourceType": "Parameters"})
+    one, other = database.ledger.find({"about": kit})
+    database.ledger.update_one({"_id": one["_id"]}, {"$set": {"funder": other["funder"]}})
+    assert found(api) == [("cause", one["_id"])]
 
 
 # ---- what purchases and budgets hold -------------------------------------------------------------
