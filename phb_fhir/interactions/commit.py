@@ -28,6 +28,7 @@ from phb_fhir.interactions.judging import Judgement, named
 from phb_fhir.interactions.once import first_outcome, keep_outcome
 from phb_fhir.interactions.provenance import not_to_be_written, provenance_of
 from phb_fhir.interactions.settled import check_query_settled
+from phb_fhir.interactions.spelling import check_spelling
 from phb_fhir.interactions.subset import STORED_DEPTH_MAX
 from phb_fhir.interactions.validation import Content, check_resource, govern
 from phb_fhir.interactions.versions import Decided, index_it, is_same, next_version
@@ -286,6 +287,11 @@ async def _govern(
         if one.write is not None
     }
     contents = [content for _, _, content in written]
+    for index, _, content in written:
+        try:
+            check_spelling(context, content)
+        except Rejected as rejected:
+            raise told(index, rejected) from None
     await check_references(context, transaction, [(content.before, named(content)) for content in contents])
     advice = await govern(context, transaction, contents, pending, lambda n, rejected: told(written[n][0], rejected))
     for (_, one, _), said in zip(written, advice, strict=True):

@@ -21,7 +21,8 @@ from phb_fhir.interactions.facts import Facts
 from phb_fhir.interactions.judgement import check_references, unnamed
 from phb_fhir.interactions.judging import by_whom, case_of
 from phb_fhir.interactions.request import Answer, FhirRequest
-from phb_fhir.interactions.validation import check_type, judged, without_best_practice
+from phb_fhir.interactions.spelling import check_spelling
+from phb_fhir.interactions.validation import Content, check_type, judged, without_best_practice
 from phb_fhir.operations.asked import answered, instance_of, parameters_of, stored
 from phb_fhir.outcome import Issue, Kind, Refusal, Rejected, outcome_of, refuse
 from phb_fhir.rules.case import Decision, Read
@@ -51,6 +52,7 @@ async def _tried(context: Context, purchase: Resource, issues: list[Issue]) -> t
     """What would come of it, and the key of the budget whose money that tells of."""
     charge = relative(context, {**purchase, "id": "purchase"}) or purchase
     facts = Facts(context, context.store, {"ChargeItem/purchase": charge})
+    check_spelling(context, Content("ChargeItem", "purchase", purchase))
     await _check_seen(context, charge)
     await check_references(context, context.store, [(None, charge)])
     case = case_of(context, "ChargeItem/purchase", None, charge)
