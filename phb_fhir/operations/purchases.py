@@ -26,6 +26,7 @@ from phb_fhir.interactions.validation import Content, check_type, judged, withou
 from phb_fhir.operations.asked import answered, instance_of, parameters_of, stored
 from phb_fhir.outcome import Issue, Kind, Refusal, Rejected, outcome_of, refuse
 from phb_fhir.rules.case import Decision, Read
+from phb_fhir.rules.naming import several_meant
 from phb_fhir.rules.purchase import OPEN, read_purchase
 from phb_fhir.rules.purchasing import judge_purchase
 from phb_fhir.rules.words import BASE, EXCLUDED_ITEM, code_in, concept, key_of
@@ -58,6 +59,9 @@ async def _tried(context: Context, purchase: Resource, issues: list[Issue]) -> t
     case = case_of(context, "ChargeItem/purchase", None, charge)
     found = await facts.ask(read_purchase(charge, by_whom(context), case.today))
     if found is None:
+        several = await facts.ask(several_meant(charge.get("account"), "ChargeItem.account"))
+        if several is not None:
+            raise Rejected(Refusal.UNPROCESSABLE, several)
         text = "The purchase is charged to no budget that is here."
         raise refuse(Refusal.UNPROCESSABLE, Kind.BUSINESS_RULE, text, "ChargeItem.account")
     decision: Decision = await facts.ask(judge_purchase(case))

@@ -14,6 +14,7 @@ from phb_fhir.fhir.money import pence_of, sterling
 from phb_fhir.outcome import Issue
 from phb_fhir.rules.budget import is_budget, joint_of, person_of
 from phb_fhir.rules.case import NOTHING, Asking, By, Case, Decision, Hold, Judging, Read, no_step, refusal
+from phb_fhir.rules.naming import account_meant, addressed, is_unknown_account, several_meant
 from phb_fhir.rules.paid import INVOICED, amounts_by_purchase, is_done, line_total, paid_for, payments_for
 from phb_fhir.rules.words import key_of, keys_in, refers_to
 
@@ -54,17 +55,30 @@ class Invoice:
 def judge_invoice(case: Case) -> Judging:
     """What is to be said of a write of an Invoice that asks to be paid from a budget."""
     content = case.after or case.before or {}
-    account = key_of(content.get("account"))
-    budget: Resource | None = (yield Read(account))[account] if account.startswith("Account/") else None
+    named = content.get("account")
+    if case.after is not None and (several := (yield from several_meant(named, "Invoice.account"))):
+        return Decision((several,))
+    is_new = case.by.role not in ("", "system") and (case.before or {}).get("account") != named
+    if is_new and (yield from is_unknown_account(named)):
+        return Decision((refusal("The invoice is for no budget that is here.", "Invoice.account"),))
+    account = yield from account_meant(named)
+    budget: Resource | None = (yield Read(account))[account] if account else None
     if budget is None or not is_budget(budget):
         return NOTHING
     if case.after is None:
         return Decision(tuple(_deleted(content)))
+    after = _addressed(case.after, account)
+    case = replace(case, before=case.before and _addressed(case.before, account), after=after)
     issues = [*_stepped(case)]
-    if case.after.get("status") in INVOICED and not issues:
-        invoice = yield from _read(case, case.after, budget)
+    if after.get("status") in INVOICED and not issues:
+        invoice = yield from _read(case, after, budget)
         issues += [issue for check in CHECKS for issue in check(invoice)]
-    return Decision(tuple(issues))
+    return Decision(tuple(issues), content=None if key_of(named) else after)
+
+
+def _addressed(invoice: Resource, account: str) -> Resource:
+    named = invoice.get("account")
+    return {**invoice, "account": addressed(named, account)} if isinstance(named, dict) else invoice
 
 
 def _read(case: Case, invoice: Resource, budget: Resource) -> Asking[Invoice]:

@@ -34,9 +34,9 @@ from phb_fhir.rules.case import (
     Find,
     Read,
     ReadVersion,
-    Sees,
 )
 from phb_fhir.rules.ledger import CONTINGENCY, Ledger
+from phb_fhir.rules.naming import account_meant, addressed, is_unknown_account
 from phb_fhir.rules.words import (
     PURCHASE_REASON,
     PURCHASE_REFERENCE,
@@ -46,7 +46,6 @@ from phb_fhir.rules.words import (
     key_of,
     keys_in,
     pair_of,
-    token_of,
     value_of,
 )
 
@@ -155,28 +154,14 @@ def reference_of(charge: Resource) -> str:
 
 
 def account_of(charge: Resource) -> Asking[str]:
-    """`Account/1`: the one it is charged to, by reference or by an identifier that one Account has; "" for none, or several.
-
-    Of several, those that whoever asks may not see are not there: else somebody could give another's number to an account of theirs.
-    """
+    """`Account/1`: the one it is charged to, by reference or by an identifier that one Account has; "" for none, or several."""
     accounts = charge.get("account")
-    if not isinstance(accounts, list) or len(accounts) != 1:
-        return ""
-    if key := key_of(accounts[0]):
-        return key
-    system, value = pair_of(accounts[0].get("identifier"))
-    found: list[Resource] = (yield Find("Account", ("identifier", token_of(system, value)))) if value else []
-    keys = [f"Account/{one['id']}" for one in found]
-    if len(keys) > 1:
-        seen: frozenset[str] = yield Sees(*keys)
-        keys = [key for key in keys if key in seen]
-    return keys[0] if len(keys) == 1 else ""
+    return (yield from account_meant(accounts[0])) if isinstance(accounts, list) and len(accounts) == 1 else ""
 
 
 def _addressed(charge: Resource, account: str) -> Resource:
-    """The purchase with the address of its budget beside the number: it is found by that, and stays with it whoever has the number later."""
     (named,) = charge["account"]
-    return charge if key_of(named) else {**charge, "account": [{"reference": account, **named}]}
+    return charge if key_of(named) else {**charge, "account": [addressed(named, account)]}
 
 
 def read_purchase(charge: Resource, by: By, today: date, before: Resource | None = None) -> Asking[Purchase | None]:
@@ -213,18 +198,11 @@ def read_purchase(charge: Resource, by: By, today: date, before: Resource | None
 
 
 def is_unknown(charge: Resource, before: Resource | None = None) -> Asking[bool]:
-    """Whether it is newly charged, by an identifier, to what whoever asks knows nothing of: it is not there, or not theirs to see.
-
-    What is referred to by its address was looked at already (`interactions/judgement`).
-    """
+    """Whether it is newly charged, by an identifier, to what whoever asks knows nothing of."""
     accounts = charge.get("account")
-    is_named = (
-        isinstance(accounts, list) and len(accounts) == 1 and not key_of(accounts[0]) and accounts[0].get("identifier")
-    )
-    if not is_named or (before is not None and before.get("account") == accounts):
+    if not isinstance(accounts, list) or len(accounts) != 1 or (before or {}).get("account") == accounts:
         return False
-    account = yield from account_of(charge)
-    return not account or account not in (yield Sees(account))
+    return (yield from is_unknown_account(accounts[0]))
 
 
 def keys_named(charge: Resource) -> list[str]:

@@ -37,6 +37,7 @@ from phb_fhir.rules.case import (
 )
 from phb_fhir.rules.joint import Split, split
 from phb_fhir.rules.ledger import UNASSIGNED, Entry, Ledger, Sums, Told, entry, moved, positions
+from phb_fhir.rules.naming import several_meant
 from phb_fhir.rules.purchase import (
     MONEY,
     OPEN,
@@ -75,6 +76,9 @@ def judge_purchase(case: Case) -> Judging:
     posted: list[Entry] = [] if case.is_new and not case.is_own else (yield Posted(case.key))
     if case.after is None:
         return _deleted(posted)
+    several = (yield from several_meant(case.after.get("account"), "ChargeItem.account")) if _is_open(case) else None
+    if several is not None:
+        return Decision((several,))
     if case.by.role not in ("", "system") and (yield from is_unknown(case.after, case.before)):
         return Decision((refusal("The purchase is charged to no budget that is here.", "ChargeItem.account"),))
     purchase = yield from read_purchase(case.after, case.by, case.today, case.before)
@@ -91,6 +95,10 @@ def judge_purchase(case: Case) -> Judging:
     if issues:
         return Decision(tuple(issues))
     return (yield from _decided(case, purchase, posted))
+
+
+def _is_open(case: Case) -> bool:
+    return case.after is not None and case.after.get("status") in OPEN
 
 
 def _names(accounts: Iterable[Mapping[str, Any]]) -> Iterator[str]:

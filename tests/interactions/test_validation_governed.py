@@ -330,15 +330,15 @@ OUTCOME = {"Prefer": "return=OperationOutcome"}
     [
         (to("Account/nowhere"), "There is no Account/nowhere here"),
         (by_number(BUDGET_NUMBER, "B-9"), f"identifier={BUDGET_NUMBER}|B-9 matches no Account here"),
-        (by_number(BUDGET_NUMBER, "twice"), f"identifier={BUDGET_NUMBER}|twice matches more than one Account"),
+        (by_number(HOSPITAL_NUMBER, "twice"), f"identifier={HOSPITAL_NUMBER}|twice matches more than one Account"),
     ],
     ids=["dangling", "logical, of none", "logical, of two"],
 )
 def test_a_reference_that_means_no_one_account_makes_no_purchase_and_is_told_of(
     api: httpx.Client, reference: dict[str, Any], sentence: str
 ) -> None:
-    made(api.post("Account", json=phb_budget(number="twice")))
-    made(api.post("Account", json=phb_budget(number="twice")))
+    made(api.post("Account", json=hospital_account(number="twice")))
+    made(api.post("Account", json=hospital_account(number="twice")))
     answer = api.post("ChargeItem", json=charged(reference, "enterer"), headers=OUTCOME)
     ((text, place),) = warned(answer)
     assert text.startswith(sentence) or sentence in text

@@ -10,9 +10,9 @@ import pytest
 from pymongo import MongoClient
 
 from tests.builders import NHS_NUMBER, bundle, entry
-from tests.paying import NORTH, WILLOW, Books, advance, evidence, line, made, payment, said
+from tests.paying import BASE, NORTH, WILLOW, Books, advance, evidence, line, made, payment, said
 from tests.running import RunningServer
-from tests.stories import tell
+from tests.stories import massage, tell
 
 COUNSELLING = "ChargeItem/jill-counselling-2026-11-26"  # £60.00, billable, of the part that the NHS holds
 NIGHTS = "ChargeItem/jill-overnight-2026-11"  # billable, of the part that Willow Tree holds
@@ -496,6 +496,35 @@ def test_an_invoice_is_paid_whole_and_is_balanced_then(jill: httpx.Client) -> No
 def test_an_invoice_that_is_wrong_is_refused(jill: httpx.Client, changes: dict[str, Any], why: str) -> None:
     (reason,) = said(jill.post("/Invoice", json=invoice(**changes)))
     assert reason.startswith(why)
+
+
+NUMBER = {"identifier": {"system": f"{BASE}/Id/phb-account-number", "value": "PHB-2026-000417"}}
+
+
+def test_an_invoice_names_its_budget_by_a_number_and_is_held_to_the_same_rules(jill: httpx.Client) -> None:
+    (why,) = said(jill.post("/Invoice", json=invoice(61, account=NUMBER)))
+    assert why.startswith("Counselling, one hour costs £60.00; £61.00 is asked for.")
+    sent = made(jill.post("/Invoice", json=invoice(account=NUMBER)))
+    assert sent["account"] == {"reference": BUDGET, **NUMBER}  # it stays with it, whoever has the number later
+    assert made(jill.put(f"/Invoice/{sent['id']}", json={**sent, "account": NUMBER}))["account"] == sent["account"]
+    (why,) = said(jill.put(f"/Invoice/{sent['id']}", json={**sent, "status": "balanced"}))
+    assert why == "Of the £60.00 for Counselling, one hour, £0.00 is paid."
+    assert said(jill.put(f"/Invoice/{sent['id']}", json={**sent, "totalNet": {"value": 1.0, "currency": "GBP"}}))
+
+
+def test_a_number_that_two_accounts_have_says_nobodys_money(jill: httpx.Client) -> None:
+    other = {"resourceType": "Account", "status": "active", "identifier": [NUMBER["identifier"]]}
+    other = made(jill.post("/Account", json=other))  # a hospital's
+    why = "2 accounts have the number PHB-2026-000417, and it cannot be told which of them is meant. Name the budget by its address."
+    assert said(jill.post("/Invoice", json=invoice(account=NUMBER))) == [why]
+    assert said(jill.post("/ChargeItem", json=massage(account=[NUMBER]))) == [why]
+    assert said(jill.post("/ChargeItem/$check-purchase", json=massage(account=[NUMBER]))) == [why]
+    charge = made(jill.post("/ChargeItem", json=massage(account=[{"reference": BUDGET, **NUMBER}])))
+    taken = {**charge, "account": [NUMBER], "status": "entered-in-error"}
+    made(jill.put(f"/ChargeItem/{charge['id']}", json=charge))
+    assert jill.put(f"/ChargeItem/{charge['id']}", json=taken).status_code == 422  # it stays with its budget
+    assert jill.delete(f"/Account/{other['id']}").is_success
+    made(jill.post("/Invoice", json=invoice(account=NUMBER)))
 
 
 def test_a_purchase_is_invoiced_once(jill: httpx.Client) -> None:
