@@ -287,12 +287,12 @@ async def _govern(
         if one.write is not None
     }
     contents = [content for _, _, content in written]
+    await check_references(context, transaction, [(content.before, named(content)) for content in contents])
     for index, _, content in written:
         try:
             check_spelling(context, content)
         except Rejected as rejected:
             raise told(index, rejected) from None
-    await check_references(context, transaction, [(content.before, named(content)) for content in contents])
     advice = await govern(context, transaction, contents, pending, lambda n, rejected: told(written[n][0], rejected))
     for (_, one, _), said in zip(written, advice, strict=True):
         one.committed = replace(one.committed, advice=said)
