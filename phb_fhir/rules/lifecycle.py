@@ -73,14 +73,19 @@ def _stays_a_budget(case: Case) -> Iterator[Issue]:
         yield refusal("A personal health budget stays one: its type cannot be taken away.", "Account.type")
     elif person_of(case.before) != person_of(case.after):
         yield refusal("A budget stays the same person's. Another person has another Account.", "Account.subject")
-    elif _owner_changes(case.before, case.after):
-        text = f"The money of this budget is {owner_of(case.before)}'s. What another commissioner gives is another Account."
+    elif stage_of(case.before) in ONGOING:
+        yield from _stays_whose_it_is(case.before, case.after)
+
+
+def _stays_whose_it_is(before: Resource, after: Resource) -> Iterator[Issue]:
+    """Money that one commissioner allocated is not used as another's: each funder's sums are exact (RULE-LEDGER)."""
+    if is_joint(before) != is_joint(after):
+        was = "joint, and has no money of its own" if is_joint(before) else "one funder's, with a ledger of its own"
+        yield refusal(f"This budget is {was}. One of the other kind is another Account.", "Account.type")
+    elif owner_of(before) != owner_of(after):
+        what = "This joint budget" if is_joint(before) else "The money of this budget"
+        text = f"{what} is {owner_of(before)}'s. What another commissioner {'manages' if is_joint(before) else 'gives'} is another Account."
         yield refusal(text, "Account.owner")
-
-
-def _owner_changes(before: Resource, after: Resource) -> bool:
-    """Whether money that one commissioner allocated would be used as another's: each funder's sums are exact (RULE-LEDGER)."""
-    return stage_of(before) in ONGOING and not is_joint(before) and owner_of(before) != owner_of(after)
 
 
 def _stepped(case: Case) -> Iterator[Issue]:

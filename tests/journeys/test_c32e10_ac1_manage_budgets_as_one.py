@@ -269,6 +269,34 @@ def test_two_of_one_priority_are_told_apart_first(asha: httpx.Client) -> None:
     assert why.startswith("Asha's social care budget has priority 1 already.")
 
 
+@pytest.mark.parametrize("by", ["put", "patch"])
+def test_a_joint_budget_stays_with_who_manages_it(asha: httpx.Client, by: str) -> None:
+    council = "Organization/wreake-valley-council"
+    joint = made(asha.get(f"/{JOINT}"))
+    patch = [{"op": "replace", "path": "/owner/reference", "value": council}]
+    headers = {"Content-Type": "application/json-patch+json"}
+    (why,) = said(
+        asha.put(f"/{JOINT}", json={**joint, "owner": {"reference": council}})
+        if by == "put"
+        else asha.patch(f"/{JOINT}", json=patch, headers=headers)
+    )
+    assert (
+        why
+        == f"This joint budget is {joint['owner']['reference']}'s. What another commissioner manages is another Account."
+    )
+    made(asha.put(f"/{JOINT}", json={**joint, "description": "Asha's budgets, together"}))
+
+
+def test_a_budget_with_money_of_its_own_does_not_become_a_joint_one(asha: httpx.Client, books: Books) -> None:
+    account, joint = made(asha.get(f"/{HEALTH}")), made(asha.get(f"/{JOINT}"))
+    urls = {one["url"] for one in joint["extension"]}
+    account = {name: account[name] for name in account if name in {*joint, "type"}}
+    account |= {"type": joint["type"], "extension": [one for one in account["extension"] if one["url"] in urls]}
+    why = "This budget is one funder's, with a ledger of its own. One of the other kind is another Account."
+    assert why in said(asha.put(f"/{HEALTH}", json=account))
+    assert books.agrees()
+
+
 # ---- leaving -------------------------------------------------------------------------------------
 
 
