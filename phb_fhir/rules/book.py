@@ -14,8 +14,10 @@ from phb_fhir.change import Change, Create
 from phb_fhir.fhir.codec import Resource
 from phb_fhir.rules.allocation import judge_allocation
 from phb_fhir.rules.appeal import judge_appeal
+from phb_fhir.rules.around import has_died
 from phb_fhir.rules.budget import is_budget
 from phb_fhir.rules.case import Rule
+from phb_fhir.rules.death import judge_death
 from phb_fhir.rules.direct_payment import is_budgets_consent, judge_consent
 from phb_fhir.rules.evidence import is_evidence, judge_evidence, judge_file
 from phb_fhir.rules.invoice import judge_invoice
@@ -54,6 +56,7 @@ RULES: Mapping[str, tuple[Rule, ...]] = {
     "QuestionnaireResponse": (judge_answers,),
     "Task": (judge_sign_off, judge_appeal, judge_panel, judge_request, judge_review, judge_repayment),
     "Consent": (judge_consent,),
+    "Patient": (judge_death,),
 }
 
 ORDER: Mapping[str, int] = {type_: rank for rank, type_ in enumerate(RULES)}
@@ -84,6 +87,7 @@ _LOOKS: Mapping[str, Callable[[Resource], bool]] = {
     "Task": lambda task: bool(code_in(task.get("code"), TASK_CODE)),
     "PaymentReconciliation": lambda payment: value_of(payment, "phb-account") is not None,
     "Invoice": lambda invoice: bool(invoice.get("account")),
+    "Patient": has_died,
 }
 
 

@@ -18,6 +18,7 @@ from phb_fhir.rules.budget import (
     elements_of,
     first_day,
     joint_of,
+    owner_of,
     person_of,
     stage_of,
 )
@@ -351,6 +352,21 @@ def _after_death(p: Payment) -> Iterator[Issue]:
     yield refusal(text, _DETAIL)
 
 
+def held_after_death(payment: Resource, budget: Resource | None, person: Resource | None) -> str:
+    """Why a payment that waits is not sent any more: an advance, and the person has died. "" for any other."""
+    is_back = key_of(value_of(payment, "phb-payee")) == owner_of(budget or {})
+    if is_back or not has_died(person) or not any(line.kind == "advance" for line in lines_of(payment)):
+        return ""
+    died = died_on(person)
+    when = f" on {in_words(died)}" if died is not None else ""
+    return f"The person died{when}: this advance is held. Cancel it; what is still to be paid for is recorded as a purchase."
+
+
+def _is_not_sent_after_death(p: Payment) -> Iterator[Issue]:
+    if run_of(p.payment) and not run_of(p.before) and (why := held_after_death(p.payment, p.budget, p.person)):
+        yield refusal(why, "PaymentReconciliation.identifier")
+
+
 def _returned(p: Payment, is_held: bool, may: Collection[str]) -> Iterator[Issue]:
     """What was paid in advance comes back to the commissioner; from a third party, by itself. A person can issue no payment in R4."""
     if p.payee not in p.owners:
@@ -371,4 +387,5 @@ CHECKS: tuple[Callable[[Payment], Iterator[Issue]], ...] = (
     _no_more_than_the_price,
     _no_more_than_was_spent,
     _advances,
+    _is_not_sent_after_death,
 )

@@ -415,7 +415,7 @@ def _after(day: date, duration: Mapping[str, Any]) -> date | None:
 
 def review_task(account: Resource, teams: Sequence[Resource], purpose: str, due: date, case: Case) -> Resource:
     """A review that is planned, for the care co-ordinator to lead (R160)."""
-    name = {"first": "First review", "scheduled": "Scheduled review"}[purpose]
+    name = {"first": "First review", "scheduled": "Scheduled review", "closing": "Closing review"}[purpose]
     moment = instant_text(case.now)
     return {
         "resourceType": "Task",

@@ -38,6 +38,7 @@ from phb_fhir.rules.budget import (
     stage_of,
 )
 from phb_fhir.rules.case import Asking, Books, Case, Find, Read, refusal
+from phb_fhir.rules.death import alive_still
 from phb_fhir.rules.direct_payment import may_be_paid, sufficient
 from phb_fhir.rules.eligibility import check_eligibility, eligible_by
 from phb_fhir.rules.ledger import Ledger
@@ -327,6 +328,7 @@ def _alive(case: Case, account: Resource) -> Asking[list[Issue]]:
     """After a suspension a budget goes on as it was; not when the person has died."""
     del case
     person = person_of(account)
+    yield alive_still(person)
     if has_died((yield Read(person))[person]):
         return [refusal("The person has died: the budget is closed now, not started.", _STAGE)]
     return []

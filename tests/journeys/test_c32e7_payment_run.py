@@ -302,6 +302,25 @@ def test_no_advance_is_queued_for_somebody_who_died(jill: httpx.Client, books: B
     assert books.pot(BUDGET, DAILY)["advanced"] == 2 * 152_500
 
 
+def test_an_advance_that_waited_when_somebody_died_is_held_and_what_they_bought_is_paid(
+    jill: httpx.Client, books: Books
+) -> None:
+    with_receipt(jill, COUNSELLING)
+    waiting = made(jill.post("/PaymentReconciliation", json=advance("PAY-WAITS", 10)))
+    key = f"PaymentReconciliation/{waiting['id']}"
+    made(jill.post("/PaymentReconciliation", json=counselling("PAY-OWED")))
+    made(jill.put("/Patient/jill", json=made(jill.get("/Patient/jill")) | {"deceasedDateTime": "2026-11-21"}))
+    answer = run(jill)
+    assert [one[0] for one in transfers(document(answer))] == ["PAY-OWED"]
+    why = "The person died on 21 November 2026: this advance is held. Cancel it; what is still to be paid for is recorded as a purchase."
+    assert (key, why) in reasons(answer)
+    mark = {"system": "https://fhir.phb.nhs.example/Id/phb-payment-run", "value": "BY-HAND"}
+    assert said(jill.put(f"/{key}", json={**waiting, "identifier": [mark]})) == [why]  # nor is it sent another way
+    made(jill.put(f"/{key}", json={**waiting, "status": "cancelled"}))
+    assert key not in [one for one, _ in reasons(run(jill))]
+    assert books.agrees()
+
+
 @pytest.mark.parametrize(
     ("died", "paid", "taken"),
     [

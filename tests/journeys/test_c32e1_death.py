@@ -1,0 +1,105 @@
+"""C32E1: when somebody has died, their care co-ordinator is asked to close what they had, once, and nothing ends by itself (R15)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+from pymongo import MongoClient
+
+from tests.builders import bundle_of
+from tests.paying import Books, made, said
+from tests.running import RunningServer
+from tests.stories import FAMILY, massage, tell
+
+CODE = "https://fhir.phb.nhs.example/CodeSystem/phb-review-type"
+
+
+@pytest.fixture
+def jill(api: httpx.Client) -> httpx.Client:
+    tell(api)
+    return api
+
+
+def closing(api: httpx.Client, person: str = "Patient/jill") -> list[dict[str, Any]]:
+    """The closing reviews that are asked for."""
+    found = made(api.get("/Task", params={"patient": person, "code": "phb-review"})).get("entry", [])
+    return [one["resource"] for one in found if one["resource"]["reasonCode"]["coding"][0]["code"] == "closing"]
+
+
+def dies(api: httpx.Client, person: str = "Patient/jill", **died: Any) -> httpx.Response:
+    return api.put(f"/{person}", json=made(api.get(f"/{person}")) | (died or {"deceasedDateTime": "2026-11-21"}))
+
+
+def test_the_co_ordinator_is_asked_to_close_the_budget(jill: httpx.Client) -> None:
+    made(dies(jill))
+    (task,) = closing(jill)
+    assert (task["status"], task["priority"]) == ("ready", "urgent")
+    assert task["owner"] == {"reference": "PractitionerRole/priya-nair-coordinator"}
+    assert task["focus"] == {"reference": "Account/jill-budget"}
+    assert task["description"].startswith("The person died on 21 November 2026. Close the budget")
+    assert "repayment-notice" in task["description"]
+    assert task["restriction"]["period"]["end"] == "2026-12-20"
+
+
+@pytest.mark.parametrize("way", ["patch", "transaction", "unknown day"])
+def test_however_it_is_recorded(jill: httpx.Client, way: str) -> None:
+    if way == "patch":
+        change = [{"op": "add", "path": "/deceasedDateTime", "value": "2026-11-21"}]
+        made(jill.patch("/Patient/jill", json=change, headers={"Content-Type": "application/json-patch+json"}))
+    elif way == "transaction":
+        patient = made(jill.get("/Patient/jill")) | {"deceasedDateTime": "2026-11-21"}
+        made(jill.post("/", json=bundle_of([patient])))
+    else:
+        made(dies(jill, deceasedBoolean=True))
+    (task,) = closing(jill)
+    assert task["description"].startswith("The person died")
+
+
+def test_it_is_asked_once(jill: httpx.Client) -> None:
+    made(dies(jill))
+    made(dies(jill, deceasedDateTime="2026-11-20"))  # put right
+    made(
+        jill.put(
+            "/Patient/jill", json={k: v for k, v in made(jill.get("/Patient/jill")).items() if k != "deceasedDateTime"}
+        )
+    )
+    made(dies(jill))
+    assert len(closing(jill)) == 1
+
+
+def test_nothing_ends_by_itself_and_what_is_new_waits(jill: httpx.Client) -> None:
+    before = made(jill.get("/Account/jill-budget"))
+    made(dies(jill))
+    assert made(jill.get("/Account/jill-budget"))["meta"] == before["meta"]
+    made(jill.post("/ChargeItem", json=massage()))
+    later = massage("PUR-NOTICE", occurrenceDateTime="2026-11-24")
+    assert made(jill.post("/ChargeItem", json=later))["status"] == "planned"
+
+
+def test_a_suspended_budget_does_not_go_on_and_can_close(jill: httpx.Client) -> None:
+    made(dies(jill))
+    account = made(jill.get("/Account/jill-budget"))
+    for one in account["extension"]:
+        if one["url"].endswith("phb-lifecycle-status"):
+            one["valueCode"] = "closing"
+    answer = jill.put("/Account/jill-budget", json=account)
+    assert answer.status_code == 200 or not [one for one in said(answer) if "died" in one]
+
+
+def test_one_is_asked_for_the_budgets_of_one_plan(
+    api: httpx.Client, server: RunningServer, mongodb_admin: MongoClient[Any]
+) -> None:
+    tell(api, FAMILY)
+    made(dies(api, "Patient/asha"))
+    plans = [one["basedOn"][0]["reference"] for one in closing(api, "Patient/asha")]
+    assert len(plans) == len(set(plans)) >= 1
+    assert Books(server, mongodb_admin).agrees()
+
+
+def test_somebody_without_a_budget_leaves_nothing_to_do(jill: httpx.Client) -> None:
+    made(jill.put("/Patient/nobody", json={"resourceType": "Patient", "id": "nobody", "deceasedBoolean": True}))
+    assert closing(jill, "Patient/nobody") == []
+    made(dies(jill, deceasedBoolean=False))
+    assert closing(jill) == []
