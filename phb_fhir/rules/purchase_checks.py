@@ -27,7 +27,7 @@ from phb_fhir.rules.case import (
     no_step,
     refusal,
 )
-from phb_fhir.rules.exclusions import excluded_in
+from phb_fhir.rules.exclusions import doubtful_in, excluded_in
 from phb_fhir.rules.ledger import UNASSIGNED
 from phb_fhir.rules.purchase import OPEN, Purchase, element_id, link_of, occurrence, reason_of
 from phb_fhir.rules.words import (
@@ -380,10 +380,17 @@ def _after_death(p: Purchase) -> str:
     return f"The person died on {in_words(died)}." if died is not None and day is not None and day > died else ""
 
 
+def _doubtful(p: Purchase) -> str:
+    """Words that may say what no budget pays for; what it is called in the directory was looked at when it came there."""
+    said = str((p.charge.get("code") or {}).get("text") or "")
+    return "" if p.item is not None and said == p.item.get("title") else doubtful_in(p.charge)
+
+
 WAITS: tuple[Callable[[Purchase], str], ...] = (
     _unlinked,
     _not_in_directory,
     _dearer,
+    _doubtful,
     _asked_for,
     _from_contingency,
     _after_death,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from phb_fhir.rules.exclusions import REASONS, excluded_in
+from phb_fhir.rules.exclusions import PERHAPS, REASONS, WORDS, doubtful_in, excluded_in
 from phb_fhir.rules.words import EXCLUDED_ITEM
 
 REFUSED = {
@@ -26,24 +26,52 @@ REFUSED = {
     "Flu jab": "vaccination-screening",
     "Prescription charges": "nhs-charge",
 }
-ALLOWED = (
-    "Alcohol wipes",
-    "alcohol hand gel, 500 ml",
-    "Alcohol-free mouthwash",
-    "Help to stop smoking",
-    "Gambling support group",
-    "Counselling after debt advice",
-    "Ginger biscuits",
-    "A wine-coloured chair",
-    "White spirit for the paint",
-    "Cider vinegar",
-    "Gardening tools",
-    "A bet on happiness",
-    "Trumpet lessons",
-    "Swimming",
-    "Transport to the GP surgery's choir",
-    "A tobacco cessation course",
-)
+
+
+def _phrases(table: str) -> list[str]:
+    return [phrase.strip() for phrase in table.replace("\n", " | ").split("|") if phrase.strip()]
+
+
+PLAIN = _phrases("""
+Cigarettes | 20 cigarettes and a lighter | rolling TOBACCO | A bottle of whisky | Beer for the barbecue | Alcohol |
+Lottery tickets | An evening at the casino | Betting | Debt repayment | Credit card repayments | Cocaine |
+GP appointment | A visit to the GP | A&E attendance | Flu jab | Prescription charges | Vapes | vape refills |
+E-cigarettes | Cigars | Scratch cards | scratchcards x 5 | Bingo stakes | Bingo tickets | Bingo cards | Gambling |
+Gambling stakes | Betting slips | Betting shop | Online betting | Beer | Six cans of lager | Lager 4 pack |
+Red wine | Wine, two bottles | Wine bottles | Vodka 70cl | Gin and tonic | Rum | A pint of ale | Cider | Whiskey |
+Champagne for her birthday | Prosecco | Brandy | Tequila shots and lime | Alcohol (drinks) | Alcoholic drinks |
+Pipe tobacco | Tobacco pouch | Cigarette packets | A packet of cigarettes | Snuff | Vaping liquid | E-liquid |
+Lottery ticket | Lotto | National Lottery tickets | Raffle tickets | Slot machines | Poker chips |
+Repayment of a loan | Paying off debts | Loan repayments | Credit card bill | Rent arrears | Mortgage arrears |
+Gambling debts | Heroin | Illegal drugs | Stolen goods | Beer and crisps | Wine & cheese | Wines of the month |
+Whisky for Christmas | Bets on the horses | Casino | Pay off my overdraft | Sherry | beer/cider
+""")
+ALLOWED = _phrases("""
+Alcohol wipes | alcohol hand gel, 500 ml | Alcohol-free mouthwash | Alcohol gel | Alcohol swabs | Alcohol prep pads |
+Alcohol-based hand rub | Isopropyl alcohol for cleaning | alcohol-free beer | Non-alcoholic wine |
+Low alcohol lager | 0% beer | Help to stop smoking | Stop smoking course | Smoking cessation |
+Smoking cessation sessions | Tobacco-free | Tobacco-free nicotine pouch | A tobacco cessation course |
+Nicotine patches | Nicotine gum | Gambling support group | Gambling helpline | Gamblers Anonymous |
+Gambling addiction counselling | Support for gambling | Counselling after debt advice | Debt advice |
+Debt counselling | Debt management advice | Debt advice service | Alcohol support worker | Alcohol recovery group |
+Alcoholics Anonymous meeting | Ginger biscuits | A wine-coloured chair | White spirit for the paint |
+Surgical spirit | Cider vinegar | Wine vinegar | Wine gums | Rum baba | Beer-battered fish |
+beer battered cod and chips | Rum truffles | Brandy snaps | Sherry trifle | Ginger beer | Root beer | Ginger ale |
+Gardening tools | Trumpet lessons | Swimming | Transport to the GP surgery's choir | Smoke alarm | Smoked salmon |
+Team spirit day | Gin rummy cards | Wine rack | Equipment loan | Lottery-funded art class | Weedkiller |
+Quit smoking app | Dealcoholised wine | Wine red paint | Sailing lessons | Virgin Media broadband | Aleppo soap |
+Originals | Massage | Winery | Beeswax | Spirituality retreat | Rum and raisin ice cream | High spirits |
+Champagne truffles | Vodka sauce pasta
+""")
+DOUBTFUL = _phrases("""
+Bingo night | Bingo | Casino trip | Poker evening | Wine tasting | Beer festival ticket | Taxi to the casino |
+Transport to a GP appointment | Companion for a GP appointment | Interpreter for a GP appointment |
+A bet on happiness | Shisha | Cannabis oil | Medical cannabis | Loan of a book | Cocktails class | Home brew kit |
+Beer garden chair | Wine glasses | Whisky fudge | Liqueur chocolates | Smoking jacket | Drinking cup |
+Alcohol thermometer | Alcohol breath tester | Debt | Loan | A book about giving up cigarettes |
+Alternatives to cigarettes | Raffle | Nicotine | Tobacco tin | Cigarette holder | Beer making course |
+Whisky Glenfiddich | Gin distillery visit | Fags | Credit card | Credit card holder
+""")
 
 
 @pytest.mark.parametrize(("text", "code"), REFUSED.items())
@@ -54,9 +82,40 @@ def test_what_is_excluded_is_found_in_words(text: str, code: str) -> None:
     assert "say what it is in other words" in found.reason
 
 
+@pytest.mark.parametrize("text", PLAIN)
+def test_what_is_plainly_excluded_is_refused(text: str) -> None:
+    assert excluded_in({"code": {"text": text}}) is not None
+    assert doubtful_in({"code": {"text": text}})
+
+
 @pytest.mark.parametrize("text", ALLOWED)
 def test_what_only_sounds_like_it_is_not(text: str) -> None:
     assert excluded_in({"code": {"text": text}}) is None
+    assert doubtful_in({"code": {"text": text}}) == ""
+
+
+@pytest.mark.parametrize("text", DOUBTFUL)
+def test_what_may_be_it_and_may_be_something_else_is_for_somebody_to_decide(text: str) -> None:
+    assert excluded_in({"code": {"text": text}}) is None
+    assert "may be what no budget pays for" in doubtful_in({"code": {"text": text}})
+
+
+@pytest.mark.parametrize(
+    "text", ["Alcohol support and whisky", "Whisky, and help with the garden", "stop smoking, cigarettes"]
+)
+def test_innocent_words_beside_it_hide_nothing(text: str) -> None:
+    assert excluded_in({"code": {"text": text}}) or doubtful_in({"code": {"text": text}})
+
+
+def test_what_a_code_of_another_system_is_called_counts() -> None:
+    found = excluded_in({"code": {"coding": [{"system": "https://others.example", "code": "1", "display": "Whisky"}]}})
+    assert found is not None
+    assert found.code == "alcohol"
+
+
+def test_the_tables_tell_of_the_codes_that_are() -> None:
+    assert {*WORDS} <= {*REASONS}
+    assert {*PERHAPS} <= {*WORDS}
 
 
 @pytest.mark.parametrize("code", REASONS)

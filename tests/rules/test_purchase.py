@@ -141,6 +141,11 @@ WAITING = [
         {"occurrenceDateTime": "2026-11-20"},
         "The person died on 19 November 2026.",
     ),
+    (
+        {},
+        {"code": {"text": "Bingo night"}},
+        '"Bingo" may be what no budget pays for. A budget cannot pay for gambling.',
+    ),
     ({}, {"quantity": {"value": Exact("0.5")}}, "The directory's price for it is £22.50."),
     (
         {},
@@ -148,6 +153,11 @@ WAITING = [
         "It is not linked to an activity of the care plan.",
     ),
 ]
+
+
+def test_what_the_directory_calls_it_was_looked_at_when_it_came_there() -> None:
+    item = {**ITEM, "title": "Bingo night"}
+    assert waits(purchase(charge(code={"text": "Bingo night"}), item=item)) == []
 
 
 @pytest.mark.parametrize(("known", "more", "why"), WAITING)
