@@ -7,7 +7,7 @@ penny falls somewhere, and always to the same: no part of it is rounded away.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -29,13 +29,15 @@ class Split(NamedTuple):
     issues: tuple[Issue, ...] = ()
 
 
-def split(pence: int, members: Sequence[Resource], ledgers: Mapping[str, Ledger]) -> Split:
-    """An amount over the budgets that a joint one is made of."""
+def split(
+    pence: int, members: Sequence[Resource], ledgers: Mapping[str, Ledger], hidden: Collection[str] = ()
+) -> Split:
+    """An amount over the budgets that a joint one is made of; of those that are `hidden` from whoever asks, no name and no sum is told."""
     active = sorted((one for one in members if stage_of(one) == "active"), key=_rank)
     if not active:
         return Split({}, (refusal("None of the budgets that make up this joint one is active.", "ChargeItem.account"),))
     if waiting := [one for one in members if stage_of(one) not in ("active", *OVER)]:
-        return Split({}, tuple(_not_now(one) for one in waiting))
+        return Split({}, tuple(_not_now(one, hidden) for one in waiting))
     shares = [share_of(one) for one in active]
     falls = divided(pence, shares) if any(shares) else _in_order(pence, active, ledgers)
     places: dict[tuple[str, str], int] = {}
@@ -49,7 +51,7 @@ def split(pence: int, members: Sequence[Resource], ledgers: Mapping[str, Ledger]
                 places[_key(member), pot] = take
                 left -= take
         if left:
-            issues.append(_short(member, part, part - left))
+            issues.append(_short(member, part, part - left, hidden))
     return Split(places, tuple(issues))
 
 
@@ -85,16 +87,20 @@ def _pots(member: Resource) -> Iterator[str]:
     yield from (one.id for one in elements_of(member))
 
 
-def _not_now(member: Resource) -> Issue:
+def _not_now(member: Resource, hidden: Collection[str]) -> Issue:
     """Nobody pays another funder's part because that one is suspended, or on its way out."""
-    name = member.get("name") or _key(member)
-    text = f"{name}, which pays a part of this, is {stage_of(member) or 'at no stage yet'}: it becomes active, or leaves the joint budget, first."
+    name, stage = member.get("name") or _key(member), stage_of(member) or "at no stage yet"
+    if _key(member) in hidden:
+        name, stage = "Another budget", "not active"
+    text = f"{name}, which pays a part of this, is {stage}: it becomes active, or leaves the joint budget, first."
     return refusal(text, "ChargeItem.account")
 
 
-def _short(member: Resource, part: int, has: int) -> Issue:
+def _short(member: Resource, part: int, has: int, hidden: Collection[str]) -> Issue:
     name = member.get("name") or _key(member)
     text = f"{sterling(part)} of this would fall to {name}, which has {sterling(has)} left."
+    if _key(member) in hidden:
+        text = "A part of this would fall to another budget, which has not as much left."
     return refusal(text, "ChargeItem.priceOverride")
 
 

@@ -21,7 +21,7 @@ from phb_fhir.fhir.dates import days_later, instant_text
 from phb_fhir.outcome import Issue
 from phb_fhir.rules.around import coordinator_in, in_words, is_of, teams_of
 from phb_fhir.rules.budget import first_day, is_budget, last_day, owner_of, person_of, plan_of, stage_of
-from phb_fhir.rules.case import NOTHING, Asking, By, Case, Decision, Find, Follow, Judging, Read, refusal
+from phb_fhir.rules.case import NOTHING, Asking, By, Case, Decision, Find, Follow, Judging, Read, Sees, refusal
 from phb_fhir.rules.deciding import (
     STEPS,
     answer_of,
@@ -232,7 +232,10 @@ def _to_the_convenor(task: Resource, about: About) -> Asking[list[Issue]]:
     found: dict[str, Resource | None] = (yield Read(employer)) if employer else {}
     if {employer, key_of((found.get(employer) or {}).get("partOf"))} & owners:
         return []
-    text = f"A referral goes to the convenor of the panel, who is of the commissioner ({', '.join(sorted(owners))}); {owner} is not."
+    seen: frozenset[str] = yield Sees(*(f"Account/{one['id']}" for one in about.budgets))
+    told = sorted({owner_of(one) for one in about.budgets if f"Account/{one['id']}" in seen} - {""})
+    named = f" ({', '.join(told)})" if told else ""
+    text = f"A referral goes to the convenor of the panel, who is of the commissioner{named}; {owner} is not."
     return [refusal(text, "Task.owner")]
 
 

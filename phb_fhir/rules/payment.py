@@ -33,6 +33,7 @@ from phb_fhir.rules.case import (
     Find,
     Posted,
     Read,
+    Sees,
 )
 from phb_fhir.rules.ledger import Entry, positions
 from phb_fhir.rules.paid import (
@@ -57,7 +58,8 @@ TERM_EXTENSIONS = ("phb-account", "phb-payee", "phb-element")
 class Payment:
     """A payment with all that is known about it. `family` are the budgets it may be about beside its own: the joint one it is part of, or
     those that make it up. `others` are the other payments for the same purchases, `posted` the ledger entries about each purchase. `left` are
-    the budgets that these purchases fell to and that have left the joint one since. `person` is read where money is paid in advance.
+    the budgets that these purchases fell to and that have left the joint one since. `seen` are those of all these budgets that whoever writes
+    may see, and be told of. `person` is read where money is paid in advance.
     """
 
     payment: Resource
@@ -72,6 +74,7 @@ class Payment:
     others: Sequence[Resource] = ()
     posted: Mapping[str, Sequence[Entry]] = field(default_factory=dict)
     left: Mapping[str, Resource] = field(default_factory=dict)
+    seen: frozenset[str] = frozenset()
     consents: Sequence[Resource] = ()
     person: Resource | None = None
 
@@ -104,6 +107,13 @@ class Payment:
     @property
     def owners(self) -> frozenset[str]:
         return frozenset(owner_of(one) for one in self.paying.values()) - {""}
+
+    @property
+    def named(self) -> frozenset[str]:
+        """Who gave the money and who holds it, of the budgets that whoever writes may see."""
+        seen = [one for key, one in self.paying.items() if key in self.seen]
+        holders = {one.holder for budget in seen for one in elements_of(budget)}
+        return frozenset(holders | {owner_of(one) for one in seen} | self.nominees) - {""}
 
     @property
     def holders(self) -> frozenset[str]:
@@ -170,7 +180,8 @@ def read_payment(case: Case, payment: Resource) -> Asking[Payment | None]:
     found = replace(found, consents=tuple(consents))
     if (who := person_of(budget)) and any(line.kind == "advance" for line in lines_of(payment)):
         found = replace(found, person=(yield Read(who))[who])
-    return (yield from _with_purchases(found, case))
+    found = yield from _with_purchases(found, case)
+    return replace(found, seen=(yield Sees(*found.paying)) if len(found.paying) > 1 else frozenset(found.paying))
 
 
 def _family(account: str, budget: Resource) -> Asking[dict[str, Resource]]:

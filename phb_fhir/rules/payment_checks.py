@@ -157,11 +157,17 @@ def _by_who_may(p: Payment) -> Iterator[Issue]:
     for line in p.lines:
         may = p.owners if line.kind == "advance" else p.owners | _paying(p, line)
         if p.issuer not in may:
-            who = ", ".join(sorted(may)) or "nobody"
+            who = _among(p, may) or "nobody"
             yield refusal(
                 f"{p.issuer or 'Whoever issues this'} does not hold this money; it is paid by {who}.", _ISSUER
             )
             return
+
+
+def _among(p: Payment, who: Collection[str]) -> str:
+    """Who of these is told in a sentence: of the funders of a joint budget, those whose budgets the writer may see."""
+    told = sorted(set(who) & p.named)
+    return ", ".join([*told, *(["another funder"] if len(told) < len(who) else [])])
 
 
 def _paying(p: Payment, line: Line) -> frozenset[str]:
@@ -370,7 +376,7 @@ def _is_not_sent_after_death(p: Payment) -> Iterator[Issue]:
 def _returned(p: Payment, is_held: bool, may: Collection[str]) -> Iterator[Issue]:
     """What was paid in advance comes back to the commissioner; from a third party, by itself. A person can issue no payment in R4."""
     if p.payee not in p.owners:
-        who = ", ".join(sorted(p.owners))
+        who = _among(p, p.owners)
         yield refusal(f"{p.issuer} does not hold this money; it is paid by {who}, and comes back to them.", _ISSUER)
     elif is_held and p.issuer not in may:
         text = f"{p.issuer} does not hold this money; it comes back from {', '.join(sorted(may))}."

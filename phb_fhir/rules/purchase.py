@@ -60,7 +60,7 @@ class Purchase:
     `elements` are the parts of the budget, or of those that a joint one is made of. `plan` is the care plan as it is, `linked` the version
     that the purchase was linked to; `item` is that of the directory. `person` is whom it is for: where no address says that, the budget's
     own. `consents` and `exceptions` are read where somebody acts for the person, or is paid who lives with them. `left` are the accounts
-    that have left the joint budget since this was split, with their funders.
+    that have left the joint budget since this was split, with their funders; `hidden` those of all of them that a refusal must not tell of.
     """
 
     charge: Resource
@@ -80,6 +80,7 @@ class Purchase:
     ledgers: Mapping[str, Ledger] = field(default_factory=dict)
     before: Resource | None = None
     left: Mapping[str, str] = field(default_factory=dict)
+    hidden: frozenset[str] = frozenset()
     elements: tuple[Element, ...] = ()
     person: Resource | None = None
 

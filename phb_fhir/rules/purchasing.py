@@ -119,6 +119,9 @@ def _decided(case: Case, purchase: Purchase, posted: list[Entry]) -> Judging:
     charge = purchase.charge if status == purchase.status else {**purchase.charge, "status": status}
     purchase = replace(purchase, charge=charge)
     entries, issues = _entries(case, purchase, posted)
+    if issues and (others := sorted(purchase.ledgers)):
+        seen: frozenset[str] = yield Sees(*others)
+        _, issues = _entries(case, replace(purchase, hidden=frozenset(others) - seen), posted)
     if issues:
         return Decision(tuple(issues))
     follow = list((yield from _tasks(case, purchase, why)))
@@ -241,7 +244,7 @@ def _falls(p: Purchase, was: Mapping[tuple[str, str], Sums], sum_: str | None) -
     if sum(held.values()) == p.pence:
         return Split(held)
     back = {account: _without(ledger, was) for account, ledger in p.ledgers.items()}
-    return split(p.pence, p.members, back)
+    return split(p.pence, p.members, back, p.hidden)
 
 
 def _without(ledger: Ledger, was: Mapping[tuple[str, str], Sums]) -> Ledger:
@@ -256,7 +259,9 @@ def _overspent(p: Purchase, entries: Sequence[Entry]) -> Iterator[Issue]:
     for (account, pot), sums in positions(entries).items():
         available = ledgers[account].of(pot).available
         if sums.available < 0 and available + sums.available < 0:
-            yield short(p.pence, available, pot)
+            is_hidden = account in p.hidden
+            text = "A part of this would fall to another budget, which has not as much left."
+            yield refusal(text, "ChargeItem.priceOverride") if is_hidden else short(p.pence, available, pot)
 
 
 def _recovered(entries: Sequence[Entry], told: Mapping[str, Told]) -> list[Entry]:
