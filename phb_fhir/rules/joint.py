@@ -30,9 +30,17 @@ class Split(NamedTuple):
 
 
 def split(
-    pence: int, members: Sequence[Resource], ledgers: Mapping[str, Ledger], hidden: Collection[str] = ()
+    pence: int,
+    members: Sequence[Resource],
+    ledgers: Mapping[str, Ledger],
+    hidden: Collection[str] = (),
+    *,
+    is_given: bool = False,
 ) -> Split:
-    """An amount over the budgets that a joint one is made of; of those that are `hidden` from whoever asks, no name and no sum is told."""
+    """An amount over the budgets that a joint one is made of; of those that are `hidden` from whoever asks, no name and no sum is told.
+
+    For care that was given already (`is_given`), each budget takes what falls to it, whether or not it has as much left (R88).
+    """
     active = sorted((one for one in members if stage_of(one) == "active"), key=_rank)
     if not active:
         return Split({}, (refusal("None of the budgets that make up this joint one is active.", "ChargeItem.account"),))
@@ -50,7 +58,10 @@ def split(
             if take:
                 places[_key(member), pot] = take
                 left -= take
-        if left:
+        if left and is_given:
+            pot = next((one.id for one in elements_of(member)), UNASSIGNED)
+            places[_key(member), pot] = places.get((_key(member), pot), 0) + left
+        elif left:
             issues.append(_short(member, part, part - left, hidden))
     return Split(places, tuple(issues))
 

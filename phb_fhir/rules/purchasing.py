@@ -124,7 +124,7 @@ def _decided(case: Case, purchase: Purchase, posted: list[Entry]) -> Judging:
         _, issues = _entries(case, replace(purchase, hidden=frozenset(others) - seen), posted)
     if issues:
         return Decision(tuple(issues))
-    follow = list((yield from _tasks(case, purchase, why)))
+    follow = list((yield from _tasks(case, purchase, why, entries)))
     said = tuple(advice(one, "ChargeItem") for one in why) if status == "planned" else ()
     changed = charge if charge is not case.after else None
     return Decision(said, changed, tuple(entries), tuple(follow))
@@ -229,6 +229,7 @@ def _entries(case: Case, p: Purchase, posted: list[Entry]) -> tuple[list[Entry],
     told = {account: Told(case.version, case.key, funders.get(account, ""), day, reason) for account in accounts}
     entries = moved(was, wanted, told)
     issues = [] if is_given(p) else list(_overspent(p, entries))
+    issues += _less_than_came_back(p, positions([*posted, *entries]))
     if stage_of(p.budget) == "closed":
         entries += _recovered(entries, told)
     return entries, issues
@@ -244,7 +245,7 @@ def _falls(p: Purchase, was: Mapping[tuple[str, str], Sums], sum_: str | None) -
     if sum(held.values()) == p.pence:
         return Split(held)
     back = {account: _without(ledger, was) for account, ledger in p.ledgers.items()}
-    return split(p.pence, p.members, back, p.hidden)
+    return split(p.pence, p.members, back, p.hidden, is_given=is_given(p))
 
 
 def _without(ledger: Ledger, was: Mapping[tuple[str, str], Sums]) -> Ledger:
@@ -262,6 +263,22 @@ def _overspent(p: Purchase, entries: Sequence[Entry]) -> Iterator[Issue]:
             is_hidden = account in p.hidden
             text = "A part of this would fall to another budget, which has not as much left."
             yield refusal(text, "ChargeItem.priceOverride") if is_hidden else short(p.pence, available, pot)
+
+
+def _less_than_came_back(p: Purchase, after: Mapping[tuple[str, str], Sums]) -> Iterator[Issue]:
+    """What came back of a purchase came back of what it costs, where that was paid from; no more can, or money would be made of nothing."""
+    if not any(sums.spent < 0 for sums in after.values()):
+        return
+    whole = sum(sums.spent for sums in after.values())
+    if whole < 0:
+        text = f"{sterling(p.pence - whole)} came back for this already, so it cannot cost {sterling(p.pence)}."
+        yield refusal(text, "ChargeItem.priceOverride")
+    else:
+        text = (
+            "A part of its price came back already to where it was paid from, so it stays paid from there. Take it back (entered-in-error), and"
+            " record it anew."
+        )
+        yield refusal(text, "ChargeItem")
 
 
 def _recovered(entries: Sequence[Entry], told: Mapping[str, Told]) -> list[Entry]:
@@ -290,7 +307,7 @@ def _taken_away(posted: Sequence[Entry]) -> Decision:
     return Decision((refusal(text, "ChargeItem.account"),))
 
 
-def _tasks(case: Case, p: Purchase, why: Sequence[str]) -> Asking[list[Follow]]:
+def _tasks(case: Case, p: Purchase, why: Sequence[str], entries: Sequence[Entry]) -> Asking[list[Follow]]:
     """The Task for whoever decides; its end, once it is decided; and the question that an overspend raises."""
     follow: list[Follow] = []
     if p.status == "planned" and case.is_new:
@@ -298,7 +315,7 @@ def _tasks(case: Case, p: Purchase, why: Sequence[str]) -> Asking[list[Follow]]:
         follow.append((yield from _task(case, p, "unusual-request", text)))
     elif case.before is not None and case.before.get("status") == "planned" and p.status != "planned":
         follow += yield from _ended(case, p)
-    if is_given(p) and p.pence > p.ledger.of(p.pot).available and not p.was_money:
+    if is_given(p) and not p.was_money and any(_overspent(p, entries)):
         text = f"{_what(p)} was given already and costs {sterling(p.pence)}, more than is left. Find out why, and what follows (R88)."
         follow.append((yield from _task(case, p, "overspend-query", text)))
     return follow

@@ -173,6 +173,45 @@ def test_more_than_a_funder_has_is_refused_with_whose_part_it_is(asha: httpx.Cli
 # ---- joining -------------------------------------------------------------------------------------
 
 
+def given(pounds: float, receipt: str, reference: str) -> dict[str, Any]:
+    """Care that was given before anybody could ask."""
+    reason = {
+        "coding": [{"system": f"{BASE}/CodeSystem/phb-purchase-reason", "code": "care-already-given"}],
+        "text": "Urgent.",
+    }
+    charge = joint_purchase(pounds, reference, "billed", reason=[reason], occurrenceDateTime="2026-11-20")
+    others = [one for one in charge["extension"] if not one["url"].endswith("phb-paid-by")]
+    paid_by = {"url": f"{BASE}/StructureDefinition/phb-paid-by", "valueCode": "third-party"}
+    document = [{"reference": f"DocumentReference/{receipt}"}]
+    return {**charge, "extension": [*others, paid_by], "supportingInformation": document}
+
+
+def test_care_that_was_given_already_is_recorded_though_a_funder_has_not_as_much_left(
+    asha: httpx.Client, server: RunningServer, mongodb_admin: MongoClient[dict[str, Any]]
+) -> None:
+    receipt = made(asha.post("/DocumentReference", json=evidence("Patient/asha")))["id"]
+
+    def asked(charge: dict[str, Any]) -> list[Any]:
+        found = made(asha.get("/Task", params={"focus": f"ChargeItem/{charge['id']}", "code": "overspend-query"}))
+        return found.get("entry", [])
+
+    within = made(asha.post("/ChargeItem", json=given(60, receipt, "PUR-G1")))
+    assert (within["status"], asked(within)) == ("billed", [])
+    beyond = made(asha.post("/ChargeItem", json=given(90_000, receipt, "PUR-G2")))
+    assert beyond["status"] == "billed"
+    assert len(asked(beyond)) == 1
+    books = Books(server, mongodb_admin)
+    spent: dict[str, int] = {}
+    for account, _, kind, pence in books.about(f"ChargeItem/{beyond['id']}"):
+        assert kind == "spend"
+        spent[account] = spent.get(account, 0) + pence
+    assert spent == {HEALTH: 7_500_000, CARE: 1_500_000}
+    outcome = made(asha.get("/$fsck"))
+    assert [one for one in outcome["issue"] if one["severity"] != "information"] == []
+    made(asha.put(f"/ChargeItem/{beyond['id']}", json={**beyond, "status": "entered-in-error"}))
+    assert books.agrees()
+
+
 def test_a_third_funder_joins_and_pays_its_share_from_then_on(asha: httpx.Client, books: Books) -> None:
     made(asha.post("", json=bundle_of(education())))
     joined = made(join(asha, SCHOOL, share=("Decimal", 2)))

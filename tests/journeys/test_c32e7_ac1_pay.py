@@ -10,7 +10,7 @@ import pytest
 from pymongo import MongoClient
 
 from tests.builders import NHS_NUMBER, bundle, entry
-from tests.paying import BASE, NORTH, WILLOW, Books, advance, evidence, line, made, payment, said
+from tests.paying import BASE, DOCUMENTS, NORTH, WILLOW, Books, advance, evidence, line, made, payment, said
 from tests.running import RunningServer
 from tests.stories import massage, tell
 
@@ -425,6 +425,37 @@ def test_a_purchase_that_is_taken_back_takes_its_refund_with_it_whichever_comes_
     assert update(jill, back, status="entered-in-error").status_code == 200
     assert spent - books.pot(BUDGET, THERAPY)["spent"] == 180_000
     assert sum(pence for *_, pence in books.about(BED)) == 0
+    assert books.agrees()
+
+
+def partly_back(jill: httpx.Client) -> tuple[str, dict[str, Any]]:
+    """A purchase that Jill paid herself, of which £5.00 came back."""
+    charge = massage("PUR-PARTS", status="billed", supportingInformation=[{"reference": DOCUMENTS["jill"]}])
+    charge["extension"].append({"url": f"{BASE}/StructureDefinition/phb-paid-by", "valueCode": "person"})
+    charge = made(jill.post("/ChargeItem", json=charge))
+    key = f"ChargeItem/{charge['id']}"
+    back = payment("BACK-1", line(5, key, "adjustment"), issuer="Organization/riverbank-therapies", payee=NORTH)
+    pay(jill, {**back, "outcome": "complete"})
+    return key, charge
+
+
+def test_a_purchase_does_not_cost_less_than_came_back_of_it(jill: httpx.Client, books: Books) -> None:
+    key, charge = partly_back(jill)
+    less = {**charge, "priceOverride": {"value": 4.99, "currency": "GBP"}}
+    assert said(jill.put(f"/{key}", json=less)) == ["£5.00 came back for this already, so it cannot cost £4.99."]
+    made(jill.put(f"/{key}", json={**charge, "priceOverride": {"value": 5.0, "currency": "GBP"}}))
+    assert sum(pence for *_, pence in books.about(key)) == 0
+    assert books.agrees()
+
+
+def test_a_purchase_of_which_a_part_came_back_stays_paid_from_where_it_was(jill: httpx.Client, books: Books) -> None:
+    key, charge = partly_back(jill)
+    elsewhere = copy.deepcopy(charge)
+    next(one for one in elsewhere["extension"] if one["url"].endswith("phb-element"))["valueId"] = THERAPY
+    (why,) = said(jill.put(f"/{key}", json=elsewhere))
+    assert why.startswith("A part of its price came back already to where it was paid from")
+    made(jill.put(f"/{key}", json={**charge, "note": [{"text": "She liked it."}]}))
+    made(jill.put(f"/{key}", json={**charge, "status": "entered-in-error"}))
     assert books.agrees()
 
 
