@@ -27,7 +27,7 @@ from phb_fhir.interactions.commit import commit_all
 from phb_fhir.interactions.contents import held
 from phb_fhir.interactions.context import Context
 from phb_fhir.interactions.joins import Joins
-from phb_fhir.interactions.judging import asked
+from phb_fhir.interactions.judging import asked, case_of
 from phb_fhir.interactions.request import Answer, FhirRequest
 from phb_fhir.interactions.validation import check_resource
 from phb_fhir.operations.asked import answered, parameters_of
@@ -42,14 +42,15 @@ from phb_fhir.operations.credit_transfers import (
     write_transfers,
 )
 from phb_fhir.operations.sign_off import reference_in
-from phb_fhir.outcome import Kind, Refusal, Rejected, refuse
+from phb_fhir.outcome import Issue, Kind, Refusal, Rejected, refuse
 from phb_fhir.reports.parameters import Row, group, parameters, pence_row, reference_row, row
 from phb_fhir.rules.advances import Advance, due_advances, has_days
-from phb_fhir.rules.budget import elements_of, first_day, owner_of, person_of
-from phb_fhir.rules.case import Asking, Books, Read
+from phb_fhir.rules.budget import elements_of, first_day, owner_of
+from phb_fhir.rules.case import Asking, Books, Case
 from phb_fhir.rules.ledger import Ledger
 from phb_fhir.rules.paid import RUN, TYPE, reference_of, run_of
-from phb_fhir.rules.payment_checks import held_after_death
+from phb_fhir.rules.payment import read_payment
+from phb_fhir.rules.payment_checks import check_sending
 from phb_fhir.rules.words import PAYMENT_REFERENCE, concept, extension_url, key_of, pair_of, token_of, value_of
 from phb_fhir.search.parse import parse_criteria
 
@@ -168,33 +169,32 @@ async def _due(
     queued = [one for one in await _found(context, *criteria, most=BUDGETS_MAX) if not run_of(one)]
     queued.sort(key=lambda one: (str(one.get("paymentDate")), reference_of(one)))
     budgets = await _budgets(context, queued)
-    people = await asked(context, _people(budgets.values()))
     payments: list[Resource] = []
     left: list[LeftOut] = []
     for one in queued:
         budget = budgets.get(key_of(value_of(one, "phb-account")))
-        held_back = held_after_death(one, budget, people.get(person_of(budget or {})))
-        if why := held_back or _why_not(one, budget, accounts):
-            left.append(LeftOut(f"PaymentReconciliation/{one['id']}", why))
+        key = f"PaymentReconciliation/{one['id']}"
+        if why := _why_not(one, budget, accounts):
+            left.append(LeftOut(key, why))
         elif len(payments) == PAYMENTS_MAX:
-            text = f"A run has up to {PAYMENTS_MAX} payments; this one goes with the next."
-            left.append(LeftOut(f"PaymentReconciliation/{one['id']}", text))
+            left.append(LeftOut(key, f"A run has up to {PAYMENTS_MAX} payments; this one goes with the next."))
+        elif issues := await asked(context, _issues(case_of(context, key, one, one), one)):
+            left.append(LeftOut(key, " ".join(issue.text for issue in issues)))
         else:
             payments.append(one)
     return payments, left
+
+
+def _issues(case: Case, payment: Resource) -> Asking[list[Issue]]:
+    """What speaks against sending a payment now, that did not when it was queued."""
+    found = yield from read_payment(case, payment)
+    return [*check_sending(found)] if found is not None else []
 
 
 async def _budgets(context: Context, payments: Iterable[Resource]) -> dict[str, Resource]:
     keys = {key for one in payments if (key := key_of(value_of(one, "phb-account")))}
     found = await context.reader.read_all(sorted(keys))
     return {key: content for key, version in found.items() if (content := held(context, version)) is not None}
-
-
-def _people(budgets: Iterable[Resource]) -> Asking[dict[str, Resource | None]]:
-    """Whose budgets these are, whoever asks: that somebody died holds a payment, whether or not its sender may see their record."""
-    keys = sorted({key for one in budgets if (key := person_of(one))})
-    found: dict[str, Resource | None] = (yield Read(*keys)) if keys else {}
-    return found
 
 
 def _why_not(payment: Resource, budget: Resource | None, accounts: Mapping[str, BankAccount]) -> str:

@@ -6,7 +6,7 @@
     DP-5  nobody of the household is paid, but for an exception that was approved (regulation 8)
     DP-6  the account is approved (regulation 10): the profile asks for it (phb-acc-4), and for the terms of records (phb-acc-14)
     R92   both sides signed the agreement
-    DP-9  consent that is withdrawn stops the payments (regulation 17)
+    DP-9  consent that is withdrawn stops the payments (regulation 17); each advance asks for DP-1 and DP-2 again (`payment_checks`)
 
 DP-3 (a no has reasons) is in `requests`, DP-7 (notice of a reduction) in `amendment`, DP-8 (reviews) in `review`. Whatever
 stands in the way of a direct payment leaves the two other ways of holding the money open, and each refusal says so where it matters.
@@ -37,6 +37,7 @@ from phb_fhir.rules.budget import (
     amounts_of,
     days_of,
     elements_of,
+    first_day,
     is_budget,
     owner_of,
     person_of,
@@ -92,10 +93,12 @@ def may_be_paid(account: Resource, day: date) -> Asking[list[Issue]]:
 
 def _excluded(account: Resource, day: date) -> Asking[list[Issue]]:
     codes = yield from exclusions(person_of(account), day)
-    if not codes:
-        return []
-    # which of the Schedule's grounds it is, is not for everybody who hears this
-    return [refusal(f"The law excludes this person from direct payments (DP-1). {_OTHER_WAYS}", _PART)]
+    return [excluded(_PART)] if codes else []
+
+
+def excluded(place: str) -> Issue:
+    """That the law excludes the person. Which of the Schedule's grounds it is, is not for everybody who hears this."""
+    return refusal(f"The law excludes this person from direct payments (DP-1). {_OTHER_WAYS}", place)
 
 
 # ---- DP-2: consent, and the agreement ------------------------------------------------------------
@@ -135,6 +138,34 @@ def budgets_of(consent: Mapping[str, Any]) -> list[str]:
 def _ends_not_before(consent: Mapping[str, Any], day: date) -> bool:
     end = days_of(consent.get("provision", {}).get("period")).end
     return end is None or end >= day
+
+
+def agrees(consent: Mapping[str, Any], account: str, day: date) -> bool:
+    """Whether somebody agrees by this consent, on a day, to direct payments from a budget."""
+    return (
+        consent.get("status") == "active"
+        and is_direct_payment(consent)
+        and account in budgets_of(consent)
+        and _ends_not_before(consent, day)
+    )
+
+
+def why_not_paid(
+    part: Element, account: str, consents: Iterable[Mapping[str, Any]], day: date, place: str
+) -> list[Issue]:
+    """Whether nobody agrees to a direct payment of a part on a day (DP-2, DP-9). One given after the part had ended is for another part."""
+    if any(agrees(one, account, day) and not _given_after(one, part) for one in consents):
+        return []
+    text = (
+        f"Nobody agrees to direct payments of the part '{part.id}' on {in_words(day)}, so none is made then (DP-9). Find out with the person"
+        " how this money is to be held."
+    )
+    return [refusal(text, place)]
+
+
+def _given_after(consent: Mapping[str, Any], part: Element) -> bool:
+    since = days_of(consent.get("provision", {}).get("period")).start or first_day(consent.get("dateTime"))
+    return part.days.end is not None and since is not None and since > part.days.end
 
 
 def _basis(consent: Mapping[str, Any], *, is_child: bool, incapable: bool) -> list[Issue]:
@@ -252,16 +283,16 @@ CONSENT_STEPS: Mapping[str, tuple[str, ...]] = {
 
 def judge_consent(case: Case) -> Judging:
     """A consent keeps to its states (SM-E); one to direct payments that ends stops them at once (DP-9, regulation 17(1))."""
-    consent = case.after or case.before
-    if consent is None or not is_budgets_consent(consent):
+    if not any(is_budgets_consent(one) for one in (case.before, case.after) if one is not None):
         return NOTHING
     issues = [*_consent_step(case)]
-    was, now = (case.before or {}).get("status"), (case.after or {}).get("status")
-    if issues or was != "active" or now == "active" or not is_direct_payment(case.before or {}):
+    if issues:
         return Decision(tuple(issues))
-    follow: list[Follow] = []
-    for key in budgets_of(case.before or {}):
-        follow += yield from _stopped(key, case)
+    before, follow = case.before or {}, list[Follow]()
+    if before.get("status") == "active" and is_direct_payment(before):
+        for key in budgets_of(before):
+            if not agrees(case.after or {}, key, case.today):
+                follow += yield from _stopped(key, case)
     return Decision(follow=tuple(follow))
 
 
@@ -291,7 +322,7 @@ def _stopped(key: str, case: Case) -> Asking[list[Follow]]:
     if not parts:
         return []
     others: list[Resource] = yield Find("Consent", ("patient", person_of(account)), ("status", "active"))
-    if any(is_direct_payment(one) and key in budgets_of(one) and one.get("id") != case.id for one in others):
+    if any(agrees(one, key, case.today) and one.get("id") != case.id for one in others):
         return []
     plan_key = plan_of(account)
     plan: Resource | None = (yield Read(plan_key))[plan_key] if plan_key else None

@@ -35,6 +35,7 @@ from phb_fhir.rules.case import (
     Read,
     Sees,
 )
+from phb_fhir.rules.eligibility import exclusions
 from phb_fhir.rules.ledger import Entry, positions
 from phb_fhir.rules.paid import (
     Line,
@@ -59,7 +60,7 @@ class Payment:
     """A payment with all that is known about it. `family` are the budgets it may be about beside its own: the joint one it is part of, or
     those that make it up. `others` are the other payments for the same purchases, `posted` the ledger entries about each purchase. `left` are
     the budgets that these purchases fell to and that have left the joint one since. `seen` are those of all these budgets that whoever writes
-    may see, and be told of. `person` is read where money is paid in advance.
+    may see, and be told of. `person`, and whether the law excludes them from direct payments, are read where money is paid in advance.
     """
 
     payment: Resource
@@ -77,6 +78,7 @@ class Payment:
     seen: frozenset[str] = frozenset()
     consents: Sequence[Resource] = ()
     person: Resource | None = None
+    is_excluded: bool = False
 
     @property
     def issuer(self) -> str:
@@ -179,7 +181,8 @@ def read_payment(case: Case, payment: Resource) -> Asking[Payment | None]:
     consents: list[Resource] = yield Find("Consent", ("patient", person_of(budget)), ("status", "active"))
     found = replace(found, consents=tuple(consents))
     if (who := person_of(budget)) and any(line.kind == "advance" for line in lines_of(payment)):
-        found = replace(found, person=(yield Read(who))[who])
+        excluded = yield from exclusions(who, case.today)
+        found = replace(found, person=(yield Read(who))[who], is_excluded=bool(excluded))
     found = yield from _with_purchases(found, case)
     return replace(found, seen=(yield Sees(*found.paying)) if len(found.paying) > 1 else frozenset(found.paying))
 

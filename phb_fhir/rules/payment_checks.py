@@ -7,6 +7,7 @@ complete, or was sent to the bank, stays as it is: what was wrong with it is und
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from phb_fhir.fhir.codec import Resource
 from phb_fhir.fhir.money import sterling
@@ -14,11 +15,11 @@ from phb_fhir.outcome import Issue
 from phb_fhir.rules.allocation import pot_name
 from phb_fhir.rules.around import died_on, has_died, in_words
 from phb_fhir.rules.budget import (
+    Element,
     element_of,
     elements_of,
     first_day,
     joint_of,
-    owner_of,
     person_of,
     stage_of,
 )
@@ -26,6 +27,7 @@ from phb_fhir.rules.case import (
     no_step,
     refusal,
 )
+from phb_fhir.rules.direct_payment import MODEL, excluded, why_not_paid
 from phb_fhir.rules.ledger import positions
 from phb_fhir.rules.paid import (
     INVOICED,
@@ -338,6 +340,7 @@ def _advances(p: Payment) -> Iterator[Issue]:
         yield refusal(text, _PART)
         return
     yield from _after_death(p)
+    yield from _while_agreed(p, element)
     may = {element.holder} | (p.nominees if element.model == "direct-payment" else frozenset())
     if p.is_incoming:
         yield from _returned(p, element.model == "third-party", may)
@@ -358,19 +361,37 @@ def _after_death(p: Payment) -> Iterator[Issue]:
     yield refusal(text, _DETAIL)
 
 
-def held_after_death(payment: Resource, budget: Resource | None, person: Resource | None) -> str:
-    """Why a payment that waits is not sent any more: an advance, and the person has died. "" for any other."""
-    is_back = key_of(value_of(payment, "phb-payee")) == owner_of(budget or {})
-    if is_back or not has_died(person) or not any(line.kind == "advance" for line in lines_of(payment)):
-        return ""
-    died = died_on(person)
-    when = f" on {in_words(died)}" if died is not None else ""
-    return f"The person died{when}: this advance is held. Cancel it; what is still to be paid for is recorded as a purchase."
+def _while_agreed(p: Payment, part: Element) -> Iterator[Issue]:
+    """Direct payments are made while the law allows them and somebody agrees (DP-1, DP-2, DP-9). What was paid on an earlier day stands."""
+    day = first_day(p.payment.get("paymentDate")) or p.today
+    if part.model != MODEL or p.is_incoming or (p.before is not None and counts(p.before)):
+        return
+    if is_done(p.payment) and day < p.today:
+        return
+    if p.is_excluded:
+        yield excluded(_PART)
+    yield from why_not_paid(part, p.account, p.consents, max(day, p.today), _PART)
 
 
-def _is_not_sent_after_death(p: Payment) -> Iterator[Issue]:
-    if run_of(p.payment) and not run_of(p.before) and (why := held_after_death(p.payment, p.budget, p.person)):
-        yield refusal(why, "PaymentReconciliation.identifier")
+def check_sending(p: Payment) -> Iterator[Issue]:
+    """What speaks against sending a payment to the bank that was queued before: an advance is still to be one that could be made now."""
+    if not any(line.kind == "advance" for line in p.lines):
+        return
+    if not p.is_incoming and has_died(p.person):
+        died = died_on(p.person)
+        when = f" on {in_words(died)}" if died is not None else ""
+        text = f"The person died{when}: this advance is held. Cancel it; what is still to be paid for is recorded as a purchase."
+        yield refusal(text, "PaymentReconciliation.identifier")
+        return
+    as_new = replace(p, before=None)
+    yield from _from_an_open_budget(as_new)
+    yield from _advances(as_new)
+
+
+def _may_be_sent(p: Payment) -> Iterator[Issue]:
+    """A run asks the same before it sends anything; so does whoever marks a payment as sent by hand."""
+    if run_of(p.payment) and not run_of(p.before):
+        yield from check_sending(p)
 
 
 def _returned(p: Payment, is_held: bool, may: Collection[str]) -> Iterator[Issue]:
@@ -393,5 +414,5 @@ CHECKS: tuple[Callable[[Payment], Iterator[Issue]], ...] = (
     _no_more_than_the_price,
     _no_more_than_was_spent,
     _advances,
-    _is_not_sent_after_death,
+    _may_be_sent,
 )

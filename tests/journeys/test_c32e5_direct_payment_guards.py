@@ -210,6 +210,34 @@ def test_deleting_the_consent_stops_them_too(api: httpx.Client) -> None:
     assert ended(read(api, BUDGET))["daily-life"] == "2026-11-22"
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"period": {"start": "2026-10-05", "end": "2026-11-21"}},
+        {"data": [{"meaning": "instance", "reference": {"reference": "Account/another"}}]},
+    ],
+)
+def test_consent_that_is_changed_so_that_it_agrees_no_more_stops_them_as_well(
+    api: httpx.Client, changes: Resource
+) -> None:
+    ready(api)
+    other = {**budget("requested"), "id": "another"}
+    del other["identifier"]
+    assert put(api, budget("active"), other).status_code == 200
+    consent = of_story("jill-direct-payment")
+    assert put(api, consent | {"provision": consent["provision"] | changes}).status_code == 200
+    assert ended(read(api, BUDGET))["daily-life"] == "2026-11-22"
+
+
+def test_consent_that_is_over_keeps_no_payments_going(api: httpx.Client) -> None:
+    ready(api)
+    over = {**of_story("jill-direct-payment"), "id": "over"}
+    over["provision"]["period"]["end"] = "2026-11-21"
+    assert put(api, over, budget("active")).status_code == 200
+    assert put(api, withdrawn()).status_code == 200
+    assert ended(read(api, BUDGET))["daily-life"] == "2026-11-22"
+
+
 def test_how_the_money_is_held_is_refused_with_reasons(api: httpx.Client) -> None:
     ready(api)
     asked = task("model", "management-model-request", requester={"reference": "Patient/jill"})

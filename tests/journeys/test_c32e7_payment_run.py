@@ -17,6 +17,8 @@ from pymongo import MongoClient
 from typer.testing import CliRunner
 
 from phb_fhir.cli import main
+from tests.journeys.jills_budget import coded, put, read, url
+from tests.journeys.test_c32e5_direct_payment_guards import exclusion, of_story, withdrawn
 from tests.journeys.test_c32e7_ac1_pay import BUDGET, COUNSELLING, DAILY, NURSING, STILLWATER, counselling, with_receipt
 from tests.paying import NORTH, WILLOW, Books, advance, made, said
 from tests.running import RunningServer
@@ -119,6 +121,12 @@ def report(name: str, *results: tuple[str, str], group: str = "", reason: str = 
     )
     encoded = base64.b64encode(text.encode()).decode()
     return {"resourceType": "Parameters", "parameter": [{"name": "document", "valueBase64Binary": encoded}]}
+
+
+def at_stage(account: dict[str, Any], stage: str) -> dict[str, Any]:
+    (row,) = (one for one in account["extension"] if one["url"] == url("phb-lifecycle-status"))
+    row["valueCode"] = stage
+    return account | {"status": "active" if stage == "active" else "on-hold"}
 
 
 def results(api: httpx.Client, body: dict[str, Any]) -> httpx.Response:
@@ -336,6 +344,62 @@ def test_an_advance_that_was_paid_before_a_death_may_be_recorded_after_it(
     made(jill.put("/Patient/jill", json=made(jill.get("/Patient/jill")) | died))
     sent = advance("PAY-LATE", 10) | {"outcome": "complete", "paymentDate": paid}
     assert jill.post("/PaymentReconciliation", json=sent).status_code == taken
+
+
+NOBODY_AGREES = "Nobody agrees to direct payments of the part 'daily-life' on "
+
+
+def test_when_consent_is_withdrawn_nothing_is_paid_by_schedule_by_hand_or_by_what_was_queued(
+    jill: httpx.Client, books: Books
+) -> None:
+    queued = made(jill.post("/PaymentReconciliation", json=advance("PAY-1", 100, paymentDate="2026-12-01")))
+    assert put(jill, withdrawn()).status_code == 200
+    answer = run(jill, date=("Date", "2026-12-05"))
+    assert [name for _, _, name, *_ in transfers(document(answer))] == ["Willow Tree Budgets CIC"]
+    left = [(what, why[: len(NOBODY_AGREES)]) for what, why in reasons(answer)]
+    assert left == [(BUDGET, NOBODY_AGREES), (f"PaymentReconciliation/{queued['id']}", NOBODY_AGREES)]
+    (why,) = said(jill.post("/PaymentReconciliation", json=advance("PAY-2", 10)))
+    assert why.startswith(f"{NOBODY_AGREES}22 November 2026")
+    earlier = advance("PAY-3", 10) | {"outcome": "complete", "paymentDate": "2026-11-20"}
+    made(jill.post("/PaymentReconciliation", json=earlier))  # it was paid, and is recorded late
+    assert books.pot(BUDGET, DAILY)["advanced"] == 2 * 152_500 + 10_000 + 1_000
+    assert books.agrees()
+
+
+def test_consent_that_is_given_after_a_part_ended_is_not_for_that_part(jill: httpx.Client) -> None:
+    assert put(jill, withdrawn()).status_code == 200
+    again = {**of_story("jill-direct-payment"), "id": "again"}
+    again["provision"]["period"]["start"] = "2026-11-23"
+    assert put(jill, again).status_code == 200
+    assert NOBODY_AGREES in reasons(run(jill, date=("Date", "2026-12-05")))[0][1]
+
+
+def test_an_advance_waits_while_its_budget_is_suspended_though_it_was_queued_before(jill: httpx.Client) -> None:
+    queued = made(jill.post("/PaymentReconciliation", json=advance("PAY-1", 100)))
+    letter = {
+        "resourceType": "Communication",
+        "id": "why",
+        "status": "completed",
+        "category": [coded("phb-communication-category", "decision-notice")],
+        "subject": {"reference": "Patient/jill"},
+        "about": [{"reference": BUDGET}],
+        "sent": "2026-11-22T08:00:00Z",
+        "payload": [{"contentString": "We are worried about how the money is used."}],
+    }
+    suspended = at_stage(read(jill, BUDGET), "suspended")
+    assert put(jill, letter, suspended).status_code == 200
+    why = "The budget is suspended; money is paid in advance from one that is active."
+    assert reasons(run(jill)) == [(f"PaymentReconciliation/{queued['id']}", why)]
+    made(jill.put(f"/{BUDGET}", json=at_stage(read(jill, BUDGET), "active")))
+    assert rows(run(jill), "payment") == [{"reference": f"PaymentReconciliation/{queued['id']}"}]
+
+
+def test_whom_the_law_excludes_is_paid_no_more_directly_while_a_third_party_goes_on(jill: httpx.Client) -> None:
+    assert put(jill, exclusion()).status_code == 200
+    answer = run(jill, date=("Date", "2026-12-05"))
+    assert [name for _, _, name, *_ in transfers(document(answer))] == ["Willow Tree Budgets CIC"]
+    ((what, why),) = reasons(answer)
+    assert (what, why.partition(" (")[0]) == (BUDGET, "The law excludes this person from direct payments")
 
 
 def test_an_advance_that_failed_is_paid_anew(jill: httpx.Client, books: Books) -> None:
