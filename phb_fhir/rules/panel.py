@@ -114,7 +114,11 @@ def judge_panel(case: Case) -> Judging:
         return Decision(tuple(issues))
     about = (yield from _about(task)) if _is_worth_asking(case) else None
     if about is not None:
-        issues += [*_in_scope(task, about), *check_referrer(case.by, task, is_new=_is_made(case)), *check_notice(task)]
+        issues += [
+            *_in_scope(task, about),
+            *check_referrer(case.by, task, is_new=_is_made(case)),
+            *check_notice(task, asked_on(case, task)),
+        ]
         issues += yield from _to_the_convenor(task, about)
         issues += yield from _papers_in_time(case, task)
     if about is not None and task.get("status") in SITS:
@@ -195,9 +199,26 @@ def check_referrer(by: By, task: Resource, *, is_new: bool) -> Iterator[Issue]:
         yield refusal(f"You refer this to the panel, and it says that {asker or 'nobody'} does.", "Task.requester")
 
 
-def check_notice(task: Resource) -> Iterator[Issue]:
-    """Clause f: seven working days, unless it is said why less will do."""
-    asked, due = first_day(task.get("authoredOn")), due_of(task)
+def asked_on(case: Case, task: Resource) -> date | None:
+    """The day from which notice counts: that of the referral; where it is made now, or its time cut short, today at the earliest."""
+    said = first_day(task.get("authoredOn"))
+    if said is None or is_brought_in(case) or case.by.role == "system" or not _asks_anew(case, task):
+        return said
+    return max(said, case.today)
+
+
+def _asks_anew(case: Case, task: Resource) -> bool:
+    """Whether this write makes the referral, gives it another day, or wants the decision sooner than it did."""
+    before = case.before or {}
+    if _is_made(case) or is_waived(before) or before.get("authoredOn") != task.get("authoredOn"):
+        return True
+    was, now = due_of(before), due_of(task)
+    return now is not None and (was is None or now < was)
+
+
+def check_notice(task: Resource, asked: date | None) -> Iterator[Issue]:
+    """Clause f: seven working days from the day it was asked, unless it is said why less will do."""
+    due = due_of(task)
     if asked is None or due is None or is_waived(task) or due.year > _LAST_YEAR:
         return
     days = working_days_between(asked, due)
@@ -262,7 +283,7 @@ def _papers_in_time(case: Case, task: Resource) -> Asking[list[Issue]]:
 def _came(case: Case, task: Resource, paper: Resource | None, *, is_known: bool) -> date | None:
     """The day a paper came: with the referral, or today; never before it was written."""
     written = first_day((paper or {}).get("date") or (paper or {}).get("authored"))
-    came = first_day(task.get("authoredOn")) if case.is_new else None if is_known else case.today
+    came = asked_on(case, task) if case.is_new else None if is_known else case.today
     return max((day for day in (written, came) if day is not None), default=None)
 
 

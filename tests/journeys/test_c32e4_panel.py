@@ -502,6 +502,15 @@ def test_the_panel_is_asked_seven_working_days_before_unless_it_is_said_why_not(
     assert jill.post("/Task", json=referral(waived, **late)).status_code == 201
 
 
+def test_an_early_day_on_the_referral_does_not_make_the_notice_longer(jill: httpx.Client) -> None:
+    early = {"authoredOn": "2026-11-01T10:00:00Z", "restriction": {"period": {"end": "2026-11-26"}}}
+    (text,) = refused(jill.post("/Task", json=referral(**early)))
+    assert "From 22 November 2026 to 26 November 2026 there are 4" in text
+    key = f"Task/{jill.post('/Task', json=referral(**{**early, 'restriction': {'period': {'end': '2026-12-10'}}})).json()['id']}"
+    sooner = changed(jill, key, restriction={"period": {"end": "2026-11-26"}})
+    assert refused(sooner) == [text]
+
+
 def test_papers_come_seven_days_before(jill: httpx.Client) -> None:
     paper = given("papers", valueReference={"reference": "DocumentReference/assessment"})
     assert jill.post("/Task", json=referral(paper)).status_code == 201

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from phb_fhir.outcome import Issue
 from phb_fhir.rules.case import By
 from phb_fhir.rules.deciding import check_step
-from phb_fhir.rules.panel import PANEL_STEPS, REFERS_AS, check_label, check_notice, check_referrer
+from phb_fhir.rules.panel import PANEL_STEPS, REFERS_AS, asked_on, check_label, check_notice, check_referrer
 from phb_fhir.rules.panel_meeting import (
     QUESTIONS,
     SEATS,
@@ -305,17 +306,54 @@ def given(code: str, **value: Any) -> Resource:
 )
 def test_the_notice_is_seven_working_days_and_can_be_waived(asked: str, due: str, is_early: bool) -> None:
     task = referral(authoredOn=f"{asked}T09:00:00Z", restriction={"period": {"end": due}})
-    assert (errors(check_notice(task)) == []) is is_early
+    day = date.fromisoformat(asked)
+    assert (errors(check_notice(task, day)) == []) is is_early
     task["input"] = [given("notice-waived", valueString="The lease ends")]
-    assert errors(check_notice(task)) == []
+    assert errors(check_notice(task, day)) == []
     task["input"] = [given("notice-waived", valueString=" ")]
-    assert (errors(check_notice(task)) == []) is is_early
+    assert (errors(check_notice(task, day)) == []) is is_early
 
 
 def test_a_day_at_the_end_of_the_calendar_is_no_trouble() -> None:
     task = referral(authoredOn="9999-12-30", restriction={"period": {"end": "9999-12-31"}})
-    assert errors(check_notice(task)) == []
-    assert errors(check_notice(referral())) == []
+    assert errors(check_notice(task, date(9999, 12, 30))) == []
+    assert errors(check_notice(referral(), None)) == []
+
+
+EARLIER, LATER = "2026-11-02T09:00:00Z", "2026-12-15T09:00:00Z"
+TODAY = date(2026, 11, 22)
+WAIVED = [given("notice-waived", valueString="The lease ends")]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        (None, {"authoredOn": EARLIER}, TODAY),
+        (None, {"authoredOn": LATER}, date(2026, 12, 15)),
+        ({"status": "draft", "authoredOn": EARLIER}, {"authoredOn": EARLIER}, TODAY),
+        ({"authoredOn": EARLIER}, {"authoredOn": EARLIER, "status": "received"}, date(2026, 11, 2)),
+        ({"authoredOn": LATER}, {"authoredOn": EARLIER}, TODAY),
+        ({"authoredOn": EARLIER, "due": "2026-12-24"}, {"authoredOn": EARLIER, "due": "2026-11-24"}, TODAY),
+        ({"authoredOn": EARLIER, "due": "2026-12-24"}, {"authoredOn": EARLIER, "due": "2026-12-30"}, date(2026, 11, 2)),
+        ({"authoredOn": EARLIER, "input": WAIVED}, {"authoredOn": EARLIER}, TODAY),
+        ({"authoredOn": EARLIER}, {}, None),
+    ],
+)
+def test_notice_counts_from_the_day_the_panel_is_asked_which_is_never_before_it_is_recorded(
+    before: Resource | None, after: Resource, expected: date | None
+) -> None:
+    def told(said: Resource) -> Resource:
+        due = said.get("due", "2026-12-24")
+        more = {name: value for name, value in said.items() if name != "due"}
+        return referral(**{"id": "t", "status": "requested", "restriction": {"period": {"end": due}}} | more)
+
+    made = case(None if before is None else told(before), told(after))
+    assert asked_on(made, told(after)) == expected
+
+
+def test_what_was_referred_and_decided_elsewhere_is_brought_in_with_its_own_day() -> None:
+    decided = referral(id="t", authoredOn=EARLIER, status="completed", executionPeriod={"end": "2026-11-19"})
+    assert asked_on(case(None, decided), decided) == date(2026, 11, 2)
 
 
 PEOPLE = ("Patient/jill", "RelatedPerson/ruth", "PractitionerRole/tom", "Practitioner/tom", "Organization/help")
