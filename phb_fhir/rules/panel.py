@@ -401,13 +401,35 @@ def _is_written_down(task: Resource, *, is_approved: bool) -> Asking[list[Issue]
 
 
 def _following(case: Case, task: Resource) -> Asking[list[Follow]]:
-    """The person is told; and where the panel wants to look at it again, a review is planned (clause r)."""
-    follow = [] if is_brought_in(case) else [notice(case, *_letter(task))]
-    if days := _reviews_on(task):
-        plan, budget = yield from _plan_and_budget(task)
-        owner = coordinator_in((yield from teams_of(plan)), case.today) or key_of(task.get("owner"))
-        follow += [Follow(_review(case, task, plan or {}, budget or {}, owner, day)) for day in days]
+    """The person is told; the care team carries out what was agreed (clause d); where it is to be looked at again, a review is planned (clause r)."""
+    is_new, days = not is_brought_in(case), _reviews_on(task)
+    follow = [notice(case, *_letter(task))] if is_new else []
+    plan, budget = yield from _plan_and_budget(task)
+    owner = coordinator_in((yield from teams_of(plan)), case.today) or key_of(task.get("owner"))
+    if is_new and answer_of(task) == "approved":
+        follow.append(Follow(_carried_out(case, task, owner)))
+    follow += [Follow(_review(case, task, plan or {}, budget or {}, owner, day)) for day in days]
     return follow
+
+
+def _carried_out(case: Case, task: Resource, owner: str) -> Resource:
+    """What the panel agreed to, for the care team to do (R121)."""
+    at = instant_text(case.now)
+    return {
+        "resourceType": "Task",
+        "partOf": [{"reference": case.key}],
+        "status": "requested",
+        "intent": "order",
+        "priority": "routine",
+        "code": concept(TASK_CODE, "panel-follow-up", "Carry out what the panel agreed"),
+        "description": f"The risk enablement panel agreed; see that it is done. It was asked: {task.get('description')}",
+        "focus": task.get("focus"),
+        "for": task.get("for"),
+        "authoredOn": at,
+        "lastModified": at,
+        "requester": task.get("owner"),
+        "owner": {"reference": owner},
+    }
 
 
 def _reviews_on(task: Resource) -> list[str]:

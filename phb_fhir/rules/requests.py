@@ -1,7 +1,8 @@
 """Tasks that have no table of states of their own (SM-D), and the requests among them that somebody decides (R3, R140, DP-3, DP-5).
 
 What is over stays over: it is done again by another Task. A request that is decided says yes or no, and why not; a no or a yes is given by
-whoever may, never by who asks for it. Nor does whoever holds the money say that somebody has looked into how it is used (R48, R76, R87, R88, R107).
+whoever may, never by who asks for it. Nor does whoever holds the money say that somebody has looked into how it is used
+(R48, R76, R87, R88, R107, R121).
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ SEEN_TO: Mapping[str, tuple[frozenset[str], str]] = {
     "start-up-checklist": _BY_NHS,
     "unusual-request": _BY_NHS,
     "provider-check": _BY_NHS,
+    "panel-follow-up": _BY_NHS,
     "clinical-information-request": _BY_PRACTICE,
     "medical-history-confirmation": _BY_PRACTICE,
 }

@@ -197,6 +197,12 @@ def vote(member: str, *, is_in_favour: bool) -> list[Resource]:
 # ---- what the panel agrees to --------------------------------------------------------------------
 
 
+def follow_ups(api: httpx.Client) -> list[Resource]:
+    """What the care team is to do after the panel's decision (R121)."""
+    rows = api.get("/Task", params={"code": f"{TASK_CODE}|panel-follow-up", "patient": "jill"}).json()
+    return [row["resource"] for row in rows.get("entry", [])]
+
+
 def test_a_plan_with_a_high_risk_is_signed_off_once_the_panel_agreed_and_not_before(jill: httpx.Client) -> None:
     (text,) = refused(sign_off(jill))
     assert text.startswith("What remains of the risk “Skin breaking down” is high.")
@@ -207,6 +213,13 @@ def test_a_plan_with_a_high_risk_is_signed_off_once_the_panel_agreed_and_not_bef
     assert (task["status"], task["businessStatus"]) == ("completed", coded(BUSINESS, "approved"))
     (letter,) = letters(jill)
     assert letter["topic"]["text"] == "The risk enablement panel agreed"
+    (follow,) = follow_ups(jill)
+    assert (follow["status"], follow["partOf"], follow["owner"]) == (
+        "requested",
+        [{"reference": key}],
+        {"reference": PRIYA},
+    )
+    assert follow["focus"] == {"reference": "CarePlan/jill-plan"}
     signed = sign_off(jill, panelDecision=("Reference", {"reference": key}))
     assert signed.status_code == 200, signed.text
     assert read(jill, "Task/jill-sign-off")["reasonReference"] == {"reference": key}
@@ -251,6 +264,7 @@ def test_one_voice_against_is_enough_and_not_agreeing_needs_a_reason(jill: httpx
     assert answer.status_code == 200, answer.text
     (letter,) = letters(jill)
     assert "Why: Four hours is too long without a break." in said_in(letter)
+    assert follow_ups(jill) == []
     assert any(one.startswith("What remains of the risk") for one in refused(sign_off(jill)))
 
 
