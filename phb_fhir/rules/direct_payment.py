@@ -44,7 +44,7 @@ from phb_fhir.rules.budget import (
     plan_of,
     stage_of,
 )
-from phb_fhir.rules.case import NOTHING, Asking, Case, Decision, Find, Follow, Judging, Read, refusal
+from phb_fhir.rules.case import NOTHING, Asking, Case, Decision, Find, Follow, Judging, Read, advice, refusal
 from phb_fhir.rules.eligibility import exclusions
 from phb_fhir.rules.words import (
     BASE,
@@ -54,8 +54,10 @@ from phb_fhir.rules.words import (
     code_in,
     concept,
     extension_url,
+    extensions,
     key_of,
     value_of,
+    with_value,
 )
 
 MODEL = "direct-payment"
@@ -293,7 +295,8 @@ def judge_consent(case: Case) -> Judging:
         for key in budgets_of(before):
             if not agrees(case.after or {}, key, case.today):
                 follow += yield from _stopped(key, case)
-    return Decision(follow=tuple(follow))
+    why, remarks = _reason(case)
+    return Decision(tuple(remarks), content=why, follow=tuple(follow))
 
 
 def is_budgets_consent(consent: Mapping[str, Any]) -> bool:
@@ -311,6 +314,30 @@ def _consent_step(case: Case) -> list[Issue]:
         f"A consent that is {was} does not become {now}. What was given up or refused is given anew by another Consent."
     )
     return [refusal(text, "Consent.status")]
+
+
+def _reason(case: Case) -> tuple[Resource | None, list[Issue]]:
+    """A consent that ends has a reason of its own for that (SM-E, R11). Nobody is kept from ending one for want of it: of the person's own no,
+    the server says so for them; others are reminded.
+    """
+    before, after = case.before, case.after
+    if before is None or after is None or before.get("status") == after.get("status"):
+        return None, []
+    code = _THEIR_NO.get(str(after.get("status")))
+    if code is None or extensions(before, _REASON) != extensions(after, _REASON):
+        return None, []
+    if case.by.role != "person":
+        text = f"The reason is still the one for which this consent became {before.get('status')}: say why it is {after.get('status')} now."
+        return None, [advice(text, f"Consent.extension.where(url.endsWith('{_REASON}'))")]
+    return with_value(after, _REASON, "CodeableConcept", concept(_REASONS, *code)), []
+
+
+_REASON = "phb-consent-status-reason"
+_REASONS = f"{BASE}/CodeSystem/{_REASON}"
+_THEIR_NO: Mapping[str, tuple[str, str]] = {
+    "inactive": ("withdrawn-by-person", "Withdrawn by the person"),
+    "rejected": ("declined", "Declined"),
+}
 
 
 def _stopped(key: str, case: Case) -> Asking[list[Follow]]:

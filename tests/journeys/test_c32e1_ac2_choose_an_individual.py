@@ -97,6 +97,27 @@ def test_a_consent_that_was_withdrawn_is_given_anew_by_another(world: World) -> 
     )
 
 
+def test_who_ends_a_consent_without_a_new_reason_is_not_kept_from_it_and_the_old_one_does_not_stay_as_theirs(
+    world: World,
+) -> None:
+    jill = {"role": "person", "fhirUser": "Patient/jill", "patient": "jill", "scope": "patient/*.cruds"}
+    made = {**consent(), "id": "jill-ruth-no-reason"}
+    assert world.put("system", made).status_code == 201
+    ended = world.put(jill, {**made, "status": "inactive"})
+    assert ended.status_code == 200
+    ((why,),) = (one["valueCodeableConcept"]["coding"] for one in ended.json()["extension"])
+    assert (why["code"], why["display"]) == ("withdrawn-by-person", "Withdrawn by the person")
+
+    again = {**made, "id": "jill-ruth-no-reason-2"}
+    assert world.put("system", again).status_code == 201
+    outcome = {"Prefer": "return=OperationOutcome"}
+    told = world.put("system", {**again, "status": "inactive"}, **outcome)
+    assert told.status_code == 200
+    assert "The reason is still the one for which this consent became active: say why it is inactive now." in told.text
+    assert world.put("system", {**made, "id": "jill-ruth-3"}).status_code == 201
+    assert "still the one" not in world.put("system", {**consent("inactive"), "id": "jill-ruth-3"}, **outcome).text
+
+
 def test_reviews_are_called_by_the_person_and_by_nobody_from_elsewhere(world: World) -> None:
     jill = {"role": "person", "fhirUser": "Patient/jill", "patient": "jill", "scope": "patient/*.cruds"}
     task = {
