@@ -93,8 +93,9 @@ class Teller:
         self._console.print(escape(text), soft_wrap=False)
 
     def quote(self, lines: Iterable[str]) -> None:
+        """What the server says, without what only a programmer needs."""
         for line in lines:
-            self._console.print(Padding(f"[dim]–[/dim] {escape(line)}", (0, 0, 0, 2)))
+            self._console.print(Padding(f"[dim]–[/dim] {escape(in_plain_words(line))}", (0, 0, 0, 2)))
 
     # --- papers ---
 
@@ -288,6 +289,23 @@ def reasons(answer: httpx.Response) -> list[str]:
 def reasons_in(outcome: Resource) -> list[str]:
     """What an OperationOutcome says."""
     return [str(issue.get("diagnostics")) for issue in outcome["issue"]]
+
+
+def in_plain_words(text: str) -> str:
+    """What the server says as a person would tell it: without ids, the names of resources, and the numbers of requirements and rules."""
+    text = _ID.sub("such budget", _ASIDE.sub("", text))
+    sentences = (
+        _NAMING.sub(lambda found: "." if found[0].startswith(":") else "", one) for one in _SENTENCE.split(text)
+    )
+    return " ".join(one for one in sentences if one) or text
+
+
+_RESOURCE = r"(?:Account|CareTeam|Communication|Consent|Coverage|DocumentReference|Task)"
+_ASIDE = re.compile(rf"\s*\([^()]*\b(?:R\d+|DP-\d|phb-[a-z]|{_RESOURCE} )[^()]*\)")
+_ID = re.compile(r"\bAccount/[-.A-Za-z0-9]*[-A-Za-z0-9]")
+_SENTENCE = re.compile(r"(?<=[.!?]) (?=[A-Z])")
+# from the colon on, or the whole sentence, where it names what to record
+_NAMING = re.compile(rf"(?:^|:)[^:]*[a-z] {_RESOURCE}\b.*$")
 
 
 def parameters(**inputs: Any) -> Resource:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from typer.testing import CliRunner, Result
 
 from phb_fhir.cli.main import app
+from phb_fhir.cli.teller import in_plain_words
 from tests.running import RunningServer
 
 WIDE = {"COLUMNS": "300", "NO_COLOR": "1"}
@@ -14,7 +17,7 @@ DAY_S = 24 * 3600
 JILL = (
     "Nothing is recorded that lets this person have a budget.",
     "Now she is eligible, and has a right to one.",
-    "The person is told about personal health budgets first (R44)",
+    "The person is told about personal health budgets first.",
     "It comes to about £520.00 a week",
     "8 of nine criteria are met.",
     "The activity “Massage” does not say who does it.",
@@ -45,11 +48,39 @@ FAMILY = (
     "The NHS's part is £58,500.00 now.",
     "the rest is back with whoever gave it",
 )
+FOR_PROGRAMMERS = re.compile(
+    r"\(R\d+|DP-\d|phb-[a-z]|\b[A-Z][a-zA-Z]+/[-0-9a-f]{8}|\b(?:Task|Coverage|Communication) [a-z]"
+)
 END = ("Is it all whole?", "Everything agrees.")
 
 
 def tell(*words: str, **settings: str) -> Result:
     return CliRunner().invoke(app, ["demo", "story", *words], env={**WIDE, **settings})
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (
+            "A budget starts when everything is in place: a Task start-up-checklist says so (R48).",
+            "A budget starts when everything is in place.",
+        ),
+        (
+            "Nobody agreed (DP-2): an active Consent says so. Another way is open.",
+            "Nobody agreed. Another way is open.",
+        ),
+        (
+            "Nothing is recorded. Record the Coverage that does, or ask (Task eligibility-request).",
+            "Nothing is recorded.",
+        ),
+        ("£5.00 is too much: £4.00 is left (of the part 'a').", "£5.00 is too much: £4.00 is left (of the part 'a')."),
+        ("There is no Account/01a2062a-eadd.", "There is no such budget."),
+        ("Consent ended. Write a note.", "Consent ended. Write a note."),
+        ("Record the Coverage", "Record the Coverage"),
+    ],
+)
+def test_what_the_server_says_is_told_without_what_only_programmers_need(said, told):
+    assert in_plain_words(said) == told
 
 
 def in_order(told: str, sentences: tuple[str, ...]) -> None:
@@ -73,6 +104,8 @@ def test_on_a_server_of_its_own_each_person_takes_their_steps_and_the_record_is_
     # these need people who are told apart
     assert "Somebody has to decide this" in done.output
     assert "Another commissioner asks for it:" in done.output
+    assert "There is no such budget." in done.output
+    assert FOR_PROGRAMMERS.findall(done.output) == []
     assert "rightly refused." in done.output.splitlines()[-1]
 
 
