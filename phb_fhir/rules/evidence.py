@@ -5,7 +5,8 @@ those of the file, so that what is served back years later can be told to be wha
 large, the settings say.
 
 Evidence is kept for so many years (`evidence_years` of the commissioner's policy) after the financial year of the purchase, which ends with
-March: it is not deleted before. One that was never meant is entered in error; its record stays.
+March: it is not deleted before, nor its file changed for another, nor said to be about somebody else. One that was never meant is entered
+in error; its record stays.
 """
 
 from __future__ import annotations
@@ -33,15 +34,14 @@ def is_evidence(document: Resource) -> bool:
 
 def judge_evidence(case: Case) -> Judging:
     """What speaks against the files of a DocumentReference that is evidence, and against taking it away. What stood already is let be."""
-    document = case.after
-    if case.before is not None and is_evidence(case.before) and (document is None or not is_evidence(document)):
-        return Decision(tuple((yield from _kept(case, case.key, "DocumentReference"))))
-    if document is None or not is_evidence(document) or document.get("status") == "entered-in-error":
-        return NOTHING
+    document, issues = case.after, list[Issue]()
+    if case.before is not None and is_evidence(case.before) and not _is_there_still(case.before, document):
+        issues += yield from _kept(case, case.key, "DocumentReference")
+    if issues or document is None or not is_evidence(document) or document.get("status") == "entered-in-error":
+        return Decision(tuple(issues))
     if case.before is not None and case.before.get("content") == document.get("content"):
         return NOTHING
     limits: EvidenceLimits = yield EvidenceLimits()
-    issues: list[Issue] = []
     for index, content in enumerate(document.get("content", ())):
         attachment = content.get("attachment") or {}
         at = f"DocumentReference.content[{index}].attachment"
@@ -57,15 +57,51 @@ def judge_evidence(case: Case) -> Judging:
 
 
 def judge_file(case: Case) -> Judging:
-    """A file that is evidence stays as long as the DocumentReference that points to it."""
-    if case.after is not None:
+    """A file that is evidence stays as long as the DocumentReference that points to it, and stays the file of which that tells size and hash."""
+    before, after = case.before or {}, case.after
+    if after is not None and all(before.get(name) == after.get(name) for name in _FILE):
         return NOTHING
     documents: list[Resource] = yield Find("DocumentReference", ("location", case.key))
     issues: list[Issue] = []
     for one in documents:
-        if is_evidence(one):
+        if is_evidence(one) and after is not None:
+            issues += _is_told_of(one, case.key, after)
+        if is_evidence(one) and (after is None or before.get("securityContext") != after.get("securityContext")):
             issues += yield from _kept(case, f"DocumentReference/{one['id']}", "Binary")
     return Decision(tuple(issues[:1]))
+
+
+_FILE = ("data", "contentType", "securityContext")
+
+
+def _is_told_of(document: Resource, key: str, binary: Resource) -> Iterator[Issue]:
+    """Why a file is no more what a document says of it. One that was entered in error says nothing any more."""
+    attachments = [content.get("attachment") or {} for content in document.get("content", ())]
+    for one in attachments if document.get("status") != "entered-in-error" else ():
+        if key_of(one.get("url")) != key:
+            continue
+        wrong = [
+            *_of_the_binary(one, binary, key, "Binary"),
+            *_as_it_says(one, _bytes(binary.get("data")), EvidenceLimits(), "Binary"),
+        ]
+        if wrong:
+            text = (
+                "This file is evidence, and is served back as it was handed in: it is not changed for another. Hand in the other one as evidence"
+                " of its own."
+            )
+            yield refusal(text, "Binary")
+
+
+def _is_there_still(before: Resource, after: Resource | None) -> bool:
+    """Whether what was evidence is so still: about the same person, with every file that it had."""
+    if after is None or not is_evidence(after) or not _files(before) <= _files(after):
+        return False
+    return key_of(before.get("subject")) in ("", key_of(after.get("subject")))
+
+
+def _files(document: Resource) -> frozenset[str]:
+    attachments = (content.get("attachment") or {} for content in document.get("content", ()))
+    return frozenset(str(one.get("hash") or one.get("url") or one.get("data")) for one in attachments)
 
 
 # ---- how long it is kept -------------------------------------------------------------------------

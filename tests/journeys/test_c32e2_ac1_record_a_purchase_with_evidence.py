@@ -84,6 +84,9 @@ def test_its_receipt_is_kept_byte_for_byte_and_it_is_billed(jill: httpx.Client) 
     assert [one["resource"]["id"] for one in found["entry"]] == [made["id"]]
     (said,) = refused(jill.delete(f"/Binary/{id_}"))
     assert said.startswith("This is evidence of Massage therapy, one hour, and is kept until 31 March 2033:")
+    (said,) = refused(jill.put(f"/Binary/{id_}", content=b"another", headers={"Content-Type": "application/pdf"}))
+    assert said.startswith("This file is evidence, and is served back as it was handed in")
+    assert jill.get(f"/Binary/{id_}", headers={"Accept": "application/pdf"}).content == RECEIPT
     loose = jill.post("/Binary", content=RECEIPT, headers={"Content-Type": "application/pdf"})
     assert jill.delete(f"/Binary/{loose.headers['location'].split('/Binary/')[1].split('/')[0]}").status_code == 204
 

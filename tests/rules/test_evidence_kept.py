@@ -46,6 +46,7 @@ def said(
     before: Resource | None = None,
     after: Resource | None = None,
     key: str = KEY,
+    pointing: Resource | None = None,
 ) -> list[str]:
     """Why the evidence of these purchases, or the file it points to, cannot be deleted on a day, or become what comes after."""
     now = datetime(today.year, today.month, today.day, 9, tzinfo=UTC)
@@ -54,7 +55,7 @@ def said(
     money = ("status", "billable,billed,not-billable")
     answers: dict[Any, Any] = {
         Find("ChargeItem", ("evidence", KEY), money): list(charges),
-        Find("DocumentReference", ("location", "Binary/receipt")): [document()],
+        Find("DocumentReference", ("location", "Binary/receipt")): [pointing or document()],
         Read(BUDGET): {BUDGET: {"resourceType": "Account", "id": "budget", "owner": NORTH}},
         PolicyOf("QX1"): Policy(evidence_years=years),
     }
@@ -115,3 +116,70 @@ def test_it_stays_evidence_and_may_be_another_kind_of_it() -> None:
 
 def test_what_was_entered_in_error_stays_as_well() -> None:
     assert said(date(2026, 11, 22), charge(), before=document(status="entered-in-error")) != []
+
+
+FILE = {
+    "contentType": "text/plain",
+    "url": "Binary/receipt",
+    "size": 3,
+    "hash": "M0SLjzE3+9NZxm2XiKPMS3SHvpM=",
+}  # "abc"
+OTHER = {**FILE, "hash": "AAAA"}
+
+
+def with_files(*attachments: Resource, **more: Any) -> Resource:
+    return document(
+        **{"subject": {"reference": "Patient/jill"}, "content": [{"attachment": one} for one in attachments]} | more
+    )
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        with_files(OTHER),
+        with_files(OTHER, status="entered-in-error"),
+        with_files(FILE, subject={"reference": "Patient/asha"}),
+        with_files(status="entered-in-error"),
+    ],
+)
+def test_its_file_is_not_changed_for_another_nor_said_to_be_about_somebody_else(after: Resource) -> None:
+    assert said(date(2026, 11, 22), charge(), before=with_files(FILE), after=after)[0].startswith("This is evidence of")
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        with_files(FILE, description="The first of two"),
+        with_files(FILE, status="superseded"),
+        with_files(FILE, status="entered-in-error"),
+    ],
+)
+def test_what_else_it_says_may_change(after: Resource) -> None:
+    assert said(date(2026, 11, 22), charge(), before=with_files(FILE), after=after) == []
+
+
+def binary(data: str = "YWJj", **more: Any) -> Resource:
+    return {"resourceType": "Binary", "id": "receipt", "contentType": "text/plain", "data": data, **more}
+
+
+@pytest.mark.parametrize(
+    ("after", "count"),
+    [
+        (binary("YWJk"), 1),
+        (binary("YWJjZA=="), 1),
+        (binary(contentType="text/csv"), 1),
+        (binary(securityContext={"reference": "DocumentReference/of-another"}), 1),
+        (binary(), 0),
+        (binary(language="en"), 0),
+    ],
+)
+def test_a_file_that_is_evidence_stays_the_one_that_was_handed_in(after: Resource, count: int) -> None:
+    day = date(2026, 11, 22)
+    assert (
+        len(said(day, charge(), before=binary(), after=after, key="Binary/receipt", pointing=with_files(FILE))) == count
+    )
+
+
+def test_a_file_of_evidence_that_was_never_meant_may_change() -> None:
+    never = with_files(FILE, status="entered-in-error")
+    assert said(date(2026, 11, 22), before=binary(), after=binary("YWJk"), key="Binary/receipt", pointing=never) == []
