@@ -12,6 +12,7 @@ import pytest
 
 from tests.builders import bundle_of
 from tests.journeys.jills_budget import finished, record
+from tests.paying import evidence
 from tests.security.world import Resource, World, coded, running_world
 from tests.stories import massage, story
 
@@ -73,6 +74,31 @@ def test_the_one_chosen_buys_and_does_not_change_the_budget(world: World) -> Non
     assert world.put(RUTH, {**account, "name": "Mine"}).status_code == 403
     withdrawn = world.put("system", {**consent("inactive"), "id": "jill-ruth-again"})
     assert withdrawn.status_code == 200
+
+
+def test_the_one_chosen_hands_in_a_receipt_with_its_file_and_opens_it_until_the_consent_ends(world: World) -> None:
+    able = {**consent(), "id": "jill-ruth-receipts"}
+    assert world.put("system", able).status_code == 201
+    document, file = (f"urn:uuid:5f3f0a3e-0000-4000-8000-00000000000{n}" for n in (1, 2))
+    said = evidence("Patient/jill") | {"author": [{"reference": "RelatedPerson/ruth-harper"}]}
+    attachment = said["content"][0]["attachment"]
+    data = attachment.pop("data")
+    attachment["url"] = file
+    binary = {"resourceType": "Binary", "contentType": "text/plain", "data": data}
+    entries = [
+        {"fullUrl": document, "resource": said, "request": {"method": "POST", "url": "DocumentReference"}},
+        {
+            "fullUrl": file,
+            "resource": binary | {"securityContext": {"reference": document}},
+            "request": {"method": "POST", "url": "Binary"},
+        },
+    ]
+    answer = world.post(RUTH, "/", {"resourceType": "Bundle", "type": "transaction", "entry": entries})
+    assert answer.status_code == 200, answer.text
+    place = "/Binary/" + answer.json()["entry"][1]["response"]["location"].split("/Binary/")[1].split("/")[0]
+    assert world.get(RUTH, place, accept="text/plain").content == b"a receipt"
+    assert world.put("system", {**consent("inactive"), "id": "jill-ruth-receipts"}).status_code == 200
+    assert world.get(RUTH, place).status_code == 404
 
 
 def test_a_consent_to_see_alone_lets_nobody_buy(world: World) -> None:

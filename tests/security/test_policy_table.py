@@ -55,7 +55,7 @@ UNNAMED = "AdverseEvent Basic Media Person"
 CARING = f"Patient {MONEY} {PLAN} DocumentReference Binary Task Consent RelatedPerson Communication QuestionnaireResponse {CLINICAL}"
 TRUSTED = {
     "rs": "Patient Account Invoice PaymentReconciliation CareTeam RiskAssessment Consent RelatedPerson List",
-    "crs": "DocumentReference",
+    "crs": "DocumentReference Binary",
     "crsu": "ChargeItem CarePlan Goal QuestionnaireResponse Task",
 }
 
