@@ -151,7 +151,7 @@ def _with_notice(case: Case, reasons: Iterable[Reason]) -> Asking[list[Issue]]:
         one for one in notices if f"Account/{after.get('id')}" in keys_in(one.get("about")) and says_something(one)
     ]
     since = max((one.day for one in reasons_of(before) if one.day is not None), default=date.min)
-    sent = [day for one in theirs if (day := first_day(one.get("sent"))) is not None and day >= since]
+    sent = [day for one in theirs if (day := first_day(one.get("sent"))) is not None and since <= day <= case.today]
     if any(day <= latest for day in sent):
         return []
     text = (

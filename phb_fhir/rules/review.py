@@ -129,7 +129,7 @@ def judge_review(case: Case) -> Judging:
         return Decision(tuple(issues))
     finishes = case.before is None or case.before.get("status") != "completed"
     issues += [*_finished_by(case, task)] if finishes else []
-    issues += yield from _looked_at(task, plan) if finishes else _none()
+    issues += yield from _looked_at(case, task, plan) if finishes else _none()
     if issues or not finishes:
         return Decision(tuple(issues))
     remarks = yield from coming_of_age(case, account, "Task.focus")
@@ -258,12 +258,15 @@ def _finished_by(case: Case, task: Resource) -> Iterator[Issue]:
 # ---- what a review has looked at -----------------------------------------------------------------
 
 
-def _looked_at(task: Resource, plan: Resource | None) -> Asking[list[Issue]]:
+def _looked_at(case: Case, task: Resource, plan: Resource | None) -> Asking[list[Issue]]:
     """Outcomes and money, both; and each goal of the plan, since the review began (R150, R151)."""
     issues: list[Issue] = []
     began = first_day(task.get("executionPeriod", {}).get("start"))
     if began is None:
         issues.append(refusal("A review that is over says when it took place.", "Task.executionPeriod"))
+    elif began > case.today:
+        text = f"{in_words(began)} is still to come: a review is over once it took place."
+        issues.append(refusal(text, "Task.executionPeriod"))
     issues += yield from _recorded(task)
     keys = keys_in((plan or {}).get("goal"))
     goals: Mapping[str, Resource | None] = (yield Read(*keys)) if keys else {}

@@ -196,6 +196,13 @@ def test_a_review_that_is_over_says_when_it_took_place(active: httpx.Client) -> 
     assert refused(put(active, without)) == ["A review that is over says when it took place."]
 
 
+def test_a_review_that_is_still_to_come_is_not_over_and_puts_off_no_next_one(active: httpx.Client) -> None:
+    task = review()
+    assert put(active, task, record(), *looked_at_goals("2031-01-01")).status_code == 200
+    ahead = {**finished(task), "executionPeriod": {"start": "2031-01-01", "end": "2031-01-01"}}
+    assert refused(put(active, ahead)) == ["1 January 2031 is still to come: a review is over once it took place."]
+
+
 def test_a_review_goes_from_being_called_to_being_over_and_not_back(active: httpx.Client) -> None:
     task = review(status="requested")
     assert put(active, task).status_code == 200

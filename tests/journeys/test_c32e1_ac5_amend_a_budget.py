@@ -159,6 +159,11 @@ def test_a_day_too_late_is_too_late(reviewed: httpx.Client) -> None:
     assert put(reviewed, notice("2026-11-22T10:00:00Z"), in_time).status_code == 200
 
 
+def test_a_notice_that_is_still_to_be_sent_is_none(reviewed: httpx.Client) -> None:
+    (said,) = refused(put(reviewed, notice("2026-12-01T10:00:00Z"), cited(less(reviewed))))
+    assert said.endswith("; no such notice is recorded.")
+
+
 def test_a_notice_without_a_word_of_why_is_none(reviewed: httpx.Client) -> None:
     silent = {name: value for name, value in notice("2026-11-22T10:00:00Z").items() if name != "payload"}
     assert len(refused(put(reviewed, silent, cited(less(reviewed))))) == 1
