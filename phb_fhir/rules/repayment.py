@@ -7,7 +7,7 @@ STEPS is the table of SM-J: a notice that stands ends as repaid, or written off.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from phb_fhir.fhir.codec import Resource
@@ -24,6 +24,7 @@ from phb_fhir.rules.case import (
     Decision,
     Find,
     Follow,
+    Hold,
     Judging,
     Posted,
     Read,
@@ -33,7 +34,7 @@ from phb_fhir.rules.case import (
 from phb_fhir.rules.deciding import given, is_about, notice, reason_in_words, same_person, says_why
 from phb_fhir.rules.ledger import Entry, Ledger, Told, entry, positions, reversal
 from phb_fhir.rules.paid import bare
-from phb_fhir.rules.words import BASE, BUSINESS_STATUS, code_in, codings, key_of
+from phb_fhir.rules.words import BASE, BUSINESS_STATUS, TASK_CODE, code_in, codings, key_of
 
 CODE = "repayment-notice"
 GROUND = f"{BASE}/CodeSystem/phb-repayment-ground"
@@ -65,7 +66,7 @@ _AMOUNT = "Task.input"
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A notice with what the record says: the budgets whose parts were paid out, their ledgers, and the person."""
+    """A notice with what the record says: the budgets whose parts were paid out, their ledgers, the person, and what else is asked back."""
 
     task: Resource
     by: By
@@ -73,6 +74,7 @@ class Notice:
     ledgers: Mapping[str, Ledger] = field(default_factory=dict)
     patient: Resource | None = None
     before: Resource | None = None
+    others: Sequence[Resource] = ()  # other notices about these budgets that stand
 
     @property
     def state(self) -> str:
@@ -142,7 +144,15 @@ def _read(case: Case, task: Resource) -> Asking[Notice]:
         members: list[Resource] = yield Find("Account", ("part-of", account))
         budgets = {f"Account/{one['id']}": one for one in members}
     ledgers: dict[str, Ledger] = (yield Books(*budgets)) if budgets else {}
-    return Notice(task, case.by, budgets, ledgers, found.get(person), case.before)
+    others = (yield from _others(case, {account, *budgets})) if not state_of(case.before) else []
+    return Notice(task, case.by, budgets, ledgers, found.get(person), case.before, others)
+
+
+def _others(case: Case, accounts: Collection[str]) -> Asking[list[Resource]]:
+    """The notices about these budgets that stand, beside one that is given now; of two that are given at once, one sees the other."""
+    yield Hold(*(f"repayment {one}" for one in sorted(accounts)))
+    found: list[Resource] = yield Find("Task", ("code", f"{TASK_CODE}|{CODE}"), ("focus", ",".join(sorted(accounts))))
+    return [one for one in found if one.get("id") != case.id and state_of(one) not in ("", *ENDED)]
 
 
 def _kept(before: Resource | None) -> Iterator[Issue]:
@@ -251,8 +261,10 @@ def _no_more_than_was_paid(n: Notice) -> Iterator[Issue]:
     if not n.budgets or (n.before is not None and state_of(n.before) == n.state):
         return
     advanced = sum(max(n.advanced(one), 0) for one in n.owed)
-    if n.pence > advanced:
-        text = f"{sterling(advanced)} was paid out to them, so {sterling(n.pence)} cannot be asked back."
+    asked = sum(amount_of(one) for one in n.others if key_of(one.get("owner")) == n.owner)
+    if asked + n.pence > advanced:
+        already = f", and {sterling(asked)} of it is asked back already" if asked else ""
+        text = f"{sterling(advanced)} was paid out to them{already}, so {sterling(n.pence)} cannot be asked back."
         yield refusal(text, _AMOUNT)
 
 

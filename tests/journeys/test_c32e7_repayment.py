@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -182,3 +183,21 @@ def test_a_notice_that_is_over_is_completed_and_one_that_is_not_is_not(jill: htt
     made(step(jill, notice, "withdrawn", **because("It was a mistake.")))
     assert words(letters(jill, notice)[-1]) == "The notice was taken back. Nothing is to be repaid. It was a mistake."
     assert jill.delete(f"/Task/{notice['id']}").status_code == 422
+
+
+def test_two_notices_do_not_ask_the_same_money_back_twice(jill: httpx.Client) -> None:
+    first = made(ask(jill, amount=pounds(2000)))
+    (text,) = said(ask(jill, amount=pounds(1050.01)))
+    assert text == (
+        "£3,050.00 was paid out to them, and £2,000.00 of it is asked back already, so £1,050.01 cannot be asked back."
+    )
+    made(ask(jill, amount=pounds(1050)))
+    made(step(jill, first, "reconsideration-requested", **because("It was spent.")))
+    made(step(jill, first, "withdrawn", status="completed", **because("So it was.")))
+    made(ask(jill, amount=pounds(2000)))
+
+
+def test_of_two_notices_at_once_for_the_same_money_one_is_given(jill: httpx.Client) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        answers = [*pool.map(lambda _: ask(jill, amount=pounds(3050)).status_code, range(2))]
+    assert sorted(answers) == [200, 422]
