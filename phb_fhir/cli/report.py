@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -11,7 +12,7 @@ from zoneinfo import ZoneInfo
 import orjson
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from phb_fhir.app import at_work
 from phb_fhir.cli.database import database
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 LONDON = ZoneInfo("Europe/London")
 EXIT_OVERDUE = 1
 EXIT_SURPLUS = 1
+WIDE = 400  # columns
 
 T = TypeVar("T")
 
@@ -63,11 +65,11 @@ async def _read(settings: Settings, day: date, read: Callable[[Context, date], A
 
 
 def _tell(found: OverdueReviews) -> None:
-    out = Console()
+    out = _console()
     if not found.reviews:
         out.print(f"No review is overdue on {found.on}.", highlight=False)
         return
-    table = Table("Due", "Days over", "Review", "Budget", "Person", "Led by", "Why", box=None)
+    table = _table(("Due", "Days over"), ("Review", "Budget", "Person", "Led by", "Why"))
     for one in found.reviews:
         table.add_row(*_row(one, found.on))
     out.print(table)
@@ -75,6 +77,17 @@ def _tell(found: OverdueReviews) -> None:
     out.print(f"{count} review{' is' if count == 1 else 's are'} overdue on {found.on}.", highlight=False)
     if found.more:
         out.print(f"There are more than these {OVERDUE_MAX}.", highlight=False)
+
+
+def _console() -> Console:
+    """The screen; what is not shown on one is as wide as it needs to be."""
+    return Console(width=None if sys.stdout.isatty() else WIDE)
+
+
+def _table(whole: tuple[str, ...], folded: tuple[str, ...]) -> Table:
+    """A table of which nothing is cut off where the screen is narrow: dates and sums stay in one piece, and names go on in the next line."""
+    columns = (*(Column(name, no_wrap=True) for name in whole), *(Column(name, overflow="fold") for name in folded))
+    return Table(*columns, box=None)
 
 
 def _row(one: Overdue, on: date) -> tuple[str, ...]:
@@ -113,11 +126,11 @@ def surpluses(settings: Settings, *, as_of: str, as_json: bool) -> int:
 
 
 def _tell_surpluses(found: Surpluses) -> None:
-    out = Console()
+    out = _console()
     if not found.budgets:
         out.print(f"No budget has a surplus on {found.on}.", highlight=False)
         return
-    table = Table("Weeks", "Unspent", "A week", "Paid out", "Budget", "Person", "Commissioner", "Looked into", box=None)
+    table = _table(("Weeks", "Unspent", "A week", "Paid out"), ("Budget", "Person", "Commissioner", "Looked into"))
     for one in found.budgets:
         table.add_row(*_surplus_row(one))
     out.print(table)

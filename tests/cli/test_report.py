@@ -94,7 +94,9 @@ def test_budgets_whose_money_has_built_up_are_listed(built_up: list[str], databa
     assert json.loads(done.stdout) == {"on": "2026-11-22", "surpluses": [row], "more": False}
     with RunningServer(mongodb_uri, database_name) as server, httpx.Client(base_url=server.base, verify=False) as api:
         made(api.post("/PaymentReconciliation", json=advance("ADV-1", "500.00")))
-    text = run("report", "surpluses", "--as-of", "2026-11-22", *built_up, **named)
+    text = run(
+        "report", "surpluses", "--as-of", "2026-11-22", *built_up, **named, COLUMNS="80"
+    )  # and nothing is cut off
     assert text.returncode == 1
     cells = ["19.9", "£10,027.86", "£505.00", "£500.00", "Account/jill-budget", "Patient/jill"]
     assert text.stdout.splitlines()[1].split() == [*cells, "Organization/harbourside-north", "yes"]
