@@ -28,7 +28,7 @@ from phb_fhir.outcome import Issue, Kind, Refusal, Rejected, outcome_of, refuse
 from phb_fhir.rules.case import Decision, Read
 from phb_fhir.rules.naming import several_meant
 from phb_fhir.rules.purchase import OPEN, read_purchase
-from phb_fhir.rules.purchasing import judge_purchase
+from phb_fhir.rules.purchasing import is_their_own, judge_purchase
 from phb_fhir.rules.words import BASE, EXCLUDED_ITEM, code_in, concept, key_of
 
 _NOTICE = f"{BASE}/CodeSystem/phb-communication-category"
@@ -125,6 +125,9 @@ async def reject(context: Context, request: FhirRequest) -> Answer:
             'A refusal needs a "reason" (a CodeableConcept) and an "explanation" that the person can understand.'
         )
     charge = await stored(context, request)
+    if is_their_own(charge, by_whom(context)):
+        text = "Nobody refuses what they asked for themselves; to take it back, withdraw it (status aborted, or entered-in-error)."
+        raise refuse(Refusal.UNPROCESSABLE, Kind.BUSINESS_RULE, text, "ChargeItem.status")
     notice = Create("Communication", context.new_id(), _notice(context, request, charge, reasons, explanation))
 
     def apply(resource: Resource) -> Resource:

@@ -24,6 +24,7 @@ from phb_fhir.rules.case import (
     NOTHING,
     Asking,
     Books,
+    By,
     Case,
     Decision,
     Find,
@@ -340,17 +341,21 @@ _ENDS = {"billable": "approved", "billed": "approved"}
 
 
 def _ended(case: Case, p: Purchase) -> Asking[list[Follow]]:
-    """The Task that asked for a decision is over once there is one."""
+    """The Task that asked for a decision is over once there is one, or once whoever asked has withdrawn it: then nobody said no."""
     code = f"{TASK_CODE}|unusual-request"
     tasks: list[Resource] = yield Find(
         "Task", ("focus", case.key), ("code", code), ("status", "requested,received,accepted,ready,in-progress,on-hold")
     )
-    said = _ENDS.get(p.status, "not-approved")
     at = case.now.isoformat(timespec="seconds")
-    return [
-        Follow(
-            {**task, "status": "completed", "businessStatus": concept(BUSINESS_STATUS, said), "lastModified": at},
-            f"Task/{task['id']}",
-        )
-        for task in tasks
-    ]
+    end: Resource = {
+        "status": "completed",
+        "businessStatus": concept(BUSINESS_STATUS, _ENDS.get(p.status, "not-approved")),
+    }
+    if p.status not in _ENDS and is_their_own(p.charge, case.by):
+        end = {"status": "cancelled", "statusReason": {"text": "Whoever asked for this has withdrawn it."}}
+    return [Follow({**task, **end, "lastModified": at}, f"Task/{task['id']}") for task in tasks]
+
+
+def is_their_own(charge: Resource, by: By) -> bool:
+    """Whether whoever acts asked for the purchase themselves, and decides nothing for the NHS."""
+    return not by.is_professional and key_of(charge.get("enterer")) in by.names | by.patients

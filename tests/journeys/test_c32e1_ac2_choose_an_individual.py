@@ -101,6 +101,31 @@ def test_the_one_chosen_hands_in_a_receipt_with_its_file_and_opens_it_until_the_
     assert world.get(RUTH, place).status_code == 404
 
 
+def test_what_the_one_chosen_asked_for_and_takes_back_was_refused_by_nobody(world: World) -> None:
+    able = {**consent(), "id": "jill-ruth-withdraws"}
+    assert world.put("system", able).status_code == 201
+    asked = massage("PUR-WISH", enterer={"reference": "RelatedPerson/ruth-harper"})
+    asked["code"]["text"] = "A second-hand easel"
+    del asked["definitionCanonical"]
+    made = world.post(RUTH, "/ChargeItem", asked)
+    assert (made.status_code, made.json()["status"]) == (201, "planned"), made.text
+    key = f"ChargeItem/{made.json()['id']}"
+    why = [
+        {
+            "name": "reason",
+            "valueCodeableConcept": coded("not-linked-to-outcomes", f"{PHB}/CodeSystem/phb-refusal-reason"),
+        },
+        {"name": "explanation", "valueString": "I have changed my mind."},
+    ]
+    refused = world.post(RUTH, f"/{key}/$reject", {"resourceType": "Parameters", "parameter": why})
+    assert refused.status_code == 422
+    assert "Nobody refuses what they asked for themselves" in refused.text
+    assert world.put(RUTH, {**made.json(), "status": "aborted"}).status_code == 200
+    (row,) = world.get("system", f"/Task?focus={key}").json()["entry"]
+    assert (row["resource"]["status"], "businessStatus" in row["resource"]) == ("cancelled", False)
+    assert world.put("system", {**consent("inactive"), "id": "jill-ruth-withdraws"}).status_code == 200
+
+
 def test_a_consent_to_see_alone_lets_nobody_buy(world: World) -> None:
     seeing = {**consent(), "id": "jill-ruth-sees"}
     seeing["provision"] = {
