@@ -296,6 +296,13 @@ class Settings(BaseSettings):
             return tuple(word for word in (part.strip() for part in value.split(",")) if word)
         return value
 
+    @field_validator("data", mode="before")
+    @classmethod
+    def _is_named(cls, value: str | Path) -> str | Path:
+        if value == "":
+            raise ValueError("it should name a folder; nothing would be the one that the server is started in")
+        return value
+
     @field_validator("base_url")
     @classmethod
     def _is_address(cls, value: str | None) -> str | None:

@@ -38,7 +38,8 @@ async def document(context: Context, request: FhirRequest) -> Answer:
         raise bad_input(f'"format" is one of {", ".join(_FORMATS)}.')
     copy = await read_copy(context, await plan_asked(context, request))
     if (_FORMATS[form] if form else request.form) == HTML:
-        return binary_of(f"{HTML};charset=utf-8", await apart(_HEAVY_BYTES, _page, copy))
+        page = binary_of(f"{HTML};charset=utf-8", await apart(_HEAVY_BYTES, _page, copy))
+        return page._replace(about=tuple(copy.seen.values()))
     return _document(context, request, copy)
 
 

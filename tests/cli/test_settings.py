@@ -242,6 +242,11 @@ def test_a_wrong_setting_is_refused_with_one_sentence(
     assert refused.value.sentence == sentence
 
 
+def test_a_data_folder_without_a_name_is_refused() -> None:
+    with pytest.raises(WrongSetting, match="it should name a folder"):
+        read_settings(open=True, data="")
+
+
 def test_a_wrong_database_address_is_refused_without_repeating_it() -> None:
     with pytest.raises(WrongSetting) as refused:
         read_settings(mongodb_uri="")
