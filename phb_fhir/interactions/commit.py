@@ -23,7 +23,7 @@ from phb_fhir.fhir.dates import to_millisecond
 from phb_fhir.interactions.context import Context
 from phb_fhir.interactions.facts import Facts
 from phb_fhir.interactions.joins import Joins
-from phb_fhir.interactions.judgement import check_change, check_references, check_written, standing
+from phb_fhir.interactions.judgement import check_change, check_references, check_repeated, check_written, standing
 from phb_fhir.interactions.judging import Judgement, named
 from phb_fhir.interactions.once import first_outcome, keep_outcome
 from phb_fhir.interactions.provenance import not_to_be_written, provenance_of
@@ -72,12 +72,20 @@ async def commit_all(context: Context, changes: Sequence[Change]) -> list[Commit
     async def work(transaction: Transaction) -> list[Committed]:
         await transaction.lock(locks)
         # asked first: what a request found then, it may not find now, for what it wrote itself
-        if (first := await first_outcome(transaction, name)) is not None:
+        if (first := await repeated(context, transaction, name)) is not None:
             return first
         settled = [await settle(context, transaction, change) for change in changes]
         return await write_all(context, transaction, settled, name=name)
 
     return await context.store.transaction(work, contended=locks | keys_of(changes))
+
+
+async def repeated(context: Context, transaction: Transaction, name: str) -> list[Committed] | None:
+    """What came of a request that comes again, for who may still write or read that; None for one that is here for the first time."""
+    first = await first_outcome(transaction, name)
+    if first is not None:
+        await check_repeated(context, transaction, first)
+    return first
 
 
 def keys_of(changes: Sequence[Change]) -> set[str]:

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from phb_fhir.change import Change, Delete, Put, Version
+from phb_fhir.change import Change, Committed, Delete, Put, Version
 from phb_fhir.definitions.walk import ReferenceAt, references
 from phb_fhir.fhir.codec import Resource
 from phb_fhir.interactions.access import Access, others_items
@@ -188,6 +188,23 @@ async def check_written(context: Context, transaction: Transaction, writes: Sequ
                 raise _outside(access, version)
         await _check_items(transaction, access, versions)
     _check_openings(access, writes)
+
+
+async def check_repeated(context: Context, transaction: Transaction, committed: Sequence[Committed]) -> None:
+    """Raise Rejected (403) where what a request came to is no longer its sender's: a consent may have ended since, or a token say less."""
+    access = context.access
+    if access is None:
+        return
+    versions = {one.version.key: one.version for one in committed if one.version is not None}
+    for version in versions.values():
+        access.check(_ANY, version.type)
+    kept = _whole(versions, await access.shown(transaction, list(versions.values()), _ANY))
+    for key, version in versions.items():
+        if key not in kept:
+            raise _outside(access, version)
+
+
+_ANY = "crud"
 
 
 def _check_openings(access: Access, writes: Sequence[Write]) -> None:

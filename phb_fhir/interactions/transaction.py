@@ -23,10 +23,9 @@ from typing import Any
 from phb_fhir.change import Change, Committed, Create, Criteria, Delete, Patch, Put
 from phb_fhir.definitions.walk import ReferenceAt, rewrite, rewrite_at
 from phb_fhir.interactions.answers import deleted, written
-from phb_fhir.interactions.commit import Settled, keys_of, lock_names, settle, write_all
+from phb_fhir.interactions.commit import Settled, keys_of, lock_names, repeated, settle, write_all
 from phb_fhir.interactions.context import Context
 from phb_fhir.interactions.joins import Joins
-from phb_fhir.interactions.once import first_outcome
 from phb_fhir.interactions.pending import Pending
 from phb_fhir.interactions.preconditions import criteria_in
 from phb_fhir.interactions.request import Answer, FhirRequest
@@ -76,7 +75,7 @@ async def run_transaction(context: Context, entries: list[Planned], dispatch: Di
     async def work(transaction: Transaction) -> list[Answer]:
         await transaction.lock(locks)
         # asked first: what a condition of these entries matched then, it may not match now, for what they wrote themselves
-        if (first := await first_outcome(transaction, name)) is not None:
+        if (first := await repeated(context, transaction, name)) is not None:
             return await _answers(context, transaction, entries, first, dispatch, is_again=True)
         settled = await _settle_each(context, transaction, entries)
         pending = _pending(context, settled)

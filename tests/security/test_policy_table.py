@@ -672,6 +672,28 @@ def test_the_days_of_a_consent_are_days_in_england(world, period, at, status):
     assert answered == status
 
 
+def test_a_request_that_comes_again_is_answered_to_who_may_still_write_that(world):
+    task = {name: it for name, it in record("jill")["Task"].items() if name != "id"}
+    observation = {name: it for name, it in record("jill")["Observation"].items() if name != "id"}
+
+    def sends(who: Any, path: str, body: Resource) -> tuple[int, str]:
+        answer = world.post(who, path, body, x_request_id=f"again{path.replace('/', '-')}")
+        return answer.status_code, answer.json().get("id", "") if answer.status_code == 201 else ""
+
+    first = sends("ruth", "/Task", task)
+    assert first[0] == 201
+    assert sends("ruth", "/Task", task) == first
+    assert sends({**ACTORS["ruth"], "scope": "user/Account.cruds", "sub": "ruth"}, "/Task", task) == (403, "")
+    world.write(consent("c-ruth", "Patient/jill", "RelatedPerson/ruth", "view", status="inactive"))
+    assert sends("ruth", "/Task", task) == (403, "")
+    written = sends("priya", "/Observation", observation)
+    assert written[0] == 201
+    assert sends("priya", "/Observation", observation) == written
+    world.write(labelled({**observation, "id": written[1]}, "R"))
+    assert sends("priya", "/Observation", observation) == (403, "")
+    world.restore()
+
+
 REACHES = {
     # who acts for Jill: which of these they read
     "ruth": "Account/jill-account Account/jill-second ChargeItem/jill-chargeitem ChargeItem/jill-second-purchase CarePlan/jill-careplan "
