@@ -139,9 +139,11 @@ def happen(world: World, key: str, change: tuple[str, str]) -> None:
         case "retell":
             made = [retold(resource, said)]
         case "tag":
-            made = [{**resource, "meta": {"tag": [{"system": "http://t.example", "code": said}]}}]
-        case "restrict":
-            made = [labelled(resource, said)]
+            tag = [{"system": "http://t.example", "code": said}]
+            made = [{**resource, "meta": {**resource.get("meta", {}), "tag": tag}}]
+        case "restrict":  # what is restricted stays so, or it would be there for more people
+            labels = [one["code"] for one in resource.get("meta", {}).get("security", ())]
+            made = [labelled(resource, *dict.fromkeys((*labels, said)))]
         case "copy":
             made = [{**resource, "id": f"{id_}-{said}"}]
         case "many":
@@ -445,6 +447,8 @@ def asked_near(key: str) -> st.SearchStrategy[Asked]:
         f"/{type_}/_history?_count=2",
         f"/{type_}/$meta",
         f"/Organization?_revinclude={type_}:*&_total=accurate",
+        f"/Provenance?target={key}&_total=accurate",
+        "/Provenance?_sort=-recorded&_count=3&_total=accurate",
     )
     writes: list[Asked] = [
         ("PUT", f"/{key}", _named(key), {}),
