@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from calendar import monthrange
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
 
 from phb_fhir.fhir.codec import Resource
 from phb_fhir.fhir.dates import days_later, months_later
 from phb_fhir.fhir.money import pence_of, portion
 from phb_fhir.rules.words import ACCOUNT_TYPE, code_in, extensions, key_of, keys_in, value_of
 
+LONDON = ZoneInfo("Europe/London")
 ONGOING = frozenset(("authorised", "active", "suspended", "closing", "closed"))  # stages in which money is allocated
 OVER = frozenset(("closed", "declined-by-person", "refused", "not-eligible", "entered-in-error"))
 
@@ -72,23 +74,34 @@ def days_of(period: Any) -> Days:
 
 
 def first_day(text: Any) -> date | None:
-    """The day a FHIR date or dateTime begins on; of a year or a month, the first."""
+    """The day a FHIR date or dateTime begins on, in England; of a year or a month, the first."""
     return _day(text, last=False)
 
 
 def last_day(text: Any) -> date | None:
-    """The day a FHIR date or dateTime ends on; of a year or a month, the last."""
+    """The day a FHIR date or dateTime ends on, in England; of a year or a month, the last."""
     return _day(text, last=True)
 
 
 def _day(text: Any, *, last: bool) -> date | None:
     if not isinstance(text, str):
         return None
+    if "T" in text and (day := _in_england(text)) is not None:
+        return day
     parts = text.partition("T")[0].split("-")
     try:
         year, month = int(parts[0]), int(parts[1]) if len(parts) > 1 else (12 if last else 1)
         return date(year, month, int(parts[2]) if len(parts) > 2 else (monthrange(year, month)[1] if last else 1))
     except (ValueError, IndexError):
+        return None
+
+
+def _in_england(text: str) -> date | None:
+    """The day of an instant: half past eleven at night, UTC, is the next one while the clocks are forward. None for what no clock here shows."""
+    try:
+        at = datetime.fromisoformat(text)
+        return None if at.tzinfo is None else at.astimezone(LONDON).date()
+    except (ValueError, OverflowError):
         return None
 
 
