@@ -134,6 +134,7 @@ _PERHAPS = {code: _whole("|".join(row[code] for row in (WORDS, PERHAPS) if code 
 _ABOUT = _whole(ABOUT)
 _INNOCENT = _whole("|".join(INNOCENT))
 _ANY = _whole("|".join((*WORDS.values(), *PERHAPS.values())))
+_READ_CHARACTERS_MAX = 10_000  # of one text; whatever is told in more waits for somebody
 _KEPT_CHARACTERS_MAX = 200  # of a text about which it is kept whether it has any of these words
 
 
@@ -147,18 +148,24 @@ def excluded_in(item: Resource) -> Excluded | None:
 
 def doubtful_in(item: Resource) -> str:
     """Why somebody looks at a purchase first: its words may say what no budget pays for. "" where they do not."""
+    if any(len(text) > _READ_CHARACTERS_MAX for text in _said(item)):
+        return "It is told in so many words that nobody reads them all. Say in a few what is bought."
     return next((why for text in _texts(item) if (why := _doubted(text))), "")
 
 
 def _texts(item: Resource) -> Iterator[str]:
-    """What a purchase or an item is called."""
+    """What is suspect of what a purchase or an item is called, as far as it is read."""
+    return (text for one in _said(item) if _is_suspect(text := one[:_READ_CHARACTERS_MAX]))
+
+
+def _said(item: Resource) -> Iterator[str]:
     concept = item.get("code")
     said = [item.get("title")]
     if isinstance(concept, dict):
         codings = concept.get("coding")
         shown = (one.get("display") for one in codings if isinstance(one, dict)) if isinstance(codings, list) else ()
         said += [concept.get("text"), *shown]
-    return (one for one in said if isinstance(one, str) and _is_suspect(one))
+    return (one for one in said if isinstance(one, str))
 
 
 def _is_suspect(text: str) -> bool:

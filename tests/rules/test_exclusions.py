@@ -135,3 +135,9 @@ def test_the_title_of_an_item_of_the_directory_counts() -> None:
     found = excluded_in({"title": "Wines of the month"})
     assert found is not None
     assert found.code == "alcohol"
+
+
+def test_what_is_told_in_more_than_anybody_reads_waits_for_a_decision() -> None:
+    item = {"code": {"text": "a very long story " * 1_000}}
+    assert excluded_in(item) is None
+    assert doubtful_in(item) == "It is told in so many words that nobody reads them all. Say in a few what is bought."
