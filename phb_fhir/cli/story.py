@@ -72,7 +72,7 @@ def _checked(console: Console, tellers: list[Teller]) -> int:
     """The last step: everything is worked out anew, and agrees."""
     tellers[-1].chapter("Is it all whole?")
     found: Resource = tellers[-1].send(_AUDITOR, "GET", "/$fsck")
-    tellers[-1].quote(reasons_in(found))
+    tellers[-1].recite(reasons_in(found))
     steps, refusals = (sum(getattr(one, name) for one in tellers) for name in ("steps", "refusals"))
     console.print(f"\n{steps} requests, {refusals} of them rightly refused.")
     return EXIT_ENDED if any(issue["severity"] != "information" for issue in found["issue"]) else 0

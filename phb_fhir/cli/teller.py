@@ -94,8 +94,12 @@ class Teller:
 
     def quote(self, lines: Iterable[str]) -> None:
         """What the server says, without what only a programmer needs."""
+        self.recite(map(in_plain_words, lines))
+
+    def recite(self, lines: Iterable[str]) -> None:
+        """What the server says, word for word."""
         for line in lines:
-            self._console.print(Padding(f"[dim]–[/dim] {escape(in_plain_words(line))}", (0, 0, 0, 2)))
+            self._console.print(Padding(f"[dim]–[/dim] {escape(line)}", (0, 0, 0, 2)))
 
     # --- papers ---
 
