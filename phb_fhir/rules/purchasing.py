@@ -15,6 +15,7 @@ from phb_fhir.fhir.codec import Resource
 from phb_fhir.fhir.money import sterling
 from phb_fhir.outcome import Issue, Kind
 from phb_fhir.rules.allocation import held_until_a_budget
+from phb_fhir.rules.around import tasks_about
 from phb_fhir.rules.budget import (
     is_joint,
     owner_of,
@@ -311,7 +312,7 @@ def _taken_away(posted: Sequence[Entry]) -> Decision:
 def _tasks(case: Case, p: Purchase, why: Sequence[str], entries: Sequence[Entry]) -> Asking[list[Follow]]:
     """The Task for whoever decides; its end, once it is decided; and the question that an overspend raises."""
     follow: list[Follow] = []
-    if p.status == "planned" and case.is_new:
+    if p.status == "planned" and case.is_new and not (yield from _is_asked(case)):
         text = f"Decide whether the budget can pay for this: {_what(p)}, {sterling(p.pence)}. {' '.join(why)}"
         follow.append((yield from _task(case, p, "unusual-request", text)))
     elif case.before is not None and case.before.get("status") == "planned" and p.status != "planned":
@@ -320,6 +321,13 @@ def _tasks(case: Case, p: Purchase, why: Sequence[str], entries: Sequence[Entry]
         text = f"{_what(p)} was given already and costs {sterling(p.pence)}, more than is left. Find out why, and what follows (R88)."
         follow.append((yield from _task(case, p, "overspend-query", text)))
     return follow
+
+
+def _is_asked(case: Case) -> Asking[bool]:
+    """Whether somebody who decides for the NHS wrote the Task themselves, together with the purchase. From anybody else it might reach nobody."""
+    if not case.by.is_professional:
+        return False
+    return bool((yield from tasks_about("unusual-request", case.key)))
 
 
 def _what(p: Purchase) -> str:

@@ -321,6 +321,11 @@ def test_an_unusual_purchase_is_not_refused_but_waits_with_a_task_for_the_co_ord
     assert "It is not in the directory." in task["description"]
 
 
+def test_a_task_that_the_team_wrote_with_the_purchase_is_the_one_that_waits(jill: httpx.Client) -> None:
+    (asked,) = waiting(jill, "jill-gardening-tools")  # in the story they come together
+    assert asked["id"] == "jill-unusual-request"
+
+
 def test_an_unusual_purchase_that_is_approved_is_billable_and_its_task_is_over(jill: httpx.Client) -> None:
     before = left(jill)
     made = jill.post("/ChargeItem", json=unusual()).json()

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.builders import bundle, entry
 from tests.journeys.planning import put
 from tests.people import People, signed_in
 from tests.stories import massage
@@ -71,3 +72,21 @@ def test_what_the_team_asked_for_is_not_made_into_another_purchase_by_who_does_n
     assert "The part 'therapy-and-equipment' is held by Organization/harbourside-north." in answer.text
     answer = put(people["jill"], listed)
     assert answer.json().get("status") == "planned", answer.text
+
+
+def test_nobody_keeps_the_co_ordinator_from_hearing_of_a_purchase_by_a_task_of_their_own(people: People) -> None:
+    story = people["system"].get("/Task/jill-unusual-request").json()
+    sent = {name: value for name, value in story.items() if name not in ("id", "meta", "identifier", "owner")}
+    sent |= {
+        "focus": {"reference": "urn:uuid:5b0c9a0e-0000-4000-8000-000000000001"},
+        "owner": {"reference": "Patient/jill"},
+    }
+    sent |= {"requester": {"reference": "Patient/jill"}, "input": []}
+    charge = entry("POST", "ChargeItem", notional("PUR-FORESTALLED"), sent["focus"]["reference"])
+    task = entry("POST", "Task", {name: value for name, value in sent.items() if value})
+    answer = people["jill"].post("/", json=bundle("transaction", charge, task))
+    assert answer.status_code == 200, answer.text
+    id_ = answer.json()["entry"][0]["response"]["location"].split("/")[-3]
+    found = people["system"].get("/Task", params={"focus": f"ChargeItem/{id_}", "code": "unusual-request"}).json()
+    owners = sorted(one["resource"]["owner"]["reference"] for one in found["entry"])
+    assert owners == ["Patient/jill", PRIYA["reference"]]
