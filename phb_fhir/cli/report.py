@@ -7,7 +7,6 @@ import sys
 from collections.abc import Awaitable, Callable
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
-from zoneinfo import ZoneInfo
 
 import orjson
 import typer
@@ -20,6 +19,7 @@ from phb_fhir.fhir.money import sterling
 from phb_fhir.outcome import Rejected
 from phb_fhir.reports.reviews import OVERDUE_MAX, Overdue, OverdueReviews, read_overdue
 from phb_fhir.reports.surpluses import SURPLUSES_MAX, Surplus, Surpluses, read_surpluses
+from phb_fhir.rules.budget import LONDON
 from phb_fhir.settings import WrongSetting
 from phb_fhir.store.embedded import CannotStart
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from phb_fhir.interactions.context import Context
     from phb_fhir.settings import Settings
 
-LONDON = ZoneInfo("Europe/London")
 EXIT_OVERDUE = 1
 EXIT_SURPLUS = 1
 WIDE = 400  # columns

@@ -29,7 +29,7 @@ from phb_fhir.cli.teller import (
     values,
 )
 from phb_fhir.cli.token import Asked
-from phb_fhir.reports.moments import in_words
+from phb_fhir.rules.budget import in_words
 
 SYSTEM = Asked("system", "The system")
 PRIYA = Asked(

@@ -24,7 +24,7 @@ from phb_fhir.cli.token import Asked
 from phb_fhir.data import data_path
 from phb_fhir.fhir.codec import Exact, dumps, loads
 from phb_fhir.fhir.money import pence_of, sterling
-from phb_fhir.interactions.judging import LONDON
+from phb_fhir.rules.budget import LONDON
 
 Resource = dict[str, Any]
 Change = Callable[[Resource], Resource]

@@ -11,7 +11,6 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo
 
 from phb_fhir.change import Version
 from phb_fhir.fhir.codec import Resource, dumps, loads
@@ -21,6 +20,7 @@ from phb_fhir.interactions.joins import Joins
 from phb_fhir.interactions.subset import STORED_DEPTH_MAX
 from phb_fhir.outcome import Kind, Refusal, Rejected, refuse
 from phb_fhir.query import EVERYTHING, NOTHING, AllOf, AnyOf, Id, Key, Node, Not, Query
+from phb_fhir.rules.budget import LONDON
 from phb_fhir.search.access import patients_of
 from phb_fhir.search.kinds.keys import beginning
 from phb_fhir.search.kinds.kind import Index
@@ -48,7 +48,6 @@ if TYPE_CHECKING:
 CONSENTS_MAX = 1_000  # that name one delegate
 CASELOAD_MAX = 2_000  # patients whose care one person co-ordinates
 ITEMS_MAX = 2_000  # of the directory, that one organisation provides
-LONDON = ZoneInfo("Europe/London")
 BREAK_GLASS = ("BTG", "ETREAT")  # v3 ActReason: break the glass, emergency treatment
 NHS_NUMBER = "https://fhir.nhs.uk/Id/nhs-number"
 ODS_CODE = "https://fhir.nhs.uk/Id/ods-organization-code"

@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar
-from zoneinfo import ZoneInfo
 
 from phb_fhir.change import Committed, Create, Effect, Put
 from phb_fhir.fhir.codec import Resource
@@ -23,10 +22,10 @@ from phb_fhir.interactions.validation import Content, check_resource
 from phb_fhir.interactions.versions import Decided, is_same, next_version
 from phb_fhir.outcome import Kind, Refusal, Rejected, refuse
 from phb_fhir.rules.book import ORDER, RULES
+from phb_fhir.rules.budget import LONDON
 from phb_fhir.rules.case import Asking, By, Case, Follow, judge_in_order
 from phb_fhir.store.store import Transaction, Write
 
-LONDON = ZoneInfo("Europe/London")
 FOLLOWING_MAX = 1_000  # what may follow from one transaction
 
 T = TypeVar("T")

@@ -34,7 +34,8 @@ def check_spelling(context: Context, content: Content) -> None:
     """Raise Rejected (422) where something that rules look at newly refers to what may be here by no address that is understood."""
     if not is_concerned(content.type, content.resource):
         return
-    odd = {text for text in _texts(content.resource) if is_odd(context.own, text)}
+    own = context.own
+    odd = {text for text in _texts(content.resource) if is_odd(own, text)}
     odd -= set(_texts(content_of(content.before))) if odd else set()
     if not odd:
         return

@@ -6,7 +6,6 @@ It writes the stage, the last day, and why; and among the outputs of the review,
 from __future__ import annotations
 
 from datetime import date
-from zoneinfo import ZoneInfo
 
 from phb_fhir.change import Patch
 from phb_fhir.definitions.operation_inputs import Inputs, bad_input, read_inputs
@@ -17,10 +16,10 @@ from phb_fhir.interactions.request import Answer, FhirRequest
 from phb_fhir.operations.asked import answered, instance_of, parameters_of, stored
 from phb_fhir.operations.budgets import budget_asked
 from phb_fhir.outcome import Kind, Refusal, refuse
+from phb_fhir.rules.budget import LONDON
 from phb_fhir.rules.words import TASK_PARAMETER, code_in, concept, extension_url, key_of, with_value
 
 NAME = "$close"
-LONDON = ZoneInfo("Europe/London")
 
 
 async def close(context: Context, request: FhirRequest) -> Answer:

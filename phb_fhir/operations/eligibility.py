@@ -7,7 +7,6 @@ So it answers the person, who acts for them, and those who decide about budgets;
 from __future__ import annotations
 
 from datetime import date
-from zoneinfo import ZoneInfo
 
 from phb_fhir.definitions.operation_inputs import bad_input, read_inputs
 from phb_fhir.fhir.codec import Resource
@@ -17,12 +16,12 @@ from phb_fhir.interactions.request import Answer, FhirRequest
 from phb_fhir.operations.asked import answered, instance_of, parameters_of, read_instance
 from phb_fhir.outcome import Kind, Refusal, outcome_of, refuse
 from phb_fhir.reports.parameters import Row, group, parameters, reference_row, row
+from phb_fhir.rules.budget import LONDON
 from phb_fhir.rules.characteristics import Criterion
 from phb_fhir.rules.eligibility import Eligibility, Ground, check_eligibility
 from phb_fhir.rules.words import ELIGIBILITY
 
 NAME = "$check-eligibility"
-LONDON = ZoneInfo("Europe/London")
 
 
 async def eligibility(context: Context, request: FhirRequest) -> Answer:

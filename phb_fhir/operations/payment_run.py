@@ -16,7 +16,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from hashlib import sha256
 from typing import Any, NamedTuple
-from zoneinfo import ZoneInfo
 
 from phb_fhir.change import Create, Patch
 from phb_fhir.definitions.operation_inputs import Inputs, bad_input, read_inputs
@@ -45,16 +44,15 @@ from phb_fhir.operations.sign_off import reference_in
 from phb_fhir.outcome import Issue, Kind, Refusal, Rejected, refuse
 from phb_fhir.reports.parameters import Row, group, parameters, pence_row, reference_row, row
 from phb_fhir.rules.advances import Advance, due_advances, has_days
-from phb_fhir.rules.budget import elements_of, first_day, owner_of
+from phb_fhir.rules.budget import LONDON, elements_of, first_day, owner_of
 from phb_fhir.rules.case import Asking, Books, Case
 from phb_fhir.rules.ledger import Ledger
-from phb_fhir.rules.paid import RUN, TYPE, reference_of, run_of
+from phb_fhir.rules.paid import RUN, TYPE, lines_of, reference_of, run_of
 from phb_fhir.rules.payment import read_payment
 from phb_fhir.rules.payment_checks import check_sending
 from phb_fhir.rules.words import PAYMENT_REFERENCE, concept, extension_url, key_of, pair_of, token_of, value_of
 from phb_fhir.search.parse import parse_criteria
 
-LONDON = ZoneInfo("Europe/London")
 PAYMENTS_MAX = 200  # of one run; the rest is for the next
 BUDGETS_MAX = 1_000  # whose schedules one run looks at
 ATTEMPTS_MAX = 20  # at one advance, each of which failed
@@ -187,6 +185,8 @@ async def _due(
 
 def _issues(case: Case, payment: Resource) -> Asking[list[Issue]]:
     """What speaks against sending a payment now, that did not when it was queued."""
+    if not any(line.kind == "advance" for line in lines_of(payment)):
+        return []  # what is owed for a purchase is owed
     found = yield from read_payment(case, payment)
     return [*check_sending(found)] if found is not None else []
 

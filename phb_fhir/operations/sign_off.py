@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from phb_fhir.change import Change, Committed, Create, Patch
 from phb_fhir.definitions.operation_inputs import Inputs, bad_input, read_inputs
@@ -24,6 +23,7 @@ from phb_fhir.interactions.validation import check_resource
 from phb_fhir.operations.asked import answered, parameters_of, stored
 from phb_fhir.outcome import Kind, Refusal, outcome_of, refuse
 from phb_fhir.reports.parameters import Row, group, parameters, reference_row, row
+from phb_fhir.rules.budget import LONDON
 from phb_fhir.rules.criteria import CODES, Result, check_sign_off
 from phb_fhir.rules.plan import is_plan, title_of
 from phb_fhir.rules.sign_off import HIDDEN, waiting
@@ -39,7 +39,6 @@ from phb_fhir.rules.words import (
     key_of,
 )
 
-LONDON = ZoneInfo("Europe/London")
 _ANSWERS = ("person-present", "amendment-guidance")  # of phb-task-parameter: what an earlier answer may have left
 
 

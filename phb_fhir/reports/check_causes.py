@@ -14,10 +14,9 @@ from typing import Any, NamedTuple
 from phb_fhir.fhir.codec import Resource, loads
 from phb_fhir.interactions.contents import relative
 from phb_fhir.interactions.context import Context
-from phb_fhir.interactions.judging import LONDON
 from phb_fhir.interactions.subset import STORED_DEPTH_MAX
 from phb_fhir.reports.drift import Drift
-from phb_fhir.rules.budget import ONGOING, owner_of, stage_of
+from phb_fhir.rules.budget import LONDON, ONGOING, owner_of, stage_of
 from phb_fhir.rules.payment import payment_day
 from phb_fhir.rules.purchase import purchase_day
 from phb_fhir.store.documents import Document

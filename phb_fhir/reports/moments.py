@@ -10,8 +10,7 @@ from datetime import UTC, date, datetime, timedelta
 from datetime import time as clock
 
 from phb_fhir.fhir.dates import period_of
-from phb_fhir.interactions.judging import LONDON
-from phb_fhir.rules.budget import first_day, last_day
+from phb_fhir.rules.budget import LONDON, first_day, last_day
 
 STEP = timedelta(milliseconds=1)
 
@@ -45,11 +44,6 @@ def day_of(instant: str | datetime) -> date:
     """The day in England at an instant."""
     at = datetime.fromisoformat(instant) if isinstance(instant, str) else instant
     return at.astimezone(LONDON).date()
-
-
-def in_words(day: date) -> str:
-    """`9 October 2026`."""
-    return f"{day:%-d %B %Y}"
 
 
 def _is_date(text: str) -> bool:

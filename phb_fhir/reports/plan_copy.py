@@ -19,23 +19,22 @@ from phb_fhir.fhir.codec import Resource
 from phb_fhir.fhir.money import pence_of
 from phb_fhir.interactions.contents import content_of
 from phb_fhir.interactions.context import Context
-from phb_fhir.interactions.judging import LONDON, asked
+from phb_fhir.interactions.judging import asked
 from phb_fhir.interactions.scribe import name_in
-from phb_fhir.reports.moments import day_of, in_words
+from phb_fhir.reports.moments import day_of
 from phb_fhir.reports.page import money, small, table
 from phb_fhir.reports.purchases import too_much
-from phb_fhir.reports.timing_words import when
+from phb_fhir.reports.timing_words import span, when
 from phb_fhir.rules.around import tasks_about
-from phb_fhir.rules.budget import Days, days_of, first_day, last_day
+from phb_fhir.rules.budget import LONDON, days_of, first_day, in_words, last_day
 from phb_fhir.rules.case import Asking
+from phb_fhir.rules.criteria import NO_RISK, OPEN_REVIEW
 from phb_fhir.rules.deciding import answer_of
-from phb_fhir.rules.plan import activities_of, status_of
+from phb_fhir.rules.plan import activities_of, activity_title, status_of
 from phb_fhir.rules.plan_record import PLAN_CONTENT, PlanRecord, amount_in, read_plan
 from phb_fhir.rules.words import extensions, key_of, keys_in, value_of
 
 KEPT_MAX = 1_000  # resources that go with one copy
-_OPEN = ("ready", "requested", "received", "accepted", "in-progress", "on-hold")
-_TITLE = "http://hl7.org/fhir/StructureDefinition/careplan-activity-title"
 _HELD: Mapping[str, str] = {
     "notional": "Held by the NHS",
     "third-party": "Held by an organisation for the person",
@@ -162,14 +161,20 @@ def sections(copy: Copy) -> list[Section]:
 
 
 def _of_form(title: str, *names: str) -> Callable[[Copy], Section]:
-    """What the plan's form says to these questions, each under its own words."""
+    """A part that is what the plan's form says to these questions, each under its own words."""
 
     def part(copy: Copy) -> Section:
-        form = copy.record.form(PLAN_CONTENT)
-        said = tuple(_answers(form, names))
-        return Section(title, said, (_key(form),) if form is not None and said else ())
+        parts, keys = _told(copy, names)
+        return Section(title, tuple(parts), tuple(keys))
 
     return part
+
+
+def _told(copy: Copy, names: Sequence[str]) -> tuple[list[str], list[str]]:
+    """What the form says to these questions, and where it does, the form."""
+    form = copy.record.form(PLAN_CONTENT)
+    parts = [*_answers(form, names)]
+    return parts, [_key(form)] if form is not None and parts else []
 
 
 def _answers(form: Resource | None, names: Sequence[str]) -> Iterator[str]:
@@ -218,8 +223,7 @@ def _activities(copy: Copy) -> Section:
 
 def _activity(copy: Copy, activity: Mapping[str, Any]) -> tuple[str, ...]:
     detail = activity.get("detail") or {}
-    title = next((one.get("valueString") for one in extensions(activity, _TITLE)), None)
-    name = str(title or (detail.get("code") or {}).get("text") or (activity.get("reference") or {}).get("display", ""))
+    name = activity_title(activity) or str((activity.get("reference") or {}).get("display", ""))
     told = str(detail.get("description") or "")
     who = "; ".join(shown for one in detail.get("performer", ()) if (shown := copy.called(one)))
     cost = pence_of(value_of(activity, "phb-activity-cost"))
@@ -255,21 +259,15 @@ def _element(copy: Copy, row: Mapping[str, Any]) -> tuple[str, ...]:
     return (
         escape(str(value_of(row, "purpose") or value_of(row, "id") or "")),
         escape(held) + small(holder),
-        escape(_span(days_of(value_of(row, "period")))),
+        escape(span(value_of(row, "period"))),
         money(pence_of(value_of(row, "amount")) or 0),
     )
 
 
-def _span(days: Days) -> str:
-    return str(days) if days.start or days.end else ""
-
-
 def _risks(copy: Copy) -> Section:
-    form = copy.record.form(PLAN_CONTENT)
-    live = [one for one in copy.record.risks if one.get("status") not in ("cancelled", "entered-in-error")]
+    live = [one for one in copy.record.risks if one.get("status") not in NO_RISK]
     rows = [(escape(_risk(one)), escape(str(one.get("mitigation") or ""))) for one in live]
-    parts = [*_answers(form, _WRONG)]
-    keys = [_key(form)] if form is not None and parts else []
+    parts, keys = _told(copy, _WRONG)
     if rows:
         parts.append("\n".join(table("What might go wrong", ("Risk", "What is done about it"), rows)))
     return Section("When things go wrong", tuple(parts), (*keys, *(_key(one) for one in live)))
@@ -314,11 +312,9 @@ def _telecom(content: Mapping[str, Any]) -> str:
 
 
 def _reviews(copy: Copy) -> Section:
-    form = copy.record.form(PLAN_CONTENT)
-    live = [one for one in copy.record.reviews if one.get("status") in _OPEN]
+    live = [one for one in copy.record.reviews if one.get("status") in OPEN_REVIEW]
     rows = [(escape(_due(one)), escape(_about_review(one))) for one in sorted(live, key=_due_day)]
-    parts = [*_answers(form, _LOOKED_AT)]
-    keys = [_key(form)] if form is not None and parts else []
+    parts, keys = _told(copy, _LOOKED_AT)
     if rows:
         parts.append("\n".join(table("Reviews to come", ("When", "What"), rows)))
     return Section("How it is looked at", tuple(parts), (*keys, *(_key(one) for one in live)))

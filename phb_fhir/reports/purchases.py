@@ -21,6 +21,7 @@ from phb_fhir.interactions.context import Context
 from phb_fhir.interactions.joins import Joins
 from phb_fhir.outcome import Kind, Refusal, refuse
 from phb_fhir.query import HistoryQuery, Key, Query
+from phb_fhir.rules.plan import activity_title
 from phb_fhir.rules.purchase import MONEY, element_id, link_of, occurrence
 from phb_fhir.rules.words import PERTAINS_TO_GOAL, extensions, key_of, keys_in, value_of
 from phb_fhir.search.parse import parse_criteria
@@ -34,7 +35,6 @@ _TOGETHER = 100  # purchases that are asked about in one question
 _AT_ONCE = 8
 _ORIGINS_MAX = 10_000  # Provenances of those
 _DECIDING = frozenset(role_of(role)["text"] for role in ("care-coordinator", "nhs-team", "commissioner", "system"))
-_TITLE = "http://hl7.org/fhir/StructureDefinition/careplan-activity-title"
 
 
 class Named(NamedTuple):
@@ -283,7 +283,7 @@ def _trail(
         tuple(Named(key, _title(around[key])) for key in keys_in(charge.get("supportingInformation")) if key in around),
         _why_no_evidence(charge),
         plan if linked is not None else "",
-        Named(activity_id, _activity_title(activity)) if linked is not None else NOBODY,
+        Named(activity_id, _called(activity)) if linked is not None else NOBODY,
         tuple(Named(key, _title(around[key])) for key in goals if key in around),
         paid.get(version.key, ()),
         _named(charge.get("enterer")),
@@ -296,10 +296,8 @@ def _why_no_evidence(charge: Resource) -> str:
     return str(value_of(waiver, "reason") or "")
 
 
-def _activity_title(activity: Mapping[str, Any]) -> str:
-    titled = next((one.get("valueString") for one in extensions(activity, _TITLE)), "")
-    detail = activity.get("detail") or {}
-    return str(titled or (detail.get("code") or {}).get("text") or detail.get("description") or "")
+def _called(activity: Mapping[str, Any]) -> str:
+    return activity_title(activity) or str((activity.get("detail") or {}).get("description") or "")
 
 
 def _title(resource: Resource) -> str:

@@ -8,12 +8,12 @@ from html import escape
 
 from phb_fhir.fhir.money import sterling
 from phb_fhir.reports import page
-from phb_fhir.reports.moments import day_of, in_words
+from phb_fhir.reports.moments import day_of
 from phb_fhir.reports.page import money, small, table
 from phb_fhir.reports.purchases import Trail
 from phb_fhir.reports.statement import Line, Statement, Tally
 from phb_fhir.reports.statement_words import KINDS, STATUSES, approved, called, part_called
-from phb_fhir.rules.budget import first_day
+from phb_fhir.rules.budget import first_day, in_words
 
 
 def as_page(found: Statement) -> bytes:

@@ -7,8 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from phb_fhir.fhir.codec import Resource
-from phb_fhir.reports.moments import in_words
-from phb_fhir.rules.budget import days_of, first_day
+from phb_fhir.rules.budget import days_of, first_day, in_words
 
 _UNITS = {"s": "second", "min": "minute", "h": "hour", "d": "day", "wk": "week", "mo": "month", "a": "year"}
 _TIMES = {1: "once", 2: "twice"}
@@ -28,7 +27,7 @@ def when(detail: Resource) -> str:
     if said := detail.get("scheduledString"):
         return str(said)
     if period := detail.get("scheduledPeriod"):
-        return _span(period)
+        return span(period)
     timing = detail.get("scheduledTiming") or {}
     repeat = timing.get("repeat") or {}
     said = [*_often(repeat), *_on(repeat), *_events(timing), *_bounds(repeat)]
@@ -36,7 +35,8 @@ def when(detail: Resource) -> str:
     return ", ".join(said) or str(code.get("text") or next((c.get("display", "") for c in code.get("coding", ())), ""))
 
 
-def _span(period: Any) -> str:
+def span(period: Any) -> str:
+    """A Period in words; "" for one that is open at both ends."""
     days = days_of(period)
     return str(days) if days.start or days.end else ""
 
@@ -77,7 +77,7 @@ def _events(timing: Mapping[str, Any]) -> Iterator[str]:
 def _bounds(repeat: Mapping[str, Any]) -> Iterator[str]:
     if count := repeat.get("count"):
         yield f"{_TIMES.get(count, f'{count} times')} in all"
-    if said := _span(repeat.get("boundsPeriod")):
+    if said := span(repeat.get("boundsPeriod")):
         yield said
     bound = repeat.get("boundsDuration") or {}
     unit = _UNITS.get(str(bound.get("code")))

@@ -17,7 +17,7 @@ from phb_fhir.fhir.codec import Resource
 from phb_fhir.fhir.dates import days_later
 from phb_fhir.fhir.money import sterling
 from phb_fhir.outcome import Issue
-from phb_fhir.rules.around import in_words, policy_of, says_something, told
+from phb_fhir.rules.around import policy_of, says_something, told
 from phb_fhir.rules.budget import (
     ONGOING,
     Amount,
@@ -25,6 +25,7 @@ from phb_fhir.rules.budget import (
     days_of,
     elements_of,
     first_day,
+    in_words,
     person_of,
     plan_of,
     stage_of,

@@ -184,7 +184,3 @@ def flagged(flags: Iterable[Resource], system: str, day: date) -> frozenset[str]
     """The codes of a system that active Flags have on a day."""
     standing = (one for one in flags if one.get("status") == "active" and days_of(one.get("period")).covers(day))
     return frozenset(code for one in standing if (code := code_in(one.get("code"), system)))
-
-
-def in_words(day: date) -> str:
-    return f"{day:%-d %B %Y}"

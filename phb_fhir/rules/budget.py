@@ -64,13 +64,18 @@ class Days(NamedTuple):
         return (self.start is None or self.start <= day) and (self.end is None or day <= self.end)
 
     def __str__(self) -> str:
-        said = [f"from {self.start:%-d %B %Y}"] if self.start else []
-        return " ".join(said + ([f"to {self.end:%-d %B %Y}"] if self.end else [])) or "always"
+        said = [f"from {in_words(self.start)}"] if self.start else []
+        return " ".join(said + ([f"to {in_words(self.end)}"] if self.end else [])) or "always"
 
 
 def days_of(period: Any) -> Days:
     found = period if isinstance(period, dict) else {}
     return Days(first_day(found.get("start")), last_day(found.get("end")))
+
+
+def in_words(day: date) -> str:
+    """`9 October 2026`."""
+    return f"{day:%-d %B %Y}"
 
 
 def first_day(text: Any) -> date | None:

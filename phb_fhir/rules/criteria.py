@@ -19,7 +19,7 @@ from phb_fhir.fhir.money import pence_of, sterling
 from phb_fhir.rules.around import OBSERVATION
 from phb_fhir.rules.budget import days_of, elements_of, person_of
 from phb_fhir.rules.case import Asking
-from phb_fhir.rules.plan import activities_of
+from phb_fhir.rules.plan import activities_of, activity_title
 from phb_fhir.rules.plan_record import (
     PLAN_CONTENT,
     RISK_SHEET,
@@ -58,9 +58,9 @@ CODES = (
     "care-coordinator",
     "monitoring-and-review",
 )
-_OPEN_REVIEW = frozenset(("ready", "requested", "received", "accepted", "in-progress", "on-hold"))
+OPEN_REVIEW = frozenset(("ready", "requested", "received", "accepted", "in-progress", "on-hold"))
 _NO_GOAL = frozenset(("rejected", "cancelled", "entered-in-error"))
-_NO_RISK = frozenset(("cancelled", "entered-in-error"))
+NO_RISK = frozenset(("cancelled", "entered-in-error"))
 _PAID_BY_BUDGET = ("", "personal-health-budget")
 _PAID_BY_OTHERS = ("local-authority", "education")
 
@@ -162,7 +162,7 @@ def important_to_and_for(r: PlanRecord) -> Result:
 def risks_and_contingency(r: PlanRecord) -> Result:
     """R93.4, R104, R110 to R114: each risk has an answer, and what remains is acceptable, or the panel agreed to it."""
     sheet = r.form(RISK_SHEET)
-    risks = [one for one in r.risks if one.get("status") not in _NO_RISK]
+    risks = [one for one in r.risks if one.get("status") not in NO_RISK]
     missing = [sentence for one in risks for sentence in _risk(one, has_panel=bool(r.panels))]
     if not risks and answers(sheet).get("no-risks") != [True]:
         missing.append("The plan has no risk that was looked at, and the risk sheet does not say that there is none.")
@@ -254,13 +254,8 @@ def _need(r: PlanRecord, key: str) -> str:
     return f"“{shown}”" if shown else key
 
 
-_TITLE = "http://hl7.org/fhir/StructureDefinition/careplan-activity-title"
-
-
 def _activity(activity: Mapping[str, Any]) -> str:
-    title = next((one.get("valueString") for one in extensions(activity, _TITLE)), None)
-    code = ((activity.get("detail") or {}).get("code") or {}).get("text")
-    return str(title or code or activity.get("id", "without a name"))
+    return activity_title(activity) or str(activity.get("id", "without a name"))
 
 
 def money(r: PlanRecord) -> Result:
@@ -363,7 +358,7 @@ def monitoring_and_review(r: PlanRecord) -> Result:
             signs_going_wrong="how people will know that it is going wrong",
         )
     ]
-    reviews = [one for one in r.reviews if one.get("status") in _OPEN_REVIEW and _due(one)]
+    reviews = [one for one in r.reviews if one.get("status") in OPEN_REVIEW and _due(one)]
     scheduled = [one for one in r.budgets if _schedule(one)]
     if not reviews and not scheduled:
         missing.append(

@@ -12,8 +12,8 @@ from collections.abc import Iterable
 
 from phb_fhir.fhir.codec import Resource
 from phb_fhir.fhir.dates import days_later
-from phb_fhir.rules.around import died_on, has_died, in_words, policy_of, teams_of
-from phb_fhir.rules.budget import is_budget, is_joint, plan_of, stage_of
+from phb_fhir.rules.around import died_on, has_died, policy_of, teams_of
+from phb_fhir.rules.budget import in_words, is_budget, is_joint, plan_of, stage_of
 from phb_fhir.rules.case import NOTHING, Asking, Case, Decision, Find, Follow, Hold, Judging, Read
 from phb_fhir.rules.review import purpose_of, review_task, reviews_of
 

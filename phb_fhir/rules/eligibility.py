@@ -21,8 +21,8 @@ import orjson
 from phb_fhir.data import data_path
 from phb_fhir.fhir.codec import Resource
 from phb_fhir.outcome import Issue
-from phb_fhir.rules.around import age_on, has_died, in_words, is_decided, policy_of
-from phb_fhir.rules.budget import days_of, person_of
+from phb_fhir.rules.around import age_on, has_died, is_decided, policy_of
+from phb_fhir.rules.budget import days_of, in_words, person_of
 from phb_fhir.rules.case import Asking, Find, Read, refusal
 from phb_fhir.rules.characteristics import Criterion, evaluated
 from phb_fhir.rules.commissioning import Policy

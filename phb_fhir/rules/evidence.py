@@ -20,7 +20,8 @@ from typing import Any
 
 from phb_fhir.fhir.codec import Resource
 from phb_fhir.outcome import Issue
-from phb_fhir.rules.around import in_words, policy_of
+from phb_fhir.rules.around import policy_of
+from phb_fhir.rules.budget import in_words
 from phb_fhir.rules.case import NOTHING, Asking, Case, Decision, EvidenceLimits, Find, Judging, Read, Sees, refusal
 from phb_fhir.rules.purchase import account_of, occurrence
 from phb_fhir.rules.words import BASE, code_in, key_of

@@ -19,8 +19,8 @@ from typing import NamedTuple
 from phb_fhir.fhir.codec import Resource
 from phb_fhir.fhir.dates import days_later, instant_text
 from phb_fhir.outcome import Issue
-from phb_fhir.rules.around import coordinator_in, in_words, is_of, teams_of
-from phb_fhir.rules.budget import first_day, is_budget, last_day, owner_of, person_of, plan_of, stage_of
+from phb_fhir.rules.around import coordinator_in, is_of, teams_of
+from phb_fhir.rules.budget import first_day, in_words, is_budget, last_day, owner_of, person_of, plan_of, stage_of
 from phb_fhir.rules.case import NOTHING, Asking, By, Case, Decision, Find, Follow, Judging, Read, Sees, refusal
 from phb_fhir.rules.deciding import (
     STEPS,

@@ -13,12 +13,13 @@ from phb_fhir.fhir.codec import Resource
 from phb_fhir.fhir.money import sterling
 from phb_fhir.outcome import Issue
 from phb_fhir.rules.allocation import pot_name
-from phb_fhir.rules.around import died_on, has_died, in_words
+from phb_fhir.rules.around import died_on, has_died
 from phb_fhir.rules.budget import (
     Element,
     element_of,
     elements_of,
     first_day,
+    in_words,
     joint_of,
     person_of,
     stage_of,

@@ -20,7 +20,7 @@ from phb_fhir.rules.around import names_of
 from phb_fhir.rules.budget import OVER, days_of, is_budget, person_of, plan_of, stage_of
 from phb_fhir.rules.case import NOTHING, Asking, Case, Decision, Find, Follow, Judging, Read, no_step, refusal
 from phb_fhir.rules.deciding import answer_of, bare
-from phb_fhir.rules.words import BASE, TASK_CODE, code_in, key_of, keys_in, with_value
+from phb_fhir.rules.words import BASE, TASK_CODE, code_in, extensions, key_of, keys_in, with_value
 
 PLAN_KIND = f"{BASE}/CodeSystem/phb-plan-kind"
 LINK = "Account.extension.where(url.endsWith('phb-care-plan')).valueReference"
@@ -68,6 +68,15 @@ def activities_of(plan: Resource) -> list[dict[str, Any]]:
 
 
 _NOT_MEANT = ("cancelled", "stopped", "entered-in-error")
+
+
+def activity_title(activity: Mapping[str, Any]) -> str:
+    """What an activity is called; "" where it has no name."""
+    title = next((one.get("valueString") for one in extensions(activity, _ACTIVITY_TITLE)), None)
+    return str(title or ((activity.get("detail") or {}).get("code") or {}).get("text") or "")
+
+
+_ACTIVITY_TITLE = "http://hl7.org/fhir/StructureDefinition/careplan-activity-title"
 
 
 def title_of(plan: Resource) -> str:

@@ -14,9 +14,10 @@ from phb_fhir.fhir.codec import Resource
 from phb_fhir.fhir.money import pence_of, portion, sterling
 from phb_fhir.outcome import Issue, Kind
 from phb_fhir.rules.allocation import pot_name
-from phb_fhir.rules.around import died_on, in_words
+from phb_fhir.rules.around import died_on
 from phb_fhir.rules.budget import (
     days_of,
+    in_words,
     is_joint,
     owner_of,
     person_of,

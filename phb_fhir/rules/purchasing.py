@@ -15,7 +15,6 @@ from phb_fhir.fhir.codec import Resource
 from phb_fhir.fhir.money import sterling
 from phb_fhir.outcome import Issue, Kind
 from phb_fhir.rules.allocation import held_until_a_budget
-from phb_fhir.rules.around import tasks_about
 from phb_fhir.rules.budget import (
     is_joint,
     owner_of,
@@ -327,7 +326,15 @@ def _is_asked(case: Case) -> Asking[bool]:
     """Whether somebody who decides for the NHS wrote the Task themselves, together with the purchase. From anybody else it might reach nobody."""
     if not case.by.is_professional:
         return False
-    return bool((yield from tasks_about("unusual-request", case.key)))
+    return bool((yield from _waiting(case)))
+
+
+def _waiting(case: Case) -> Asking[list[Resource]]:
+    """The Tasks that ask for a decision about it and have none yet."""
+    code = f"{TASK_CODE}|unusual-request"
+    open_ = "requested,received,accepted,ready,in-progress,on-hold"
+    found: list[Resource] = yield Find("Task", ("focus", case.key), ("code", code), ("status", open_))
+    return found
 
 
 def _what(p: Purchase) -> str:
@@ -350,10 +357,7 @@ _ENDS = {"billable": "approved", "billed": "approved"}
 
 def _ended(case: Case, p: Purchase) -> Asking[list[Follow]]:
     """The Task that asked for a decision is over once there is one, or once whoever asked has withdrawn it: then nobody said no."""
-    code = f"{TASK_CODE}|unusual-request"
-    tasks: list[Resource] = yield Find(
-        "Task", ("focus", case.key), ("code", code), ("status", "requested,received,accepted,ready,in-progress,on-hold")
-    )
+    tasks = yield from _waiting(case)
     at = case.now.isoformat(timespec="seconds")
     end: Resource = {
         "status": "completed",

@@ -13,8 +13,18 @@ from dataclasses import dataclass, field
 from phb_fhir.fhir.codec import Resource
 from phb_fhir.fhir.money import pence_of, sterling
 from phb_fhir.outcome import Issue
-from phb_fhir.rules.around import has_died, in_words
-from phb_fhir.rules.budget import Element, elements_of, first_day, is_budget, is_joint, last_day, owner_of, person_of
+from phb_fhir.rules.around import has_died
+from phb_fhir.rules.budget import (
+    Element,
+    elements_of,
+    first_day,
+    in_words,
+    is_budget,
+    is_joint,
+    last_day,
+    owner_of,
+    person_of,
+)
 from phb_fhir.rules.case import (
     NOTHING,
     Asking,

@@ -27,7 +27,6 @@ from phb_fhir.rules.amendment import outcome_of_review
 from phb_fhir.rules.around import (
     NEVER_MEANT,
     coordinator_in,
-    in_words,
     participants,
     policy_of,
     teams_of,
@@ -35,6 +34,7 @@ from phb_fhir.rules.around import (
 from phb_fhir.rules.budget import (
     days_of,
     first_day,
+    in_words,
     is_budget,
     is_joint,
     last_day,

@@ -16,7 +16,6 @@ from phb_fhir.rules.around import (
     TOLD_DAYS,
     coordinator_in,
     has_died,
-    in_words,
     is_decided,
     is_of_professional,
     lacks_capacity,
@@ -30,6 +29,7 @@ from phb_fhir.rules.around import (
 from phb_fhir.rules.budget import (
     amounts_of,
     days_of,
+    in_words,
     is_joint,
     joint_of,
     last_day,

@@ -21,8 +21,8 @@ from typing import NamedTuple
 from phb_fhir.fhir.codec import Resource
 from phb_fhir.fhir.dates import days_later
 from phb_fhir.fhir.money import portion, sterling
-from phb_fhir.rules.around import in_words, policy_of, tasks_about
-from phb_fhir.rules.budget import Days, amounts_of, days_of, first_day, is_joint, plan_of, stage_of
+from phb_fhir.rules.around import policy_of, tasks_about
+from phb_fhir.rules.budget import Days, amounts_of, days_of, first_day, in_words, is_joint, plan_of, stage_of
 from phb_fhir.rules.case import Asking, Case, Follow, Read
 from phb_fhir.rules.ledger import CONTINGENCY, Ledger, summed
 from phb_fhir.rules.tasks import task_to_decide

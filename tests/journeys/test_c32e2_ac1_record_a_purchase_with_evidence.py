@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.builders import NHS_NUMBER, problem
+from tests.builders import NHS_NUMBER, bundle, entry, problem
 from tests.stories import massage, tell
 
 BASE = "https://fhir.phb.nhs.example"
@@ -553,3 +553,16 @@ def test_evidence_of_a_purchase_is_kept_and_may_be_entered_in_error(jill: httpx.
     spare = {name: value for name, value in stored.items() if name not in ("id", "meta")}
     made = jill.post("/DocumentReference", json=spare).json()
     assert jill.delete(f"/DocumentReference/{made['id']}").status_code == 204
+
+
+def test_a_task_that_is_over_already_asks_nobody_so_the_purchase_gets_one_that_waits(jill: httpx.Client) -> None:
+    (story,) = waiting(jill, "jill-gardening-tools")
+    charge = jill.get("/ChargeItem/jill-gardening-tools").json()
+    charge["identifier"] = [{**charge["identifier"][0], "value": "PUR-OVER"}]
+    sent = {name: value for name, value in story.items() if name not in ("id", "meta", "identifier", "input")}
+    answered = {"coding": [{"system": f"{BASE}/CodeSystem/phb-task-business-status", "code": "approved"}]}
+    over = {**sent, "status": "completed", "businessStatus": answered, "focus": {"reference": "ChargeItem/again"}}
+    put = entry("PUT", "ChargeItem/again", {**charge, "id": "again"})
+    answer = jill.post("/", json=bundle("transaction", put, entry("POST", "Task", over)))
+    assert answer.status_code == 200, answer.text
+    assert sorted(one["status"] for one in waiting(jill, "again")) == ["completed", "requested"]

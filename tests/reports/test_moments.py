@@ -7,7 +7,8 @@ from itertools import pairwise
 
 import pytest
 
-from phb_fhir.reports.moments import STEP, day_of, first_instant, in_words, last_instant
+from phb_fhir.reports.moments import STEP, day_of, first_instant, last_instant
+from phb_fhir.rules.budget import in_words
 
 
 @pytest.mark.parametrize(
