@@ -1,8 +1,9 @@
 """Purchases that come at once are written at once.
 
-A transaction waits for the journal, and two that post to one budget wait for each other. So what is recorded while one transaction is
-under way goes into the next one together: each purchase is judged by itself, over what those before it leave, and one that is refused
-keeps none of its neighbours from being written. Where something goes wrong with one of them all the same (it may not be written after all,
+A transaction waits for the journal, and two that post to one budget wait for each other. So what is recorded on a budget while one
+transaction is under way goes into the next one together: each purchase is judged by itself, over what those before it leave, and one that is
+refused keeps none of its neighbours from being written. Transactions on different budgets are under way side by side, so that one is judged
+while another waits for its journal. Where something goes wrong with one of them all the same (it may not be written after all,
 which only the written tells, or it meets a fault), each is done again alone.
 """
 
@@ -25,26 +26,32 @@ if TYPE_CHECKING:
     from phb_fhir.interactions.context import Context
 
 
+UNDER_WAY_MAX = 2
+
+
 class Asked(NamedTuple):
-    """A purchase to be recorded, by whoever's context it is."""
+    """A purchase to be recorded, by whoever's context it is; `locks` and `budgets` are what it may meet others over."""
 
     context: Context
     change: Create
+    locks: set[str]
+    budgets: set[str]
 
 
 Answer = Committed | BaseException
 
 
 class Together:
-    """One for each process: its transactions of purchases follow one another."""
+    """One for each process: its transactions of purchases on one budget follow one another."""
 
     def __init__(self, store: Store, batch_max: int) -> None:
         self._store = store
-        self._gather: Gather[Asked, Committed] = Gather(self._write, batch_max=batch_max, under_way_max=1)
+        self._gather: Gather[Asked, Committed] = Gather(self._write, batch_max=batch_max, under_way_max=UNDER_WAY_MAX)
 
     async def record(self, context: Context, change: Create) -> Committed:
         """Record one. Raises Rejected, as `commit` does."""
-        return await self._gather.ask(Asked(context, change))
+        one = Asked(context, change, lock_names(context, [change]), keys_of([change]))
+        return await self._gather.ask(one, one.locks | one.budgets)
 
     async def _write(self, batch: list[Asked]) -> list[Answer]:
         if len(batch) == 1:
@@ -58,17 +65,14 @@ class Together:
         return [answers[index] for index in range(len(batch))]
 
     async def _together(self, batch: dict[int, Asked]) -> dict[int, Answer]:
-        names: set[str] = set()
-        contended: set[str] = set()
-        for one in batch.values():
-            names |= lock_names(one.context, [one.change])
-            contended |= keys_of([one.change])
+        locks = {name for one in batch.values() for name in one.locks}
+        budgets = {name for one in batch.values() for name in one.budgets}
 
         async def work(transaction: Transaction) -> dict[int, Answer]:
-            await transaction.lock(names)
+            await transaction.lock(locks)
             return await _write_each(transaction, batch)
 
-        return await self._store.transaction(work, contended=names | contended)
+        return await self._store.transaction(work, contended=locks | budgets)
 
 
 class _Undecided(Exception):  # noqa: N818 - it never leaves this module

@@ -4,16 +4,25 @@ The cost of a call to MongoDB is mostly the call, not the documents. A `Gather` 
 calls are under way and sends it as one batch: at rest a single item goes at once, under load the batches grow by
 themselves, because a further batch begins only when it is as large as those under way. So a slow call holds up no more than
 it carries, and nothing waits for a timer.
+
+Items that would hinder each other in two calls at the same moment are given names: what shares a name with something under way, or
+with something that waits before it, waits, while the others go.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Generic, TypeVar
+from collections.abc import Awaitable, Callable, Collection
+from typing import Generic, NamedTuple, TypeVar
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
+
+
+class _Waiting(NamedTuple, Generic[Item, Answer]):
+    item: Item
+    names: Collection[str]
+    future: asyncio.Future[Answer]
 
 
 class Gather(Generic[Item, Answer]):
@@ -29,45 +38,63 @@ class Gather(Generic[Item, Answer]):
         self._send = send
         self._batch_max = batch_max
         self._under_way_max = under_way_max
-        self._waiting: list[tuple[Item, asyncio.Future[Answer]]] = []
-        self._under_way: dict[asyncio.Task[None], int] = {}
+        self._waiting: list[_Waiting[Item, Answer]] = []
+        self._under_way: dict[asyncio.Task[None], list[_Waiting[Item, Answer]]] = {}
         self._woken = False
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    async def ask(self, item: Item) -> Answer:
+    async def ask(self, item: Item, names: Collection[str] = ()) -> Answer:
         """The answer to one item. Raises what `send` said of it."""
         loop = self._loop = self._loop or asyncio.get_running_loop()
         future: asyncio.Future[Answer] = loop.create_future()
-        self._waiting.append((item, future))
-        if not self._woken and self._may_start():
+        self._waiting.append(_Waiting(item, names, future))
+        if not self._woken and self._is_worth(len(self._waiting)):
             self._woken = True
             loop.call_soon(self._start)  # after everything else that is ready this turn has asked, too
         return await future
 
-    def _may_start(self) -> bool:
-        return len(self._under_way) < self._under_way_max and len(self._waiting) >= max(
-            self._under_way.values(), default=0
-        )
+    def _is_worth(self, size: int) -> bool:
+        """Whether a batch of this size may begin."""
+        largest = max(map(len, self._under_way.values()), default=1)
+        return len(self._under_way) < self._under_way_max and size >= largest
 
     def _start(self) -> None:
         self._woken = False
-        while self._waiting and self._may_start():
-            batch, self._waiting = self._waiting[: self._batch_max], self._waiting[self._batch_max :]
+        while self._waiting:
+            batch, left = self._free()
+            if not self._is_worth(len(batch)):
+                return
+            self._waiting = left
             task = asyncio.get_running_loop().create_task(self._run(batch))
-            self._under_way[task] = len(batch)
+            self._under_way[task] = batch
             task.add_done_callback(self._done)
+
+    def _free(self) -> tuple[list[_Waiting[Item, Answer]], list[_Waiting[Item, Answer]]]:
+        """What waits and can go now, as much as a batch takes; and what is left."""
+        taken = {name for batch in self._under_way.values() for one in batch for name in one.names}
+        if not taken:
+            return self._waiting[: self._batch_max], self._waiting[self._batch_max :]
+        batch: list[_Waiting[Item, Answer]] = []
+        left: list[_Waiting[Item, Answer]] = []
+        for one in self._waiting:
+            if len(batch) < self._batch_max and taken.isdisjoint(one.names):
+                batch.append(one)
+            else:
+                left.append(one)
+                taken.update(one.names)  # nobody who comes later passes it by
+        return batch, left
 
     def _done(self, task: asyncio.Task[None]) -> None:
         del self._under_way[task]
         if self._waiting:
             self._start()
 
-    async def _run(self, batch: list[tuple[Item, asyncio.Future[Answer]]]) -> None:
+    async def _run(self, batch: list[_Waiting[Item, Answer]]) -> None:
         try:
-            answers = await self._send([item for item, _ in batch])
+            answers = await self._send([one.item for one in batch])
         except BaseException as error:  # noqa: BLE001 - whoever asked must hear of it, whatever it is
             answers = [error] * len(batch)
-        for (_, future), answer in zip(batch, answers, strict=True):
+        for (_, _, future), answer in zip(batch, answers, strict=True):
             if future.done():  # whoever asked has gone
                 continue
             if isinstance(answer, BaseException):

@@ -117,6 +117,31 @@ def test_no_batch_is_longer_and_no_more_are_under_way_than_the_bounds_say(under_
     run(story)
 
 
+def test_what_shares_a_name_with_what_is_under_way_waits_while_others_go() -> None:
+    async def story() -> None:
+        sent = Recorded()
+        sent.open.clear()
+        writes = gather(sent.send, under_way_max=3)
+        asked = [asyncio.create_task(writes.ask("a", {"red"}))]
+        await turns()
+        for word, names in (
+            ("b", {"red"}),
+            ("c", {"blue"}),
+            ("d", {"red", "green"}),
+            ("e", {"green"}),
+            ("f", {"grey"}),
+        ):
+            asked.append(asyncio.create_task(writes.ask(word, names)))
+            await turns()
+        # e could go by its name, and would then keep d waiting, who was there before
+        assert sent.batches == [["a"], ["c"], ["f"]]
+        sent.open.set()
+        assert await asyncio.gather(*asked) == ["A", "B", "C", "D", "E", "F"]
+        assert sent.batches[3:] == [["b", "d", "e"]]
+
+    run(story)
+
+
 def test_an_exception_for_one_item_reaches_whoever_asked_for_it_alone() -> None:
     async def send(items: list[str]) -> Answers:
         return [LookupError(item) if item == "b" else item.upper() for item in items]
