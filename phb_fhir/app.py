@@ -36,6 +36,7 @@ from phb_fhir.search.paging import Pager
 from phb_fhir.security.advertised import nobody_signs_in
 from phb_fhir.settings import API_PATH, Settings, WrongSetting, modes_of, read_settings
 from phb_fhir.store.open import open_store
+from phb_fhir.store.room import MB
 from phb_fhir.store.store import Limits, Store
 from phb_fhir.wire import log
 from phb_fhir.wire.admission import Admission
@@ -255,6 +256,7 @@ def _limits(settings: Settings) -> Limits:
         settings.commit_time_max_s,
         settings.read_batch_max,
         settings.commit_batch_max,
+        settings.disk_free_mb_min * MB,
     )
 
 

@@ -41,6 +41,7 @@ class Kind(Enum):
     EXCEPTION = "exception"
     TIMEOUT = "timeout"
     TRANSIENT = "transient"
+    NO_STORE = "no-store"
     THROTTLED = "throttled"
     INFORMATIONAL = "informational"
 

@@ -111,6 +111,12 @@ class Settings(BaseSettings):
         le=3600,
         description="How long MongoDB may take to be ready at the start, recovery included.",
     )
+    disk_free_mb_min: int = Field(
+        256,
+        ge=0,
+        le=1_000_000_000,
+        description="Below so many free megabytes on MongoDB's disk nothing is written, so that what is there can still be read; 0 writes on.",
+    )
 
     # --- who may come in ---
     issuers: Path | None = Field(

@@ -597,12 +597,14 @@ class _Watch:
         """Do what there is to do. Raises Rejected when the database cannot."""
         await self._chain.seal_left(older_than_s=LEFT_AFTER_S)
         head = await self._chain.head()
+        self._tell(head)
+        if not self._scribe.wanted.is_set() and await self._context.store.room.is_short():
+            return  # the trail itself is kept with what room there is; the AuditEvents made of it can wait until they are asked for
         was_idle, self._appended = self._appended == self._chain.appended, self._chain.appended
         is_pressing = self._scribe.wanted.is_set() or time.monotonic() - self._caught_up_at > BEHIND_MAX_S
         if (was_idle or is_pressing) and await self._publish(head.block, is_pressing=is_pressing):
             self._caught_up_at = time.monotonic()
             self._scribe.wanted.clear()
-        self._tell(head)
 
     async def _publish(self, upto: int, *, is_pressing: bool) -> bool:
         """Whether everything up to that block is published; it stops as soon as somebody asks for something."""

@@ -63,6 +63,7 @@ VERSION_MIN = (6, 0)
 
 CACHE_MB_MIN = 256  # WiredTiger takes no less
 OPLOG_MB = 1024
+DISK_FULL_BYTES = 110_000_000  # a file of MongoDB's journal has 100 MB, and the next one is made ahead
 LOG_BYTES_MAX = 8_000_000  # a log this long becomes mongod.log.1, in the place of the one before
 STOP_TIMEOUT_S = 20.0
 ANSWER_TIMEOUT_MS = 2_000
@@ -382,7 +383,8 @@ class PrivateMongo:
                 f"The mongod at {self._mongod} cannot run on this machine ({missing}): install that library, "
                 "put another mongod on the PATH, or name an existing replica set with --mongodb-uri."
             )
-        reason = _last_complaint(self.log, log_from) or (said[-1] if said else "it gave no reason")
+        complaint = _last_complaint(self.log, log_from) or (said[-1] if said else "")
+        reason = "; ".join(filter(None, [complaint, _full(self.data)])) or "it gave no reason"
         return CannotStart(
             f"The private MongoDB ended as it started (exit code {code}): {reason}. Its log is {self.log}.",
             port_taken=code == _EXIT_ADDRESS_IN_USE,
@@ -432,8 +434,9 @@ class PrivateMongo:
             deaths.append(time.monotonic())
             recent = sum(1 for at in deaths if at > deaths[-1] - RESTART_WINDOW_S)
             if recent > RESTARTS_MAX:
+                why = f" ({full})" if (full := _full(self.data)) else ""
                 self._lose(
-                    f"The private MongoDB died {recent} times within {RESTART_WINDOW_S:.0f} seconds; "
+                    f"The private MongoDB died {recent} times within {RESTART_WINDOW_S:.0f} seconds{why}; "
                     f"its log is {self.log}."
                 )
                 return
@@ -626,6 +629,12 @@ def _wait(done: Callable[[], bool], timeout_s: float) -> bool:
             return False
         time.sleep(_POLL_S)
     return True
+
+
+def _full(folder: Path) -> str:
+    """That the disk of a folder is full, in words, where it is: MongoDB then ends without a reason."""
+    left = shutil.disk_usage(folder).free
+    return f"the disk of {folder} is full, with {left // 1_000_000} MB left" if left < DISK_FULL_BYTES else ""
 
 
 def _last_complaint(log: Path, start: int) -> str | None:

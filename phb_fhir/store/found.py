@@ -91,6 +91,7 @@ class Limits:
     commit_time_max_s: float
     read_batch_max: int
     commit_batch_max: int
+    disk_free_bytes_min: int = 0
 
 
 class Finder:

@@ -14,6 +14,8 @@ class Counts(Protocol):
 
     def connections(self, state: str, change: int) -> None: ...
 
+    def room(self, left: int) -> None: ...
+
 
 class CommandTimes(monitoring.CommandListener):
     """Waiting for news (`store/watch.py`) is not counted: it takes as long as there are none."""

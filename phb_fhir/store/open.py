@@ -23,4 +23,4 @@ def open_store(settings: Settings, limits: Limits, counts: Counts) -> Store:
         event_listeners=[CommandTimes(counts), PoolSizes(counts)],
         appname=process_name(),
     )
-    return Store(client, settings.mongodb_database, limits)
+    return Store(client, settings.mongodb_database, limits, counts)

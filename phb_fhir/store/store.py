@@ -47,9 +47,11 @@ from phb_fhir.store.filters import current_filter, superseded_filter
 from phb_fhir.store.found import Finder, Hit, Limits, Pointer, references
 from phb_fhir.store.gather import Gather
 from phb_fhir.store.ledger import LedgerReader, LedgerWriter
+from phb_fhir.store.monitor import Counts
 from phb_fhir.store.positions import Position
 from phb_fhir.store.rarity import Rarity
 from phb_fhir.store.reindex import Reindexing
+from phb_fhir.store.room import Room
 from phb_fhir.store.sweep import Sweep
 from phb_fhir.store.trail import Chain, Kept
 from phb_fhir.store.watch import AWAIT_MAX_MS, Watch, pipeline
@@ -248,7 +250,9 @@ def _current(write: Write) -> InsertOne[Document] | ReplaceOne[Document]:
 class Store(Reader):
     """The store of a running server. `on_written` is told of what this process wrote, before whoever wrote it is."""
 
-    def __init__(self, client: AsyncMongoClient[Document], name: str, limits: Limits) -> None:
+    def __init__(
+        self, client: AsyncMongoClient[Document], name: str, limits: Limits, counts: Counts | None = None
+    ) -> None:
         database = client.get_database(
             name, codec_options=CODEC, read_concern=ReadConcern("majority"), write_concern=MAJORITY
         )
@@ -260,6 +264,7 @@ class Store(Reader):
         self.on_written: Callable[[Sequence[Version]], None] | None = None
         self.reindexing = Reindexing(database)
         self.sweep = Sweep(client, database)
+        self.room = Room(database, limits.disk_free_bytes_min, counts)
         self.trail = Chain(database, batch_max=limits.read_batch_max, time_max_s=limits.commit_time_max_s)
 
     async def open(self) -> None:
@@ -269,6 +274,7 @@ class Store(Reader):
 
     async def close(self) -> None:
         await self.trail.close()
+        self.room.close()
         await self._client.close()
 
     async def check_ready(self) -> list[str]:
@@ -292,6 +298,7 @@ class Store(Reader):
 
     async def insert(self, version: Version, index: Index | None) -> bool:
         """Store a first version by itself, sharing the journal's wait with its neighbours. False: the id is taken."""
+        await self.room.check()
         is_new = await self._inserts.ask(document_of(version, index))
         if is_new:
             self._tell([version])
@@ -302,8 +309,9 @@ class Store(Reader):
 
         `contended` names what this work is likely to fight over: works of this process that share a name take turns
         instead of making each other begin again. Raises Rejected: what `work` raises, or a database that is out of
-        reach or too slow (503), or a conflict that does not end (409).
+        reach, too slow, or without room (503), or a conflict that does not end (409).
         """
+        await self.room.check()
         deadline = asyncio.get_running_loop().time() + self._limits.commit_time_max_s
         async with self._turn(contended, deadline):
             # one limit for the wait and all attempts together; 0 would mean none

@@ -57,6 +57,13 @@ class Metrics:
             multiprocess_mode="livesum",
         )
 
+        self._room = Gauge(
+            "phb_fhir_mongodb_disk_free_bytes",
+            "What is left on the disk of MongoDB, when somebody last looked",
+            registry=self._registry,
+            multiprocess_mode="livemin",
+        )
+
     def begun(self) -> None:
         self.under_way += 1
 
@@ -80,6 +87,9 @@ class Metrics:
 
     def connections(self, state: str, change: int) -> None:
         self._connections.labels(state).inc(change)
+
+    def room(self, left: int) -> None:
+        self._room.set(left)
 
     def text(self) -> bytes:
         """The exposition of this process, or of all of them."""

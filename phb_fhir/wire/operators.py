@@ -76,10 +76,12 @@ def build_operators(lifespan: Lifespan, store: Callable[[], Store | None], metri
 
     @app.get("/health/ready", responses={503: {"model": Health}})
     async def ready(request: Request, response: Response) -> Health:
-        """The database is reached and has its indexes. Why not is for operators alone."""
-        reasons = await _reasons(store())
+        """The database is reached and has its indexes. Why not is for operators alone; and what is about to go wrong: it can be read still."""
+        there = store()
+        reasons = await _reasons(there)
         response.status_code = 503 if reasons else 200
-        told = reasons if request.scope.get(_IS_OPERATOR, True) else []
+        shortage = "" if there is None or reasons else await there.room.shortage()
+        told = [*reasons, *filter(None, [shortage])] if request.scope.get(_IS_OPERATOR, True) else []
         return Health(status="unavailable" if reasons else "ok", reasons=told)
 
     @app.get("/index", responses={503: {"model": Health}})

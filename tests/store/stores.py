@@ -33,6 +33,9 @@ class Commands:
     def connections(self, state: str, change: int) -> None:
         pass
 
+    def room(self, left: int) -> None:
+        pass
+
 
 @asynccontextmanager
 async def connected(uri: str, name: str, commands: Commands | None = None, **limits: Any) -> AsyncIterator[Store]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import socket
 import socketserver
@@ -249,6 +250,23 @@ def test_a_mongod_that_dies_too_often_is_given_up_with_a_sentence(
         os.kill(mongo.pid, signal.SIGKILL)
         assert told.wait(WAIT_S)
     assert lost == [f"The private MongoDB died 2 times within 120 seconds; its log is {tmp_path / 'mongod.log'}."]
+
+
+def test_a_mongod_that_dies_of_a_full_disk_is_given_up_with_that_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded, "RESTARTS_MAX", 0)
+    monkeypatch.setattr(embedded, "DISK_FULL_BYTES", 10**18)  # as if what is left were nothing
+    lost: list[str] = []
+    told = threading.Event()
+    with private(tmp_path, on_lost=lambda sentence: (lost.append(sentence), told.set())) as mongo:
+        os.kill(mongo.pid, signal.SIGKILL)
+        assert told.wait(WAIT_S)
+    (sentence,) = lost
+    assert re.fullmatch(
+        r"The private MongoDB died 1 times within 120 seconds \(the disk of \S+ is full, with \d+ MB left\); its log is \S+",
+        sentence,
+    )
 
 
 def test_a_log_that_grew_to_its_bound_becomes_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ from phb_fhir.wire.metrics import Metrics
 from phb_fhir.wire.operators import build_operators
 from tests.builders import person
 from tests.processes import until
+from tests.running import RunningServer
 
 NAMES = [f"{collection}.{model.document['name']}" for collection, models in INDEXES.items() for model in models]
 
@@ -208,3 +209,29 @@ def test_nothing_stays_under_way_after_it_was_answered(operator):
     operator.get("/fhir/Patient/nobody")
     under_way = ("phb_fhir_requests_under_way", frozenset())
     assert until(lambda: samples(operator)[under_way] == 1, 10)
+
+
+# ---- a disk that is nearly full --------------------------------------------------------------------------------------
+
+
+def test_a_server_whose_disk_is_nearly_full_is_read_from_and_says_so(mongodb_uri, database_name):
+    with RunningServer(mongodb_uri, database_name, guide=True) as before:
+        made = httpx.post(before.base + "/Patient", json=person(), timeout=30)
+        assert made.status_code == 201
+    with RunningServer(mongodb_uri, database_name, guide=True, disk_free_mb_min=1_000_000_000) as short:
+        for refused in (
+            httpx.post(short.base + "/Patient", json=person(), timeout=30),
+            httpx.delete(f"{short.base}/Patient/{made.json()['id']}", timeout=30),
+        ):
+            assert (refused.status_code, "retry-after" in refused.headers) == (503, True)
+            (issue,) = refused.json()["issue"]
+            assert issue["code"] == "no-store"
+            assert issue["details"]["text"].startswith("The disk of the database is nearly full, so nothing is written")
+        assert httpx.get(f"{short.base}/Patient/{made.json()['id']}").json() == made.json()
+        assert httpx.get(f"{short.base}/Patient?_summary=count").json()["total"] == 1
+        ready = httpx.get(short.root + "/health/ready")
+        (reason,) = ready.json()["reasons"]
+        assert (ready.status_code, ready.json()["status"]) == (200, "ok")
+        assert reason.startswith("the disk of the database has ")
+        assert reason.endswith(" MB left, and nothing is written below 1000000000 (PHB_DISK_FREE_MB_MIN)")
+        assert "phb_fhir_mongodb_disk_free_bytes" in httpx.get(short.root + "/metrics").text
