@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from difflib import get_close_matches
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
@@ -169,8 +170,11 @@ class _World:
         )
 
 
+@cache
 def promises(definitions: Definitions) -> Capability:
-    """What the capability statement promises. Raises WrongCapability when it does not fit this software."""
+    """What the capability statement promises: read and checked once in a process. Raises WrongCapability when it does not fit
+    this software.
+    """
     promised = capability.load(data_path("capability_statement.json"), definitions.resource_types)
     check_promised(promised, search_parameters(definitions))
     check_promises(promised)
