@@ -13,6 +13,9 @@ READY := $(VENV)/.ready
 TEST_PROCESSES ?= 2
 SIGN_IN := tests/security/authorization_server
 
+# where this is set, as in many containers, every server that starts would compile all of us again
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help run test check lint types format bench lock clean
 
