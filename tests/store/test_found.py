@@ -419,10 +419,26 @@ def dated_index(day: int, *keys: str) -> Index:
     return index(SINGLE, keys, [f"2020-{1 + day // 28:02}-{1 + day % 28:02}"])
 
 
-async def observation(store: Store, id_: str, number: int, made: Index | None, *, at: int = 0) -> None:
+Observed = tuple[Version, Index]
+
+
+def observed(id_: str, number: int, made: Index | None, *, at: int = 0) -> Observed:
     moment = MOMENT + timedelta(seconds=at or number)
-    found = Version(SINGLE, id_, number, moment, "PUT", None if made is None else b"{}")
-    await put(store, found, index=made)
+    return Version(SINGLE, id_, number, moment, "PUT", None if made is None else b"{}"), made or keyed()
+
+
+async def observation(store: Store, id_: str, number: int, made: Index | None) -> None:
+    await observations(store, [observed(id_, number, made)])
+
+
+async def observations(store: Store, given: Sequence[Observed]) -> None:
+    """Store these together, each over whatever is current."""
+
+    async def work(transaction: Transaction) -> None:
+        current = await transaction.read_all([each.key for each, _ in given])
+        await transaction.write([Write(current.get(each.key), each, made) for each, made in given])
+
+    await store.transaction(work)
 
 
 DATE = SortKey("date", "lo")
@@ -443,6 +459,15 @@ ORDERS: list[tuple[Query, Order]] = [
 ]
 
 
+def changes(number: int) -> Iterator[Observed]:
+    """What is written in a round: some that stay are changed, some are new, one goes."""
+    for n in range(0, N, 5):
+        day = (n * 7 + number * 11) % N
+        yield observed(f"stays{n}", number, dated_index(day, "code=*a", f"code=*{number}"))
+        yield observed(f"new{number}-{n}", 1, dated_index(day, "code=*a"), at=number)
+    yield observed(f"goes{number}", 2, None)
+
+
 @pytest.mark.parametrize("backwards", [False, True])
 @pytest.mark.parametrize(("query", "order"), ORDERS)
 def test_what_is_there_throughout_is_met_once_whatever_is_written_meanwhile(
@@ -452,20 +477,16 @@ def test_what_is_there_throughout_is_met_once_whatever_is_written_meanwhile(
 
     async def story() -> None:
         async with opened(mongodb_uri, database_name) as store, opened(mongodb_uri, database_name) as other:
-            for day in range(N):
-                await observation(store, f"stays{day}", 1, dated_index(day, "code=*a"))
-                await observation(store, f"goes{day}", 1, dated_index(day, "code=*a"))
+            names = [f"{word}{day}" for day in range(N) for word in ("stays", "goes")]
+            there = [observed(name, 1, dated_index(place // 2, "code=*a")) for place, name in enumerate(names)]
+            await observations(store, there)
             met: list[str] = []
             number = 1
             async for page in pages(store, query, order, 7, backwards=backwards):
                 met += [hit.version.id for hit in page]
                 number += 1
-                for n in range(0, N, 5) if number < ROUNDS else ():
-                    day = (n * 7 + number * 11) % N
-                    await observation(other, f"stays{n}", number, dated_index(day, "code=*a", f"code=*{number}"))
-                    await observation(other, f"new{number}-{n}", 1, dated_index(day, "code=*a"), at=number)
                 if number < ROUNDS:
-                    await observation(other, f"goes{number}", 2, None)
+                    await observations(other, list(changes(number)))
             stayed = [id_ for id_ in met if id_.startswith("stays")]
             assert sorted(stayed) == sorted(f"stays{day}" for day in range(N))
             assert len(set(met)) == len(met)
