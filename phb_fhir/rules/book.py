@@ -23,10 +23,12 @@ from phb_fhir.rules.evidence import is_evidence, judge_evidence, judge_file
 from phb_fhir.rules.invoice import judge_invoice
 from phb_fhir.rules.joining import judge_joining
 from phb_fhir.rules.lifecycle import judge_budget
+from phb_fhir.rules.paid import amounts_by_purchase, purchases_paid
 from phb_fhir.rules.panel import judge_panel
 from phb_fhir.rules.paying import judge_paid, judge_payment
 from phb_fhir.rules.plan import is_plan, judge_goal, judge_link, judge_plan
 from phb_fhir.rules.plan_answers import judge_answers
+from phb_fhir.rules.purchase import is_of_a_budget
 from phb_fhir.rules.purchasing import judge_purchase
 from phb_fhir.rules.repayment import judge_repayment
 from phb_fhir.rules.requests import judge_request
@@ -77,7 +79,7 @@ def is_gathered(change: Change) -> bool:
 
 _LOOKS: Mapping[str, Callable[[Resource], bool]] = {
     "Account": is_budget,
-    "ChargeItem": lambda charge: bool(charge.get("account")),
+    "ChargeItem": lambda charge: bool(charge.get("account")) or is_of_a_budget(charge),
     "DocumentReference": is_evidence,
     "Binary": lambda _: False,
     "CarePlan": is_plan,
@@ -85,8 +87,10 @@ _LOOKS: Mapping[str, Callable[[Resource], bool]] = {
     "QuestionnaireResponse": lambda _: False,  # a new one changes nothing that was agreed
     "Consent": is_budgets_consent,
     "Task": lambda task: bool(code_in(task.get("code"), TASK_CODE)),
-    "PaymentReconciliation": lambda payment: value_of(payment, "phb-account") is not None,
-    "Invoice": lambda invoice: bool(invoice.get("account")),
+    "PaymentReconciliation": lambda payment: (
+        value_of(payment, "phb-account") is not None or bool(purchases_paid(payment))
+    ),
+    "Invoice": lambda invoice: bool(invoice.get("account")) or bool(amounts_by_purchase(invoice)),
     "Patient": has_died,
 }
 

@@ -13,9 +13,10 @@ from phb_fhir.fhir.codec import Resource
 from phb_fhir.fhir.money import pence_of, sterling
 from phb_fhir.outcome import Issue
 from phb_fhir.rules.budget import is_budget, joint_of, person_of
-from phb_fhir.rules.case import NOTHING, Asking, By, Case, Decision, Hold, Judging, Read, no_step, refusal
+from phb_fhir.rules.case import Asking, By, Case, Decision, Hold, Judging, Read, no_step, refusal
 from phb_fhir.rules.naming import account_meant, addressed, is_unknown_account, several_meant
 from phb_fhir.rules.paid import INVOICED, amounts_by_purchase, is_done, line_total, paid_for, payments_for
+from phb_fhir.rules.purchase import budget_charged
 from phb_fhir.rules.words import key_of, keys_in, refers_to
 
 STEPS: Mapping[str, tuple[str, ...]] = {
@@ -64,7 +65,7 @@ def judge_invoice(case: Case) -> Judging:
     account = yield from account_meant(named)
     budget: Resource | None = (yield Read(account))[account] if account else None
     if budget is None or not is_budget(budget):
-        return NOTHING
+        return Decision(tuple((yield from _for_no_budget(case))))
     if case.after is None:
         return Decision(tuple(_deleted(content)))
     after = _addressed(case.after, account)
@@ -74,6 +75,22 @@ def judge_invoice(case: Case) -> Judging:
         invoice = yield from _read(case, after, budget)
         issues += [issue for check in CHECKS for issue in check(invoice)]
     return Decision(tuple(issues), content=None if key_of(named) else after)
+
+
+def _for_no_budget(case: Case) -> Asking[list[Issue]]:
+    """An invoice that names no budget asks nothing for what a budget bought: it would be held to no price, and counted beside those that are."""
+    invoice, before = case.after or {}, case.before or {}
+    stood = before.get("status") in INVOICED and all(before.get(name) == invoice.get(name) for name in _TERMS)
+    if invoice.get("status") not in INVOICED or stood:
+        return []
+    for key in amounts_by_purchase(invoice):
+        if budget := (yield from budget_charged(key)):
+            return [
+                refusal(
+                    f"{key} is a purchase of {budget}: the invoice names the budget that is to pay.", "Invoice.account"
+                )
+            ]
+    return []
 
 
 def _addressed(invoice: Resource, account: str) -> Resource:

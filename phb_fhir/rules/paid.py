@@ -47,6 +47,11 @@ def lines_of(payment: Resource) -> list[Line]:
     ]
 
 
+def purchases_paid(payment: Resource) -> list[str]:
+    """The purchases that the lines of a payment name themselves."""
+    return [line.request for line in lines_of(payment) if line.request.startswith("ChargeItem/")]
+
+
 def shares_of(line: Line, invoices: Mapping[str, Resource | None]) -> list[Share]:
     """What a line pays of each purchase: of an invoice, its own lines."""
     if line.request.startswith("ChargeItem/"):

@@ -42,10 +42,12 @@ from phb_fhir.rules.case import (
 )
 from phb_fhir.rules.ledger import CONTINGENCY, NONE, Entry, Ledger, Sums, Told, entry, positions, reversal
 from phb_fhir.rules.paid import (
+    bare,
     counts,
     is_done,
     paid_for,
     payments_for,
+    purchases_paid,
     reference_of,
 )
 from phb_fhir.rules.payment import (
@@ -61,7 +63,7 @@ from phb_fhir.rules.payment import (
     terms_of,
 )
 from phb_fhir.rules.payment_checks import ACCOUNT, CHECKS, stays_as_it_is, stepped
-from phb_fhir.rules.purchase import read_purchase
+from phb_fhir.rules.purchase import budget_charged, read_purchase
 from phb_fhir.rules.purchase_checks import refusals
 from phb_fhir.rules.surplus import asked_about
 from phb_fhir.rules.words import PAYMENT_REFERENCE, extensions, key_of, keys_in, pair_of, token_of, value_of, with_value
@@ -76,8 +78,8 @@ def judge_payment(case: Case) -> Judging:
     payment = yield from read_payment(case, case.after)
     if payment is None:
         if counts(case.after):
-            if missing := (yield from _missing(case.after)):
-                return Decision((refusal(f"There is no {missing}.", ACCOUNT),))
+            if nowhere := (yield from _from_nowhere(case, case.after)):
+                return Decision((refusal(nowhere, ACCOUNT),))
             yield held_until_a_budget(keys_in([value_of(case.after, "phb-account")]))
         return (yield from _taken_away(case))
     if names := _new_names(case):
@@ -128,10 +130,20 @@ def _deleted(case: Case) -> Judging:
     return NOTHING
 
 
-def _missing(payment: Resource) -> Asking[str]:
-    """The account that a payment names, where there is none."""
-    account = key_of(value_of(payment, "phb-account"))
-    return account if account and (yield Read(account))[account] is None else ""
+def _from_nowhere(case: Case, payment: Resource) -> Asking[str]:
+    """Why a payment that is made from no budget here is not taken: it says that it is, or pays for what one of them bought. "" where it may be."""
+    named = value_of(payment, "phb-account")
+    account = key_of(named)
+    if account:
+        return "" if (yield Read(account))[account] is not None else f"There is no {account}."
+    if counts(case.before) and bare(value_of(case.before or {}, "phb-account")) == bare(named):
+        return ""
+    if named is not None:
+        return "The payment is made from no budget that is here. Name the budget by its address (Account/…)."
+    for key in purchases_paid(payment):
+        if budget := (yield from budget_charged(key)):
+            return f"{key} is a purchase of {budget}: say from which budget this pays for it (phb-account)."
+    return ""
 
 
 def _taken_away(case: Case) -> Judging:

@@ -38,10 +38,12 @@ from phb_fhir.rules.case import (
 from phb_fhir.rules.ledger import CONTINGENCY, Ledger
 from phb_fhir.rules.naming import account_meant, addressed, is_unknown_account
 from phb_fhir.rules.words import (
+    PURCHASE_CATEGORY,
     PURCHASE_REASON,
     PURCHASE_REFERENCE,
     TASK_CODE,
     code_in,
+    extension_url,
     extensions,
     key_of,
     keys_in,
@@ -163,6 +165,27 @@ def account_of(charge: Resource) -> Asking[str]:
 def _addressed(charge: Resource, account: str) -> Resource:
     (named,) = charge["account"]
     return charge if key_of(named) else {**charge, "account": [addressed(named, account)]}
+
+
+def is_of_a_budget(charge: Resource) -> bool:
+    """Whether its own content says that it is a purchase of a budget, whatever it is charged to: by a word of the guide."""
+    profiles = (charge.get("meta") or {}).get("profile") or ()
+    urls = (one.get("url") for one in charge.get("extension", ()))
+    reasons = (code_in(one, PURCHASE_REASON) for one in charge.get("reason", ()))
+    return (
+        any(str(one).startswith(extension_url("phb-")) for one in (*profiles, *urls))
+        or bool(code_in(charge.get("code"), PURCHASE_CATEGORY))
+        or bool(reference_of(charge))
+        or any(reasons)
+    )
+
+
+def budget_charged(key: str) -> Asking[str]:
+    """`Account/1`: the budget to which a purchase that is here is charged; "" for none."""
+    charge: Resource | None = (yield Read(key))[key]
+    account = yield from account_of(charge or {})
+    found: Resource | None = (yield Read(account))[account] if account else None
+    return account if is_budget(found) else ""
 
 
 def read_purchase(charge: Resource, by: By, today: date, before: Resource | None = None) -> Asking[Purchase | None]:

@@ -32,19 +32,21 @@ from phb_fhir.rules.case import (
     Hold,
     Judging,
     Posted,
+    Read,
     Sees,
     advice,
     refusal,
 )
 from phb_fhir.rules.joint import Split, split
 from phb_fhir.rules.ledger import UNASSIGNED, Entry, Ledger, Sums, Told, entry, moved, positions
-from phb_fhir.rules.naming import several_meant
+from phb_fhir.rules.naming import accounts_meant, several_meant
 from phb_fhir.rules.purchase import (
     MONEY,
     OPEN,
     Purchase,
     account_of,
     element_id,
+    is_of_a_budget,
     is_unknown,
     purchase_day,
     read_purchase,
@@ -84,6 +86,8 @@ def judge_purchase(case: Case) -> Judging:
         return Decision((refusal("The purchase is charged to no budget that is here.", "ChargeItem.account"),))
     purchase = yield from read_purchase(case.after, case.by, case.today, case.before)
     if purchase is None:
+        if (stray := (yield from _astray(case, case.after))) is not None:
+            return Decision((stray,))
         if case.after.get("status") in MONEY:
             yield held_until_a_budget(_names(case.after.get("account", ())))
         return _taken_away(posted)
@@ -100,6 +104,25 @@ def judge_purchase(case: Case) -> Judging:
 
 def _is_open(case: Case) -> bool:
     return case.after is not None and case.after.get("status") in OPEN
+
+
+def _astray(case: Case, charge: Resource) -> Asking[Issue | None]:
+    """Why a purchase of a budget, by its content, is not taken that is charged to nothing here: no ledger would ever know of its money."""
+    before = case.before or {}
+    stood = before.get("status") in OPEN and before.get("account") == charge.get("account")
+    if not _is_open(case) or stood or not is_of_a_budget(charge):
+        return None
+    keys: list[str] = []
+    for one in charge.get("account", ()):
+        keys += yield from accounts_meant(one)
+    found: dict[str, Resource | None] = (yield Read(*keys)) if keys else {}
+    if any(found.values()):
+        return None  # another account, which is none of ours
+    text = (
+        "This is a purchase of a personal health budget, and it is charged to no account that is here, so no budget would pay for it. Name the"
+        " budget by its address (Account/…) or by its number."
+    )
+    return refusal(text, "ChargeItem.account")
 
 
 def _names(accounts: Iterable[Mapping[str, Any]]) -> Iterator[str]:

@@ -47,6 +47,43 @@ def test_a_purchase_in_the_plan_the_directory_and_the_money_becomes_billable_by_
     assert float(before) - float(left(jill)) == pytest.approx(45)
 
 
+@pytest.mark.parametrize(
+    "account",
+    [
+        [{"reference": "http://elsewhere.example/fhir/Account/1"}],
+        [{"reference": "urn:uuid:6f1f4b1e-5d5a-4c0e-9d7b-000000000001"}],
+        [{"display": "Jill's budget"}],
+        [{"reference": "Account/nowhere"}],
+        [{"identifier": {"system": f"{BASE}/Id/phb-account-number", "value": "PHB-0"}}],
+        None,
+    ],
+)
+def test_a_purchase_of_a_budget_that_is_charged_to_nothing_here_is_refused(jill: httpx.Client, account: Any) -> None:
+    astray = massage(account=account)
+    if account is None:
+        del astray["account"]
+    for status in ("planned", "billable", "billed"):
+        (why,) = refused(jill.post("/ChargeItem", json=astray | {"status": status}))
+        assert why.startswith(
+            "This is a purchase of a personal health budget, and it is charged to no account that is here"
+        )
+    bare = {name: astray[name] for name in ("resourceType", "status", "subject") if name in astray}
+    plain = bare | {"code": {"text": "Parking"}, **({"account": account} if account else {})}
+    assert jill.post("/ChargeItem", json=plain).status_code == 201  # has nothing of a budget about it
+    for word in (
+        {"extension": astray["extension"][:1]},
+        {"identifier": astray["identifier"]},
+        {"code": astray["code"]},
+    ):
+        assert refused(jill.post("/ChargeItem", json=plain | word))[0] == why
+
+
+def test_a_charge_to_another_account_is_that_accounts(jill: httpx.Client) -> None:
+    hospital = jill.post("/Account", json={"resourceType": "Account", "status": "active"}).json()
+    charge = massage(account=[{"reference": f"Account/{hospital['id']}"}])
+    assert jill.post("/ChargeItem", json=charge).status_code == 201
+
+
 def test_its_receipt_is_kept_byte_for_byte_and_it_is_billed(jill: httpx.Client) -> None:
     made = jill.post("/ChargeItem", json=massage()).json()
     binary = jill.post(

@@ -215,6 +215,31 @@ def test_a_payment_from_an_account_that_is_not_there_is_refused(jill: httpx.Clie
     made(jill.post("/PaymentReconciliation", json=nowhere | {"status": "draft"}))
 
 
+@pytest.mark.parametrize(
+    "account", ["http://elsewhere.example/fhir/Account/1", "urn:uuid:6f1f4b1e-5d5a-4c0e-9d7b-000000000001"]
+)
+def test_a_payment_from_a_budget_elsewhere_is_none_of_ours_and_refused(jill: httpx.Client, account: str) -> None:
+    why = "The payment is made from no budget that is here. Name the budget by its address (Account/…)."
+    assert said(jill.post("/PaymentReconciliation", json=advance("PAY-1", 500, account=account))) == [why]
+    made(jill.post("/PaymentReconciliation", json=advance("PAY-1", 500, account=account) | {"status": "draft"}))
+
+
+def test_a_payment_that_names_no_budget_pays_for_nothing_that_one_bought(jill: httpx.Client) -> None:
+    with_receipt(jill, COUNSELLING)
+    plain = {name: value for name, value in counselling().items() if name not in ("extension", "paymentIdentifier")}
+    why = f"{COUNSELLING} is a purchase of {BUDGET}: say from which budget this pays for it (phb-account)."
+    assert said(jill.post("/PaymentReconciliation", json=plain)) == [why]
+    elsewhere = made(jill.post("/ChargeItem", json=plain_charge()))
+    made(jill.post("/PaymentReconciliation", json=plain | {"detail": [line(60, f"ChargeItem/{elsewhere['id']}")]}))
+    pay(jill, counselling())
+
+
+def plain_charge() -> dict[str, Any]:
+    """A charge that has to do with no budget."""
+    code = {"text": "Parking"}
+    return {"resourceType": "ChargeItem", "status": "billable", "code": code, "subject": {"reference": "Patient/jill"}}
+
+
 def test_what_is_paid_on_a_day_to_come_is_queued_until_then(jill: httpx.Client) -> None:
     ahead = advance("PAY-1", 500, paymentDate="2026-11-23", outcome="complete")
     why = "23 November 2026 is still to come: a payment that is to be made then is queued until it is."
@@ -541,6 +566,19 @@ def test_an_invoice_names_its_budget_by_a_number_and_is_held_to_the_same_rules(j
     (why,) = said(jill.put(f"/Invoice/{sent['id']}", json={**sent, "status": "balanced"}))
     assert why == "Of the £60.00 for Counselling, one hour, £0.00 is paid."
     assert said(jill.put(f"/Invoice/{sent['id']}", json={**sent, "totalNet": {"value": 1.0, "currency": "GBP"}}))
+
+
+@pytest.mark.parametrize(
+    "account", [None, {"display": "Jill's budget"}, {"reference": "http://elsewhere.example/Account/1"}]
+)
+def test_an_invoice_for_what_a_budget_bought_names_that_budget(jill: httpx.Client, account: Any) -> None:
+    stray = invoice(6_000, account=account) if account else {k: v for k, v in invoice(6_000).items() if k != "account"}
+    why = f"{COUNSELLING} is a purchase of {BUDGET}: the invoice names the budget that is to pay."
+    assert said(jill.post("/Invoice", json=stray)) == [why]
+    made(jill.post("/Invoice", json=stray | {"status": "draft"}))
+    elsewhere = made(jill.post("/ChargeItem", json=plain_charge()))
+    stray["lineItem"] = [{"chargeItemReference": {"reference": f"ChargeItem/{elsewhere['id']}"}}]
+    made(jill.post("/Invoice", json=stray))
 
 
 def test_a_number_that_two_accounts_have_says_nobodys_money(jill: httpx.Client) -> None:
