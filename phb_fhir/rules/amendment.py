@@ -3,7 +3,7 @@
 What changes money is what the approved and contingency rows, and the parts, say; and the days for which there is any, until the budget is
 closing. A change adds a row of `phb-amendment-reason`, which names
 a completed review of this budget or its plan. A reduction (less in all, or less in direct payments) takes effect no sooner than so many
-days (the commissioner's policy; 28 by default) after the person was told why, in writing.
+days (the commissioner's policy; 28 by default) after the person was told why, in writing, and that is in the record.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from phb_fhir.rules.budget import (
     plan_of,
     stage_of,
 )
-from phb_fhir.rules.case import Asking, Case, Read, refusal
+from phb_fhir.rules.case import Asking, Case, Read, ReadVersion, refusal
 from phb_fhir.rules.words import BASE, TASK_CODE, TASK_PARAMETER, code_in, extensions, key_of, keys_in, value_of
 
 OUTCOME = f"{BASE}/CodeSystem/phb-review-outcome"
@@ -152,7 +152,10 @@ def _with_notice(case: Case, reasons: Iterable[Reason]) -> Asking[list[Issue]]:
         one for one in notices if f"Account/{after.get('id')}" in keys_in(one.get("about")) and says_something(one)
     ]
     since = max((one.day for one in reasons_of(before) if one.day is not None), default=date.min)
-    sent = [day for one in theirs if (day := first_day(one.get("sent"))) is not None and since <= day <= case.today]
+    sent = []
+    for one in theirs:
+        day = yield from _told_on(case, one)
+        sent += [day] if since <= day <= case.today else []
     if any(day <= latest for day in sent):
         return []
     text = (
@@ -161,6 +164,21 @@ def _with_notice(case: Case, reasons: Iterable[Reason]) -> Asking[list[Issue]]:
     )
     late = f"; they were told on {in_words(min(sent))}." if sent else "; no such notice is recorded."
     return [refusal(text + late, _AMOUNT)]
+
+
+def _told_on(case: Case, notice: Resource) -> Asking[date]:
+    """The day from which a notice counts: the day it was sent, or that on which it was recorded as it is now, whichever is later. What is said
+    of a day before is said by nobody but whoever records it.
+    """
+    sent, number = first_day(notice.get("sent")) or date.max, str((notice.get("meta") or {}).get("versionId", ""))
+    for one in dict.fromkeys((1, int(number) if number.isdecimal() else 1)):
+        version: Resource | None = yield ReadVersion(f"Communication/{notice.get('id')}", one)
+        if version is not None and all(version.get(name) == notice.get(name) for name in _NOTICE):
+            return max(sent, first_day((version.get("meta") or {}).get("lastUpdated")) or case.today)
+    return max(sent, case.today)  # it is written along with this
+
+
+_NOTICE = ("status", "category", "subject", "about", "recipient", "sent", "payload", "reasonCode")
 
 
 def overlapping(account: Resource) -> list[Issue]:

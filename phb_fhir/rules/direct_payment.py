@@ -155,7 +155,7 @@ def agrees(consent: Mapping[str, Any], account: str, day: date) -> bool:
 def why_not_paid(
     part: Element, account: str, consents: Iterable[Mapping[str, Any]], day: date, place: str
 ) -> list[Issue]:
-    """Whether nobody agrees to a direct payment of a part on a day (DP-2, DP-9). One given after the part had ended is for another part."""
+    """Whether nobody agrees to a direct payment of a part on a day (DP-2, DP-9). A consent given once the part had ended is for another part."""
     if any(agrees(one, account, day) and not _given_after(one, part) for one in consents):
         return []
     text = (
@@ -166,8 +166,11 @@ def why_not_paid(
 
 
 def _given_after(consent: Mapping[str, Any], part: Element) -> bool:
+    """Whether a consent was given once a part had ended; on its last day, too: where consent was withdrawn that day is the last (`_ended`)."""
     since = days_of(consent.get("provision", {}).get("period")).start or first_day(consent.get("dateTime"))
-    return part.days.end is not None and since is not None and since > part.days.end
+    if part.days.end is None or since is None:
+        return False
+    return since > part.days.end or since == part.days.end != part.days.start
 
 
 def _basis(consent: Mapping[str, Any], *, is_child: bool, incapable: bool) -> list[Issue]:

@@ -25,6 +25,7 @@ from tests.journeys.jills_budget import (
     rows,
     with_rows,
 )
+from tests.running import RunningServer
 
 NO_REVIEW = "The money of an authorised budget changes after a review: say why, from when, and which review decided it (phb-amendment-reason)."
 
@@ -157,6 +158,29 @@ def test_a_day_too_late_is_too_late(reviewed: httpx.Client) -> None:
     )
     in_time = cited(less(reviewed), reason("Task/review", "2026-12-20"))
     assert put(reviewed, notice("2026-11-22T10:00:00Z"), in_time).status_code == 200
+
+
+def test_a_notice_counts_from_the_day_it_is_in_the_record(reviewed: httpx.Client) -> None:
+    backdated, soon = notice("2026-11-01T10:00:00Z"), cited(less(reviewed), reason("Task/review", "2026-12-19"))
+    (said,) = refused(put(reviewed, backdated, soon))
+    assert said.endswith("they were told on 22 November 2026.")
+    assert put(reviewed, backdated).status_code == 200
+    assert refused(put(reviewed, soon)) == [said]
+    assert put(reviewed, cited(less(reviewed), reason("Task/review", "2026-12-20"))).status_code == 200
+
+
+def test_a_notice_that_is_noted_on_later_counts_as_it_did_and_one_that_says_something_else_anew(
+    reviewed: httpx.Client, server: RunningServer
+) -> None:
+    first = notice("2026-11-22T10:00:00Z")
+    assert put(reviewed, first).status_code == 200
+    server.foretold.set(seconds=20 * 86_400)
+    soon = cited(less(reviewed), reason("Task/review", "2026-12-20"))
+    other = first | {"payload": [{"contentString": "It is the gym, and not the nights."}]}
+    assert put(reviewed, other).status_code == 200
+    assert refused(put(reviewed, soon))[0].endswith("they were told on 12 December 2026.")
+    assert put(reviewed, first | {"note": [{"text": "By first class post."}]}).status_code == 200
+    assert put(reviewed, soon).status_code == 200
 
 
 def test_a_notice_that_is_still_to_be_sent_is_none(reviewed: httpx.Client) -> None:

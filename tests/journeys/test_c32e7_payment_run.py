@@ -366,12 +366,14 @@ def test_when_consent_is_withdrawn_nothing_is_paid_by_schedule_by_hand_or_by_wha
     assert books.agrees()
 
 
-def test_consent_that_is_given_after_a_part_ended_is_not_for_that_part(jill: httpx.Client) -> None:
+@pytest.mark.parametrize("day", ["2026-11-22", "2026-11-23"])
+def test_consent_that_is_given_after_a_part_ended_is_not_for_that_part(jill: httpx.Client, day: str) -> None:
     assert put(jill, withdrawn()).status_code == 200
-    again = {**of_story("jill-direct-payment"), "id": "again"}
-    again["provision"]["period"]["start"] = "2026-11-23"
+    again = {**of_story("jill-direct-payment"), "id": "again", "dateTime": day}
+    again["provision"]["period"]["start"] = day
     assert put(jill, again).status_code == 200
-    assert NOBODY_AGREES in reasons(run(jill, date=("Date", "2026-12-05")))[0][1]
+    for run_on in ("2026-11-22", "2026-12-05"):
+        assert NOBODY_AGREES in reasons(run(jill, date=("Date", run_on)))[0][1]
 
 
 def test_an_advance_waits_while_its_budget_is_suspended_though_it_was_queued_before(jill: httpx.Client) -> None:
