@@ -28,7 +28,6 @@ from phb_fhir.rules.panel import judge_panel
 from phb_fhir.rules.paying import judge_paid, judge_payment
 from phb_fhir.rules.plan import is_plan, judge_goal, judge_link, judge_plan
 from phb_fhir.rules.plan_answers import judge_answers
-from phb_fhir.rules.purchase import is_of_a_budget
 from phb_fhir.rules.purchasing import judge_purchase
 from phb_fhir.rules.repayment import judge_repayment
 from phb_fhir.rules.requests import judge_request
@@ -79,7 +78,7 @@ def is_gathered(change: Change) -> bool:
 
 _LOOKS: Mapping[str, Callable[[Resource], bool]] = {
     "Account": is_budget,
-    "ChargeItem": lambda charge: bool(charge.get("account")) or is_of_a_budget(charge),
+    "ChargeItem": lambda charge: bool(charge.get("account")),
     "DocumentReference": is_evidence,
     "Binary": lambda _: False,
     "CarePlan": is_plan,

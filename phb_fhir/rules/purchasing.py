@@ -110,10 +110,10 @@ def _astray(case: Case, charge: Resource) -> Asking[Issue | None]:
     """Why a purchase of a budget, by its content, is not taken that is charged to nothing here: no ledger would ever know of its money."""
     before = case.before or {}
     stood = before.get("status") in OPEN and before.get("account") == charge.get("account")
-    if not _is_open(case) or stood or not is_of_a_budget(charge):
+    if not _is_open(case) or stood or not charge.get("account") or not is_of_a_budget(charge):
         return None
     keys: list[str] = []
-    for one in charge.get("account", ()):
+    for one in charge["account"]:
         keys += yield from accounts_meant(one)
     found: dict[str, Resource | None] = (yield Read(*keys)) if keys else {}
     if any(found.values()):
