@@ -20,6 +20,7 @@ from phb_fhir.rules.deciding import (
     answer_of,
     check_decider,
     check_step,
+    check_taken_up,
     is_about,
     is_being_decided,
     is_brought_in,
@@ -66,7 +67,7 @@ def judge_appeal(case: Case) -> Judging:
     """What may become of an appeal, and what follows from its outcome."""
     if not is_about(case, CODE):
         return NOTHING
-    issues = [*check_step(case, APPEAL_STEPS)]
+    issues = [*check_step(case, APPEAL_STEPS), *check_taken_up(case)]
     task = case.after
     if task is None or task.get("status") in CAME_TO_NOTHING or task.get("status") == "draft":
         return Decision(tuple(issues))

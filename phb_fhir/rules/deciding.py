@@ -119,11 +119,32 @@ def check_step(case: Case, steps: Mapping[str, tuple[str, ...]] = STEPS) -> Iter
     was, is_now = str(before.get("status")), str(after.get("status"))
     if is_now not in steps.get(was, ()):
         yield no_step("A task", was, is_now, steps.get(was, ()), "Task.status")
+    if answer_of(before) and is_now == "entered-in-error" and not (case.is_own or case.by.is_professional):
+        text = "That a decision was never meant is for those to say who decide. To have it looked at again, ask for an appeal."
+        yield refusal(text, "Task.status")
     if answer_of(before) and is_now == "completed":
         for name in _DECISION:
             if bare(before.get(name)) != bare(after.get(name)):
                 text = "What was decided stands as it was decided. To have it looked at again, ask for an appeal."
                 yield refusal(text, f"Task.{name}")
+
+
+_ASKING = ("draft", "requested", "cancelled", "entered-in-error")  # what whoever asks may say of it
+
+
+def check_taken_up(case: Case) -> Iterator[Issue]:
+    """Nobody takes up, sets a day for or turns down what they ask for themselves: that is for those who decide for the NHS."""
+    before, after = case.before or {}, case.after
+    if after is None or case.is_own or case.by.is_professional:
+        return
+    was, now = before.get("status"), after.get("status")
+    if now not in (was, "completed", *_ASKING):  # a decision says by itself whose it is
+        text = "This is taken up by those who decide it: the NHS team or the commissioner. Whoever asks for it can withdraw it (cancelled)."
+        yield refusal(text, "Task.status")
+    elif was is not None and was not in _ASKING and key_of(before.get("owner")) != key_of(after.get("owner")):
+        yield refusal(
+            "Who decides this is for the NHS team or the commissioner to say, once it is taken up.", "Task.owner"
+        )
 
 
 def bare(value: Any) -> Any:

@@ -28,6 +28,7 @@ from phb_fhir.rules.deciding import (
     brought,
     check_decider,
     check_step,
+    check_taken_up,
     day_of_decision,
     given,
     is_about,
@@ -108,7 +109,7 @@ def judge_panel(case: Case) -> Judging:
     """What may become of a referral, and what follows from the panel's decision."""
     if not is_about(case, CODE):
         return NOTHING
-    issues = [*check_step(case, PANEL_STEPS), *check_label(case)]
+    issues = [*check_step(case, PANEL_STEPS), *check_taken_up(case), *check_label(case)]
     task = case.after
     if task is None or task.get("status") not in REFERRED:
         return Decision(tuple(issues))

@@ -348,6 +348,23 @@ def _over(case: Case, account: Resource, teams: Sequence[Resource]) -> Judging:
     return Decision(content=content, follow=tuple(follow))
 
 
+def planned_again(case: Case, account: Resource, gone: Resource) -> Asking[list[Follow]]:
+    """The next review of a budget, where one that is called off was the last that was planned in time; a late one takes place now."""
+    if not is_reviewed(account) or stage_of(account) not in ("active", "suspended"):
+        return []
+    policy = yield from policy_of(account.get("owner"))
+    others = [one for one in (yield from reviews_of(account)) if one.get("id") != gone.get("id")]
+    latest, waiting = last_lawful(account, policy, others), _waiting(others)
+    if waiting is not None and waiting <= max(latest, case.today):
+        return []
+    plan_key = plan_of(account)
+    plan: Resource | None = (yield Read(plan_key))[plan_key] if plan_key else None
+    teams = yield from teams_of(plan)
+    due = max(latest, case.today)
+    schedule = _with_schedule(account, {"next": due.isoformat()})
+    return [Follow(review_task(account, teams, "scheduled", due, case)), Follow(schedule, f"Account/{account['id']}")]
+
+
 def reviews_of(account: Resource) -> Asking[list[Resource]]:
     """The reviews of a budget, and those of its plan: one review serves all budgets of a plan. Without those that came to nothing."""
     key, plan = f"Account/{account['id']}", plan_of(account)

@@ -28,6 +28,7 @@ from phb_fhir.rules.deciding import (
     brought,
     check_decider,
     check_step,
+    check_taken_up,
     day_of_decision,
     is_about,
     is_being_decided,
@@ -62,7 +63,7 @@ def judge_sign_off(case: Case) -> Judging:
     """What may become of a sign-off, and what follows from it."""
     if not is_about(case, CODE):
         return NOTHING
-    issues = [*check_step(case), *(yield from _withdrawn(case))]
+    issues = [*check_step(case), *check_taken_up(case), *(yield from _withdrawn(case))]
     task = case.after
     if task is None or not is_being_decided(case):
         return Decision(tuple(issues))

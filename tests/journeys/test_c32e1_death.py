@@ -9,7 +9,7 @@ import pytest
 from pymongo import MongoClient
 
 from tests.builders import bundle_of
-from tests.paying import Books, made, said
+from tests.paying import Books, advance, made, said
 from tests.running import RunningServer
 from tests.stories import FAMILY, massage, tell
 
@@ -60,13 +60,62 @@ def test_however_it_is_recorded(jill: httpx.Client, way: str) -> None:
 def test_it_is_asked_once(jill: httpx.Client) -> None:
     made(dies(jill))
     made(dies(jill, deceasedDateTime="2026-11-20"))  # put right
-    made(
-        jill.put(
-            "/Patient/jill", json={k: v for k, v in made(jill.get("/Patient/jill")).items() if k != "deceasedDateTime"}
-        )
-    )
-    made(dies(jill))
     assert len(closing(jill)) == 1
+
+
+def lives(api: httpx.Client, **more: Any) -> None:
+    """The death was recorded in error."""
+    found = {name: value for name, value in made(api.get("/Patient/jill")).items() if not name.startswith("deceased")}
+    made(api.put("/Patient/jill", json=found | more))
+
+
+@pytest.mark.parametrize("alive", [{}, {"deceasedBoolean": False}])
+def test_a_death_that_is_taken_back_asks_for_nothing_any_more(jill: httpx.Client, alive: dict[str, Any]) -> None:
+    made(dies(jill))
+    lives(jill, **alive)
+    (task,) = closing(jill)
+    assert (task["status"], task["statusReason"]["text"]) == (
+        "cancelled",
+        "The person is alive: their death was recorded in error.",
+    )
+    assert len(planned(jill)) == 1  # the review that was planned before stands
+    made(dies(jill, deceasedBoolean=True))
+    assert sorted(one["status"] for one in closing(jill)) == ["cancelled", "ready"]
+
+
+def planned(api: httpx.Client) -> list[dict[str, Any]]:
+    return [
+        one["resource"] for one in made(api.get("/Task?code=phb-review&status=ready&patient=Patient/jill"))["entry"]
+    ]
+
+
+def test_a_closing_review_that_somebody_called_is_theirs(jill: httpx.Client) -> None:
+    made(dies(jill))
+    (task,) = closing(jill)
+    theirs = {name: value for name, value in task.items() if name not in ("id", "meta", "reasonReference")}
+    key = made(jill.post("/Task", json=theirs))["id"]
+    lives(jill)
+    assert made(jill.get(f"/Task/{key}"))["status"] == "ready"
+
+
+def test_who_goes_on_has_the_next_review_that_the_law_wants(jill: httpx.Client) -> None:
+    made(dies(jill))
+    (review,) = [one for one in planned(jill) if one["reasonCode"]["coding"][0]["code"] != "closing"]
+    made(jill.put(f"/Task/{review['id']}", json={**review, "status": "cancelled", "statusReason": {"text": "Died."}}))
+    lives(jill)
+    (again,) = planned(jill)
+    assert again["restriction"]["period"]["end"] == "2027-01-05"  # three months after the budget began
+    account = made(jill.get("/Account/jill-budget"))
+    (schedule,) = (one for one in account["extension"] if one["url"].endswith("phb-review-schedule"))
+    assert {"url": "next", "valueDate": "2027-01-05"} in schedule["extension"]
+
+
+def test_an_advance_that_was_held_can_be_sent_again(jill: httpx.Client) -> None:
+    made(dies(jill))
+    refused = jill.post("/PaymentReconciliation", json=advance("PAY-1", 10))
+    assert [one for one in said(refused) if one.startswith("The person died")]
+    lives(jill)
+    made(jill.post("/PaymentReconciliation", json=advance("PAY-1", 10)))
 
 
 def test_nothing_ends_by_itself_and_what_is_new_waits(jill: httpx.Client) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,12 +10,14 @@ import pytest
 
 from phb_fhir.rules.appeal import APPEAL_STEPS, DECISIONS, judge_appeal
 from phb_fhir.rules.case import By, Case, Decision, Find, Read, answered
+from phb_fhir.rules.deciding import check_taken_up
 from phb_fhir.rules.words import BUSINESS_STATUS, TASK_CODE
 
 Resource = dict[str, Any]
 FIRST, OWNER = "PractitionerRole/first", "PractitionerRole/second"
 DECISION = "Task/decision"
 ANYBODY = By()
+NOW = datetime(2026, 11, 22, 9, tzinfo=UTC)
 
 # SM-F, once more and by itself
 MAY = {
@@ -64,7 +67,6 @@ def judged(
     behind: dict[str, str] | None = None,
     by: By = ANYBODY,
 ) -> Decision:
-    now = datetime(2026, 11, 22, 9, tzinfo=UTC)
     roles = {
         key: {"practitioner": {"reference": (behind or {}).get(key, f"Practitioner/of-{key[-5:]}")}}
         for key in (FIRST, OWNER)
@@ -77,7 +79,7 @@ def judged(
         Read(OWNER): roles,
         Read("RelatedPerson/ruth"): {"RelatedPerson/ruth": {"patient": {"reference": "Patient/jill"}}},
     }
-    case = Case("Task", "appeal", before, after, "Task/appeal/_history/2", now, now.date(), by)
+    case = Case("Task", "appeal", before, after, "Task/appeal/_history/2", NOW, NOW.date(), by)
     return answered(judge_appeal(case), answers)
 
 
@@ -183,3 +185,45 @@ def test_the_person_is_told_of_the_outcome_unless_it_is_of_long_ago() -> None:
 def test_another_task_is_let_be() -> None:
     other = task("give-information", "x", status="requested")
     assert judged(None, other) == Decision()
+
+
+# ---- nobody takes up what they ask for themselves ------------------------------------------------
+
+JILL = By("person", frozenset({"Patient/jill"}), frozenset({"Patient/jill"}))
+
+
+@pytest.mark.parametrize("kind", ["appeal", "plan-sign-off", "risk-panel-referral"])
+@pytest.mark.parametrize("status", ["received", "accepted", "in-progress", "rejected", "on-hold", "failed"])
+def test_whoever_asks_takes_nothing_up_and_turns_nothing_down(kind: str, status: str) -> None:
+    before = {"received": "requested", "accepted": "received", "rejected": "received", "in-progress": "accepted"}.get(
+        status, "in-progress"
+    )
+    case = told(task(kind, "asked", status=before), task(kind, "asked", status=status))
+    (why,) = check_taken_up(replace(case, by=JILL))
+    assert why.text.startswith("This is taken up by those who decide it")
+    assert not [*check_taken_up(replace(case, by=By("nhs-team"))), *check_taken_up(case)]
+    assert [*check_taken_up(replace(case, before=None, by=JILL))] == [why]
+
+
+@pytest.mark.parametrize("status", ["requested", "cancelled", "entered-in-error"])
+def test_whoever_asks_may_withdraw_it(status: str) -> None:
+    before = task("appeal", "asked", status="in-progress")
+    assert not [*check_taken_up(replace(told(before, {**before, "status": status}), by=JILL))]
+
+
+def test_who_decides_is_not_for_whoever_asked_to_change() -> None:
+    before, other = task("appeal", "asked", owner={"reference": OWNER}), {"reference": "PractitionerRole/friend"}
+    for status, said in (("requested", 0), ("in-progress", 1)):
+        case = told({**before, "status": status}, {**before, "status": status, "owner": other})
+        assert len([*check_taken_up(replace(case, by=JILL))]) == said
+        assert not [*check_taken_up(case)]
+
+
+def test_a_decision_is_not_made_undone_by_whoever_it_went_against() -> None:
+    before = appeal("completed")
+    assert judged(before, appeal("entered-in-error"), by=JILL).is_refusal
+    assert not judged(before, appeal("entered-in-error"), by=By("nhs-team")).is_refusal
+
+
+def told(before: Resource, after: Resource) -> Case:
+    return Case("Task", "asked", before, after, "Task/asked/_history/2", NOW, NOW.date())
