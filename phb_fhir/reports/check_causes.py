@@ -1,6 +1,7 @@
 """What caused each entry of a ledger: the version is there, and the entry tells what that says of its day and whose money it is.
 
-The day is when a purchase was, or a payment is dated, and for all else the day in England when it was written. The funder is who owns the
+The day is when a purchase was, or a payment is dated, and for all else the day in England when it was written. What was posted before days were
+those of England may tell that which the purchase's time is written with (half past eleven at night in UTC, on 1 July): that is no drift. The funder is who owns the
 account: of an entry that the account caused itself, by that version; of any other, by how the account stands, or stood while money was
 allocated (`rules/lifecycle` lets it have another owner only while it has none).
 """
@@ -85,10 +86,23 @@ def _days(content: Resource, written: Sequence[Any]) -> list[str]:
     today = [at.astimezone(LONDON).date() for at in written if isinstance(at, datetime)]
     match content.get("resourceType"):
         case "ChargeItem":
-            return [purchase_day(content, day) for day in today]
+            return [purchase_day(one, day) for one in (content, _as_written(content)) for day in today]
         case "PaymentReconciliation":
             return [payment_day(content, day) for day in today]
     return [day.isoformat() for day in today]
+
+
+def _as_written(charge: Resource) -> Resource:
+    """The purchase with the days of its times as they are written, in whichever time zone."""
+    return {name: _day_of(one) if name.startswith("occurrence") else one for name, one in charge.items()}
+
+
+def _day_of(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _day_of(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_day_of(one) for one in value]
+    return value.partition("T")[0] if isinstance(value, str) else value
 
 
 class _Funders:

@@ -59,8 +59,8 @@ TERM_EXTENSIONS = ("phb-account", "phb-payee", "phb-element")
 class Payment:
     """A payment with all that is known about it. `family` are the budgets it may be about beside its own: the joint one it is part of, or
     those that make it up. `others` are the other payments for the same purchases, `posted` the ledger entries about each purchase. `left` are
-    the budgets that these purchases fell to and that have left the joint one since. `seen` are those of all these budgets that whoever writes
-    may see, and be told of. `person`, and whether the law excludes them from direct payments, are read where money is paid in advance.
+    the budgets that these purchases fell to and that have left the joint one since. `seen` are those of all these budgets and purchases that
+    whoever writes may see, and be told of. `person`, and whether the law excludes them from direct payments, are read where money is paid in advance.
     """
 
     payment: Resource
@@ -113,9 +113,10 @@ class Payment:
     @property
     def named(self) -> frozenset[str]:
         """Who gave the money and who holds it, of the budgets that whoever writes may see."""
-        seen = [one for key, one in self.paying.items() if key in self.seen]
-        holders = {one.holder for budget in seen for one in elements_of(budget)}
-        return frozenset(holders | {owner_of(one) for one in seen} | self.nominees) - {""}
+        seen = {key: one for key, one in self.paying.items() if key in self.seen}
+        holders = {one.holder for budget in seen.values() for one in elements_of(budget)}
+        receiving = {who for one in self.consents for who in receivers(one, seen, self.today)}
+        return frozenset(holders | {owner_of(one) for one in seen.values()} | receiving) - {""}
 
     @property
     def holders(self) -> frozenset[str]:
@@ -184,7 +185,8 @@ def read_payment(case: Case, payment: Resource) -> Asking[Payment | None]:
         excluded = yield from exclusions(who, case.today)
         found = replace(found, person=(yield Read(who))[who], is_excluded=bool(excluded))
     found = yield from _with_purchases(found, case)
-    return replace(found, seen=(yield Sees(*found.paying)) if len(found.paying) > 1 else frozenset(found.paying))
+    asked = [*found.paying, *found.purchases]
+    return replace(found, seen=(yield Sees(*asked)) if len(asked) > 1 else frozenset(asked))
 
 
 def _family(account: str, budget: Resource) -> Asking[dict[str, Resource]]:

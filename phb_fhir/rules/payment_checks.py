@@ -160,17 +160,17 @@ def _by_who_may(p: Payment) -> Iterator[Issue]:
     for line in p.lines:
         may = p.owners if line.kind == "advance" else p.owners | _paying(p, line)
         if p.issuer not in may:
-            who = _among(p, may) or "nobody"
+            who = _among(may, p.named) or "nobody"
             yield refusal(
                 f"{p.issuer or 'Whoever issues this'} does not hold this money; it is paid by {who}.", _ISSUER
             )
             return
 
 
-def _among(p: Payment, who: Collection[str]) -> str:
-    """Who of these is told in a sentence: of the funders of a joint budget, those whose budgets the writer may see."""
-    told = sorted(set(who) & p.named)
-    return ", ".join([*told, *(["another funder"] if len(told) < len(who) else [])])
+def _among(who: Collection[str], named: Collection[str], other: str = "another funder") -> str:
+    """Who of these is told in a sentence: of those around a joint budget, the ones whose budgets the writer may see."""
+    told = sorted({*who} & {*named})
+    return ", ".join([*told, *([other] if len(told) < len(who) else [])])
 
 
 def _paying(p: Payment, line: Line) -> frozenset[str]:
@@ -193,19 +193,17 @@ def _to_whom(p: Payment) -> Iterator[Issue]:
         charge = p.purchases.get(share.purchase)
         may = _owed(p, charge, share.purchase) if charge is not None else frozenset()
         if share.pence > 0 and may and p.payee not in may:
-            text = (
-                f"{name_of(charge, share.purchase)} is owed to {', '.join(sorted(may))}, not to {p.payee or 'nobody'}."
+            seen = (
+                {*_provides(charge), person_of(p.budget)} if charge is not None and share.purchase in p.seen else set()
             )
-            yield refusal(text, _PAYEE)
+            who = _among(may, p.named | seen, "somebody else")
+            yield refusal(f"{name_of(charge, share.purchase)} is owed to {who}, not to {p.payee or 'nobody'}.", _PAYEE)
 
 
 def _owed(p: Payment, charge: Resource, purchase: str) -> frozenset[str]:
     """Who is owed for a purchase: who provided it, or who paid for it already. Nobody where it names no provider."""
-    named = {
-        key_of(charge.get("performingOrganization")),
-        *(key_of(o.get("actor")) for o in charge.get("performer", ())),
-    }
-    if not named - {""}:
+    named = _provides(charge)
+    if not named:
         return frozenset()
     pots = {pot for _, pot in held_for(p, purchase)}
     by = value_of(charge, "phb-paid-by")
@@ -215,6 +213,12 @@ def _owed(p: Payment, charge: Resource, purchase: str) -> frozenset[str]:
         "third-party": {one.holder for one in p.elements if one.id in pots},
     }.get(str(by), set())
     return frozenset((named | paid) - {""})
+
+
+def _provides(charge: Resource) -> frozenset[str]:
+    """Who provides what was bought, as far as it says."""
+    performers = (key_of(one.get("actor")) for one in charge.get("performer", ()))
+    return frozenset((key_of(charge.get("performingOrganization")), *performers)) - {""}
 
 
 def _for_something(p: Payment) -> Iterator[Issue]:
@@ -346,7 +350,8 @@ def _advances(p: Payment) -> Iterator[Issue]:
     if p.is_incoming:
         yield from _returned(p, element.model == "third-party", may)
     elif p.payee not in may:
-        text = f"{pot_name(element.id).capitalize()} is paid to {', '.join(sorted(may))}, who holds it or receives it for them."
+        who = _among(may, p.named, "somebody else")
+        text = f"{pot_name(element.id).capitalize()} is paid to {who}, who holds it or receives it for them."
         yield refusal(text, _PAYEE)
 
 
@@ -398,10 +403,10 @@ def _may_be_sent(p: Payment) -> Iterator[Issue]:
 def _returned(p: Payment, is_held: bool, may: Collection[str]) -> Iterator[Issue]:
     """What was paid in advance comes back to the commissioner; from a third party, by itself. A person can issue no payment in R4."""
     if p.payee not in p.owners:
-        who = _among(p, p.owners)
+        who = _among(p.owners, p.named)
         yield refusal(f"{p.issuer} does not hold this money; it is paid by {who}, and comes back to them.", _ISSUER)
     elif is_held and p.issuer not in may:
-        text = f"{p.issuer} does not hold this money; it comes back from {', '.join(sorted(may))}."
+        text = f"{p.issuer} does not hold this money; it comes back from {_among(may, p.named, 'somebody else')}."
         yield refusal(text, _ISSUER)
 
 

@@ -32,14 +32,13 @@ from phb_fhir.rules.case import (
     Hold,
     Judging,
     Posted,
-    Read,
     Sees,
     advice,
     refusal,
 )
 from phb_fhir.rules.joint import Split, split
 from phb_fhir.rules.ledger import UNASSIGNED, Entry, Ledger, Sums, Told, entry, moved, positions
-from phb_fhir.rules.naming import accounts_meant, several_meant
+from phb_fhir.rules.naming import several_meant
 from phb_fhir.rules.purchase import (
     MONEY,
     OPEN,
@@ -86,8 +85,8 @@ def judge_purchase(case: Case) -> Judging:
         return Decision((refusal("The purchase is charged to no budget that is here.", "ChargeItem.account"),))
     purchase = yield from read_purchase(case.after, case.by, case.today, case.before)
     if purchase is None:
-        if (stray := (yield from _astray(case, case.after))) is not None:
-            return Decision((stray,))
+        if astray := [*_astray(case, case.after)]:
+            return Decision(tuple(astray))
         if case.after.get("status") in MONEY:
             yield held_until_a_budget(_names(case.after.get("account", ())))
         return _taken_away(posted)
@@ -106,23 +105,16 @@ def _is_open(case: Case) -> bool:
     return case.after is not None and case.after.get("status") in OPEN
 
 
-def _astray(case: Case, charge: Resource) -> Asking[Issue | None]:
-    """Why a purchase of a budget, by its content, is not taken that is charged to nothing here: no ledger would ever know of its money."""
-    before = case.before or {}
-    stood = before.get("status") in OPEN and before.get("account") == charge.get("account")
-    if not _is_open(case) or stood or not charge.get("account") or not is_of_a_budget(charge):
-        return None
-    keys: list[str] = []
-    for one in charge["account"]:
-        keys += yield from accounts_meant(one)
-    found: dict[str, Resource | None] = (yield Read(*keys)) if keys else {}
-    if any(found.values()):
-        return None  # another account, which is none of ours
-    text = (
-        "This is a purchase of a personal health budget, and it is charged to no account that is here, so no budget would pay for it. Name the"
-        " budget by its address (Account/…) or by its number."
-    )
-    return refusal(text, "ChargeItem.account")
+def _astray(case: Case, charge: Resource) -> Iterator[Issue]:
+    """Why a purchase of a budget, by its content, is not taken that is charged to nothing that could be here: no ledger would ever know of it."""
+    before, accounts = case.before or {}, charge.get("account")
+    stood = before.get("status") in OPEN and before.get("account") == accounts
+    if accounts and _is_open(case) and not stood and not any(_names(accounts)) and is_of_a_budget(charge):
+        text = (
+            "This is a purchase of a personal health budget, and it is charged to no account that is here, so no budget would pay for it. Name"
+            " the budget by its address (Account/…) or by its number."
+        )
+        yield refusal(text, "ChargeItem.account")
 
 
 def _names(accounts: Iterable[Mapping[str, Any]]) -> Iterator[str]:

@@ -1,6 +1,7 @@
-"""What is worth knowing when a budget is written or reviewed, and keeps nothing from being written (R59, R184).
+"""What is worth knowing when a budget is written or reviewed, and keeps nothing from being written (R59, R173, R184).
 
 offered_in_a_crisis   an offer is unlikely to help shortly after a health crisis; asked later, it may
+chosen_too_soon       how the money is held is chosen once it is known what it is for
 coming_of_age         who turns 18 within a year needs a ground that goes on after that
 """
 
@@ -12,14 +13,15 @@ from phb_fhir.fhir.codec import Resource
 from phb_fhir.fhir.dates import months_later
 from phb_fhir.outcome import Issue
 from phb_fhir.rules.around import flagged
-from phb_fhir.rules.budget import OVER, days_of, first_day, person_of, stage_of
+from phb_fhir.rules.budget import OVER, days_of, elements_of, first_day, is_joint, person_of, plan_of, stage_of
 from phb_fhir.rules.case import Asking, Case, Find, Read, Sees, advice
 from phb_fhir.rules.characteristics import CRITERION
 from phb_fhir.rules.eligibility import categories
-from phb_fhir.rules.words import ELIGIBILITY, code_in, extensions, value_of
+from phb_fhir.rules.words import ELIGIBILITY, code_in, extensions, keys_in, value_of
 
 ADULT_FROM = 18
 _YEAR_MONTHS = 12
+_PART = "Account.extension.where(url.endsWith('phb-management-element'))"
 _OFFER = "Account.extension.where(url.endsWith('phb-offer'))"
 
 
@@ -29,6 +31,7 @@ def remarked(case: Case) -> Asking[list[Issue]]:
     if account is None or case.is_own or stage_of(account) in OVER:
         return []
     issues = yield from offered_in_a_crisis(case, account)
+    issues += yield from chosen_too_soon(case, account)
     return issues + (yield from coming_of_age(case, account, "Account.coverage"))
 
 
@@ -57,6 +60,22 @@ def _new_offers(case: Case, account: Resource) -> Iterator[Resource]:
         until = first_day(value_of(row, "deferredUntil"))
         if value_of(row, "offered") not in known and (until is None or until <= case.today):
             yield dict(row)
+
+
+def chosen_too_soon(case: Case, account: Resource) -> Asking[list[Issue]]:
+    """A part that is newly held in some way, while the plan has no goal yet: nobody is rushed into a direct payment (R173)."""
+    known = {(one.id, one.model) for one in elements_of(case.before or {})}
+    if is_joint(account) or not {(one.id, one.model) for one in elements_of(account)} - known:
+        return []
+    key = plan_of(account)
+    plan: Resource | None = (yield Read(key))[key] if key else None
+    if keys_in((plan or {}).get("goal")):
+        return []
+    text = (
+        "How the money is held is chosen here before it is written down what the person wants to achieve: the plan has no goal yet. It is recorded;"
+        " there is no rush, and they may choose again once they know what the money is for (R173)."
+    )
+    return [advice(text, _PART)]
 
 
 def coming_of_age(case: Case, account: Resource, at: str) -> Asking[list[Issue]]:

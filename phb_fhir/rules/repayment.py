@@ -38,6 +38,7 @@ from phb_fhir.rules.case import (
     Judging,
     Posted,
     Read,
+    Sees,
     no_step,
     refusal,
 )
@@ -85,6 +86,7 @@ class Notice:
     patient: Resource | None = None
     before: Resource | None = None
     others: Sequence[Resource] = ()  # other notices about these budgets that stand
+    seen: frozenset[str] = frozenset()  # those of the budgets that whoever writes may be told of
 
     @property
     def state(self) -> str:
@@ -155,7 +157,8 @@ def _read(case: Case, task: Resource) -> Asking[Notice]:
         budgets = {f"Account/{one['id']}": one for one in members}
     ledgers: dict[str, Ledger] = (yield Books(*budgets)) if budgets else {}
     others = (yield from _others(case, {account, *budgets})) if not state_of(case.before) else []
-    return Notice(task, case.by, budgets, ledgers, found.get(person), case.before, others)
+    seen: frozenset[str] = (yield Sees(*budgets)) if budgets else frozenset()
+    return Notice(task, case.by, budgets, ledgers, found.get(person), case.before, others, seen)
 
 
 def _others(case: Case, accounts: Collection[str]) -> Asking[list[Resource]]:
@@ -254,7 +257,9 @@ def _from_whom(n: Notice) -> Iterator[Issue]:
     may = {person_of(one) for one in n.budgets.values()} | {one.holder for _, one in n.paid_out}
     is_related = n.owner.startswith("RelatedPerson/")
     if n.owner not in may and not is_related and not _is_after_death(n):
-        text = f"{n.owner or 'Nobody'} received no money of this budget; {', '.join(sorted(may))} did."
+        told = {one.holder for key, one in n.paid_out if key in n.seen} | {key_of(n.task.get("for"))} & may
+        who = [*sorted(told), *(["somebody else"] if may - told else [])]
+        text = f"{n.owner or 'Nobody'} received no money of this budget; {', '.join(who)} did."
         yield refusal(text, "Task.owner")
     if _is_after_death(n) and n.owner == key_of(n.task.get("for")):
         text = "After the person's death the notice goes to who looks after the estate: a RelatedPerson, or an organisation."
@@ -274,7 +279,8 @@ def _no_more_than_was_paid(n: Notice) -> Iterator[Issue]:
     asked = sum(amount_of(one) for one in n.others if key_of(one.get("owner")) == n.owner)
     if asked + n.pence > advanced:
         already = f", and {sterling(asked)} of it is asked back already" if asked else ""
-        text = f"{sterling(advanced)} was paid out to them{already}, so {sterling(n.pence)} cannot be asked back."
+        paid = sterling(advanced) if all(key in n.seen for key, _ in n.owed) else "Less"
+        text = f"{paid} was paid out to them{already}, so {sterling(n.pence)} cannot be asked back."
         yield refusal(text, _AMOUNT)
 
 

@@ -53,8 +53,6 @@ def test_a_purchase_in_the_plan_the_directory_and_the_money_becomes_billable_by_
         [{"reference": "http://elsewhere.example/fhir/Account/1"}],
         [{"reference": "urn:uuid:6f1f4b1e-5d5a-4c0e-9d7b-000000000001"}],
         [{"display": "Jill's budget"}],
-        [{"reference": "Account/nowhere"}],
-        [{"identifier": {"system": f"{BASE}/Id/phb-account-number", "value": "PHB-0"}}],
     ],
 )
 def test_a_purchase_of_a_budget_that_is_charged_to_nothing_here_is_refused(jill: httpx.Client, account: Any) -> None:

@@ -148,6 +148,16 @@ def test_an_entry_about_a_purchase_that_is_not_there_is_found(record):
     assert found(api) == [("cause", entry["_id"]), ("position", CHARGE)]
 
 
+def test_a_day_as_it_was_reckoned_before_days_were_those_of_england_is_no_drift(record):
+    api, database, _ = record
+    late = api.post("/ChargeItem", json=massage("PUR-LATE", occurrenceDateTime="2026-10-10T23:30:00Z")).json()
+    entry = entry_of(database, f"ChargeItem/{late['id']}")
+    assert entry["day"] == "2026-10-11"
+    for day, drifts in (("2026-10-10", []), ("2026-10-12", [("cause", entry["_id"])])):
+        database.ledger.update_one({"_id": entry["_id"]}, {"$set": {"day": day}})
+        assert found(api) == drifts
+
+
 @pytest.mark.parametrize("day", ["2026-01-01", "", "2026-11"])
 @pytest.mark.parametrize("which", [{"about": CHARGE}, {"kind": "contingency"}, {"kind": "advance"}])
 def test_an_entry_of_another_day_than_its_cause_makes_it_is_found(record, which, day):

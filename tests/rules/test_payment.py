@@ -10,9 +10,10 @@ import pytest
 from phb_fhir.fhir.money import money
 from phb_fhir.rules import invoice, repayment
 from phb_fhir.rules.case import By, Case
+from phb_fhir.rules.ledger import Entry, Ledger, Sums
 from phb_fhir.rules.paid import amounts_by_purchase, line_total, paid_for, total_of
 from phb_fhir.rules.payment import Payment
-from phb_fhir.rules.payment_checks import OUTCOME, STATUS, stepped
+from phb_fhir.rules.payment_checks import OUTCOME, STATUS, _to_whom, stepped
 from phb_fhir.rules.words import BASE
 
 NOW = datetime(2026, 11, 22, 9, tzinfo=UTC)
@@ -136,3 +137,80 @@ def test_what_is_paid_counts_payments_alone_and_through_an_invoice_its_lines() -
         ]
     }
     assert paid_for("ChargeItem/1", [payment], {"Invoice/1": {"lineItem": [line]}}) == 130
+
+
+# ---- what a refusal tells of other funders -------------------------------------------------------
+
+
+def part_of(id_: str, owner: str, holder: str) -> dict[str, Any]:
+    """A budget of one part, which somebody else holds."""
+    parts = [
+        {"url": "id", "valueId": id_},
+        {"url": "model", "valueCode": "third-party"},
+        {"url": "holder", "valueReference": {"reference": holder}},
+    ]
+    row = {"url": f"{BASE}/StructureDefinition/phb-management-element", "extension": parts}
+    subject = [{"reference": "Patient/asha"}]
+    return {"id": id_, "subject": subject, "owner": {"reference": owner}, "extension": [row]}
+
+
+def owed(seen: set[str]) -> str:
+    """Who is owed for a purchase from a joint budget that third parties paid for already."""
+    charge = {
+        "code": {"text": "Lights"},
+        "performingOrganization": {"reference": "Organization/shop"},
+        "extension": [{"url": f"{BASE}/StructureDefinition/phb-paid-by", "valueCode": "third-party"}],
+    }
+    line = {"request": {"reference": "ChargeItem/1"}, "amount": money(100), "type": {"coding": [PAYMENT]}}
+    payee = {"url": f"{BASE}/StructureDefinition/phb-payee", "valueReference": {"reference": "Organization/other"}}
+    entries = [
+        Entry(f"Account/{one}", one, "commitment", Sums(committed=50), "ChargeItem/1/_history/1") for one in "ab"
+    ]
+    found = Payment(
+        {"detail": [line], "extension": [payee], "paymentIssuer": {"reference": "Organization/icb"}},
+        "Account/a",
+        part_of("a", "Organization/icb", "Organization/beacon"),
+        By(),
+        date(2026, 11, 22),
+        family={"Account/b": part_of("b", "Organization/council", "Organization/lantern")},
+        purchases={"ChargeItem/1": charge},
+        posted={"ChargeItem/1": entries},
+        seen=frozenset(seen),
+    )
+    (issue,) = _to_whom(found)
+    return issue.text
+
+
+PAYMENT = {"system": "http://terminology.hl7.org/CodeSystem/payment-type", "code": "payment"}
+
+
+def test_who_holds_a_budget_that_is_hidden_is_not_told_as_who_is_owed() -> None:
+    everybody = "Organization/beacon, Organization/lantern, Organization/shop"
+    assert (
+        owed({"Account/a", "Account/b", "ChargeItem/1"}) == f"Lights is owed to {everybody}, not to Organization/other."
+    )
+    assert "Organization/beacon, Organization/shop, somebody else" in owed({"Account/a", "ChargeItem/1"})
+    assert "Organization/beacon, somebody else" in owed({"Account/a"})
+
+
+def test_who_holds_a_budget_that_is_hidden_is_not_told_as_who_received_money() -> None:
+    budgets = {
+        "Account/a": part_of("a", "Organization/icb", "Organization/beacon"),
+        "Account/b": part_of("b", "Organization/council", "Organization/lantern"),
+    }
+    ledgers = {key: Ledger(key, {key[-1]: Sums(10_000, advanced=5_000)}) for key in budgets}
+    amount = {"type": {"coding": [{"system": f"{BASE}/CodeSystem/phb-task-parameter", "code": "repayment-amount"}]}}
+    task = {
+        "for": {"reference": "Patient/asha"},
+        "owner": {"reference": "Organization/other"},
+        "input": [{**amount, "valueMoney": money(20_000)}],
+    }
+    for seen, who, paid in (
+        ({"Account/a", "Account/b"}, "Organization/beacon, Organization/lantern, Patient/asha", "£100.00"),
+        ({"Account/a"}, "Organization/beacon, Patient/asha, somebody else", "Less"),
+    ):
+        given = repayment.Notice(task, By(), budgets, ledgers, seen=frozenset(seen))
+        (issue,) = repayment._from_whom(given)
+        assert issue.text == f"Organization/other received no money of this budget; {who} did."
+        (issue,) = repayment._no_more_than_was_paid(given)
+        assert issue.text == f"{paid} was paid out to them, so £200.00 cannot be asked back."

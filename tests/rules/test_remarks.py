@@ -1,4 +1,4 @@
-"""What is said of a budget without keeping it from being written: an offer in a crisis (R59), and growing up (R184). Pure, of `rules/remarks`."""
+"""What is said of a budget without keeping it from being written: an offer in a crisis (R59), a choice too soon (R173), and growing up (R184). Pure, of `rules/remarks`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from phb_fhir.rules.case import Case, Find, Read, Sees, answered
 from phb_fhir.rules.characteristics import CRITERION
-from phb_fhir.rules.remarks import coming_of_age, offered_in_a_crisis, remarked
+from phb_fhir.rules.remarks import chosen_too_soon, coming_of_age, offered_in_a_crisis, remarked
 from phb_fhir.rules.words import ACCOUNT_TYPE, ELIGIBILITY, concept, extension_url
 
 TODAY = date(2026, 11, 22)
@@ -138,3 +138,25 @@ def test_a_ground_that_goes_on_after_the_birthday_is_enough(covers: tuple[Resour
 def test_of_what_is_over_deleted_or_written_by_the_server_nothing_is_said() -> None:
     for one in (case(None, budget(stage="closed")), case(budget(), None), case(None, budget(offer()), is_own=True)):
         assert answered(remarked(one), {}) == []
+
+
+# ---- a model before any goal ---------------------------------------------------------------------
+
+
+def held(model: str = "direct-payment", plan: str = "CarePlan/plan") -> Resource:
+    parts = [{"url": "id", "valueId": "daily"}, {"url": "model", "valueCode": model}]
+    link = {"url": extension_url("phb-care-plan"), "valueReference": {"reference": plan}}
+    made = budget({"url": extension_url("phb-management-element"), "extension": parts}, stage="planning")
+    return {**made, "extension": [*made["extension"], *([link] if plan else [])]}
+
+
+def chosen(before: Resource | None, after: Resource, *goals: str) -> int:
+    plan = {"resourceType": "CarePlan", "goal": [{"reference": one} for one in goals]}
+    issues = answered(chosen_too_soon(case(before, after), after), {Read("CarePlan/plan"): {"CarePlan/plan": plan}})
+    assert {issue.severity for issue in issues} <= {"warning"}
+    return len(issues)
+
+
+def test_how_money_is_held_is_remarked_on_while_the_plan_has_no_goal() -> None:
+    assert chosen(None, held()) == chosen(None, held(plan="")) == chosen(held(), held("third-party")) == 1
+    assert chosen(None, held(), "Goal/1") == chosen(held(), held()) == chosen(None, budget()) == 0
