@@ -168,13 +168,38 @@ def _taken(case: Case, before: Ledger, after: Ledger) -> Iterator[Issue]:
                 f"{sterling(max(sums.allocated, 0))}."
             )
             yield refusal(text, _PART if pot else _AMOUNT)
+    yield from _paid_out(case, before, after)
     if (
         case.after is not None
         and stage_of(case.after) == "entered-in-error"
-        and (after.total.committed or after.total.spent)
+        and any((after.total.committed, after.total.spent, after.total.advanced))
     ):
-        text = "Purchases were made from this budget. Take these back first, or close it."
+        text = "Purchases were made from this budget, or money was paid out. Take these back first, or close it."
         yield refusal(text, "Account.status")
+
+
+def _paid_out(case: Case, before: Ledger, after: Ledger) -> Iterator[Issue]:
+    """What was paid out to whoever holds a part is theirs to spend: it is not given to another part, nor is the part held by somebody else,
+    while it is in their hands.
+    """
+    if case.after is None or stage_of(case.after) == "entered-in-error":
+        return
+    for pot, sums in after.pots.items():
+        if sums.advanced > sums.allocated < before.of(pot).allocated:
+            text = (
+                f"{sterling(sums.advanced)} of {pot_name(pot)} is paid out already, so it cannot be cut to {sterling(max(sums.allocated, 0))}."
+                " What is not spent is asked back first (repayment-notice)."
+            )
+            yield refusal(text, _PART)
+    stood = {one.id: one for one in elements_of(case.before or {})}
+    for one in elements_of(case.after):
+        sums, was = before.of(one.id), stood.get(one.id, one)
+        if sums.advanced > sums.spent and (was.model, was.holder) != (one.model, one.holder):
+            text = (
+                f"{sterling(sums.advanced - sums.spent)} of {pot_name(one.id)} was paid out to {was.holder} and is not spent. Ask it back first"
+                " (repayment-notice), or end this part and give what is left a part of its own, held in the other way."
+            )
+            yield refusal(text, _PART)
 
 
 def _open(ledger: Ledger) -> Iterator[Issue]:

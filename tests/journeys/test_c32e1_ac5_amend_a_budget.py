@@ -23,9 +23,12 @@ from tests.journeys.jills_budget import (
     refused,
     review,
     rows,
+    url,
     with_rows,
 )
+from tests.paying import advance
 from tests.running import RunningServer
+from tests.stories import massage
 
 NO_REVIEW = "The money of an authorised budget changes after a review: say why, from when, and which review decided it (phb-amendment-reason)."
 
@@ -212,3 +215,67 @@ def test_rows_of_one_amount_follow_each_other_in_time(reviewed: httpx.Client) ->
     account["extension"].append(copy.deepcopy(approved))
     (said,) = refused(put(reviewed, cited(account)))
     assert said.startswith("Two rows of the approved amount are for the same time")
+
+
+# ---- what is paid out already --------------------------------------------------------------------
+
+
+def paid_out(api: httpx.Client, pounds: float) -> None:
+    """An advance to Jill, of the part that she holds."""
+    assert api.post("/PaymentReconciliation", json=advance("PAY-1", pounds)).status_code == 201
+
+
+def moved(api: httpx.Client, daily_life: str, therapy: str) -> Resource:
+    """The same money, otherwise divided."""
+    return cited(changed(read(api, BUDGET), "26260.00", daily_life=daily_life, therapy_and_equipment=therapy))
+
+
+def test_money_that_is_paid_out_is_not_given_to_another_part(reviewed: httpx.Client) -> None:
+    paid_out(reviewed, 3050)
+    assert put(reviewed, notice("2026-11-22T10:00:00Z")).status_code == 200
+    assert refused(put(reviewed, moved(reviewed, "3049.99", "18710.01"))) == [
+        "£3,050.00 of the part 'daily-life' is paid out already, so it cannot be cut to £3,049.99. What is not spent is asked back first (repayment-notice)."
+    ]
+    assert put(reviewed, moved(reviewed, "3050.00", "18710.00")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("model", "holder"), [("notional", "Organization/harbourside-north"), ("third-party", "Organization/beacon")]
+)
+def test_a_part_is_not_held_otherwise_while_what_was_paid_out_of_it_is_in_somebodys_hands(
+    reviewed: httpx.Client, model: str, holder: str
+) -> None:
+    def otherwise() -> Resource:
+        account = cited(read(reviewed, BUDGET))
+        for row in rows(account, "phb-management-element"):
+            parts = {part["url"]: part for part in row["extension"]}
+            if parts["id"]["valueId"] == "daily-life":
+                parts["model"]["valueCode"], parts["holder"]["valueReference"] = model, {"reference": holder}
+        return account
+
+    paid_out(reviewed, 3050)
+    assert put(reviewed, notice("2026-11-22T10:00:00Z")).status_code == 200
+    (said,) = refused(put(reviewed, otherwise()))
+    assert said == (
+        "£3,050.00 of the part 'daily-life' was paid out to Patient/jill and is not spent. Ask it back first (repayment-notice), or end this part"
+        " and give what is left a part of its own, held in the other way."
+    )
+    why = [
+        {"url": "reason", "valueString": "Lost in the flood."},
+        {"url": "waivedBy", "valueReference": {"reference": "PractitionerRole/priya-nair-coordinator"}},
+        {"url": "date", "valueDate": "2026-11-21"},
+    ]
+    waiver = {"url": url("phb-evidence-waiver"), "extension": why}
+    spent = massage(pounds="3050.00", status="billed")
+    spent["extension"] += [waiver, {"url": url("phb-paid-by"), "valueCode": "person"}]
+    assert reviewed.post("/ChargeItem", json=spent).json()["status"] == "billed"
+    assert put(reviewed, otherwise()).status_code == 200
+
+
+def test_a_budget_whose_money_is_paid_out_was_meant(reviewed: httpx.Client) -> None:
+    paid_out(reviewed, 3050)
+    account = read(reviewed, BUDGET)
+    (stage,) = (one for one in account["extension"] if one["url"] == url("phb-lifecycle-status"))
+    stage["valueCode"] = "entered-in-error"
+    reasons = refused(put(reviewed, {**account, "status": "entered-in-error"}))
+    assert "Purchases were made from this budget, or money was paid out. Take these back first, or close it." in reasons
