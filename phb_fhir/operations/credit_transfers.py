@@ -137,7 +137,7 @@ def read_report(document: bytes) -> Report:
     _check_schema(document, space)
     group = report.find(f"{space}OrgnlGrpInfAndSts")
     run = _text(group, space, "OrgnlMsgId")
-    return Report(run, tuple(_results(report, space)))
+    return Report(run, tuple(_results(report, space, run)))
 
 
 def _check_schema(document: bytes, space: str) -> None:
@@ -155,8 +155,10 @@ def _check_schema(document: bytes, space: str) -> None:
         raise WrongMessage(f"The report is not as its schema wants it: {'; '.join(wrong)}")
 
 
-def _results(report: Any, space: str) -> Iterator[Result]:
-    """What is said of single payments; else of all of a part; else of the whole message."""
+def _results(report: Any, space: str, run: str) -> Iterator[Result]:
+    """What is said of single payments; else of all of a part; else of the whole message. A message of ours has one part, with its own name: what is
+    said of another is of nothing that it paid.
+    """
     told = False
     for part in report.findall(f"{space}OrgnlPmtInfAndSts"):
         single = part.findall(f"{space}TxInfAndSts")
@@ -164,8 +166,8 @@ def _results(report: Any, space: str) -> Iterator[Result]:
             told = True
             yield Result(_text(one, space, "OrgnlEndToEndId"), _text(one, space, "TxSts"), _reason(one, space))
         if not single and (status := _text(part, space, "PmtInfSts")):
-            told = True
-            yield Result("", status, _reason(part, space))
+            told, named = True, _text(part, space, "OrgnlPmtInfId")
+            yield Result("" if named in ("", run) else named, status, _reason(part, space))
     group = report.find(f"{space}OrgnlGrpInfAndSts")
     if not told and (status := _text(group, space, "GrpSts")):
         yield Result("", status, _reason(group, space))

@@ -389,7 +389,7 @@ async def payment_results(context: Context, request: FhirRequest) -> Answer:
 
 async def _report(inputs: Inputs) -> Report:
     try:
-        document = b64decode(inputs.text("document"), validate=True)
+        document = b64decode("".join(inputs.text("document").split()), validate=True)
     except Base64Error:
         raise bad_input('The "document" is a pain.002 in base64.') from None
     if not document:

@@ -62,7 +62,7 @@ from phb_fhir.rules.payment import (
     refunded_by_purchase,
     terms_of,
 )
-from phb_fhir.rules.payment_checks import ACCOUNT, CHECKS, stays_as_it_is, stepped
+from phb_fhir.rules.payment_checks import ACCOUNT, checks_of, stays_as_it_is, stepped
 from phb_fhir.rules.purchase import budget_charged, read_purchase
 from phb_fhir.rules.purchase_checks import refusals
 from phb_fhir.rules.surplus import asked_about
@@ -89,7 +89,7 @@ def judge_payment(case: Case) -> Judging:
     issues = [*stepped(payment), *stays_as_it_is(payment)]
     if counts(case.after) and not issues:
         yield held(payment.purchases)
-        issues += [issue for check in CHECKS for issue in check(payment)]
+        issues += checks_of(payment)
     follow: list[Follow] = []
     if counts(case.after) and not issues:
         billed, why = yield from _billed(case, payment)
@@ -98,7 +98,7 @@ def judge_payment(case: Case) -> Judging:
     if issues:
         return Decision(tuple(issues))
     entries, issues = yield from _entries(case, payment)
-    follow += [*_failed(case, payment), *_settled(payment)]
+    follow += [*(yield from _failed(case, payment)), *_settled(payment)]
     if not issues and _is_advanced(payment):
         follow += yield from _asked_about(case, payment, entries)
     return Decision(tuple(issues), entries=tuple(entries), follow=tuple(follow))
@@ -188,7 +188,9 @@ def _first(case: Case, p: Payment) -> Asking[Decision | None]:
 
 
 def _billed(case: Case, p: Payment) -> Asking[tuple[list[Follow], list[Issue]]]:
-    """Purchases that are paid whole with this become billed. Nobody is paid without what a billed purchase must have (RULE-EVID)."""
+    """Purchases that are paid whole with this become billed. Nobody is paid without what a billed purchase must have (RULE-EVID): that is looked
+    at when the payment is queued. What was lost since keeps no payment from being recorded that the bank has made; its purchase tells of it.
+    """
     follow: list[Follow] = []
     issues: list[Issue] = []
     for share in p.shares:
@@ -201,10 +203,22 @@ def _billed(case: Case, p: Payment) -> Asking[tuple[list[Follow], list[Issue]]]:
         known = yield from read_purchase(billed, case.by, case.today, charge)
         name = name_of(charge, share.purchase)
         why = refusals(known) if known is not None else []
+        if why and counts(p.before):
+            text = f"{reference_of(p.payment)} paid this, and it is not billed yet: {' '.join(one.text for one in why)}"
+            follow += (yield from _noted(case, charge, share.purchase, text)) if is_done(p.payment) else []
+            continue
         issues += [refusal(f"{name} cannot be paid yet. {one.text}", f"{share.at}.request") for one in why]
         if is_paid_whole(p, share.purchase):
             follow.append(Follow(billed, share.purchase))
     return follow, issues
+
+
+def _noted(case: Case, charge: Resource, purchase: str, text: str) -> Asking[list[Follow]]:
+    """The purchase with a note of what became of a payment for it; nothing where it could not be written as it stands."""
+    note = {"time": instant_text(case.now), "text": text}
+    noted = {**charge, "note": [*charge.get("note", ()), note]}
+    known = yield from read_purchase(noted, case.by, case.today, charge)
+    return [] if known is not None and refusals(known) else [Follow(noted, purchase)]
 
 
 def _paid_by(p: Payment, purchase: str) -> str:
@@ -213,21 +227,20 @@ def _paid_by(p: Payment, purchase: str) -> str:
     return "third-party" if "third-party" in models else "nhs-team"
 
 
-def _failed(case: Case, p: Payment) -> list[Follow]:
+def _failed(case: Case, p: Payment) -> Asking[list[Follow]]:
     """A payment that failed is told on its purchases, which wait to be paid as before."""
     before = case.before or {}
     if not counts(before) or p.payment.get("status") != "active" or p.payment.get("outcome") != "error":
         return []
     notes = [str(one.get("text")) for one in p.payment.get("processNote", ()) if one.get("text")]
     why = f" ({notes[-1].rstrip('.')})" if notes else ""
-    follow = []
+    follow: list[Follow] = []
     for share in p.shares:
         charge = p.purchases.get(share.purchase)
         if charge is None or share.pence <= 0:
             continue
         text = f"The payment {reference_of(p.payment)} of {sterling(share.pence)} failed{why}. It is still to be paid."
-        note = {"time": instant_text(case.now), "text": text}
-        follow.append(Follow({**charge, "note": [*charge.get("note", ()), note]}, share.purchase))
+        follow += yield from _noted(case, charge, share.purchase, text)
     return follow
 
 

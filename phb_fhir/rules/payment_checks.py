@@ -1,7 +1,8 @@
 """What speaks against a payment (C32E7, R22; SM-I, RULE-MODEL, RULE-LEDGER; decision 0021).
 
-STATUS and OUTCOME are the tables of SM-I, CHECKS what is looked at while a payment holds money: it was paid, or is on its way. One that is
-complete, or was sent to the bank, stays as it is: what was wrong with it is undone by cancelling it or entering it in error, and paid anew.
+STATUS and OUTCOME are the tables of SM-I, CHECKS what is looked at when a payment begins to hold money, by being paid or on its way, and when it
+changes; STILL what is looked at when it is told what came of it. One that is complete, or was sent to the bank, stays as it is: what was wrong
+with it is undone by cancelling it or entering it in error, and paid anew.
 """
 
 from __future__ import annotations
@@ -106,7 +107,7 @@ def stays_as_it_is(p: Payment) -> Iterator[Issue]:
         yield refusal("The run that a payment was sent with stays on record.", "PaymentReconciliation.identifier")
     if terms_of(before) == terms_of(p.payment):
         return
-    if p.payment.get("outcome") == "partial" and before.get("outcome") == "queued" and _is_less(before, p.payment):
+    if _is_rest(before, p):
         return
     said = f"was sent to the bank with the run {run_of(before)}" if not is_done(before) else "was made"
     text = (
@@ -149,10 +150,13 @@ def _is_not_ahead(p: Payment) -> Iterator[Issue]:
         yield refusal(text, "PaymentReconciliation.paymentDate")
 
 
-def _by_who_may(p: Payment) -> Iterator[Issue]:
-    """Money is paid by who has it: the commissioner, or who holds the part (RULE-MODEL, R20)."""
+def _recorded_by(p: Payment) -> Iterator[Issue]:
     if p.by.role not in _RECORDED_BY:
         yield refusal("Payments are recorded by the commissioner, the NHS team or finance.", "PaymentReconciliation")
+
+
+def _by_who_may(p: Payment) -> Iterator[Issue]:
+    """Money is paid by who has it: the commissioner, or who holds the part (RULE-MODEL, R20)."""
     if p.before is None and p.by.role in _FOR_THEMSELVES and not p.by.names & {p.issuer, p.payee}:
         yield refusal("The payment is neither made nor received by the organisation that is signed in.", _ISSUER)
     if p.is_incoming:
@@ -410,10 +414,31 @@ def _returned(p: Payment, is_held: bool, may: Collection[str]) -> Iterator[Issue
         yield refusal(text, _ISSUER)
 
 
+def checks_of(p: Payment) -> Iterator[Issue]:
+    """All that speaks against a payment that holds money. Of one that was on its way as it is, what was right then is not asked again: that a
+    consent has ended since, or a part is held otherwise, undoes nothing that the bank did.
+    """
+    before = p.before
+    stands = before is not None and counts(before) and (terms_of(before) == terms_of(p.payment) or _is_rest(before, p))
+    return (issue for check in (STILL if stands else CHECKS) for issue in check(p))
+
+
+def _is_rest(before: Resource, p: Payment) -> bool:
+    return p.payment.get("outcome") == "partial" and before.get("outcome") == "queued" and _is_less(before, p.payment)
+
+
+STILL: tuple[Callable[[Payment], Iterator[Issue]], ...] = (
+    _for_something,
+    _is_not_ahead,
+    _recorded_by,
+    _no_more_than_was_spent,  # what comes back counts once it is there
+    _may_be_sent,
+)
 CHECKS: tuple[Callable[[Payment], Iterator[Issue]], ...] = (
     _for_something,
     _from_an_open_budget,
     _is_not_ahead,
+    _recorded_by,
     _by_who_may,
     _to_whom,
     _there,

@@ -111,6 +111,34 @@ def test_nobody_is_paid_for_what_has_no_evidence_and_with_it_they_are(jill: http
     pay(jill, counselling())
 
 
+@pytest.mark.parametrize("outcome", ["complete", "error"])
+def test_what_the_bank_did_is_recorded_though_a_receipt_was_lost_since(
+    jill: httpx.Client, books: Books, outcome: str
+) -> None:
+    with_receipt(jill, COUNSELLING)
+    queued = pay(jill, counselling())
+    (receipt,) = (one["reference"] for one in made(jill.get(f"/{COUNSELLING}"))["supportingInformation"])
+    lost = made(jill.get(f"/{receipt}")) | {"status": "entered-in-error"}
+    made(jill.put(f"/{receipt}", json=lost))
+    made(update(jill, queued, outcome=outcome))
+    charge = made(jill.get(f"/{COUNSELLING}"))
+    assert charge["status"] == "billable"
+    said_of = {
+        "complete": "PAY-1 paid this, and it is not billed yet: A purchase that is billed has a receipt",
+        "error": "The payment PAY-1 of £60.00 failed. It is still to be paid.",
+    }
+    assert charge["note"][-1]["text"].startswith(said_of[outcome])
+    assert books.pot(BUDGET, THERAPY)["committed"] == 6_000
+    assert said(jill.post("/PaymentReconciliation", json=counselling("PAY-2")))
+    with_receipt(jill, COUNSELLING)
+    if outcome == "complete":
+        made(jill.put(f"/{COUNSELLING}", json=made(jill.get(f"/{COUNSELLING}")) | {"status": "billed"}))
+        assert books.pot(BUDGET, THERAPY)["committed"] == 0
+    else:
+        pay(jill, counselling("PAY-2", outcome="complete"))
+    assert books.agrees()
+
+
 def test_several_purchases_are_paid_at_once(jill: httpx.Client) -> None:
     with_receipt(jill, COUNSELLING)
     more = copy.deepcopy(made(jill.get(f"/{COUNSELLING}")))

