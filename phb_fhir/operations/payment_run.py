@@ -57,7 +57,10 @@ PAYMENTS_MAX = 200  # of one run; the rest is for the next
 BUDGETS_MAX = 1_000  # whose schedules one run looks at
 ATTEMPTS_MAX = 20  # at one advance, each of which failed
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,29}")
-_NO_DAYS = "Its schedule has no days to pay on: it names them (event), or says every so many days, weeks, months or years (frequency 1)."
+_NO_DAYS = (
+    "Its schedule has no days to pay on: it names them (event), or says every so many days, weeks, months or years (frequency 1), from when until"
+    " when (boundsPeriod), at most how many times (count), and nothing else."
+)
 _COMPLETE = frozenset(("ACSC", "ACCC"))  # settled
 _FAILED = frozenset(("RJCT", "CANC"))
 

@@ -1,6 +1,7 @@
 """Advances on a schedule (R86): what of each part is due to be paid out by a day, by `phb-payment-schedule`.
 
-A schedule names its days (`event`), or says how often, from when until when; these are counted from its first. The money of a part is
+A schedule names its days (`event`), or says how often, from when until when, at most how many times; these are counted from its first. One
+that says more (a day of the week, how long instead of until when) has no days here: it would be paid on others than it says. The money of a part is
 divided over all of them, every penny once, the earlier ones a penny more where it does not come out even. What is due by a day is what falls
 on the days until then, less what was paid out already: so an advance is paid once, and one that was missed is caught up with.
 """
@@ -19,6 +20,7 @@ from phb_fhir.rules.ledger import Ledger
 from phb_fhir.rules.words import value_of
 
 OCCURRENCES_MAX = 1_000  # days of one schedule
+_FOLLOWED = frozenset(("id", "extension", "boundsPeriod", "count", "frequency", "period", "periodUnit"))
 _MONTHS = {"mo": 1, "a": 12}
 _DAYS = {"d": 1, "wk": 7}
 
@@ -70,7 +72,7 @@ def schedule_of(account: Resource, part: Element) -> list[date]:
         return sorted(named)[:OCCURRENCES_MAX]
     if not isinstance(repeat, dict) or within.start is None or within.end is None or repeat.get("frequency", 1) != 1:
         return []
-    return list(_days(within, repeat))
+    return list(_days(within, repeat)) if repeat.keys() <= _FOLLOWED else []
 
 
 def _within(account: Resource, part: Element) -> Days:
@@ -91,7 +93,8 @@ def _days(within: Days, repeat: Mapping[str, Any]) -> Iterator[date]:
     if within.start is None or within.end is None or not _is_whole(count) or unit not in (*_MONTHS, *_DAYS):
         return
     step = int(count)  # type: ignore[arg-type]
-    for n in range(OCCURRENCES_MAX):
+    times = repeat.get("count", OCCURRENCES_MAX)
+    for n in range(min(times, OCCURRENCES_MAX)):
         if unit in _MONTHS:
             day = months_later(within.start, n * step * _MONTHS[unit])
         else:

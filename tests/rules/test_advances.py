@@ -117,3 +117,26 @@ def test_what_the_part_was_not_given_is_not_paid_out() -> None:
 def test_where_nothing_is_paid_out_by_days_nothing_is_due(changes: dict[str, Any]) -> None:
     assert due(12_000, date(2027, 10, 3), **changes) == []
     assert due(12_000, date(2027, 10, 3)) == [12_000]
+
+
+def test_a_schedule_may_say_how_many_times_it_pays() -> None:
+    thrice = MONTHLY | {"count": 3}
+    assert [sum(due(10_000, date(2026, month, 5), repeat=thrice)) for month in (10, 11, 12)] == [3334, 6667, 10_000]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"dayOfWeek": ["fri"]},
+        {"timeOfDay": ["09:00:00"]},
+        {"frequencyMax": 2},
+        {"periodMax": 2},
+        {"countMax": 5},
+        {"boundsDuration": {"value": 6, "code": "mo"}},
+        {"offset": 3, "when": ["AC"]},
+    ],
+)
+def test_a_schedule_that_says_what_is_not_followed_pays_on_no_other_days(more: dict[str, Any]) -> None:
+    assert has_days(account(12_000, MONTHLY))
+    assert not has_days(account(12_000, MONTHLY | more))
+    assert due(12_000, date(2026, 12, 5), repeat=MONTHLY | more) == []
