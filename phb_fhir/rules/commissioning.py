@@ -8,7 +8,7 @@ table that is wrong is money that is wrong: a mistake ends the start with the do
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import pairwise
@@ -24,6 +24,7 @@ from phb_fhir.settings import WrongSetting
 SHIPPED = "profiles/commissioning"
 DOCUMENTS_MAX = 500  # in one folder
 _SCHEMA = Path(__file__).with_name("commissioning.schema.json")
+LEVELS = ("none", "low", "moderate", "high", "severe", "priority")  # of need, each more than the one before
 _SETTING = "The setting commissioning_folder (PHB_COMMISSIONING_FOLDER)"
 
 
@@ -151,6 +152,8 @@ def parse_policies(documents: Mapping[str, Any]) -> Policies:
 def _parsed(name: str, document: Any) -> Policy:
     for wrong in sorted(_validator().iter_errors(document), key=lambda each: each.json_path):
         raise WrongPolicy(f"{name} is not right at {wrong.json_path}: {wrong.message}.")
+    for where, number in _fractions(document, "$"):
+        raise WrongPolicy(f"{name} is not right at {where}: {number} has a decimal point; counts are written without.")
     tables = tuple(_table(name, n, row) for n, row in enumerate(document.get("allocation", ())))
     _once(name, [table.questionnaire for table in tables])
     policy = Policy(
@@ -165,6 +168,15 @@ def _parsed(name: str, document: Any) -> Policy:
     if policy.one_off_exception_max < policy.one_off_max:
         raise WrongPolicy(f"{name} is not right at $.oneOffExceptionMax: it is less than oneOffMax.")
     return policy
+
+
+def _fractions(value: Any, where: str) -> Iterator[tuple[str, float]]:
+    """Numbers with a decimal point, and where they stand: to the schema 28.0 is an integer, and no day can be reckoned with it."""
+    if isinstance(value, float):
+        yield where, value
+    within = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for name, each in within:
+        yield from _fractions(each, f"{where}.{name}" if isinstance(name, str) else f"{where}[{name}]")
 
 
 _COUNTS = {
@@ -197,6 +209,12 @@ def _table(name: str, index: int, row: Mapping[str, Any]) -> Table:
             raise WrongPolicy(
                 f"{name} is not right at {where}: at {after.start} points it gives less than one point fewer would."
             )
+    for domain, points in {"": {}, **row.get("domains", {})}.items():
+        whole = {**row["points"], **points}
+        for less, more in pairwise(LEVELS):
+            if whole[less] > whole[more]:
+                where = f"$.allocation[{index}]." + (f"domains.{domain}" if domain else "points")
+                raise WrongPolicy(f"{name} is not right at {where}: {more} gives fewer points than {less} does.")
     return Table(row["questionnaire"], row["version"], row["frequency"], row["points"], row.get("domains", {}), bands)
 
 

@@ -124,6 +124,26 @@ WRONG = {
         {"allocation": [table(), table()]},
         "a.json is not right at $.allocation: there are two tables",
     ),
+    "a form with a version, which no assessment would be read by": (
+        {"allocation": [table(questionnaire=f"{FORM}|1")]},
+        "a.json is not right at $.allocation[0].questionnaire: ",
+    ),
+    "fewer points for more need": (
+        {"allocation": [table(points={**LEVELS, "severe": 2})]},
+        "a.json is not right at $.allocation[0].points: severe gives fewer points than high does.",
+    ),
+    "fewer points for more need in one domain": (
+        {"allocation": [table(domains={"breathing": {"moderate": 9}})]},
+        "a.json is not right at $.allocation[0].domains.breathing: high gives fewer points than moderate does.",
+    ),
+    "days with a decimal point": (
+        {"noticeDays": 28.0},
+        "a.json is not right at $.noticeDays: 28.0 has a decimal point; counts are written without.",
+    ),
+    "points with a decimal point": (
+        {"allocation": [table(bands=[{"from": 0.0, "amount": "1.00"}])]},
+        "a.json is not right at $.allocation[0].bands[0].from: 0.0 has a decimal point",
+    ),
     "a category nobody knows": (
         {"acceptedCategories": ["chc-adult", "chc-adults"]},
         "a.json is not right at $.acceptedCategories[1]: 'chc-adults' is not one of ['chc-adult', ",
