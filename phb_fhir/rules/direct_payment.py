@@ -67,7 +67,7 @@ EVIDENCE_TYPE = f"{BASE}/CodeSystem/phb-evidence-type"
 _PART = "Account.extension.where(url.endsWith('phb-management-element'))"
 _OTHER_WAYS = "A notional or a third-party budget is still open to them."
 # who may agree for somebody who cannot agree themselves (regulations 4 and 5)
-_FOR_OTHERS = frozenset(
+FOR_OTHERS = frozenset(
     (
         "parental-responsibility",
         "best-interest",
@@ -175,12 +175,12 @@ def _given_after(consent: Mapping[str, Any], part: Element) -> bool:
 
 def _basis(consent: Mapping[str, Any], *, is_child: bool, incapable: bool) -> list[Issue]:
     basis = code_in(consent.get("policyRule"), LEGAL_BASIS)
-    if is_child and basis != "parental-responsibility" and basis not in _FOR_OTHERS:
+    if is_child and basis != "parental-responsibility" and basis not in FOR_OTHERS:
         text = (
             f"For a child under {CHILD_UNDER}, somebody with parental responsibility agrees to a direct payment (DP-2)."
         )
         return [refusal(text, "Account")]
-    if incapable and basis not in _FOR_OTHERS:
+    if incapable and basis not in FOR_OTHERS:
         text = (
             "The person is recorded as not able to agree; a representative agrees to a direct payment for them (DP-2)."
         )

@@ -7,6 +7,7 @@ into when a budget comes to one of the stages, and when one of the elements chan
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
+from datetime import date
 from typing import Any, NamedTuple
 
 from phb_fhir.fhir.codec import Resource
@@ -29,6 +30,7 @@ from phb_fhir.rules.around import (
 from phb_fhir.rules.budget import (
     amounts_of,
     days_of,
+    first_day,
     in_words,
     is_joint,
     joint_of,
@@ -39,7 +41,7 @@ from phb_fhir.rules.budget import (
 )
 from phb_fhir.rules.case import Asking, Books, Case, Find, Read, refusal
 from phb_fhir.rules.death import alive_still
-from phb_fhir.rules.direct_payment import may_be_paid, sufficient
+from phb_fhir.rules.direct_payment import FOR_OTHERS, LEGAL_BASIS, may_be_paid, sufficient
 from phb_fhir.rules.eligibility import check_eligibility, eligible_by
 from phb_fhir.rules.ledger import Ledger
 from phb_fhir.rules.review import first_too_late, purpose_of
@@ -184,23 +186,38 @@ def _accepted(case: Case, account: Resource) -> Asking[list[Issue]]:
 
 def _may_answer(case: Case, account: Resource, who: str) -> Asking[list[Issue]]:
     person = person_of(account)
+    incapable = yield from lacks_capacity(person)
+    if who == person and incapable:
+        text = "The person is recorded as not able to decide this: who speaks for them answers the offer (R93.1, R166)."
+        return [refusal(text, _OFFER)]
     if who == person:
-        if (yield from lacks_capacity(person)):
-            text = "The person is recorded as not able to decide this: who speaks for them answers the offer (R93.1, R166)."
-            return [refusal(text, _OFFER)]
         return []
     consents: list[Resource] = yield Find("Consent", ("patient", person), ("status", "active"), ("actor", who))
-    if any(days_of(one.get("provision", {}).get("period")).covers(case.today) for one in consents):
+    if any(_speaks(one, case.today, incapable=incapable) for one in consents):
         return []
-    text = f"{who} answered the offer; an active Consent, with its legal basis, says that they speak for the person (R166)."
+    text = (
+        f"{who} answered the offer; an active Consent says that they speak for the person: on a ground of the law, or where the person can agree to"
+        " that, by letting them do more than look (R166)."
+    )
     return [refusal(text, _OFFER)]
+
+
+def _speaks(consent: Resource, day: date, *, incapable: bool) -> bool:
+    """Whether somebody whom a Consent names answers for the person; a person who cannot agree has not chosen them."""
+    provision = consent.get("provision") or {}
+    if provision.get("type") == "deny" or not days_of(provision.get("period")).covers(day):
+        return False
+    if code_in(consent.get("policyRule"), LEGAL_BASIS) in FOR_OTHERS:
+        return True
+    actions = {coding.get("code") for one in provision.get("action", ()) for coding in one.get("coding", ())}
+    return not incapable and bool(actions & {"plan", "purchase"})
 
 
 def _informed(case: Case, account: Resource) -> Asking[list[Issue]]:
     """The person was told about budgets, before an amount is named (R44)."""
-    del case
     person = person_of(account)
-    if (yield from told(person, "phb-information-given")):
+    given: list[Resource] = yield from told(person, "phb-information-given")
+    if any((day := first_day(one.get("sent"))) is not None and day <= case.today for one in given):
         return []
     tasks: list[Resource] = yield Find("Task", ("code", f"{TASK_CODE}|give-information"), ("patient", person))
     if any(one.get("status") == "completed" for one in tasks):

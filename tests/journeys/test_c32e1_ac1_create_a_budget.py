@@ -228,28 +228,81 @@ def test_somebody_else_answers_the_offer_with_a_consent_that_says_so(api: httpx.
     assert put(api, by_ruth).status_code == 200
 
 
-def test_who_lacks_capacity_is_spoken_for(api: httpx.Client) -> None:
-    capacity = {
-        "resourceType": "Observation",
-        "id": "capacity",
-        "status": "final",
-        "code": coded("phb-observation-code", "mental-capacity"),
-        "subject": {"reference": "Patient/jill"},
-        "effectiveDateTime": "2026-08-01",
-        "valueCodeableConcept": coded("phb-capacity-status", "lacks-capacity"),
-        "performer": [{"reference": "PractitionerRole/tom-whelan-ms-nurse"}],
-        "component": [
-            {"code": coded("phb-observation-code", "capacity-decision"), "valueString": "Whether to have a budget"},
-            {"code": coded("phb-observation-code", "capacity-help-given"), "valueString": "Pictures, and time"},
-            {"code": coded("phb-observation-code", "capacity-basis"), "valueString": "An assessment at home"},
-        ],
+def of_ruth(**changed: Any) -> dict[str, Any]:
+    """The consent by which Jill lets her sister act, with another provision."""
+    (consent,) = (one for one in jills_budget.story() if one["id"] == "jill-ruth-delegate")
+    return consent | {"provision": consent["provision"] | changed}
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"action": [coded("phb-consent-action", "view")]}, {"period": {"start": "2026-07-01", "end": "2026-11-21"}}],
+)
+def test_a_consent_that_lets_nobody_speak_for_the_person_answers_no_offer(
+    api: httpx.Client, changed: dict[str, Any]
+) -> None:
+    begin(api, "Consent/jill-ruth-delegate")
+    come_to(api, "indicative-set")
+    by_ruth = with_rows(budget("planning"), "phb-offer", offer("accepted", by="RelatedPerson/ruth-harper"))
+    (reason,) = refused(put(api, of_ruth(**changed), by_ruth))
+    assert reason.startswith("RelatedPerson/ruth-harper answered the offer; an active Consent says that they speak")
+
+
+def test_a_consent_that_denies_answers_no_offer(api: httpx.Client) -> None:
+    begin(api, "Consent/jill-ruth-delegate")
+    come_to(api, "indicative-set")
+    denied = of_ruth(type="deny")
+    plain = {name: value for name, value in denied.items() if name not in ("meta", "extension")}
+    plain["category"] = [{"coding": [denied["category"][0]["coding"][0]]}]  # of no kind that the guide has
+    by_ruth = with_rows(budget("planning"), "phb-offer", offer("accepted", by="RelatedPerson/ruth-harper"))
+    assert len(refused(put(api, plain, by_ruth))) == 1
+
+
+def test_who_lacks_capacity_has_chosen_nobody_and_the_law_has(api: httpx.Client) -> None:
+    begin(api, "Consent/jill-ruth-delegate")
+    come_to(api, "indicative-set")
+    by_ruth = with_rows(budget("planning"), "phb-offer", offer("accepted", by="RelatedPerson/ruth-harper"))
+    (reason,) = refused(put(api, CAPACITY, of_ruth(), by_ruth))
+    assert reason.startswith("RelatedPerson/ruth-harper answered the offer")
+    lawful = of_ruth(action=[coded("phb-consent-action", "view")]) | {
+        "policyRule": coded("phb-legal-basis", "best-interest")
     }
+    assert put(api, CAPACITY, lawful, by_ruth).status_code == 200
+
+
+def test_information_that_is_still_to_be_sent_was_not_given(api: httpx.Client) -> None:
+    begin(api, "Task/jill-step-1-information")
+    come_to(api, "eligibility-confirmed")
+    (told,) = found(api, "/Communication?category=phb-information-given&patient=Patient/jill")
+    ahead = put(api, {**told, "sent": "2026-11-23T09:00:00Z"}, budget("indicative-set"))
+    assert [one for one in refused(ahead) if one.startswith("The person is told about personal health budgets first")]
+    assert put(api, budget("indicative-set")).status_code == 200
+
+
+CAPACITY = {
+    "resourceType": "Observation",
+    "id": "capacity",
+    "status": "final",
+    "code": coded("phb-observation-code", "mental-capacity"),
+    "subject": {"reference": "Patient/jill"},
+    "effectiveDateTime": "2026-08-01",
+    "valueCodeableConcept": coded("phb-capacity-status", "lacks-capacity"),
+    "performer": [{"reference": "PractitionerRole/tom-whelan-ms-nurse"}],
+    "component": [
+        {"code": coded("phb-observation-code", "capacity-decision"), "valueString": "Whether to have a budget"},
+        {"code": coded("phb-observation-code", "capacity-help-given"), "valueString": "Pictures, and time"},
+        {"code": coded("phb-observation-code", "capacity-basis"), "valueString": "An assessment at home"},
+    ],
+}
+
+
+def test_who_lacks_capacity_is_spoken_for(api: httpx.Client) -> None:
     begin(api)
     come_to(api, "indicative-set")
-    assert put(api, capacity).status_code == 200
+    assert put(api, CAPACITY).status_code == 200
     (reason,) = refused(put(api, budget("planning")))
     assert reason.startswith("The person is recorded as not able to decide this")
-    later = {**capacity, "id": "later", "effectiveDateTime": "2026-09-01"}
+    later = {**CAPACITY, "id": "later", "effectiveDateTime": "2026-09-01"}
     later["valueCodeableConcept"] = coded("phb-capacity-status", "has-capacity")
     assert put(api, later).status_code == 200
     assert put(api, budget("planning")).status_code == 200
