@@ -29,7 +29,7 @@ from phb_fhir.rules.case import (
     refusal,
 )
 from phb_fhir.rules.exclusions import doubtful_in, excluded_in
-from phb_fhir.rules.ledger import UNASSIGNED
+from phb_fhir.rules.ledger import CONTINGENCY, UNASSIGNED
 from phb_fhir.rules.purchase import OPEN, Purchase, element_id, link_of, occurrence, reason_of
 from phb_fhir.rules.words import (
     BASE,
@@ -381,6 +381,16 @@ def _after_death(p: Purchase) -> str:
     return f"The person died on {in_words(died)}." if died is not None and day is not None and day > died else ""
 
 
+def _beyond_what_is_left(p: Purchase) -> str:
+    """Care that was given is recorded, also beyond what is left: by those who decide. Nobody else takes a budget below nothing by saying so."""
+    if not is_given(p) or p.by.is_professional:
+        return ""
+    left = p.ledger.of(p.pot).available
+    if p.members:
+        left = sum(one.total.available - one.of(CONTINGENCY).available for one in p.ledgers.values())
+    return "It was given already, and comes to more than is left." if p.pence > left else ""
+
+
 def _doubtful(p: Purchase) -> str:
     """Words that may say what no budget pays for; what it is called in the directory was looked at when it came there."""
     said = str((p.charge.get("code") or {}).get("text") or "")
@@ -392,6 +402,7 @@ WAITS: tuple[Callable[[Purchase], str], ...] = (
     _not_in_directory,
     _dearer,
     _doubtful,
+    _beyond_what_is_left,
     _asked_for,
     _from_contingency,
     _after_death,

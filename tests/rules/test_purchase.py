@@ -225,6 +225,22 @@ def test_a_representative_purchases_by_no_other(wrong: dict[str, Any]) -> None:
     assert [issue.expression for issue in refusals(purchase(ruth, consents=(wrong,)))] == ["ChargeItem.enterer"]
 
 
+def test_care_that_was_given_goes_beyond_what_is_left_by_the_word_of_those_who_decide_alone() -> None:
+    code = {"system": f"{BASE}/CodeSystem/phb-purchase-reason", "code": "care-already-given"}
+
+    def given(pounds: str, role: str, status: str = "billed") -> list[str]:
+        price = {"value": Exact(pounds), "currency": "GBP"}
+        more = {"reason": [{"coding": [code]}], "quantity": {"value": 9}, "priceOverride": price, "status": status}
+        return waits(purchase(charge(**more), by=By(role)))
+
+    assert given("100.01", "person") == ["It was given already, and comes to more than is left."]
+    for role in ("delegate", "provider"):
+        assert len(given("100.01", role)) == 1
+    for role in ("", "system", "nhs-team", "care-coordinator", "commissioner"):
+        assert given("100.01", role) == []
+    assert given("100.00", "person") == given("100.01", "person", "billable") == []
+
+
 @pytest.mark.parametrize("end", ["2026-11-22", "2026-11", "2026"])
 def test_a_consent_holds_on_its_last_day(end: str) -> None:
     assert lets_purchase(consent(period={"end": end}), "RelatedPerson/ruth", "Account/b", TODAY)
