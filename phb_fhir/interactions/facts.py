@@ -33,7 +33,7 @@ from phb_fhir.rules.case import (
 )
 from phb_fhir.rules.commissioning import read_policies
 from phb_fhir.rules.ledger import Entry, Ledger
-from phb_fhir.rules.purchase import keys_named, reference_of
+from phb_fhir.rules.purchase import keys_named, references_of
 from phb_fhir.rules.words import PURCHASE_REFERENCE, pair_of, token_of
 from phb_fhir.search.parse import parse_criteria
 from phb_fhir.store.store import Reader, Transaction
@@ -63,12 +63,12 @@ class Facts:
         keys = dict.fromkeys(key for one in purchases for key in (*budgets_in(one), *keys_named(one)))
         await self._read(list(keys))
         await self._books(list(dict.fromkeys(key for one in purchases for key in budgets_in(one))))
-        references = sorted({reference_of(one) for one in purchases} - {""})
+        references = sorted({each for one in purchases for each in references_of(one)})
         if references:
             tokens = [token_of(PURCHASE_REFERENCE, one) for one in references]
             found = await self._search(Find("ChargeItem", ("identifier", ",".join(tokens))))
             for token, reference in zip(tokens, references, strict=True):
-                named = [one for one in found if reference_of(one) == reference]
+                named = [one for one in found if reference in references_of(one)]
                 self._stored[Find("ChargeItem", ("identifier", token))] = named
 
     def mark(self) -> _Mark:

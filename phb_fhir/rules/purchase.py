@@ -149,11 +149,15 @@ def link_of(charge: Resource) -> tuple[Any, str]:
     return value_of(link, "carePlan"), str(value_of(link, "activityId") or "")
 
 
+def references_of(charge: Resource) -> list[str]:
+    """The business identifiers of a purchase."""
+    pairs = (pair_of(one) for one in charge.get("identifier", ()))
+    return [value for system, value in pairs if system == PURCHASE_REFERENCE and value]
+
+
 def reference_of(charge: Resource) -> str:
     """The business identifier of a purchase; "" for none."""
-    return next(
-        (pair[1] for one in charge.get("identifier", ()) if (pair := pair_of(one))[0] == PURCHASE_REFERENCE), ""
-    )
+    return next(iter(references_of(charge)), "")
 
 
 def account_of(charge: Resource) -> Asking[str]:

@@ -49,7 +49,7 @@ from phb_fhir.rules.purchase import (
     is_unknown,
     purchase_day,
     read_purchase,
-    reference_of,
+    references_of,
 )
 from phb_fhir.rules.purchase_checks import disallowed_by, in_step, is_given, refusals, short, waits
 from phb_fhir.rules.tasks import task_to_decide
@@ -190,9 +190,14 @@ def _first(case: Case, purchase: Purchase) -> Asking[Decision | None]:
 
     What the writer may not see is not named; and of another budget, it is not there.
     """
-    reference = reference_of(purchase.charge)
-    if not reference or reference == reference_of(case.before or {}):
-        return None
+    known = references_of(case.before or {})
+    for reference in (one for one in references_of(purchase.charge) if one not in known):
+        if (said := (yield from _named_before(case, purchase, reference))) is not None:
+            return said
+    return None
+
+
+def _named_before(case: Case, purchase: Purchase, reference: str) -> Asking[Decision | None]:
     if not case.is_new:
         yield Hold(f"ChargeItem {PURCHASE_REFERENCE}|{reference}")  # as whoever posts it does
     found: list[Resource] = yield Find("ChargeItem", ("identifier", token_of(PURCHASE_REFERENCE, reference)))

@@ -6,6 +6,7 @@ import base64
 import copy
 import hashlib
 import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -514,6 +515,26 @@ def test_the_same_reference_for_other_days_is_another_purchase(jill: httpx.Clien
     week, next_week = ({"occurrenceTiming": {"event": [day]}} for day in ("2026-11-20", "2026-11-27"))
     assert [jill.post("/ChargeItem", json=charge | week).status_code for _ in range(2)] == [201, 200]
     assert problem(jill.post("/ChargeItem", json=charge | next_week)).code == "duplicate"
+
+
+def test_each_reference_of_a_purchase_is_its_own(jill: httpx.Client) -> None:
+    first = jill.post("/ChargeItem", json=massage("PUR-1")).json()
+    second = massage("PUR-2", occurrenceDateTime="2026-11-21")
+    second["identifier"] += massage("PUR-1")["identifier"]
+    text = f"The reference PUR-1 is that of ChargeItem/{first['id']} already, which is another purchase. Give this one a reference of its own."
+    assert reasons(jill.post("/ChargeItem", json=second)) == [text]
+    second["identifier"][1]["value"] = "PUR-3"
+    made = jill.post("/ChargeItem", json=second).json()
+    third = massage("PUR-3", occurrenceDateTime="2026-11-21")
+    with ThreadPoolExecutor(4) as several:  # gathered, and alone
+        answers = list(several.map(lambda one: jill.post("/ChargeItem", json=one), [third] * 4))
+    assert [(one.status_code, one.json()["id"]) for one in answers] == [(200, made["id"])] * 4
+    assert jill.put(f"/ChargeItem/{made['id']}", json=made).status_code == 200
+
+
+def reasons(answer: httpx.Response) -> list[str]:
+    assert answer.status_code in (409, 422), answer.text
+    return [issue["diagnostics"] for issue in answer.json()["issue"]]
 
 
 def test_a_purchase_does_not_take_on_the_reference_of_another(jill: httpx.Client) -> None:
