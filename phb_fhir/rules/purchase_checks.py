@@ -251,7 +251,7 @@ def _is_outsider(p: Purchase) -> bool:
 
 
 def _has_evidence(p: Purchase) -> Iterator[Issue]:
-    if p.status != "billed" or extensions(p.charge, "phb-evidence-waiver"):
+    if p.status != "billed" or extensions(p.charge, _WAIVER):
         return
     found = {key: one for key, one in p.evidence.items() if key.startswith("DocumentReference/")}
     missing = [key for key, one in found.items() if one is None]
@@ -260,6 +260,25 @@ def _has_evidence(p: Purchase) -> Iterator[Issue]:
     if not missing and not any(_is_evidence(one) for one in found.values() if one is not None):
         text = "A purchase that is billed has a receipt, an invoice or a bank statement (a current DocumentReference), or a recorded reason for having none."
         yield refusal(text, "ChargeItem.supportingInformation")
+
+
+def _waived_by_who_decides(p: Purchase) -> Iterator[Issue]:
+    """That no document is needed is decided by the NHS team or the commissioner, and recorded by who decided it (R16, RULE-EVID)."""
+    known = extensions(p.before or {}, _WAIVER)
+    fresh = [one for one in extensions(p.charge, _WAIVER) if one not in known]
+    if p.by.role in ("", "system"):
+        return
+    if fresh and not p.by.is_professional:
+        text = "Whether a purchase needs a receipt is decided by the NHS team or the commissioner: ask them, or hand in what you have."
+        yield refusal(text, _WAIVED)
+    elif any(key_of(value_of(one, "waivedBy")) not in p.by.names for one in fresh):
+        yield refusal(
+            "The purchase says that somebody else decided that it needs no receipt than who is signed in.", _WAIVED
+        )
+
+
+_WAIVER = "phb-evidence-waiver"
+_WAIVED = f"ChargeItem.extension.where(url.endsWith('{_WAIVER}'))"
 
 
 def _is_evidence(document: Resource) -> bool:
@@ -323,6 +342,7 @@ CHECKS: tuple[Callable[[Purchase], Iterator[Issue]], ...] = (
     _serves_the_plan,
     _pays_no_relative,
     _contingency_says_why,
+    _waived_by_who_decides,
     _has_evidence,
     _is_affordable,
 )

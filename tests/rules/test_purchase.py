@@ -241,6 +241,22 @@ def test_care_that_was_given_goes_beyond_what_is_left_by_the_word_of_those_who_d
     assert given("100.00", "person") == given("100.01", "person", "billable") == []
 
 
+def test_that_no_receipt_is_needed_is_recorded_by_who_decides_it() -> None:
+    said = [{"url": "waivedBy", "valueReference": {"reference": "PractitionerRole/priya"}}]
+    done = charge(status="billed", extension=[*charge()["extension"], extension("phb-evidence-waiver", extension=said)])
+
+    def waived(by: By, before: dict[str, Any] | None) -> int:
+        return len(refusals(purchase(done, by=by, before=before)))
+
+    priya, sam = frozenset({"PractitionerRole/priya"}), frozenset({"PractitionerRole/sam"})
+    jill = By("person", frozenset({"Patient/jill"}), frozenset({"Patient/jill"}))
+    stood = charge(status="billed")
+    assert waived(jill, None) == waived(jill, stood) == waived(By("care-coordinator", sam), stood) == 1
+    for by in (By(), By("system"), By("care-coordinator", priya)):
+        assert waived(by, stood) == 0
+    assert waived(jill, done) == 0  # it was waived before
+
+
 @pytest.mark.parametrize("end", ["2026-11-22", "2026-11", "2026"])
 def test_a_consent_holds_on_its_last_day(end: str) -> None:
     assert lets_purchase(consent(period={"end": end}), "RelatedPerson/ruth", "Account/b", TODAY)
