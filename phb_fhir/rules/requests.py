@@ -13,6 +13,7 @@ from phb_fhir.outcome import Issue
 from phb_fhir.rules.around import says_why
 from phb_fhir.rules.case import NOTHING, PROFESSIONALS, Case, Decision, Judging, refusal
 from phb_fhir.rules.deciding import answer_of, check_step, kind_of
+from phb_fhir.rules.words import key_of
 
 # kinds whose rules have a table of their own
 _OWN_STEPS = frozenset(("phb-review", "plan-sign-off", "appeal", "risk-panel-referral", "repayment-notice"))
@@ -99,10 +100,14 @@ def _decided(case: Case) -> Iterator[Issue]:
 
 
 def _seen_to(case: Case) -> Iterator[Issue]:
+    """Who asked for something may withdraw it; else it is over by the word of those who see to it."""
     task, before, kind = case.after, case.before or {}, kind_of(case.after)
     if task is None or kind not in SEEN_TO or case.by.role in SEEN_TO[kind][0]:
         return
-    if task.get("status") == "completed":
+    status, asker = task.get("status"), key_of((case.before or task).get("requester"))
+    withdraws = status == "cancelled" and asker in case.by.names | case.by.patients
+    ends = status in (*OVER, "entered-in-error") and status != before.get("status")
+    if status == "completed" or (ends and not withdraws):
         yield refusal(SEEN_TO[kind][1], "Task.status")
     elif kind in _ASKED_BY_NHS and kind_of(before) != kind:
         text = "How the money is used is asked about by the NHS team or the commissioner. To have it looked at, call a review."

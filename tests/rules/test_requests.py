@@ -108,6 +108,19 @@ def test_nobody_says_of_their_own_spending_that_it_was_looked_into(by: By, kind:
 
 
 @pytest.mark.parametrize("kind", sorted(SEEN_TO))
+@pytest.mark.parametrize("status", ["rejected", "cancelled", "failed", "entered-in-error"])
+def test_nobody_calls_off_what_they_did_not_ask_for(status: str, kind: str) -> None:
+    theirs = {"requester": {"reference": "Organization/icb"}}
+    before, after = ({**task(one, kind), **theirs} for one in ("in-progress", status))
+    jill = By("person", frozenset(), frozenset({"Patient/jill"}))
+    assert said(before, after, jill) == [SEEN_TO[kind][1]]
+    assert said(before, after, COORDINATOR) == []
+    own = {"requester": {"reference": "Patient/jill"}}
+    assert (said({**before, **own}, {**after, **own}, jill) == []) is (status == "cancelled")
+    assert said(before, {**after, **own}, jill) == [SEEN_TO[kind][1]]
+
+
+@pytest.mark.parametrize("kind", sorted(SEEN_TO))
 @pytest.mark.parametrize("by", [COMMISSIONER, COORDINATOR, By("nhs-team"), By("system"), By()])
 def test_the_team_and_the_commissioner_say_that_they_have_seen_to_something(by: By, kind: str) -> None:
     for before in (None, task("requested", kind)):
