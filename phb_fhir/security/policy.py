@@ -143,9 +143,14 @@ def consented(right: Right) -> Predicate:
     """A Consent lets them, and it covers this."""
 
     def holds(who: Who, type_: str) -> Node:
-        return any_of(_mandated(one, type_) for one in who.mandates if one.gives(right, type_))
+        return any_of(_mandated(who, one, type_) for one in who.mandates if one.gives(right, type_))
 
     return holds
+
+
+def handed_in(who: Who, type_: str) -> Node:
+    """It is for somebody whom they may purchase for: evidence is handed in before a purchase says what it is of."""
+    return of_patients(tuple(one.patient for one in who.mandates if one.gives("purchase", type_)), type_)
 
 
 def named(who: Who, type_: str) -> Node:
@@ -268,9 +273,10 @@ def _of_those(patients: Node, type_: str) -> Node:
     return Linked("patient", ("Patient",), patients)
 
 
-def _mandated(mandate: Mandate, type_: str) -> Node:
+def _mandated(who: Who, mandate: Mandate, type_: str) -> Node:
+    theirs = of_patients((mandate.patient,), type_)
     if not mandate.accounts:
-        return of_patients((mandate.patient,), type_)
+        return theirs
     match type_:
         case "Account":
             return Id(mandate.accounts)
@@ -279,8 +285,20 @@ def _mandated(mandate: Mandate, type_: str) -> Node:
         case "CarePlan":
             return Id(mandate.plans) if mandate.plans else NOTHING
         case "Task":
-            return AllOf((of_patients((mandate.patient,), type_), _about_these(mandate)))
-    return of_patients((mandate.patient,), type_)
+            return AllOf((theirs, _about_these(mandate)))
+        case "DocumentReference":
+            of_these = LinkedFrom("ChargeItem", "evidence", keys("account", mandate.accounts))
+            return AllOf((theirs, AnyOf((of_these, _made_by(who)))))
+        case "Binary":
+            of_these = Linked("security-context", SECURED, _mandated(who, mandate, "DocumentReference"))
+            return AnyOf((of_these, AllOf((theirs, _made_by(who)))))
+    return theirs
+
+
+def _made_by(who: Who) -> Node:
+    """They wrote it, as its Provenance says."""
+    parties = keys("agent", (who.user, who.organization, *who.roles))
+    return LinkedFrom("Provenance", "target", parties) if parties != NOTHING else NOTHING
 
 
 def _about_these(mandate: Mandate) -> Node:
@@ -327,7 +345,7 @@ _HELPING = (
     Row(("CarePlan",), "rs", consented("view")),
     Row(("ChargeItem",), "crsu", consented("purchase")),
     Row(("Account", *EVIDENCE, "Patient"), "rs", consented("purchase")),
-    Row(EVIDENCE, "c", consented("purchase")),
+    Row(EVIDENCE, "c", handed_in),
     Row(("CarePlan", "Goal", "QuestionnaireResponse", "Task"), "crsu", consented("plan")),
     Row(("CareTeam", "Patient", "RiskAssessment"), "rs", consented("plan")),
     Row(("PaymentReconciliation",), "rs", consented("receive-payment")),

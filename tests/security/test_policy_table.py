@@ -757,6 +757,59 @@ def test_who_acts_in_one_budget_has_nothing_to_do_with_tasks_about_others(world)
     assert moved.status_code in (403, 422)
 
 
+EVIDENCE_OF = {  # whether who acts in her first budget sees a document about Jill: by the purchases that it is evidence of
+    "a purchase": (("jill-chargeitem",), True),
+    "a purchase from the other": (("jill-second-purchase",), False),
+    "one from each": (("jill-chargeitem", "jill-second-purchase"), True),
+    "none": ((), False),
+}
+
+
+def test_who_acts_in_one_budget_sees_the_evidence_of_its_purchases_and_what_they_handed_in(world):
+    world.restore()
+    told, file = record("jill")["DocumentReference"], record("jill")["Binary"]
+    charges = {id_: THINGS["ChargeItem", id_] for id_ in ("jill-chargeitem", "jill-second-purchase")}
+    for number, (of, _) in enumerate(EVIDENCE_OF.values()):
+        letter = f"DocumentReference/letter-{number}"
+        world.write(
+            {**told, "id": f"letter-{number}"}, {**file, "id": f"file-{number}", "securityContext": ref(letter)}
+        )
+        for one in of:
+            charges[one] = {
+                **charges[one],
+                "supportingInformation": [*charges[one].get("supportingInformation", ()), ref(letter)],
+            }
+    world.write(*charges.values())
+    keys = [
+        f"{type_}-{number}"
+        for type_ in ("DocumentReference/letter", "Binary/file")
+        for number in range(len(EVIDENCE_OF))
+    ]
+    found = {who: [world.get(who, f"/{key}").status_code == 200 for key in keys] for who in ("ruth", "lim")}
+    assert found == {"ruth": [True] * len(keys), "lim": [is_theirs for _, is_theirs in EVIDENCE_OF.values()] * 2}
+    for path in (
+        "/DocumentReference?_count=100",
+        "/DocumentReference/_history?_count=100",
+        "/Binary/_history?_count=100",
+    ):
+        told_ids = {one["resource"]["id"] for one in world.get("lim", path).json()["entry"]}
+        assert not told_ids & {"letter-1", "letter-3", "file-1", "file-3"}, path
+    # what they hand in themselves they see at once, and make the evidence of a purchase
+    letter = world.post("lim", "/DocumentReference", made_new("DocumentReference", "jill-documentreference"))
+    assert letter.status_code == 201, letter.text
+    key = f"DocumentReference/{letter.json()['id']}"
+    sent = world.post("lim", "/Binary", {**made_new("Binary", "jill-binary"), "securityContext": ref(key)})
+    assert sent.status_code == 201, sent.text
+    for theirs in (key, f"Binary/{sent.json()['id']}"):
+        assert world.get("lim", f"/{theirs}").status_code == 200
+        assert world.get("duo", f"/{theirs}").status_code == 200
+    with_it = {**charges["jill-chargeitem"], "supportingInformation": [ref(key)]}
+    assert world.put("lim", with_it).status_code == 200
+    hidden = {**charges["jill-chargeitem"], "supportingInformation": [ref("DocumentReference/letter-3")]}
+    assert world.put("lim", hidden).status_code == 422
+    world.restore()
+
+
 @pytest.mark.parametrize(("who", "expected"), REACHES.items(), ids=REACHES)
 def test_a_consent_opens_what_it_says_while_it_lasts(world, who, expected):
     world.restore()
