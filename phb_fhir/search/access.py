@@ -13,6 +13,7 @@ ACCESS_CODES = frozenset(
     (
         "account",
         "actor",
+        "based-on",  # of what is said in a plan: which plan that is
         "code",  # of a List: whether it is a directory
         "definition",
         "focus",  # of a Task: which budget it is about

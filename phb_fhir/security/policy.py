@@ -286,12 +286,17 @@ def _mandated(who: Who, mandate: Mandate, type_: str) -> Node:
             return Id(mandate.plans) if mandate.plans else NOTHING
         case "Task":
             return AllOf((theirs, _about_these(mandate)))
+        case "Goal" | "CareTeam":
+            of_plans = LinkedFrom("CarePlan", PART_OF_PLAN[type_], Id(mandate.plans)) if mandate.plans else NOTHING
+            return AllOf((theirs, any_of((of_plans, _made_by(who)))))
+        case "QuestionnaireResponse" | "RiskAssessment":
+            return AllOf((theirs, any_of((keys("based-on", mandate.plans), Not(beginning("based-on=CarePlan/"))))))
         case "DocumentReference":
-            of_these = LinkedFrom("ChargeItem", "evidence", keys("account", mandate.accounts))
-            return AllOf((theirs, AnyOf((of_these, _made_by(who)))))
+            of_charges = LinkedFrom("ChargeItem", "evidence", keys("account", mandate.accounts))
+            return AllOf((theirs, AnyOf((of_charges, _made_by(who)))))
         case "Binary":
-            of_these = Linked("security-context", SECURED, _mandated(who, mandate, "DocumentReference"))
-            return AnyOf((of_these, AllOf((theirs, _made_by(who)))))
+            of_evidence = Linked("security-context", SECURED, _mandated(who, mandate, "DocumentReference"))
+            return AnyOf((of_evidence, AllOf((theirs, _made_by(who)))))
     return theirs
 
 
@@ -310,6 +315,7 @@ def _about_these(mandate: Mandate) -> Node:
 
 
 CHARGED = ("ChargeItem", "Invoice", "PaymentReconciliation")
+PART_OF_PLAN = {"Goal": "goal", "CareTeam": "care-team"}  # by which a CarePlan points to them
 
 
 def keys(code: str, values: Iterable[str]) -> Node:

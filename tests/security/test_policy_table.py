@@ -757,6 +757,59 @@ def test_who_acts_in_one_budget_has_nothing_to_do_with_tasks_about_others(world)
     assert moved.status_code in (403, 422)
 
 
+SAID_IN = {
+    # what of the plans' parts who acts in her first budget sees: by the plan that it is part of
+    "a goal of her plan": (record("jill")["Goal"], True),
+    "a goal of her other plan": ({**record("jill")["Goal"], "id": "other-goal"}, False),
+    "the team of her plan": ({**record("jill")["CareTeam"], "id": "plan-team"}, True),
+    "the team of her other plan": ({**record("jill")["CareTeam"], "id": "other-team"}, False),
+    "an answer for her plan": (
+        {**record("jill")["QuestionnaireResponse"], "id": "plan-answer", "basedOn": [ref("CarePlan/jill-careplan")]},
+        True,
+    ),
+    "an answer for her other plan": (
+        {**record("jill")["QuestionnaireResponse"], "id": "other-answer", "basedOn": [ref("CarePlan/jill-other-plan")]},
+        False,
+    ),
+    "an answer for no plan": (record("jill")["QuestionnaireResponse"], True),
+    "a risk of her plan": (
+        {**record("jill")["RiskAssessment"], "id": "plan-risk", "basedOn": ref("CarePlan/jill-careplan")},
+        True,
+    ),
+    "a risk of her other plan": (
+        {**record("jill")["RiskAssessment"], "id": "other-risk", "basedOn": ref("CarePlan/jill-other-plan")},
+        False,
+    ),
+}
+
+
+def test_who_acts_in_one_budget_sees_what_is_said_in_its_plan_and_not_in_others(world):
+    world.restore()
+    plan, other = THINGS["CarePlan", "jill-careplan"], THINGS["CarePlan", "jill-other-plan"]
+    world.write(
+        *(one for one, _ in SAID_IN.values()),
+        {**plan, "goal": [ref("Goal/jill-goal")], "careTeam": [ref("CareTeam/plan-team")]},
+        {**other, "goal": [ref("Goal/other-goal")], "careTeam": [ref("CareTeam/other-team")]},
+    )
+    keys = {name: f"{one['resourceType']}/{one['id']}" for name, (one, _) in SAID_IN.items()}
+    for who, expected in (
+        ("ruth", dict.fromkeys(keys, True)),
+        ("lim", {name: sees for name, (_, sees) in SAID_IN.items()}),
+    ):
+        assert {name: world.get(who, f"/{key}").status_code == 200 for name, key in keys.items()} == expected
+    found = world.get("lim", "/?_type=Goal,CareTeam,QuestionnaireResponse,RiskAssessment&_count=100").json()
+    assert not {one["resource"]["id"] for one in found["entry"]} & {
+        "other-goal",
+        "other-team",
+        "other-answer",
+        "other-risk",
+    }
+    made = world.post("lim", "/Goal", made_new("Goal", "jill-goal"))
+    assert made.status_code == 201, made.text
+    assert world.get("lim", f"/Goal/{made.json()['id']}").status_code == 200
+    world.restore()
+
+
 EVIDENCE_OF = {  # whether who acts in her first budget sees a document about Jill: by the purchases that it is evidence of
     "a purchase": (("jill-chargeitem",), True),
     "a purchase from the other": (("jill-second-purchase",), False),
