@@ -34,20 +34,21 @@ ACCESS_CODES = frozenset(
     )
 )
 ENTRIES_MAX = 1_000  # of one version; nobody is found by what comes after that in its history
-_CONCERNS = "_in=Patient/"
-_ABOUT = "patient=Patient/"  # of Tasks too, which R4 puts into no compartment
+_IN = "_in=Patient/"
+# how the entry of a patient begins whom something concerns: `patient` of Tasks too, which R4 puts into no compartment
+CONCERNS = (_IN, "patient=Patient/", "security-context=Patient/")
 LABEL = "_security="  # how the entry of a security label begins
 
 
 def access_entries(keys: Collection[str]) -> tuple[str, ...]:
     """Those of a resource's index entries that policies ask for, its security labels first."""
-    others = [key for key in keys if key.partition("=")[0] in ACCESS_CODES or key.startswith(_CONCERNS)]
+    others = [key for key in keys if key.partition("=")[0] in ACCESS_CODES or key.startswith(_IN)]
     return tuple([*labels_of(keys), *others][:ENTRIES_MAX])
 
 
 def patients_of(entries: Iterable[str]) -> list[str]:
     """The patients whom a version concerns, as `Patient/1`: in whose compartments it is (R4 §2.10), or whom it is about."""
-    concerned = (entry.partition("=")[2] for entry in entries if entry.startswith((_CONCERNS, _ABOUT)))
+    concerned = (entry.partition("=")[2] for entry in entries if entry.startswith(CONCERNS))
     # a Provenance is about one version of a patient, which has an entry of its own
     return list(dict.fromkeys(patient.partition("/_history/")[0] for patient in concerned))
 

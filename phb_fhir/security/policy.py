@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from phb_fhir.query import EVERYTHING, NOTHING, AllOf, AnyOf, Id, Key, Linked, LinkedFrom, Node, Not
+from phb_fhir.search.access import CONCERNS
 from phb_fhir.search.kinds.keys import beginning
 from phb_fhir.security.actor import Role
 
@@ -175,6 +176,14 @@ def commissioned(who: Who, type_: str) -> Node:
     return _of_those(LinkedFrom("Account", "patient", owned), type_)
 
 
+def about_their_budgets(who: Who, type_: str) -> Node:
+    """Of tasks: it is about a budget that their organisation owns, or about what is paid from one."""
+    del type_
+    owned = keys("owner", (who.organization,))
+    charged = Linked("focus", CHARGED, Linked("account", ("Account",), owned))
+    return AnyOf((Linked("focus", ("Account",), owned), charged)) if owned != NOTHING else NOTHING
+
+
 def registered(who: Who, type_: str) -> Node:
     """It is the record of a patient registered with their practice (`Patient.generalPractitioner`)."""
     return _of_those(keys("general-practitioner", (who.organization,)), type_)
@@ -244,7 +253,8 @@ def of_patients(patients: tuple[str, ...], type_: str) -> Node:
         case "PaymentReconciliation":
             return Linked("account", ("Account",), keys("patient", patients))
         case "Binary":
-            return Linked("security-context", SECURED, keys("patient", patients))
+            of_a_document = Linked("security-context", SECURED, keys("patient", patients))
+            return AnyOf((of_a_document, keys("security-context", patients)))
         case "Provenance":
             return AnyOf((keys("patient", patients), Linked("target", TRACED, keys("patient", patients))))
     return keys("patient", patients)
@@ -255,7 +265,7 @@ UNTRACED = ("PaymentReconciliation", "Binary")  # two references away from whose
 TRACED = tuple(
     type_ for type_ in (*MONEY, *PLAN, *EVIDENCE, *WORK, *CONSENT, *WORDS, *CLINICAL) if type_ not in UNTRACED
 )
-SECURED = ("DocumentReference",)
+SECURED = ("DocumentReference",)  # and Patient: as whose content is protected, says R4 §2.42.2
 
 
 def _of_those(patients: Node, type_: str) -> Node:
@@ -266,7 +276,8 @@ def _of_those(patients: Node, type_: str) -> Node:
         case "PaymentReconciliation":
             return Linked("account", ("Account",), Linked("patient", ("Patient",), patients))
         case "Binary":
-            return Linked("security-context", SECURED, Linked("patient", ("Patient",), patients))
+            of_a_document = Linked("security-context", SECURED, Linked("patient", ("Patient",), patients))
+            return AnyOf((of_a_document, Linked("security-context", ("Patient",), patients)))
         case "Provenance":
             there = Linked("patient", ("Patient",), patients)
             return AnyOf((there, Linked("target", TRACED, there)))
@@ -365,6 +376,7 @@ _CARING = (
     Row(_RECORD, "crsu", managed),
     Row(WORK, "crsu", addressed),
     Row(PROVENANCE, "rs", own),
+    Row(PROVENANCE, "rs", managed),
 )
 
 POLICY: dict[Role, tuple[Row, ...]] = {
@@ -385,6 +397,7 @@ POLICY: dict[Role, tuple[Row, ...]] = {
         Row((*PERSON, *MONEY, *PLAN, *EVIDENCE, *CONSENT, *WORDS, *WORK, *PROVENANCE), "rs", commissioned),
         Row(("Account", "ChargeItem", "Coverage", "Invoice", "PaymentReconciliation", "Task"), "cu", commissioned),
         Row(WORK, "crsu", asked_by_them),
+        Row(WORK, "rs", about_their_budgets),
         Row(CRITERIA, "crsu", held),
         Row(("ChargeItemDefinition",), "c", anybody),
         Row(("List",), "c", directory),
@@ -421,7 +434,7 @@ _UNLABELLED = ("person", "auditor", "system")
 BREAKS_GLASS = ("care-coordinator", "nhs-team", "practice")
 _CONFIDENTIALITY = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality"
 # who may be told that their record was opened: what is nobody's in particular stays closed
-_TOLD = (beginning("patient=Patient/"), beginning("_in=Patient/"))
+_TOLD = tuple(beginning(start) for start in CONCERNS)
 RESTRICTED = Key((f"_security={_CONFIDENTIALITY}|R", f"_security={_CONFIDENTIALITY}|V"))
 
 

@@ -863,6 +863,94 @@ def test_who_acts_in_one_budget_sees_the_evidence_of_its_purchases_and_what_they
     world.restore()
 
 
+FILE = {
+    "resourceType": "Binary",
+    "contentType": "text/plain",
+    "data": "aGVsbG8=",
+    "securityContext": ref("Patient/jill"),
+}
+
+
+@pytest.mark.parametrize("who", ["jill", "ruth", "lim", "willow", "priya", "harbour", "oak"])
+def test_who_hands_in_evidence_may_put_its_file_under_the_person(world, who):
+    world.restore()
+    sent = world.post(who, "/Binary", FILE)
+    assert sent.status_code == 201, sent.text
+    key = f"Binary/{sent.json()['id']}"
+    assert world.get(who, f"/{key}").status_code == 200
+    sees = {
+        one
+        for one in ("jill", "ruth", "lim", "vic", "north", "ted", "south")
+        if world.get(one, f"/{key}").status_code == 200
+    }
+    assert sees == {"jill", "ruth", "north", *([who] if who == "lim" else [])}
+    found = world.get("jill", f"/AuditEvent?entity={key}&patient=Patient/jill&_total=accurate")
+    assert found.json()["total"] >= 1
+    world.restore()
+
+
+def test_who_hands_in_nothing_puts_no_file_under_anybody(world):
+    world.restore()
+    for who, of in (
+        ("vic", "jill"),
+        ("river", "jill"),
+        ("north", "jill"),
+        ("jill", "ted"),
+        ("ruth", "ted"),
+        ("exa", "jill"),
+    ):
+        assert world.post(who, "/Binary", {**FILE, "securityContext": ref(f"Patient/{of}")}).status_code in (
+            403,
+            422,
+        ), who
+    world.restore()
+
+
+TASKS_ABOUT = {  # which tasks about their budgets a commissioner sees, who neither owns them nor asked for them
+    "a budget of theirs": ("jill", "Account/jill-account", True),
+    "a purchase from it": ("jill", "ChargeItem/jill-chargeitem", True),
+    "a payment from it": ("jill", "PaymentReconciliation/jill-paymentreconciliation", True),
+    "an invoice to it": ("jill", "Invoice/jill-invoice", True),
+    "a budget of others": ("ted", "Account/ted-account", False),
+    "a purchase from that": ("ted", "ChargeItem/ted-chargeitem", False),
+    "somebody who has a budget of theirs": ("jill", "Patient/jill", False),
+    "nothing": ("jill", "", False),
+}
+
+
+@pytest.mark.parametrize("name", TASKS_ABOUT)
+def test_a_commissioner_sees_the_tasks_about_their_own_budgets(world, name):
+    world.restore()
+    of, focus, is_theirs = TASKS_ABOUT[name]
+    task = {
+        **record(of)["Task"],
+        "id": "about",
+        "owner": ref(f"Patient/{of}"),
+        "requester": ref("Organization/harbour"),
+    }
+    world.write(task | ({"focus": ref(focus)} if focus else {}))
+    assert world.get("north", "/Task/about").status_code == (200 if is_theirs else 404)
+    assert world.get("north", "/Task?_id=about&_total=accurate").json()["total"] == is_theirs
+    assert world.get("finance", "/Task/about").status_code == 404
+    # to see is not to answer: it is neither theirs to complete
+    changed = world.put("north", {**world.stands("Task/about"), "status": "cancelled"})
+    assert changed.status_code == (403 if is_theirs else 404), changed.text
+    world.write(labelled(task | ({"focus": ref(focus)} if focus else {}), "R"))
+    assert world.get("north", "/Task/about").status_code == 404
+    world.restore()
+
+
+def test_an_nhs_team_sees_who_wrote_the_records_of_the_patients_whom_it_manages(world):
+    world.restore()
+    world.write({**THINGS["Patient", "ted"], "managingOrganization": ref("Organization/harbour")})
+    found = world.get("harbour", "/Provenance?target=Account/ted-account")
+    assert found.json()["total"] >= 1, found.text
+    assert world.get("harbour", "/Provenance/ted-provenance").status_code == 200
+    assert world.get("harbour", "/Provenance?target=Account/mo-account").json()["total"] == 0
+    world.restore()
+    assert world.get("harbour", "/Provenance?target=Account/ted-account").json()["total"] == 0
+
+
 @pytest.mark.parametrize(("who", "expected"), REACHES.items(), ids=REACHES)
 def test_a_consent_opens_what_it_says_while_it_lasts(world, who, expected):
     world.restore()
