@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
@@ -27,6 +27,7 @@ from phb_fhir.change import Version
 from phb_fhir.fhir.codec import Resource, dumps
 from phb_fhir.fhir.dates import to_millisecond
 from phb_fhir.interactions.access import Access
+from phb_fhir.interactions.concerned import concerned
 from phb_fhir.interactions.context import Context
 from phb_fhir.interactions.once import Once
 from phb_fhir.interactions.provenance import not_to_be_written
@@ -76,6 +77,9 @@ class Asked(NamedTuple):
     path: str
     query: str = ""
     address: str = ""
+
+
+Whose = Mapping[tuple[str, int], Sequence[str]]  # patients, by key and number of a version
 
 
 class Route(Protocol):
@@ -217,8 +221,11 @@ class Trail:
     async def file(self, transaction: Transaction, writes: Sequence[Write]) -> None:
         """Put down the records of these changes, as a part of the transaction that makes them."""
         done: dict[str, list[Row]] = {}
+        made = [one.after for one in writes]
+        versions = [*made, *(one.before for one in writes if one.before is not None)]
+        whose = await concerned(transaction, versions, made)
         for write in writes:
-            done.setdefault(_interaction_of(write), []).append(_changed(write))
+            done.setdefault(_interaction_of(write), []).append(_changed(write, whose))
         at = to_millisecond(self._context.now())
         who, query = await self.who(), bounded_query(self._query())
         records = [
@@ -265,7 +272,7 @@ class Trail:
 
     async def _seen(self, answer: Answer) -> Record:
         is_told = answer.bundle is not None or answer.version is not None or answer.about
-        rows = _rows_in(answer) if is_told else await self._target()
+        rows = await self._rows(_versions_in(answer)) if is_told else await self._target()
         rows = [self._own_look(row) for row in rows]
         query = _query_run(answer.bundle, self._query())
         record = self._record(to_millisecond(self._context.now()), await self.who(), answer.status, rows)
@@ -364,7 +371,12 @@ class Trail:
     async def _standing(self, keys: Sequence[str]) -> list[Row]:
         """These resources as they stand, whether or not whoever asked may know that."""
         found = await self._context.store.read_all(keys) if keys else {}
-        return [_row(found[key]) if key in found else (key,) for key in keys]
+        rows = dict(zip(found, await self._rows(list(found.values())), strict=True))
+        return [rows.get(key, (key,)) for key in keys]
+
+    async def _rows(self, versions: Sequence[Version]) -> list[Row]:
+        whose = await concerned(self._context.store, versions)
+        return [_row(version, whose) for version in versions]
 
     def _named_in(self, request: FhirRequest, sent: Resource, rows: list[Row]) -> list[Row]:
         """With the patients that a resource is about, which somebody wanted to write, or try, and could not."""
@@ -391,26 +403,21 @@ def _interaction_of(write: Write) -> str:
     return "patch" if after.method == "PATCH" else "update"
 
 
-def _row(version: Version) -> Row:
-    return (f"{version.type}/{version.id}/_history/{version.number}", *_ids(version.access))
+def _row(version: Version, whose: Whose) -> Row:
+    return (f"{version.type}/{version.id}/_history/{version.number}", *whose[version.key, version.number])
 
 
-def _ids(access: Iterable[str]) -> list[str]:
-    return [patient[len("Patient/") :] for patient in patients_of(access)]
-
-
-def _changed(write: Write) -> Row:
+def _changed(write: Write, whose: Whose) -> Row:
     """A change concerns whom the resource was about before it, and whom it is about now."""
-    row = _row(write.after)
-    if write.before is None or write.before.access == write.after.access:
-        return row
-    return (row[0], *dict.fromkeys((*row[1:], *_ids(write.before.access))))
+    before = () if write.before is None else whose[write.before.key, write.before.number]
+    reference, *now = _row(write.after, whose)
+    return (reference, *dict.fromkeys((*now, *before)))
 
 
-def _rows_in(answer: Answer) -> list[Row]:
+def _versions_in(answer: Answer) -> list[Version]:
     if answer.bundle is not None:
-        return [_row(entry.version) for entry in answer.bundle.entries if entry.version is not None]
-    return [_row(version) for version in (answer.version, *answer.about) if version is not None]
+        return [entry.version for entry in answer.bundle.entries if entry.version is not None]
+    return [version for version in (answer.version, *answer.about) if version is not None]
 
 
 def _query_run(bundle: BundleAnswer | None, sent: str) -> str:

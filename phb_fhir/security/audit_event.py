@@ -51,6 +51,7 @@ ROLES: dict[str, tuple[str, str]] = {
 WORDS: dict[str, tuple[str, str]] = {
     "Account": ("budget", "budgets"),
     "AuditEvent": ("record of who looked", "record of who looked"),
+    "Binary": ("file", "files"),
     "CarePlan": ("care plan", "care plans"),
     "CareTeam": ("care team", "care teams"),
     "ChargeItem": ("purchase", "purchases"),

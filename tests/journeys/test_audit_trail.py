@@ -279,6 +279,60 @@ def test_a_person_finds_who_looked_in_words_at_once(server: Audited) -> None:
     assert [line for line in server.looked(SAM, "sam") if line.startswith(f"{WHO} tried to look at your budget")]
 
 
+TRUST = {"reference": "Organization/harbourside"}
+GUIDE = "https://fhir.phb.nhs.example"
+# what does not say itself whose it is, and leads to what does
+LEADING = {
+    "file": {"resourceType": "Binary", "contentType": "text/plain", "data": "aGVsbG8="},
+    "payment": {
+        "resourceType": "PaymentReconciliation",
+        "status": "draft",
+        "created": "2026-10-10",
+        "paymentDate": "2026-10-11",
+        "paymentAmount": {"value": 45, "currency": "GBP"},
+        "outcome": "queued",
+        "paymentIssuer": TRUST,
+        "paymentIdentifier": {"system": f"{GUIDE}/Id/phb-payment-reference", "value": "PAY-1"},
+        "extension": [
+            {"url": f"{GUIDE}/StructureDefinition/phb-account", "valueReference": {"reference": "Account/jill-budget"}},
+            {"url": f"{GUIDE}/StructureDefinition/phb-payee", "valueReference": TRUST},
+        ],
+    },
+    "invoice": {"resourceType": "Invoice", "status": "issued", "account": {"reference": "Account/jill-budget"}},
+}
+
+
+@pytest.mark.parametrize("thing", LEADING)
+def test_a_person_finds_who_looked_at_what_leads_to_their_record(server: Audited, thing: str) -> None:
+    sent = [entry("POST", LEADING[thing]["resourceType"], LEADING[thing])]
+    if thing == "file":  # written together with what says whose it is
+        sent[0]["resource"] = {**LEADING[thing], "securityContext": {"reference": RECEIVED}}
+        receipt = {
+            "resourceType": "DocumentReference",
+            "status": "current",
+            "subject": {"reference": "Patient/jill"},
+            "content": [{"attachment": {"title": "Receipt"}}],
+        }
+        sent.append({**entry("POST", "DocumentReference", receipt), "fullUrl": RECEIVED})
+    before = len(server.looked(JILL))
+    made = server.as_(SYSTEM).post("/", json=bundle("transaction", *sent))
+    assert made.status_code == 200, made.text
+    key = "/" + made.json()["entry"][0]["response"]["location"].split("/fhir/")[-1].partition("/_history")[0]
+    assert server.as_(SYSTEM).get(key).status_code == 200
+    assert server.as_(SAM).get(key).status_code == 404
+    hers = [line.partition(" on 22 November 2026")[0] for line in server.looked(JILL)[before:]]
+    added = {"file": "a file and a document", "payment": "a payment", "invoice": "an invoice"}[thing]
+    assert hers[1:] == [
+        f"The system (a system) added {added} to your record",
+        f"The system (a system) looked at your {thing}",
+        f"Sam Archer (the person) tried to look at your {thing}",
+    ]
+    assert not [line for line in server.looked(SAM, "sam") if f"your {thing}" in line]
+
+
+RECEIVED = "urn:uuid:5f1d5a1e-1c1e-4a7a-9c57-3a5a3f3b9a11"
+
+
 def test_nobody_learns_from_the_trail_what_they_may_not_see(server: Audited) -> None:
     """What Sam reads of his own attempts is the same, whether or not there was something."""
 
