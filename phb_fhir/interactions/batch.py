@@ -168,11 +168,11 @@ async def _run_batch(
 ) -> list[Entry]:
     """Each entry's answer, in their order; the work is done in FHIR's order of methods, several at once."""
     answers: list[Entry] = [Entry()] * len(entries)
-    slots = asyncio.Semaphore(AT_ONCE_MAX)
+    slots, made = asyncio.Semaphore(AT_ONCE_MAX), _made_by(entries)
 
     async def answer(index: int) -> None:
         async with slots:
-            answers[index] = await _answer_alone(context, request, index, entries[index], routes)
+            answers[index] = await _answer_alone(context, request, index, entries[index], made, routes)
 
     for phase in (*PHASES, None):
         wanted = [index for index, entry in enumerate(entries) if _phase(entry) == phase]
@@ -189,8 +189,31 @@ def _phase(entry: Any) -> frozenset[str] | None:
     return next((phase for phase in PHASES if isinstance(method, str) and method in phase), None)
 
 
+def _made_by(entries: list[Any]) -> frozenset[str]:
+    """What entries that are yet to be given an id call themselves by."""
+    urls = (entry.get("fullUrl") for entry in entries if isinstance(entry, dict))
+    return frozenset(url for url in urls if isinstance(url, str) and url.startswith("urn:"))
+
+
+def _check_apart(context: Context, body: Any, made: frozenset[str]) -> None:
+    """Raise Rejected (400) where an entry of a batch refers to what another makes: each is on its own (R4 §3.1.0.11.1)."""
+    if not made or not isinstance(body, dict | list):
+        return
+    issues = [
+        Issue(
+            Kind.INVALID,
+            f"{at.value} is another entry's, which in a batch is on its own. Send them in a transaction.",
+            at.path,
+        )
+        for at in _pointers(context, body)
+        if at.kind == "Reference" and at.value in made
+    ]
+    if issues:
+        raise Rejected(Refusal.BAD_REQUEST, *issues)
+
+
 async def _answer_alone(
-    context: Context, request: FhirRequest, index: int, entry: dict[str, Any], routes: Routes
+    context: Context, request: FhirRequest, index: int, entry: dict[str, Any], made: frozenset[str], routes: Routes
 ) -> Entry:
     trail = context.trail and context.trail.entry()
     once = context.once and context.once.entry(index)
@@ -200,6 +223,7 @@ async def _answer_alone(
         if trail is not None:
             trail.understood(asked, "")
         try:
+            _check_apart(context, asked.body, made)
             return response_entry(request.base, entry, await routes.run(context, asked))
         except Rejected as rejected:
             raise told_of_entry(rejected, f"Bundle.entry[{index}]", entry) from None

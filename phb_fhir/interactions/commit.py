@@ -411,8 +411,9 @@ async def _insert_alone(context: Context, change: Create | Put) -> Committed | N
     counts: what is governed stays so, and what is governed later is governed later.
     """
     advice = change.advice
+    content = Content(change.type, change.id, change.resource, None, change.advice)
+    check_spelling(context, content)
     if not (isinstance(change, Create) and change.is_governed):
-        content = Content(change.type, change.id, change.resource, None, change.advice)
         (advice,) = await govern(context, context.store, [content])
     index = context.index_of(change.resource, change.id)
     version = next_version(change, None, change.resource, to_millisecond(context.now()), index)

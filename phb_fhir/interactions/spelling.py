@@ -1,7 +1,8 @@
 """References that could be meant for something here, and are spelled so that nothing would be found by them.
 
 `./Account/1`, `Account/1/`, `Account/1?x=y`, `Account/%31`, or this server's own address with another scheme, port or letter case: a reader
-may follow each of them to a budget, and no rule would. So what rules look at is refused with one. Stored ones are let be, or nothing about them
+may follow each of them to a budget, and no rule would. So what rules look at is refused with one. Criteria (`Patient?identifier=…`) are followed
+in a transaction alone (R4 §3.1.0.11, "Conditional References"), and refused of every type anywhere else: they would lead nobody anywhere. Stored ones are let be, or nothing about them
 could be put right one by one. What an address of another server, a UUID or `#id` means, is not this server's to say.
 """
 
@@ -24,6 +25,7 @@ from phb_fhir.search.own import OwnBase
 from phb_fhir.settings import LOOPBACK_NAMES
 
 _PLAIN = re.compile(r"[A-Z][A-Za-z]+/[A-Za-z0-9\-.]{1,64}(?:/_history/[A-Za-z0-9\-.]{1,64})?|#.*|urn:.*", re.DOTALL)
+_CRITERIA = re.compile(r"[A-Z][A-Za-z]+\?")
 _WEB = re.compile(r"\s*https?:", re.IGNORECASE)
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:")
 _MEANT = re.compile(r"(?:.*/)?([A-Z][A-Za-z]+/[A-Za-z0-9\-.]{1,64})", re.DOTALL)
@@ -31,11 +33,11 @@ _SHOWN_MAX = 200
 
 
 def check_spelling(context: Context, content: Content) -> None:
-    """Raise Rejected (422) where something that rules look at newly refers to what may be here by no address that is understood."""
-    if not is_concerned(content.type, content.resource):
+    """Raise Rejected (422) where something newly refers to what may be here by criteria; what rules look at, by whatever is no address."""
+    own, concerned = context.own, is_concerned(content.type, content.resource)
+    if content.type == "Bundle":  # which may be kept to be sent
         return
-    own = context.own
-    odd = {text for text in _texts(content.resource) if is_odd(own, text)}
+    odd = {text for text in _texts(content.resource) if (is_odd(own, text) if concerned else _CRITERIA.match(text))}
     odd -= set(_texts(content_of(content.before))) if odd else set()
     if not odd:
         return
@@ -66,6 +68,8 @@ def _is_here(own: OwnBase, url: str) -> bool:
 
 
 def _said(text: str) -> str:
+    if _CRITERIA.match(text):
+        return f'"{text[:_SHOWN_MAX]}" is no address of a resource here: criteria are followed in a transaction alone.'
     meant = _MEANT.fullmatch(re.split(r"[?#]", unquote(text))[0].rstrip("/"))
     better = f" Write {meant[1]}." if meant else ""
     return f'"{text[:_SHOWN_MAX]}" is no address of a resource here, and would be found by nobody.{better}'

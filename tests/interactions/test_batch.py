@@ -224,3 +224,22 @@ def test_a_bundle_that_is_malformed_around_its_entries_is_refused(api: httpx.Cli
     answer = api.post("", json={**bundle("batch", GOOD), "colour": "red"})
     refused(answer, 400, "structure", "colour", at="Bundle.colour")
     assert nothing_was_written(api)
+
+
+def test_an_entry_of_a_batch_does_not_refer_to_what_another_makes(api: httpx.Client) -> None:
+    """It would be kept as it is, and lead nowhere (R4 §3.1.0.11.1); in a transaction it is followed."""
+    made = "urn:uuid:0c1ef22e-0000-4000-8000-000000000001"
+    about = {"resourceType": "Observation", "status": "final", "code": {"text": "a"}, "subject": {"reference": made}}
+    entries = [{**entry("POST", "Patient", person()), "fullUrl": made}, entry("POST", "Observation", about)]
+    first, second = api.post("/", json=bundle("batch", *entries)).json()["entry"]
+    assert statuses([first]) == ["201 Created"]
+    failed(
+        second,
+        "400 Bad Request",
+        "invalid",
+        "another entry's",
+        "transaction",
+        at="Bundle.entry[1].resource.subject.reference",
+    )
+    answered = api.post("/", json=bundle("transaction", *entries)).json()["entry"]
+    assert statuses(answered) == ["201 Created", "201 Created"]

@@ -144,3 +144,33 @@ def test_what_no_rule_looks_at_is_let_be(api):
             "/Basic", json={"resourceType": "Basic", "code": {"text": "a"}, "subject": {"reference": "./Account/x"}}
         )
     )
+
+
+@pytest.mark.parametrize("kind", ["by itself", "batch", "patch"])
+def test_criteria_are_no_reference_outside_of_a_transaction(api, kind):
+    """They would be kept as they are, and lead nobody anywhere (R4 §3.1.0.11, "Conditional References")."""
+    criteria = "Patient?identifier=https://fhir.nhs.uk/Id/nhs-number|9449305552"
+    basic = {"resourceType": "Basic", "code": {"text": "a"}, "subject": {"reference": criteria}}
+    if kind == "by itself":
+        issues = refused(api.post("/Basic", json=basic))
+    elif kind == "batch":
+        sent = {"resource": basic, "request": {"method": "POST", "url": "Basic"}}
+        (done,) = api.post("/", json={"resourceType": "Bundle", "type": "batch", "entry": [sent]}).json()["entry"]
+        assert done["response"]["status"].startswith("422")
+        (issue,) = done["response"]["outcome"]["issue"]
+        issues = [(issue["expression"], issue["diagnostics"])]
+    else:
+        stored = made(api.post("/Basic", json={**basic, "subject": {"display": "Jill"}}))
+        headers = {"Content-Type": "application/merge-patch+json"}
+        issues = refused(
+            api.patch(f"/Basic/{stored['id']}", json={"subject": {"reference": criteria}}, headers=headers)
+        )
+    [(expression, why)] = issues
+    assert expression[0].endswith("subject.reference")
+    assert why == f'"{criteria}" is no address of a resource here: criteria are followed in a transaction alone.'
+
+
+def test_a_bundle_that_is_kept_may_have_criteria_in_it(api):
+    basic = {"resourceType": "Basic", "code": {"text": "a"}, "subject": {"reference": "Patient?identifier=x"}}
+    kept = {"resource": basic, "request": {"method": "POST", "url": "Basic"}}
+    made(api.post("/Bundle", json={"resourceType": "Bundle", "type": "transaction", "entry": [kept]}))
