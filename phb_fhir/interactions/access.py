@@ -19,7 +19,7 @@ from phb_fhir.interactions.contents import content_of
 from phb_fhir.interactions.joins import Joins
 from phb_fhir.interactions.subset import STORED_DEPTH_MAX
 from phb_fhir.outcome import Kind, Refusal, Rejected, refuse
-from phb_fhir.query import EVERYTHING, NOTHING, AllOf, AnyOf, Id, Key, Node, Not, Query
+from phb_fhir.query import EVERYTHING, NOTHING, AllOf, AnyOf, HistoryQuery, Id, Key, Node, Not, Query
 from phb_fhir.rules.budget import LONDON
 from phb_fhir.search.access import patients_of
 from phb_fhir.search.kinds.keys import beginning
@@ -48,6 +48,8 @@ if TYPE_CHECKING:
 CONSENTS_MAX = 1_000  # that name one delegate
 CASELOAD_MAX = 2_000  # patients whose care one person co-ordinates
 ITEMS_MAX = 2_000  # of the directory, that one organisation provides
+NUMBERED_MAX = 10  # patients with one NHS number
+VERSIONS_MAX = 1_000  # of one of these
 BREAK_GLASS = ("BTG", "ETREAT")  # v3 ActReason: break the glass, emergency treatment
 NHS_NUMBER = "https://fhir.nhs.uk/Id/nhs-number"
 ODS_CODE = "https://fhir.nhs.uk/Id/ods-organization-code"
@@ -349,12 +351,40 @@ async def _person(context: Context, actor: Actor, who: Who) -> Who:
     own = who.user if who.user.startswith("Patient/") else ""
     if not own and not actor.user:
         launched = f"Patient/{actor.patient}" if actor.patient else ""
-        own = (
-            await _by_identifier(context, "Patient", f"{NHS_NUMBER}|{actor.nhs_number}")
-            if actor.nhs_number
-            else launched
-        )
+        own = await _numbered(context, f"identifier={NHS_NUMBER}|{actor.nhs_number}") if actor.nhs_number else launched
     return replace(who, user=own, patients=(own,) if own else ())
+
+
+async def _numbered(context: Context, number: str) -> str:
+    """The Patient with an NHS number; of several in use, the one that has had it longest.
+
+    So nobody is locked out, nor led to another record, by a second one that is given the number, whether by mistake or not.
+    """
+    found = await context.store.search(Query(("Patient",), Key((number,))), count=NUMBERED_MAX)
+    if len(found) == 1:
+        return found[0].key
+    in_use = [version for version in found if _is_in_use(content_of(version))]
+    since = sorted([(await _since(context, version, number), version.key) for version in in_use])
+    is_plain = len(found) < NUMBERED_MAX and since and (len(since) == 1 or since[0][0] < since[1][0])
+    return since[0][1] if is_plain else ""
+
+
+def _is_in_use(patient: Resource) -> bool:
+    """Whether a Patient's record is the one to be used (R4 §8.1.3: `active`, and `link` to what replaces it)."""
+    return patient.get("active") is not False and all(
+        one.get("type") != "replaced-by" for one in patient.get("link", ())
+    )
+
+
+async def _since(context: Context, current: Version, entry: str) -> datetime:
+    """From when on a resource has been found by an entry, without a break."""
+    since = current.at
+    history = await context.store.history(HistoryQuery(current.type, current.id), after=None, count=VERSIONS_MAX)
+    for version in history:  # the newest first
+        if version.json is None or entry not in context.index_of(content_of(version), version.id).keys:
+            break
+        since = version.at
+    return since
 
 
 async def _trusted(context: Context, actor: Actor, who: Who) -> Who:

@@ -438,6 +438,41 @@ def test_who_is_known_by_a_national_identifier_sees_the_same(world, claims, as_)
         assert world.get({**claims, "sub": "x"}, asked).json() == world.get(as_, asked).json()
 
 
+def test_a_second_record_with_somebodys_nhs_number_neither_locks_them_out_nor_leads_them_to_it(world):
+    world.restore()
+    by_number = {"role": "person", "nhs_number": "9000000009", "sub": "x"}
+
+    def signed_in_as() -> set[str]:
+        answer = world.get(by_number, "/Patient")
+        return {one["resource"]["id"] for one in answer.json().get("entry", ())}
+
+    assert signed_in_as() == {"jill"}
+    jill = THINGS["Patient", "jill"]
+    again = {
+        **made_new("Patient", "jill"),
+        "identifier": jill["identifier"],
+        "managingOrganization": ref("Organization/harbour"),
+    }
+    made = world.post("harbour", "/Patient", again)
+    assert made.status_code == 201, made.text
+    assert signed_in_as() == {"jill"}
+    # one that was there before and is given the number later is no older by that
+    world.write({**THINGS["Patient", "asha"], "identifier": jill["identifier"]})
+    assert signed_in_as() == {"jill"}
+    # the first is changed in other ways, and keeps the number
+    world.server.foretold.set(seconds=LOADED_AT + 60)
+    world.write({**jill, "language": "cy"})
+    assert signed_in_as() == {"jill"}
+    # what is replaced, or not in use, is nobody's to sign in as
+    second = {**again, "id": made.json()["id"], "active": False}
+    world.write({**jill, "link": [{"other": ref(f"Patient/{second['id']}"), "type": "replaced-by"}]})
+    world.write({**THINGS["Patient", "asha"]})
+    assert signed_in_as() == {second["id"]}
+    world.write(second)
+    assert signed_in_as() == set()
+    world.restore()
+
+
 # ---- scopes --------------------------------------------------------------------------------------------------------
 
 
