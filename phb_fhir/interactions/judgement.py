@@ -20,7 +20,8 @@ from phb_fhir.interactions.contents import content_of
 from phb_fhir.interactions.context import Context
 from phb_fhir.outcome import Issue, Kind, Refusal, Rejected, refuse
 from phb_fhir.query import EVERYTHING
-from phb_fhir.security.policy import reach
+from phb_fhir.rules.evidence import is_evidence
+from phb_fhir.security.policy import RESTRICTED, reach
 from phb_fhir.store.store import Reader, Transaction, Write
 
 TASK_REFERENCE = "https://fhir.phb.nhs.example/Id/phb-task-reference"
@@ -188,6 +189,7 @@ async def check_written(context: Context, transaction: Transaction, writes: Sequ
                 raise _outside(access, version)
         await _check_items(transaction, access, versions)
     _check_openings(access, writes)
+    _check_labels(access, writes)
 
 
 async def check_repeated(context: Context, transaction: Transaction, committed: Sequence[Committed]) -> None:
@@ -219,6 +221,26 @@ def _check_openings(access: Access, writes: Sequence[Write]) -> None:
         if (tells or told) and not (role == "system" or (role == "person" and told == tells)):
             text = "A Task that tells somebody that their record was opened is made by the server, and theirs alone to answer."
             raise refuse(Refusal.FORBIDDEN, Kind.FORBIDDEN, text, "Task.identifier")
+
+
+def _check_labels(access: Access, writes: Sequence[Write]) -> None:
+    """Raise Rejected (403) where a person restricts what public money was spent on: whoever pays for it could not look (R16, R17)."""
+    if access.who is None or access.who.role != "person":
+        return
+    for write in writes:
+        before = () if write.before is None else write.before.access
+        if _is_restricted(write.after.access) and not _is_restricted(before) and _is_of_money(write.after):
+            text = "Whoever pays for a purchase sees it and its evidence: neither is restricted."
+            raise refuse(Refusal.FORBIDDEN, Kind.FORBIDDEN, text, f"{write.after.type}.meta.security")
+
+
+def _is_restricted(entries: Collection[str]) -> bool:
+    return not set(RESTRICTED.keys).isdisjoint(entries)
+
+
+def _is_of_money(version: Version) -> bool:
+    is_document = version.type == "DocumentReference" and version.json is not None
+    return version.type in ("Binary", "ChargeItem") or (is_document and is_evidence(content_of(version)))
 
 
 def _tells_of_opening(task: Resource) -> bool:

@@ -1045,6 +1045,44 @@ def test_a_restricted_record_is_not_there_for_those_who_help(world, who):
         assert world.get("jill", f"/{key}").status_code == 200
 
 
+RECEIPT = {
+    **record("jill")["DocumentReference"],
+    "type": coded("receipt", f"{PHB}/CodeSystem/phb-evidence-type"),
+    "date": "2026-10-09T09:00:00Z",
+    "content": [
+        {
+            "attachment": {
+                "contentType": "application/pdf",
+                "data": "aGVsbG8=",
+                "size": 5,
+                "hash": "qvTGHdzF6KLavt4PO0gs2a6pQ00=",
+            }
+        }
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    "resource", [record("jill")["ChargeItem"], RECEIPT, record("jill")["Binary"]], ids=lambda one: one["resourceType"]
+)
+def test_a_person_does_not_hide_what_was_bought_from_who_pays_for_it(world, resource):
+    world.restore()
+    type_ = resource["resourceType"]
+    new = {name: value for name, value in resource.items() if name not in ("id", "identifier")}
+    for label in ("R", "V"):
+        refused = world.post("jill", f"/{type_}", labelled(new, label))
+        assert refused.status_code == 403, refused.text
+        assert "neither is restricted" in refused.text
+    assert world.post("jill", f"/{type_}", labelled(new, "N")).status_code == 201
+    if type_ == "ChargeItem":
+        assert world.put("jill", labelled(resource, "R")).status_code == 403
+        world.write(labelled(resource, "R"))  # by others it may be, and she may go on with it
+        assert world.put("jill", {**labelled(resource, "R"), "language": "cy"}).status_code == 200
+    letter = labelled({**record("jill")["Communication"], "id": None}, "R")
+    assert world.post("jill", "/Communication", {n: v for n, v in letter.items() if v is not None}).status_code == 201
+    world.restore()
+
+
 @pytest.mark.parametrize("who", ["priya", "harbour", "oak"])
 def test_breaking_the_glass_opens_it_and_tells_the_person(world, who):
     world.restore()
