@@ -27,7 +27,7 @@ def change_of_patch(context: Context, request: FhirRequest) -> Patch:
     """The change that `PATCH Type/id` or `PATCH Type?criteria` asks for. A list is a JSON Patch, Parameters are a FHIRPath Patch."""
     body = request.body
     if _is_parameters(body):
-        check_resource(context, body, "Parameters")
+        check_resource(context, _apart(body), "Parameters")
     if_match = parse_condition(request.headers.if_match, "If-Match")
     if_none_match = parse_condition(request.headers.if_none_match, "If-None-Match")
     where = None if request.id else criteria_of(context, request)
@@ -36,6 +36,18 @@ def change_of_patch(context: Context, request: FhirRequest) -> Patch:
 
 def _is_parameters(body: Any) -> bool:
     return isinstance(body, dict) and body.get("resourceType") == "Parameters"
+
+
+def _apart(value: Any) -> Any:
+    """The same where nothing points to what is contained (`#a`): that is in the resource, which is looked at with the patch applied (ref-1)."""
+    if isinstance(value, list):
+        return [_apart(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        name: "#" if name == "reference" and isinstance(one, str) and one.startswith("#") else _apart(one)
+        for name, one in value.items()
+    }
 
 
 def _application(context: Context, body: Any) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
+from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -107,7 +108,9 @@ def build_operators(lifespan: Lifespan, store: Callable[[], Store | None], metri
         text = f"{error.detail}: the FHIR API is under {API_PATH}."
         kind = Kind.NOT_FOUND if error.status_code == 404 else Kind.NOT_SUPPORTED
         outcome = outcome_of([Issue(kind, text)])
-        return JSONResponse(outcome, error.status_code, error.headers, media_type="application/fhir+json")
+        allowed = {"Allow": "GET, HEAD"} if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED else {}
+        headers = {**(error.headers or {}), **allowed}
+        return JSONResponse(outcome, error.status_code, headers, media_type="application/fhir+json")
 
     return app
 

@@ -299,3 +299,21 @@ def test_prefer_shapes_the_answer_to_a_patch(api: httpx.Client, jill: str) -> No
     told(sentence, 200, "Patient/jill was updated.")
     same = json_patch(api, jill, op("replace", "/active", True), Prefer="return=OperationOutcome")
     told(same, 200, "Patient/jill was left as it was: nothing in it changed.")
+
+
+def test_a_fhirpath_patch_points_to_what_it_contains(api: httpx.Client, jill: str) -> None:
+    """To what it adds, and to what is there; what it points to in vain is told of the resource that it makes (ref-1)."""
+    practice = {"resourceType": "Organization", "id": "practice", "name": "Oakfield"}
+    adding = operation("add", "Patient", name="contained")
+    adding["part"].append({"name": "value", "resource": practice})
+    pointing = operation("replace", "Patient.managingOrganization", valueReference={"reference": "#practice"})
+    first = operation("add", "Patient", name="managingOrganization", valueReference={"reference": "#practice"})
+    found = stored(api.patch(jill, json=fhirpath_patch(adding, first)))
+    assert found["contained"] == [practice]
+    assert found["managingOrganization"] == {"reference": "#practice"}
+    assert stored(api.patch(jill, json=fhirpath_patch(pointing)))["managingOrganization"] == {"reference": "#practice"}
+    nowhere = operation("replace", "Patient.managingOrganization", valueReference={"reference": "#nobody"})
+    answer = api.patch(jill, json=fhirpath_patch(nowhere))
+    assert answer.status_code == 422
+    places = [issue["expression"] for issue in answer.json()["issue"]]
+    assert ["Patient.managingOrganization"] in places

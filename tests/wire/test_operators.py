@@ -112,7 +112,7 @@ def test_a_method_that_an_operators_address_does_not_have_is_refused(operator, a
     answer = operator.post(address)
     assert answer.status_code == 405
     assert answer.json()["resourceType"] == "OperationOutcome"
-    assert answer.headers["allow"] == "GET"
+    assert answer.headers["allow"] == "GET, HEAD"
 
 
 # ---- metrics ---------------------------------------------------------------------------------------------------------
