@@ -43,6 +43,7 @@ from phb_fhir.security.audit import (
     NOBODY,
     WHAT_MAX,
     WHY_MAX,
+    WORDS_NOW,
     Block,
     Head,
     Record,
@@ -301,6 +302,7 @@ class Trail:
             purpose=self.purpose,
             what=tuple(rows[:WHAT_MAX]),
             more=max(0, len(rows) - WHAT_MAX),
+            words=WORDS_NOW,
         )
 
     def _code(self) -> str:

@@ -29,6 +29,9 @@ _SEAL_BYTES = 32
 Row = tuple[str, ...]  # what was looked at or changed: `Account/1/_history/3`, and the ids of the patients it is about
 
 
+WORDS_NOW = 1  # raised where `audit_event` calls something otherwise than before
+
+
 class Who(NamedTuple):
     """Who asked, as far as it was known. `name` and `organization_name` are what they were called at that time."""
 
@@ -54,7 +57,8 @@ class Record(NamedTuple):
 
     `interaction` is FHIR's code for it (`read`, `search-type`, `create`, …), or an operation's name with its `$`. `path` and
     `query` are what was asked below the base, the query as it ran; `address` is the client's. `why` is the sentence of a refusal.
-    `what` are the resources concerned, `more` how many there were beyond those that are kept.
+    `what` are the resources concerned, `more` how many there were beyond those that are kept. `words` says which words it is told in
+    (`WORDS_NOW` at its time): what was published of it is the same text whenever it is made again.
     """
 
     at: str  # a FHIR instant
@@ -70,6 +74,7 @@ class Record(NamedTuple):
     why: str = ""
     what: tuple[Row, ...] = ()
     more: int = 0
+    words: int = 0
 
     @property
     def patients(self) -> list[str]:

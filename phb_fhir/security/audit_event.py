@@ -66,6 +66,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "RelatedPerson": ("contact", "contacts"),
     "RiskAssessment": ("risk assessment", "risk assessments"),
 }
+WORDED_SINCE = {"Binary": 1}  # with which `Record.words` a type is called so; before that, by its own name
 # purposes of use (v3 ActReason), in words
 PURPOSES: dict[str, str] = {
     "BTG": "breaking the glass",
@@ -379,10 +380,10 @@ def _told(record: Record, patient: str, rows: Sequence[Row]) -> str:
         if not types:
             return "something about you"
         added = record.interaction == "create"
-        parts = [_counted(type_, count, "a " if added else "your ") for type_, count in types.items()]
+        parts = [_counted(type_, count, "a " if added else "your ", record.words) for type_, count in types.items()]
         return _listed(parts) + (" to your record" if added else "")
     if types and len(types) <= _TYPES_TOLD_MAX and len(rows) == len(record.what):
-        return _listed([_counted(type_, count, "the ") for type_, count in types.items()])
+        return _listed([_counted(type_, count, "the ", record.words) for type_, count in types.items()])
     return _asked(record)
 
 
@@ -393,15 +394,19 @@ def _asked(record: Record) -> str:
         of = f" of {people} {'person' if people == 1 else 'people'}" if people else ""
         return f"{count} resource{'' if count == 1 else 's'}{of}"
     asked = record.path.partition("/")[0]
-    return f"/{record.path}" if not asked or asked.startswith(("_", "$")) else f"{plural(asked)} (/{record.path})"
+    return (
+        f"/{record.path}"
+        if not asked or asked.startswith(("_", "$"))
+        else f"{_words(asked, record.words)[1]} (/{record.path})"
+    )
 
 
 def _each_once(rows: Sequence[Row]) -> list[Row]:
     return list({_key(row[0]): row for row in rows}.values())
 
 
-def _counted(type_: str, count: int, whose: str) -> str:
-    one, several = WORDS.get(type_) or _split(type_)
+def _counted(type_: str, count: int, whose: str, words: int) -> str:
+    one, several = _words(type_, words)
     if count > 1 and one != several:
         return f"{count} of your {several}" if whose == "your " else f"{count} {several}"
     if whose == "a ":
@@ -409,9 +414,10 @@ def _counted(type_: str, count: int, whose: str) -> str:
     return whose + one
 
 
-def plural(type_: str) -> str:
-    """What several resources of a type are called."""
-    return (WORDS.get(type_) or _split(type_))[1]
+def _words(type_: str, words: int) -> tuple[str, str]:
+    """What one and several resources of a type are called, in the words of a time."""
+    known = WORDS.get(type_) if words >= WORDED_SINCE.get(type_, 0) else None
+    return known or _split(type_)
 
 
 def _split(type_: str) -> tuple[str, str]:

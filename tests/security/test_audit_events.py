@@ -15,7 +15,7 @@ from phb_fhir.definitions.guide import read_guide
 from phb_fhir.definitions.load import load
 from phb_fhir.definitions.registry import Registry
 from phb_fhir.security.actor import ROLES
-from phb_fhir.security.audit import NOBODY, Record, Who
+from phb_fhir.security.audit import NOBODY, WORDS_NOW, Record, Who
 from phb_fhir.security.audit_event import PROFILE, SEQUENCE, VERBS, Place, events
 from phb_fhir.security.audit_event import ROLES as CALLED
 from phb_fhir.security.policy import POLICY
@@ -279,3 +279,14 @@ def test_the_events_of_a_record_are_the_same_each_time_and_no_two_share_an_id() 
     elsewhere = events(about, PLACE._replace(seal=bytes(32)))
     ids = [event["id"] for event in (*events(about, PLACE), *elsewhere)]
     assert len(set(ids)) == 6
+
+
+def test_what_was_told_in_other_words_is_told_in_them_again() -> None:
+    """A word that is changed changes nothing of what was published, or `audit verify` would take it for a forgery."""
+    file = (("Binary/1/_history/1", "jill"),)
+    assert said(record(what=file)).startswith(
+        "Priya Nair (care co-ordinator, Harbourside Community Trust) looked at your binary on"
+    )
+    assert "looked at your file on" in said(record(what=file, words=WORDS_NOW))
+    assert Record.read(record(words=WORDS_NOW).text()).words == WORDS_NOW
+    assert "words" not in record().text()
