@@ -22,6 +22,7 @@ from phb_fhir.interactions.context import Context
 from phb_fhir.interactions.judgement import OPENING, TASK_REFERENCE
 from phb_fhir.outcome import Kind, Refusal, refuse
 from phb_fhir.query import Key, Query
+from phb_fhir.security.audit_event import introduced, when
 
 OPENED_MAX = 50  # patients whose restricted records one answer may open
 _TASK_CODE = {
@@ -42,16 +43,17 @@ async def tell_opened(context: Context) -> None:
         raise refuse(Refusal.FORBIDDEN, Kind.TOO_COSTLY, text)
     # the server tells them, whatever the one who asks may write
     unseen = replace(context, access=None, reader=context.store)
+    called = introduced(await context.trail.who()) if context.trail else "Somebody"
     for patient in sorted(access.opened):
-        await commit(unseen, _told(context, access, patient))
+        await commit(unseen, _told(context, access, called, patient))
 
 
-def _told(context: Context, access: Access, patient: str) -> Create:
+def _told(context: Context, access: Access, called: str, patient: str) -> Create:
     now, most_s = context.now(), context.settings.break_glass_max_s
     name = _name_of(access, patient, now, most_s)
     named = f"identifier={TASK_REFERENCE}|{name}"
     unless = Criteria(Query(("Task",), Key((named,))), named)
-    return Create("Task", context.new_id(), _task(access, patient, name, now, most_s), unless)
+    return Create("Task", context.new_id(), _task(access, called, patient, name, now, most_s), unless)
 
 
 def _name_of(access: Access, patient: str, now: datetime, most_s: int) -> str:
@@ -62,15 +64,13 @@ def _name_of(access: Access, patient: str, now: datetime, most_s: int) -> str:
     return f"{OPENING}{hashlib.sha256(told.encode()).hexdigest()[:32]}"
 
 
-def _task(access: Access, patient: str, name: str, now: datetime, most_s: int) -> Resource:
+def _task(access: Access, called: str, patient: str, name: str, now: datetime, most_s: int) -> Resource:
     who = access.who
     by = next(one for one in ((who.user, who.organization) if who else ()) if one)
-    said = access.actor.name or "Somebody"
-    role = who.role.replace("-", " ") if who else ""
     at = instant_text(now)
     text = (
-        f"{said} ({role}) opened parts of your record that are kept restricted, {_WHY[access.purpose]}, on {now:%d/%m/%Y} at "
-        f"{now:%H:%M} UTC. You can ask them, or us, why."
+        f"{called} opened parts of your record that are kept restricted, {_WHY[access.purpose]}, {when(now)}. "
+        f"You can ask them, or us, why."
     )
     return {
         "resourceType": "Task",

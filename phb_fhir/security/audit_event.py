@@ -354,7 +354,7 @@ def sentence(record: Record, patient: str, rows: Sequence[Row]) -> str:
     verb = _verb(record)
     who = _introduced(record, patient)
     what = _told(record, patient, rows)
-    at = _when(moment_of(record))
+    at = when(moment_of(record))
     using = f", using {record.interaction}" if record.interaction.startswith("$") else ""
     why = f", {PURPOSES.get(record.purpose, f'for the purpose {record.purpose}')}" if record.purpose else ""
     if not record.is_refused:
@@ -364,9 +364,11 @@ def sentence(record: Record, patient: str, rows: Sequence[Row]) -> str:
 
 
 def _introduced(record: Record, patient: str) -> str:
-    who = record.who
-    if patient and who.user == f"Patient/{patient}":
-        return "You"
+    return "You" if patient and record.who.user == f"Patient/{patient}" else introduced(record.who)
+
+
+def introduced(who: Who) -> str:
+    """Whoever asked, by name, with their role and whom they act for: "Priya Nair (care co-ordinator, Harbourside Community Trust)"."""
     around = [ROLES.get(who.role, (who.role, ""))[0]] if who.role else []
     if who.organization_name or who.organization or who.ods_code:
         around.append(who.organization_name or who.organization or who.ods_code)
@@ -446,7 +448,8 @@ _MONTHS = (
 )
 
 
-def _when(at: datetime) -> str:
+def when(at: datetime) -> str:
+    """An instant as the clocks in England show it, in words."""
     local = at + timedelta(hours=1) if _is_summer(at) else at
     return f"on {local.day} {_MONTHS[local.month - 1]} {local.year} at {local:%H:%M}"
 

@@ -1092,7 +1092,15 @@ def test_breaking_the_glass_opens_it_and_tells_the_person(world, who):
     assert world.get(who, "/Condition/jill-restricted").status_code == 404  # only while the purpose is stated
     assert world.get(who, "/Condition/jill-restricted", x_purpose_of_use="TREAT").status_code == 404
     assert world.get("jill", "/Task?_summary=count").json()["total"] == tasks + 1
-    assert "opened parts of your record" in world.get("jill", "/Task?_sort=-_lastUpdated&_count=1").text
+    (told,) = world.get("jill", "/Task?_sort=-_lastUpdated&_count=1").json()["entry"]
+    said = {
+        "priya": "priya (care co-ordinator, harbour trust)",
+        "harbour": "harbour (NHS team, harbour trust)",
+        "oak": "oak (practice, oak trust)",
+    }[who]
+    opened = f"{said} opened parts of your record that are kept restricted, to break the glass, on 23 November 2026 at "
+    assert told["resource"]["description"].startswith(opened)
+    assert "UTC" not in told["resource"]["description"]
 
 
 @pytest.mark.parametrize("who", ["ruth", "north", "river", "finance"])
