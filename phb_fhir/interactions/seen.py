@@ -19,7 +19,7 @@ from phb_fhir.change import Version
 from phb_fhir.definitions.search_parameters import SearchParameters
 from phb_fhir.interactions.access import Access, access_of
 from phb_fhir.interactions.context import Context
-from phb_fhir.interactions.joins import Joins, Resolved, asks_others, local_references
+from phb_fhir.interactions.joins import Joins, Resolved, asks_others, local_references, split
 from phb_fhir.interactions.settled import parameters_asked
 from phb_fhir.interactions.trail import Trail, mark
 from phb_fhir.outcome import Kind, Refusal, refuse
@@ -343,7 +343,7 @@ class Seen(Reader):
     async def _settled(self, types: tuple[str, ...], node: Node) -> Resolved:
         """The predicate with its joins resolved as far as they are of few; once for a request."""
         if not asks_others(node):
-            return Resolved(Query(types, node))
+            return split(Query(types, node))
         key = (*types, repr(node))
         if key not in self._resolved or self.is_in_transaction:
             self._resolved[key] = await self._joins.resolve(Query(types, node))

@@ -503,6 +503,9 @@ SCOPES = {
     "patient/Observation.rs?category=vital-signs&status=final": "Or Os",
     "patient/Observation.rs?category=vital-signs&status=amended": "",
     "patient/Observation.rs?no-such-parameter=1": "",
+    "patient/Observation.rs?_content=observation": "Or Os",  # which only the whole resource can tell
+    "patient/Observation.rs?_content=elsewhere": "",
+    "patient/Observation.rs?_text=observation": "",
     "patient/Observation.rs?category=laboratory patient/Observation.rs?status=final": "Or Os",
     "patient/Encounter.rs": "",
 }
