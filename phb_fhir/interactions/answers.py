@@ -55,7 +55,7 @@ def written(context: Context, request: FhirRequest, committed: Committed) -> Ans
     status, said = _WRITTEN[committed.effect]
     if committed.advice and context.settings.validation_mode(version.type) == "warn":
         _log_kept(request, version, committed.advice)
-    if request.returned == "minimal":
+    if request.returned == "minimal" or not _is_read(context, committed):
         return Answer(status, None, version, located=True)
     if request.returned == "OperationOutcome":
         done = Issue(Kind.INFORMATIONAL, f"{version.key} was {said}.", severity="information")
@@ -63,6 +63,12 @@ def written(context: Context, request: FhirRequest, committed: Committed) -> Ans
         return Answer(status, None, version, located=True, outcome=outcome)
     json = None if version.json is None else subset_json(version.json, request.subset, context.definitions)
     return Answer(status, json, version, located=True)
+
+
+def _is_read(context: Context, committed: Committed) -> bool:
+    """Whether what a change left may be shown: to who has no scope to read it, only what they made themselves."""
+    version, access = committed.version, context.access
+    return access is None or version is None or committed.effect is Effect.CREATED or access.sees_type(version.type)
 
 
 def _log_kept(request: FhirRequest, version: Version, advice: tuple[Issue, ...]) -> None:

@@ -336,7 +336,7 @@ class Joins:
         for node in left:
             if hits:
                 plain = await self._plain(node, hits)
-                reads = any(isinstance(leaf, Judge) for leaf in _leaves(node))
+                reads = any(isinstance(leaf, Judge) for leaf in _leaves(plain))
                 hits = [hit for hit in hits if match(plain, _subject(hit, reads=reads))]
         return hits
 
@@ -499,6 +499,8 @@ class Joins:
                 return _ids([*pointing, *await self._that_contain(node, hits)])
             case InHierarchy():
                 return await in_hierarchy(self._reader, node)
+            case InList():
+                return await self._in_list(node)
             case LinkedFrom() if node.by_url:
                 return _ids(await self._named(node, hits))
             case LinkedFrom():

@@ -33,6 +33,7 @@ from tests.security.world import (
     record,
     ref,
     running_world,
+    secret,
     whole_world,
 )
 
@@ -506,6 +507,8 @@ SCOPES = {
     "patient/Observation.rs?_content=observation": "Or Os",  # which only the whole resource can tell
     "patient/Observation.rs?_content=elsewhere": "",
     "patient/Observation.rs?_text=observation": "",
+    "patient/Observation.rs?_list=nowhere": "",
+    "patient/Observation.rs?_list=of-observations": "Or Os",
     "patient/Observation.rs?category=laboratory patient/Observation.rs?status=final": "Or Os",
     "patient/Encounter.rs": "",
 }
@@ -516,7 +519,14 @@ def test_a_scope_lets_its_token_do_what_it_says(world, scope, expected):
     world.restore()
     who, task = with_scope("jill", scope), record("jill")["Task"]
     fresh = {name: value for name, value in task.items() if name != "id"}
+    listed = [{"item": ref("Observation/jill-observation")}]
+    world.write({**record("jill")["List"], "id": "of-observations", "entry": listed})
     found = world.get(who, "/Observation?_id=jill-observation")
+    told = world.get(who, "/Observation/_history?_count=100")
+    assert told.status_code in (200, 403)
+    if told.status_code == 200:  # what is searched is found in the history
+        there = {one["fullUrl"].rpartition("/")[2] for one in told.json()["entry"]} if told.json()["total"] else set()
+        assert ("jill-observation" in there) is ("Os" in expected)
     done = {
         "Or": world.get(who, "/Observation/jill-observation").status_code == 200,
         "Os": found.status_code == 200 and found.json()["total"] == 1,
@@ -526,6 +536,25 @@ def test_a_scope_lets_its_token_do_what_it_says(world, scope, expected):
         "Cr": world.get(who, "/Condition/jill-condition").status_code == 200,
     }
     assert [name for name, is_done in done.items() if is_done] == [name for name in done if name in expected.split()]
+    world.restore()
+
+
+def test_a_scope_to_change_alone_shows_nothing_of_what_was_there(world):
+    """What an app may change and not read, it is not told by changing nothing of it."""
+    world.restore()
+    patch = {"content_type": "application/merge-patch+json", "prefer": "return=representation"}
+    for scope, is_told in (("patient/Task.cu", False), ("patient/Task.cru", True)):
+        changed = world.ask(with_scope("jill", scope), "PATCH", "/Task/jill-task", {"language": "cy"}, **patch)
+        assert changed.status_code == 200, changed.text
+        assert (secret("jill") in changed.text) is is_told
+        sent = bundle("transaction", entry("PUT", "Task/jill-task", {**record("jill")["Task"], "language": "en"}))
+        answered = world.post(with_scope("jill", scope), "/", sent, prefer="return=representation")
+        assert answered.status_code == 200, answered.text
+        assert (secret("jill") in answered.text) is is_told
+    fresh = {name: value for name, value in record("jill")["Task"].items() if name != "id"}
+    made = world.post(with_scope("jill", "patient/Task.c"), "/Task", fresh)
+    assert (made.status_code, secret("jill") in made.text) == (201, True)  # it is their own
+    world.restore()
 
 
 def test_a_scope_of_one_patient_narrows_whoever_has_it_to_that_patient(world):
