@@ -23,6 +23,7 @@ from phb_fhir.interactions.judgement import OPENING, TASK_REFERENCE
 from phb_fhir.outcome import Kind, Refusal, refuse
 from phb_fhir.query import Key, Query
 from phb_fhir.security.audit_event import introduced, when
+from phb_fhir.security.policy import CONFIDENTIALITY
 
 OPENED_MAX = 50  # patients whose restricted records one answer may open
 _TASK_CODE = {
@@ -74,6 +75,8 @@ def _task(access: Access, called: str, patient: str, name: str, now: datetime, m
     )
     return {
         "resourceType": "Task",
+        # that there is something restricted is told to whose record it is, and to nobody who may not see that
+        "meta": {"security": [{"system": CONFIDENTIALITY, "code": "R", "display": "restricted"}]},
         "identifier": [{"system": TASK_REFERENCE, "value": name}],
         "status": "requested",
         "intent": "order",

@@ -432,10 +432,10 @@ POLICY: dict[Role, tuple[Row, ...]] = {
 # whose own record it is sees all of it; who reads the trail, and machines, see no labels (v3 Confidentiality)
 _UNLABELLED = ("person", "auditor", "system")
 BREAKS_GLASS = ("care-coordinator", "nhs-team", "practice")
-_CONFIDENTIALITY = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality"
+CONFIDENTIALITY = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality"
 # who may be told that their record was opened: what is nobody's in particular stays closed
 _TOLD = tuple(beginning(start) for start in CONCERNS)
-RESTRICTED = Key((f"_security={_CONFIDENTIALITY}|R", f"_security={_CONFIDENTIALITY}|V"))
+RESTRICTED = Key((f"_security={CONFIDENTIALITY}|R", f"_security={CONFIDENTIALITY}|V"))
 
 
 def letters_of(role: Role, type_: str) -> frozenset[str]:

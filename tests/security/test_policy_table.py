@@ -1132,6 +1132,13 @@ def test_breaking_the_glass_opens_it_and_tells_the_person(world, who):
     }[who]
     opened = f"{said} opened parts of your record that are kept restricted, to break the glass, on 23 November 2026 at "
     assert told["resource"]["description"].startswith(opened)
+    # those who may not see what is restricted do not learn of it by this
+    for other in ("ruth", "priya", "harbour", "oak", "north"):
+        assert world.get(other, f"/Task/{told['resource']['id']}").status_code == 404, other
+        assert "opened parts" not in world.get(other, "/Task?_count=100").text, other
+        assert f"Task/{told['resource']['id']}" not in world.get(other, "/Provenance?_count=100").text, other
+    answered = world.put("jill", {**told["resource"], "status": "accepted"})
+    assert answered.status_code == 200, answered.text
     assert "UTC" not in told["resource"]["description"]
 
 
