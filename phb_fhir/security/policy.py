@@ -450,9 +450,13 @@ def reach(who: Who, type_: str, letters: str, *, masked: bool = False) -> Node:
     if node == NOTHING or who.role in _UNLABELLED or type_ in (*GUIDE, *DIRECTORY):
         return node
     open_ = AnyOf((Not(RESTRICTED), *_TOLD)) if who.is_breaking_glass else Not(RESTRICTED)
-    # that something restricted was written, and by whom, tells of it too
-    traced = (Not(Linked("target", (*PERSON, *TRACED, *UNTRACED), RESTRICTED)),) if type_ in PROVENANCE else ()
-    return AllOf((node, open_, *traced))
+    return AllOf((node, open_, *(Not(Linked(by, types, RESTRICTED)) for by, types in _TELLING.get(type_, ()))))
+
+
+_TELLING = {  # what tells of something restricted: that it was written, and by whom; and what stands in it (R4 §2.42.2)
+    "Provenance": (("target", (*PERSON, *TRACED, *UNTRACED)),),
+    "Binary": (("security-context", SECURED),),
+}
 
 
 def _is_of(row: Row, type_: str) -> bool:

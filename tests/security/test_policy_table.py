@@ -1115,6 +1115,22 @@ def test_a_person_does_not_hide_what_was_bought_from_who_pays_for_it(world, reso
     world.restore()
 
 
+def test_the_file_of_a_restricted_document_is_restricted_with_it(world):
+    world.restore()
+    letter = record("jill")["DocumentReference"]
+    for who in ("ruth", "priya", "oak", "north"):
+        assert world.get(who, "/Binary/jill-binary").status_code == 200, who
+    world.write(labelled(letter, "R"))
+    for who in ("ruth", "priya", "oak", "north"):
+        assert world.get(who, "/Binary/jill-binary").status_code == 404, who
+        assert "Binary/jill-binary" not in world.get(who, "/Binary/_history?_count=100").text, who
+    assert (
+        world.get("priya", "/Binary/jill-binary", x_purpose_of_use="BTG").status_code == 404
+    )  # whom to tell, it does not say
+    assert world.get("jill", "/Binary/jill-binary").status_code == 200
+    world.restore()
+
+
 @pytest.mark.parametrize("who", ["priya", "harbour", "oak"])
 def test_breaking_the_glass_opens_it_and_tells_the_person(world, who):
     world.restore()
