@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import time
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -26,6 +27,7 @@ import structlog
 from phb_fhir.change import Version
 from phb_fhir.fhir.codec import Resource, dumps
 from phb_fhir.fhir.dates import to_millisecond
+from phb_fhir.fhir.reference import is_id
 from phb_fhir.interactions.access import Access
 from phb_fhir.interactions.concerned import concerned
 from phb_fhir.interactions.context import Context
@@ -56,7 +58,7 @@ from phb_fhir.security.audit import (
 from phb_fhir.security.audit_event import Place, events
 from phb_fhir.store.store import Transaction, Write
 
-NAMED_IN_BODY_MAX = 20  # patients that a refused body names
+NAMED_IN_BODY_MAX = 20  # patients that a refused body, or a search, names
 ENTRIES_TOLD_MAX = 200  # of a refused Bundle
 PUBLISH_BLOCKS = 32  # at once
 PUBLISH_EVENTS_MAX = 500  # in one insert
@@ -274,10 +276,22 @@ class Trail:
     async def _seen(self, answer: Answer) -> Record:
         is_told = answer.bundle is not None or answer.version is not None or answer.about
         rows = await self._rows(_versions_in(answer)) if is_told else await self._target()
-        rows = [self._own_look(row) for row in rows]
+        rows = [self._own_look(row) for row in (*rows, *self._asked_about(rows))]
         query = _query_run(answer.bundle, self._query())
         record = self._record(to_millisecond(self._context.now()), await self.who(), answer.status, rows)
         return record._replace(query=query) if query else record
+
+    def _asked_about(self, rows: Sequence[Row]) -> list[Row]:
+        """Whom a search named, and brought nothing of: a number told of them, too, and so does whatever it found by theirs."""
+        request = self._request
+        if request is None or self.interaction not in ("search-type", "search-system"):
+            return []
+        told = {patient for row in rows for patient in row[1:]}
+        named = [one for one in _named_by(request, self._context) if one not in told]
+        about = (
+            request.segments[-1] if request.segments and request.segments[-1] in self._context.capability.types else ""
+        )
+        return [(about or request.type or "Resource", *named[:NAMED_IN_BODY_MAX])] if named else []
 
     async def _refused(self, rejected: Rejected) -> Record:
         why = "; ".join(issue.text for issue in rejected.issues)[:WHY_MAX]
@@ -420,6 +434,20 @@ def _versions_in(answer: Answer) -> list[Version]:
     if answer.bundle is not None:
         return [entry.version for entry in answer.bundle.entries if entry.version is not None]
     return [version for version in (answer.version, *answer.about) if version is not None]
+
+
+def _named_by(request: FhirRequest, context: Context) -> list[str]:
+    """The ids of the patients whom a search names: by the compartment it is in, and by references to them."""
+    segments = request.segments
+    named = [segments[1]] if segments[:1] == ("Patient",) and len(segments) > 2 else []
+    for name, value in request.parameters:
+        by = re.split(r"[:.]", name)[-1]
+        is_bare = by in ("patient", "Patient") or (name == "_id" and request.type == "Patient")
+        for one in value.split(","):
+            key = context.own.local(one)
+            if (key.startswith("Patient/") or is_bare) and is_id(found := key.removeprefix("Patient/")):
+                named.append(found)
+    return list(dict.fromkeys(named))
 
 
 def _query_run(bundle: BundleAnswer | None, sent: str) -> str:

@@ -358,7 +358,8 @@ def sentence(record: Record, patient: str, rows: Sequence[Row]) -> str:
     using = f", using {record.interaction}" if record.interaction.startswith("$") else ""
     why = f", {PURPOSES.get(record.purpose, f'for the purpose {record.purpose}')}" if record.purpose else ""
     if not record.is_refused:
-        return f"{who} {verb.did} {what}{using} {at}{why}."
+        did = "asked about" if _is_only_asked(record, patient, rows) else verb.did
+        return f"{who} {did} {what}{using} {at}{why}."
     end = "was refused" if record.status < 500 else "it failed"
     return f"{who} {verb.tried} {what}{using} {at}{why}, and {end}."
 
@@ -375,12 +376,20 @@ def introduced(who: Who) -> str:
     return f"{called(who)} ({', '.join(around)})" if around else called(who)
 
 
+def _is_only_asked(record: Record, patient: str, rows: Sequence[Row]) -> bool:
+    """Whether a search named a patient of whose record it brought nothing: a number, or what has to do with it."""
+    own = [row for row in rows if patient in row[1:]] if patient else []
+    return bool(own and record.words) and not any("/" in row[0] for row in own)
+
+
 def _told(record: Record, patient: str, rows: Sequence[Row]) -> str:
     own = [row for row in rows if patient in row[1:]] if patient else rows
     types = Counter(row[0].partition("/")[0] for row in _each_once(own))
     if patient:
         if not types:
             return "something about you"
+        if not record.is_refused and _is_only_asked(record, patient, rows):
+            return _listed([f"your {_words(type_, record.words)[1]}" for type_ in types])
         added = record.interaction == "create"
         parts = [_counted(type_, count, "a " if added else "your ", record.words) for type_, count in types.items()]
         return _listed(parts) + (" to your record" if added else "")
@@ -391,8 +400,9 @@ def _told(record: Record, patient: str, rows: Sequence[Row]) -> str:
 
 def _asked(record: Record) -> str:
     """What was asked for, where nothing in particular came of it, or what came of it is told to each person by itself."""
-    if record.what:
-        count, people = len(record.what) + record.more, len(record.patients)
+    brought = [row for row in record.what if "/" in row[0] or not record.words]
+    if brought:
+        count, people = len(brought) + record.more, len(record.patients)
         of = f" of {people} {'person' if people == 1 else 'people'}" if people else ""
         return f"{count} resource{'' if count == 1 else 's'}{of}"
     asked = record.path.partition("/")[0]

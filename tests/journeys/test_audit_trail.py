@@ -279,6 +279,44 @@ def test_a_person_finds_who_looked_in_words_at_once(server: Audited) -> None:
     assert [line for line in server.looked(SAM, "sam") if line.startswith(f"{WHO} tried to look at your budget")]
 
 
+NAMING = {
+    # what is asked that brings nothing of Jill's record, and what she is told of it
+    "Condition?patient=Patient/jill&_summary=count": "asked about your health conditions",
+    "Condition?patient=jill&code=x": "asked about your health conditions",
+    "Patient/jill/Condition?_summary=count": "asked about your health conditions",
+    "Organization?_has:Account:owner:patient=jill": "asked about your organizations",
+    "Account?subject=Patient/jill&status=inactive": "asked about your budgets",
+    "Account?subject=Patient/sam,Patient/jill&status=inactive": "asked about your budgets",
+    "Patient?_id=jill&_summary=count": "asked about your personal details",
+    "?_type=Account&_has:Provenance:target:patient=jill&_summary=count": "asked about your resources",
+    "Account?patient=jill&_id=jill-budget": "looked at your budget",
+    "Account?status=inactive": "",
+}
+
+
+@pytest.mark.parametrize("asked", NAMING)
+def test_a_person_is_told_who_asked_about_them_though_it_brought_a_number_or_nothing(
+    server: Audited, asked: str
+) -> None:
+    before = len(server.looked(JILL))
+    answer = server.as_(PRIYA).get(f"/{asked}")
+    assert answer.status_code == 200, answer.text
+    hers = [line.partition(" on 22 November 2026")[0] for line in server.looked(JILL)[before:]]
+    assert hers[1:] == ([f"{WHO} {NAMING[asked]}"] if NAMING[asked] else [])
+
+
+def test_who_asks_about_somebody_learns_nothing_from_their_own_trail(server: Audited) -> None:
+    """Whether there is such a person: the same is kept of both."""
+
+    def told(id_: str) -> list[str]:
+        before = {event["id"] for event in server.events(SAM)}
+        assert server.as_(SAM).get(f"/Account?patient={id_}&_summary=count").json()["total"] == 0
+        found = [event for event in server.events(SAM) if event["id"] not in before]
+        return sorted(event["text"]["div"].partition(" on 22")[0] for event in found)
+
+    assert told("jill") == told("jack")
+
+
 TRUST = {"reference": "Organization/harbourside"}
 GUIDE = "https://fhir.phb.nhs.example"
 # what does not say itself whose it is, and leads to what does
