@@ -251,8 +251,10 @@ def _called_by(case: Case, account: Resource, teams: Sequence[Resource]) -> Aski
 
 
 def _finished_by(case: Case, task: Resource) -> Iterator[Issue]:
-    if not (case.is_own or case.by.is_professional or key_of(task.get("owner")) in case.by.names):
-        yield refusal("A review is completed by whoever leads it, or by the NHS team.", "Task.status")
+    """Whoever leads a review says that it is over: never the person whose money it is about, nor who acts for them, by naming themselves."""
+    leads = case.by.role not in ("person", "delegate") and key_of(task.get("owner")) in case.by.names
+    if not (case.is_own or case.by.is_professional or leads):
+        yield refusal("A review is completed by whoever leads it for the NHS, or by the NHS team.", "Task.status")
 
 
 # ---- what a review has looked at -----------------------------------------------------------------

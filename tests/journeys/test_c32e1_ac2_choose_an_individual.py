@@ -196,7 +196,9 @@ def test_reviews_are_called_by_the_person_and_by_nobody_from_elsewhere(world: Wo
     over = world.put(jill, finished(done))
     assert over.status_code == 422
     said = [issue["diagnostics"] for issue in over.json()["issue"]]
-    assert "A review is completed by whoever leads it, or by the NHS team." in said
+    assert "A review is completed by whoever leads it for the NHS, or by the NHS team." in said
+    mine = finished({**done, "owner": {"reference": "Patient/jill"}})  # nor does naming herself let her
+    assert over.json()["issue"] == world.put(jill, mine).json()["issue"]
 
 
 def test_eligibility_is_told_to_the_person_and_who_decides_and_to_nobody_else(world: World) -> None:
