@@ -14,7 +14,7 @@ stands in the way of a direct payment leaves the two other ways of holding the m
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from typing import Any
 
@@ -290,7 +290,7 @@ def judge_consent(case: Case) -> Judging:
     """A consent keeps to its states (SM-E); one to direct payments that ends stops them at once (DP-9, regulation 17(1))."""
     if not any(is_budgets_consent(one) for one in (case.before, case.after) if one is not None):
         return NOTHING
-    issues = [*_consent_step(case)]
+    issues = [*_consent_step(case), *_on_a_ground_of_the_law(case)]
     if issues:
         return Decision(tuple(issues))
     before, follow = case.before or {}, list[Follow]()
@@ -303,8 +303,13 @@ def judge_consent(case: Case) -> Judging:
 
 
 def is_budgets_consent(consent: Mapping[str, Any]) -> bool:
-    """Whether a Consent is of a kind that is about budgets."""
-    return is_direct_payment(consent) or any(code_in(one, CONSENT_KIND) for one in consent.get("category", ()))
+    """Whether a Consent is of a kind that is about budgets, or names a ground on which somebody acts for the person."""
+    is_grounded = bool(code_in(consent.get("policyRule"), LEGAL_BASIS))
+    return (
+        is_grounded
+        or is_direct_payment(consent)
+        or any(code_in(one, CONSENT_KIND) for one in consent.get("category", ()))
+    )
 
 
 def _consent_step(case: Case) -> list[Issue]:
@@ -317,6 +322,20 @@ def _consent_step(case: Case) -> list[Issue]:
         f"A consent that is {was} does not become {now}. What was given up or refused is given anew by another Consent."
     )
     return [refusal(text, "Consent.status")]
+
+
+def _on_a_ground_of_the_law(case: Case) -> Iterator[Issue]:
+    """That somebody acts for another by law is recorded by who has seen the papers (R163, R166); what a person agrees to is their consent."""
+    before, after = case.before or {}, case.after or {}
+    basis = code_in(after.get("policyRule"), LEGAL_BASIS)
+    if basis not in FOR_OTHERS or case.is_own or case.by.is_professional:
+        return
+    if any(before.get(name) != after.get(name) for name in ("policyRule", "provision", "patient")):
+        text = (
+            f"That somebody acts on the ground {basis} is recorded by the NHS team or the commissioner, once they have seen the papers. Whom you choose"
+            " yourself acts by your consent."
+        )
+        yield refusal(text, "Consent.policyRule")
 
 
 def _reason(case: Case) -> tuple[Resource | None, list[Issue]]:

@@ -8,9 +8,18 @@ from typing import Any
 import pytest
 
 from phb_fhir.rules.amendment import overlapping, reduction
-from phb_fhir.rules.case import Case
-from phb_fhir.rules.direct_payment import CONSENT_STEPS, _consent_step, cost_of, direct_payments
-from phb_fhir.rules.words import extension_url
+from phb_fhir.rules.case import By, Case, answered
+from phb_fhir.rules.direct_payment import (
+    CONSENT_STEPS,
+    FOR_OTHERS,
+    LEGAL_BASIS,
+    _consent_step,
+    cost_of,
+    direct_payments,
+    is_budgets_consent,
+    judge_consent,
+)
+from phb_fhir.rules.words import concept, extension_url
 
 STATUSES = tuple(CONSENT_STEPS)
 DRAWN = {
@@ -27,6 +36,24 @@ def test_a_consent_goes_from_being_proposed_to_being_withdrawn_and_not_back(was:
     moment = datetime(2026, 11, 22, 9, tzinfo=UTC)
     case = Case("Consent", "1", {"status": was}, {"status": now}, "Consent/1/_history/2", moment, date(2026, 11, 22))
     assert (not _consent_step(case)) is (was == now or (was, now) in DRAWN)
+
+
+@pytest.mark.parametrize("ground", sorted(FOR_OTHERS))
+def test_a_ground_of_the_law_is_recorded_by_who_has_seen_the_papers(ground: str) -> None:
+    moment = datetime(2026, 11, 22, 9, tzinfo=UTC)
+
+    def said(before: dict[str, Any] | None, after: dict[str, Any], role: str = "person") -> int:
+        by = By(role, frozenset(), frozenset({"Patient/jill"}))
+        case = Case("Consent", "1", before, after, "Consent/1/_history/2", moment, date(2026, 11, 22), by)
+        assert is_budgets_consent(after)
+        return len(answered(judge_consent(case), {}).issues)
+
+    ruth, sam = ({"actor": [{"reference": {"reference": f"RelatedPerson/{one}"}}]} for one in ("ruth", "sam"))
+    by_law = {"status": "active", "policyRule": concept(LEGAL_BASIS, ground), "provision": ruth}
+    chosen = by_law | {"policyRule": concept(LEGAL_BASIS, "consent")}
+    assert said(None, by_law) == said(chosen, by_law) == said(by_law, by_law | {"provision": sam}) == 1
+    assert said(None, chosen) == said(None, by_law, "care-coordinator") == said(None, by_law, "") == 0
+    assert said(by_law, by_law | {"note": []}) == said(by_law, chosen) == 0
 
 
 def money(pounds: float) -> dict[str, Any]:
