@@ -62,7 +62,7 @@ from phb_fhir.rules.payment import (
     refunded_by_purchase,
     terms_of,
 )
-from phb_fhir.rules.payment_checks import ACCOUNT, checks_of, stays_as_it_is, stepped
+from phb_fhir.rules.payment_checks import ACCOUNT, checks_of, stands, stays_as_it_is, stepped
 from phb_fhir.rules.purchase import budget_charged, read_purchase
 from phb_fhir.rules.purchase_checks import refusals
 from phb_fhir.rules.surplus import asked_about
@@ -203,7 +203,7 @@ def _billed(case: Case, p: Payment) -> Asking[tuple[list[Follow], list[Issue]]]:
         known = yield from read_purchase(billed, case.by, case.today, charge)
         name = name_of(charge, share.purchase)
         why = refusals(known) if known is not None else []
-        if why and counts(p.before):
+        if why and stands(p):
             text = f"{reference_of(p.payment)} paid this, and it is not billed yet: {' '.join(one.text for one in why)}"
             follow += (yield from _noted(case, charge, share.purchase, text)) if is_done(p.payment) else []
             continue

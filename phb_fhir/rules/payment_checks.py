@@ -415,12 +415,16 @@ def _returned(p: Payment, is_held: bool, may: Collection[str]) -> Iterator[Issue
 
 
 def checks_of(p: Payment) -> Iterator[Issue]:
-    """All that speaks against a payment that holds money. Of one that was on its way as it is, what was right then is not asked again: that a
-    consent has ended since, or a part is held otherwise, undoes nothing that the bank did.
+    """All that speaks against a payment that holds money."""
+    return (issue for check in (STILL if stands(p) else CHECKS) for issue in check(p))
+
+
+def stands(p: Payment) -> bool:
+    """Whether it was on its way before, as it is now. What was right then is not asked again: that a consent has ended since, or a part is held
+    otherwise, undoes nothing that the bank did.
     """
     before = p.before
-    stands = before is not None and counts(before) and (terms_of(before) == terms_of(p.payment) or _is_rest(before, p))
-    return (issue for check in (STILL if stands else CHECKS) for issue in check(p))
+    return before is not None and counts(before) and (terms_of(before) == terms_of(p.payment) or _is_rest(before, p))
 
 
 def _is_rest(before: Resource, p: Payment) -> bool:

@@ -111,6 +111,18 @@ def test_nobody_is_paid_for_what_has_no_evidence_and_with_it_they_are(jill: http
     pay(jill, counselling())
 
 
+def test_a_line_that_comes_later_needs_its_receipt_as_well(jill: httpx.Client) -> None:
+    with_receipt(jill, COUNSELLING)
+    queued = pay(jill, counselling(amount=40))
+    other = made(jill.post("/ChargeItem", json=massage("PUR-9", performingOrganization={"reference": STILLWATER})))
+    lines = [line(40, COUNSELLING), line(45, f"ChargeItem/{other['id']}")]
+    more = {"detail": lines, "paymentAmount": {"value": 85.0, "currency": "GBP"}}
+    (why,) = said(update(jill, queued, **more))
+    assert why.startswith("Massage therapy, one hour cannot be paid yet. A purchase that is billed has a receipt")
+    with_receipt(jill, f"ChargeItem/{other['id']}")
+    made(update(jill, queued, **more))
+
+
 @pytest.mark.parametrize("outcome", ["complete", "error"])
 def test_what_the_bank_did_is_recorded_though_a_receipt_was_lost_since(
     jill: httpx.Client, books: Books, outcome: str
