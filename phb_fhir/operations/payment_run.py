@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from phb_fhir.change import Create, Patch
 from phb_fhir.definitions.operation_inputs import Inputs, bad_input, read_inputs
 from phb_fhir.fhir.codec import Resource
-from phb_fhir.fhir.dates import instant_text
+from phb_fhir.fhir.dates import days_later, instant_text
 from phb_fhir.fhir.money import money, pence_of
 from phb_fhir.interactions.commit import commit_all
 from phb_fhir.interactions.contents import held
@@ -44,7 +44,7 @@ from phb_fhir.operations.sign_off import reference_in
 from phb_fhir.outcome import Issue, Kind, Refusal, Rejected, refuse
 from phb_fhir.reports.parameters import Row, group, parameters, pence_row, reference_row, row
 from phb_fhir.rules.advances import Advance, due_advances, has_days
-from phb_fhir.rules.budget import LONDON, elements_of, first_day, owner_of
+from phb_fhir.rules.budget import LONDON, elements_of, first_day, in_words, owner_of
 from phb_fhir.rules.case import Asking, Books, Case
 from phb_fhir.rules.ledger import Ledger
 from phb_fhir.rules.paid import RUN, TYPE, lines_of, reference_of, run_of
@@ -55,6 +55,7 @@ from phb_fhir.search.parse import parse_criteria
 
 PAYMENTS_MAX = 200  # of one run; the rest is for the next
 BUDGETS_MAX = 1_000  # whose schedules one run looks at
+AHEAD_DAYS_MAX = 31  # from today to the last day of what a run pays: a year mistyped would pay out a whole budget, and all of the run then
 ATTEMPTS_MAX = 20  # at one advance, each of which failed
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,29}")
 _NO_DAYS = (
@@ -118,10 +119,13 @@ def _read(context: Context, request: FhirRequest, name: str, takes: Mapping[str,
 
 
 def _until(context: Context, inputs: Inputs) -> date:
-    text = inputs.text("date")
-    day = first_day(text) if text else context.now().astimezone(LONDON).date()
+    text, today = inputs.text("date"), context.now().astimezone(LONDON).date()
+    day = first_day(text) if text else today
     if day is None:
         raise bad_input('"date" is the last day of what is due, such as 2026-12-05.')
+    if day > days_later(today, AHEAD_DAYS_MAX):
+        text = f'"date" is {in_words(day)}; a run pays what is due in the next {AHEAD_DAYS_MAX} days, and a later one what is due after that.'
+        raise bad_input(text)
     return day
 
 

@@ -309,6 +309,16 @@ def test_advances_that_are_due_by_schedule_are_paid_once(jill: httpx.Client, boo
     assert {one["period"]["end"] for one in made_ones} == {"2027-01-04"}
 
 
+def test_a_run_pays_no_more_than_a_month_ahead(jill: httpx.Client, books: Books) -> None:
+    late = run(jill, date=("Date", "2026-12-24"))
+    assert (late.status_code, late.json()["issue"][0]["diagnostics"]) == (
+        400,
+        '"date" is 24 December 2026; a run pays what is due in the next 31 days, and a later one what is due after that.',
+    )
+    assert books.pot(BUDGET, DAILY)["advanced"] == 2 * 152_500
+    assert rows(run(jill, date=("Date", "2026-12-23")), "payment")
+
+
 def test_a_budget_whose_schedule_cannot_be_followed_is_told_of(jill: httpx.Client) -> None:
     account = made(jill.get(f"/{BUDGET}"))
     for one in account["extension"]:
