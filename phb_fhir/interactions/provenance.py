@@ -40,7 +40,7 @@ async def provenance_of(context: Context, writes: Sequence[Write], now: datetime
         made = [_made(write) for write in group]
         if sent is not None:
             made_of = {name: value for name, value in complete(sent, made, who, purpose).items() if name != "id"}
-            told.append(_labelled(made_of, group))
+            told.append(_labelled(made_of if who is None else _open(made_of), group))
         elif who is not None:
             told.append(_labelled(build_provenance(made, who, instant_text(now), purpose), group))
     return told
@@ -55,6 +55,18 @@ def _labelled(provenance: Resource, writes: Sequence[Write]) -> Resource:
     meta = provenance.get("meta", {})
     others = [one for one in meta.get("security", ()) if one not in codings]
     return {**provenance, "meta": {**meta, "security": [*others, *sorted(codings, key=str)]}}
+
+
+def _open(provenance: Resource) -> Resource:
+    """A Provenance without what a client restricted of it: else whoever sends one could hide what they did from who sees the change."""
+    meta = provenance.get("meta", {})
+    kept = [
+        one
+        for one in meta.get("security", ())
+        if f"{LABEL}{one.get('system')}|{one.get('code')}" not in RESTRICTED.keys
+    ]
+    left = {name: value for name, value in meta.items() if name != "security"} | ({"security": kept} if kept else {})
+    return {name: value for name, value in provenance.items() if name != "meta"} | ({"meta": left} if left else {})
 
 
 def _by_patient(writes: Sequence[Write]) -> list[list[Write]]:

@@ -1291,6 +1291,23 @@ def test_who_wrote_what_is_restricted_is_told_to_those_who_see_it(world):
     world.restore()
 
 
+@pytest.mark.parametrize("who", ["jill", "ruth"])
+def test_nobody_hides_what_they_did_by_the_provenance_that_they_send(world, who):
+    world.restore()
+    sent = labelled(
+        {"resourceType": "Provenance", "recorded": "2026-11-22T09:00:00Z", "agent": [{"who": {"display": "x"}}]},
+        "R",
+        "N",
+    )
+    bought = made_new("ChargeItem", "jill-chargeitem")
+    made = world.post(who, "/ChargeItem", bought, x_provenance=json.dumps(sent))
+    assert made.status_code == 201, made.text
+    found = world.get("north", f"/Provenance?target=ChargeItem/{made.json()['id']}").json()
+    (provenance,) = [one["resource"] for one in found["entry"]]
+    assert [one["code"] for one in provenance["meta"]["security"]] == ["N"]
+    world.restore()
+
+
 def test_how_restricted_a_record_is_holds_for_all_of_its_past(world):
     world.restore()
     for path in ("/Condition/once-open", "/Condition/once-open/_history/2", "/Condition/once-open/_history/1"):
