@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -70,26 +71,37 @@ class Import(NamedTuple):
         return "" if parts[0] != "phb_fhir" else (*parts, VERSION)[1]
 
 
+class Said(NamedTuple):
+    """What a module says that a rule asks about: what it imports, and by line where it waits or looks at the clock."""
+
+    imports: tuple[ast.Import | ast.ImportFrom, ...]
+    waits: tuple[tuple[int, str], ...]
+
+
 def imports(package: Path) -> Iterator[Import]:
-    for path, room, tree in modules(package):
-        for node in ast.walk(tree):
+    for path, room, said in modules(package):
+        for node in said.imports:
             for module in _imported(node, path, package):
                 yield Import(str(path.relative_to(package)), room, module)
 
 
-def modules(package: Path) -> Iterator[tuple[Path, str, ast.Module]]:
+def modules(package: Path) -> Iterator[tuple[Path, str, Said]]:
     """Each module with its room: its folder, or at the top its own name. `phb_fhir/__init__` has none."""
     for path in sorted(package.rglob("*.py")):
         parts = path.relative_to(package).with_suffix("").parts
         if parts != ("__init__",):
-            yield path, parts[0], ast.parse(path.read_text())
+            yield path, parts[0], _said(path.read_text())
 
 
-def _imported(node: ast.AST, path: Path, package: Path) -> list[str]:
+@cache
+def _said(text: str) -> Said:
+    nodes = list(ast.walk(ast.parse(text)))
+    return Said(tuple(node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)), tuple(_waits(nodes)))
+
+
+def _imported(node: ast.Import | ast.ImportFrom, path: Path, package: Path) -> list[str]:
     if isinstance(node, ast.Import):
         return [alias.name for alias in node.names]
-    if not isinstance(node, ast.ImportFrom):
-        return []
     module = node.module or ""
     if node.level:
         home = ("phb_fhir", *path.relative_to(package).parent.parts)
@@ -132,14 +144,14 @@ def impure(package: Path) -> list[str]:
         for one in imports(package)
         if one.room in PURE and one.module.split(".")[0] in CLOCKS_AND_CHANCE
     ]
-    for path, room, tree in modules(package):
+    for path, room, said in modules(package):
         if room in PURE:
-            found += [f"{path.relative_to(package)}:{line} {what}" for line, what in _waits(tree)]
+            found += [f"{path.relative_to(package)}:{line} {what}" for line, what in said.waits]
     return found
 
 
-def _waits(tree: ast.Module) -> Iterator[tuple[int, str]]:
-    for node in ast.walk(tree):
+def _waits(nodes: Iterable[ast.AST]) -> Iterator[tuple[int, str]]:
+    for node in nodes:
         if isinstance(node, ast.Await | ast.AsyncFunctionDef | ast.AsyncFor | ast.AsyncWith):
             yield node.lineno, "waits"
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in READINGS:
