@@ -203,7 +203,7 @@ def test_a_page_is_read_off_an_index_in_its_order_and_costs_a_page(
         assert max(first["keys"], first["documents"]) <= keys_max + PAGE // 2
         # … and so does a later page
         half = await store.count(query) // 2
-        middle = (await store.find(query, order, count=half))[-1].position
+        middle = (await store.find(query, order, count=half, with_index=False))[-1].position
         later = await explained(store, query, order, middle)
         assert "SORT" not in later["stages"]
         assert later["keys"] <= 2 * keys_max + PAGE
@@ -241,7 +241,7 @@ def test_a_count_is_of_the_same(store: Store, runner: asyncio.Runner, asked: str
     query, order, _, _ = READ[asked]
 
     async def story() -> None:
-        everything = await store.find(query, order, count=2 * MANY)
+        everything = await store.find(query, order, count=2 * MANY, is_bare=True)
         assert await store.count(query) == len(everything)
         assert await store.count_up_to(query, 5) == 5
 
