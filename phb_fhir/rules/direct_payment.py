@@ -155,8 +155,12 @@ def agrees(consent: Mapping[str, Any], account: str, day: date) -> bool:
 def why_not_paid(
     part: Element, account: str, consents: Iterable[Mapping[str, Any]], day: date, place: str
 ) -> list[Issue]:
-    """Whether nobody agrees to a direct payment of a part on a day (DP-2, DP-9). A consent given once the part had ended is for another part."""
-    if any(agrees(one, account, day) and not _given_after(one, part) for one in consents):
+    """Whether nobody agrees to a direct payment of a part on a day, to who holds it (DP-2, DP-9). A consent given once the part had ended is for
+    another part.
+    """
+    if any(
+        agrees(one, account, day) and part.holder in _named(one) and not _given_after(one, part) for one in consents
+    ):
         return []
     text = (
         f"Nobody agrees to direct payments of the part '{part.id}' on {in_words(day)}, so none is made then (DP-9). Find out with the person"
@@ -189,7 +193,7 @@ def _basis(consent: Mapping[str, Any], *, is_child: bool, incapable: bool) -> li
 
 
 def _recipients(parts: Iterable[Element], consents: Iterable[Mapping[str, Any]]) -> list[Issue]:
-    named = {key_of(actor.get("reference")) for one in consents for actor in one.get("provision", {}).get("actor", ())}
+    named = {who for one in consents for who in _named(one)}
     return [
         refusal(
             f"The consent to direct payments does not name {part.holder}, who holds the part '{part.id}' (DP-2).", _PART
@@ -197,6 +201,11 @@ def _recipients(parts: Iterable[Element], consents: Iterable[Mapping[str, Any]])
         for part in parts
         if part.holder not in named
     ]
+
+
+def _named(consent: Mapping[str, Any]) -> frozenset[str]:
+    """Whom a consent lets be paid."""
+    return frozenset(key_of(actor.get("reference")) for actor in consent.get("provision", {}).get("actor", ()))
 
 
 def _signed(account: Resource, consents: Iterable[Mapping[str, Any]]) -> Asking[list[Issue]]:

@@ -404,6 +404,17 @@ def test_consent_that_is_given_after_a_part_ended_is_not_for_that_part(jill: htt
         assert NOBODY_AGREES in reasons(run(jill, date=("Date", run_on)))[0][1]
 
 
+def test_who_holds_a_part_is_paid_while_the_consent_names_them(jill: httpx.Client) -> None:
+    consent = of_story("jill-direct-payment")
+    actor = consent["provision"]["actor"][0] | {"reference": {"reference": RUTH}}
+    assert put(jill, consent | {"provision": consent["provision"] | {"actor": [actor]}}).status_code == 200
+    (why,) = said(jill.post("/PaymentReconciliation", json=advance("PAY-1", 10)))
+    assert why.startswith(f"{NOBODY_AGREES}22 November 2026")
+    both = [consent["provision"]["actor"][0], actor]
+    assert put(jill, consent | {"provision": consent["provision"] | {"actor": both}}).status_code == 200
+    made(jill.post("/PaymentReconciliation", json=advance("PAY-1", 10)))
+
+
 def test_what_was_sent_to_somebody_whose_consent_ended_since_was_paid_all_the_same(
     jill: httpx.Client, books: Books
 ) -> None:
