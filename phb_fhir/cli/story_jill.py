@@ -428,7 +428,7 @@ class Jill:
 
 def as_planned(charge: Resource) -> Resource:
     """A purchase as it is proposed: nothing decided, nothing paid, nothing to show for it."""
-    unwanted = {url("phb-paid-by")}
+    unwanted = {url("phb-paid-by"), url("phb-evidence-waiver")}
     kept = [one for one in charge.get("extension", ()) if one["url"] not in unwanted]
     made = {name: value for name, value in charge.items() if name != "supportingInformation"}
     return {**made, "status": "planned", "extension": kept}
