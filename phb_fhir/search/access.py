@@ -31,6 +31,7 @@ ACCESS_CODES = frozenset(
         "requester",
         "security-context",
         "target",
+        "type",  # of a DocumentReference: whether it proves a purchase
     )
 )
 ENTRIES_MAX = 1_000  # of one version; nobody is found by what comes after that in its history

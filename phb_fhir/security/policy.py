@@ -173,7 +173,20 @@ def commissioned(who: Who, type_: str) -> Node:
         case "Provenance":  # who made and approved what is bought from it, too (R17)
             charged = Linked("target", ("ChargeItem",), Linked("account", ("Account",), owned))
             return AnyOf((Linked("target", ("Account",), owned), charged))
-    return _of_those(LinkedFrom("Account", "patient", owned), type_)
+    theirs = _of_those(LinkedFrom("Account", "patient", owned), type_)
+    match type_:
+        case (
+            "DocumentReference"
+        ):  # what proves a purchase is for who pays for it, and not for the person's other funders
+            bought = LinkedFrom("ChargeItem", "evidence", Linked("account", ("Account",), owned))
+            return AllOf((theirs, AnyOf((Not(Key(PROOFS)), bought))))
+        case "Binary":
+            documents = commissioned(who, "DocumentReference")
+            shown = AnyOf(
+                (Linked("security-context", SECURED, documents), LinkedFrom("DocumentReference", "location", documents))
+            )
+            return AllOf((theirs, shown))
+    return theirs
 
 
 def about_their_budgets(who: Who, type_: str) -> Node:
@@ -240,6 +253,8 @@ def aggregate(who: Who, type_: str) -> Node:
     return AllOf((Key(("report-type=*summary",)), Not(beginning("patient="))))
 
 
+_EVIDENCE_TYPE = "https://fhir.phb.nhs.example/CodeSystem/phb-evidence-type"
+PROOFS = tuple(f"type={_EVIDENCE_TYPE}|{code}" for code in ("receipt", "invoice", "payslip", "timesheet"))
 DIRECTORY_CODE = "https://fhir.phb.nhs.example/CodeSystem/phb-list-code|phb-directory"
 
 

@@ -800,6 +800,8 @@ ABOUT = {
 
 
 def test_who_acts_in_one_budget_has_nothing_to_do_with_tasks_about_others(world):
+    world.restore()
+
     def about(id_: str, focus: str) -> Resource:
         return {**record("jill")["Task"], "id": id_, "focus": ref(focus)}
 
@@ -930,6 +932,23 @@ def test_who_acts_in_one_budget_sees_the_evidence_of_its_purchases_and_what_they
     world.restore()
 
 
+RECEIPT = {
+    **record("jill")["DocumentReference"],
+    "type": coded("receipt", f"{PHB}/CodeSystem/phb-evidence-type"),
+    "date": "2026-10-09T09:00:00Z",
+    "content": [
+        {
+            "attachment": {
+                "contentType": "application/pdf",
+                "data": "aGVsbG8=",
+                "size": 5,
+                "hash": "qvTGHdzF6KLavt4PO0gs2a6pQ00=",
+            }
+        }
+    ],
+}
+
+
 FILE = {
     "resourceType": "Binary",
     "contentType": "text/plain",
@@ -950,7 +969,7 @@ def test_who_hands_in_evidence_may_put_its_file_under_the_person(world, who):
         for one in ("jill", "ruth", "lim", "vic", "north", "ted", "south")
         if world.get(one, f"/{key}").status_code == 200
     }
-    assert sees == {"jill", "ruth", "north", *([who] if who == "lim" else [])}
+    assert sees == {"jill", "ruth", *([who] if who == "lim" else [])}
     found = world.get("jill", f"/AuditEvent?entity={key}&patient=Patient/jill&_total=accurate")
     assert found.json()["total"] >= 1
     world.restore()
@@ -970,6 +989,34 @@ def test_who_hands_in_nothing_puts_no_file_under_anybody(world):
             403,
             422,
         ), who
+    world.restore()
+
+
+def test_a_commissioner_sees_what_proves_its_own_purchases_and_not_those_of_other_funders(world):
+    """Jill has a second budget, of another commissioner, and a receipt for each, and one for none yet."""
+    world.restore()
+    world.write({**THINGS["Account", "jill-second"], "owner": ref("Organization/south")})
+    charges = {"north": "jill-chargeitem", "south": "jill-second-purchase"}
+    for funder, charge in charges.items():
+        key = f"DocumentReference/of-{funder}"
+        attachment = {**RECEIPT["content"][0]["attachment"]}
+        world.write(
+            {**RECEIPT, "id": f"of-{funder}", "content": [{"attachment": attachment}]},
+            {**record("jill")["Binary"], "id": f"file-{funder}", "securityContext": ref(key)},
+            {**THINGS["ChargeItem", charge], "supportingInformation": [ref(key)]},
+        )
+    world.write(
+        {**RECEIPT, "id": "of-none"},
+        {**record("jill")["Binary"], "id": "file-none", "securityContext": ref("DocumentReference/of-none")},
+    )
+    for who, other in (("north", "south"), ("south", "north")):
+        for own in (f"DocumentReference/of-{who}", f"Binary/file-{who}", "DocumentReference/jill-documentreference"):
+            assert world.get(who, f"/{own}").status_code == 200, (who, own)
+        for hidden in (other, "none"):
+            for key in (f"DocumentReference/of-{hidden}", f"Binary/file-{hidden}"):
+                assert world.get(who, f"/{key}").status_code == 404, (who, key)
+    for who in ("jill", "ruth", "priya"):
+        assert world.get(who, "/DocumentReference/of-south").status_code == 200
     world.restore()
 
 
@@ -1075,23 +1122,6 @@ def test_a_restricted_record_is_not_there_for_those_who_help(world, who):
     for key in RESTRICTED:
         assert world.get(who, f"/{key}").status_code in (403, 404), (who, key)
         assert world.get("jill", f"/{key}").status_code == 200
-
-
-RECEIPT = {
-    **record("jill")["DocumentReference"],
-    "type": coded("receipt", f"{PHB}/CodeSystem/phb-evidence-type"),
-    "date": "2026-10-09T09:00:00Z",
-    "content": [
-        {
-            "attachment": {
-                "contentType": "application/pdf",
-                "data": "aGVsbG8=",
-                "size": 5,
-                "hash": "qvTGHdzF6KLavt4PO0gs2a6pQ00=",
-            }
-        }
-    ],
-}
 
 
 @pytest.mark.parametrize(
