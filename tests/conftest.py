@@ -93,3 +93,4 @@ def api(server: RunningServer, shelf: Shelf) -> Iterator[httpx.Client]:
     shelf.empty()
     with FreshClient(server, shelf) as client:
         yield client
+    shelf.end()

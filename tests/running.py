@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,9 +20,11 @@ from pymongo.database import Database
 
 from phb_fhir.app import create
 from phb_fhir.settings import Settings
+from phb_fhir.wire.middleware import App
 
 FIRST_MOMENT = datetime(2026, 11, 22, 9, 0, 0, tzinfo=UTC)
 START_TIMEOUT_S = 30
+UNPREPARED = ("x-unprepared", "1")  # the header of a request that belongs to the preparation itself
 
 
 class Place(NamedTuple):
@@ -60,7 +63,10 @@ class Foretold:
 
 
 class RunningServer:
-    """A context manager: uvicorn in a thread on a free loopback port. `base` is the FHIR base, `root` the host's."""
+    """A context manager: uvicorn in a thread on a free loopback port. `base` is the FHIR base, `root` the host's.
+
+    While there is a `prepare`, it is called before a request is taken, whoever sends it.
+    """
 
     def __init__(self, mongodb_uri: str, database: str, **settings: object) -> None:
         self._socket = socket.socket()
@@ -73,12 +79,25 @@ class RunningServer:
             **{"open": True, "guide": False, **settings},  # type: ignore[arg-type]
         )
         self.foretold = Foretold()
+        self.prepare: Callable[[], None] | None = None
         self.root = f"http://127.0.0.1:{port}"
         self.base = self.root + "/fhir"
         app = create(self.settings, self.foretold.now, self.foretold.new_id)
-        config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="on", server_header=False)  # type: ignore[arg-type]
+        config = uvicorn.Config(
+            self._prepared(app), log_config=None, access_log=False, lifespan="on", server_header=False
+        )  # type: ignore[arg-type]
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]}, daemon=True)
+
+    def _prepared(self, app: App) -> App:
+        header = tuple(word.encode() for word in UNPREPARED)
+
+        async def prepared(scope: Any, receive: Any, send: Any) -> None:
+            if self.prepare is not None and scope["type"] == "http" and header not in scope["headers"]:
+                await asyncio.to_thread(self.prepare)
+            await app(scope, receive, send)
+
+        return prepared
 
     def __enter__(self) -> Self:
         self._thread.start()

@@ -42,9 +42,9 @@ def rows(rest):
 
 
 @pytest.fixture
-def store(server, mongodb_admin):
+def store(api, server, shelf):
     """Puts resources into the record as they are, valid or not; gives their index values."""
-    resources = mongodb_admin[server.settings.mongodb_database].resources
+    resources = shelf.database.resources
 
     def stored(*given: dict[str, Any]) -> list[Any]:
         indexes = [index_of(resource, PARAMETERS, OwnBase(server.base)) for resource in given]

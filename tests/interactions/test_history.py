@@ -9,6 +9,7 @@ import pytest
 
 from phb_fhir.search.paging import Pager, Place
 from tests.builders import budget, person, problem
+from tests.fresh import tell_once
 from tests.interactions.busy import Writer
 from tests.running import FIRST_MOMENT, RunningServer
 
@@ -19,12 +20,16 @@ PAGES_MAX = 500
 @pytest.fixture
 def story(api):
     """A second each, from nine o'clock: Jill made, a budget made, Jill patched, Jill deleted, Jill brought back."""
+    tell_once(api, told)
+    return api
+
+
+def told(api):
     api.put("/Patient/jill", json=person(id="jill"))
     api.post("/Account", json=budget())
     api.patch("/Patient/jill", json=[{"op": "add", "path": "/active", "value": True}], headers=JSON_PATCH)
     api.delete("/Patient/jill")
     api.put("/Patient/jill", json=person(id="jill"))
-    return api
 
 
 def versions(found):

@@ -63,9 +63,9 @@ def found(api: httpx.Client, search: str) -> list[str]:
 
 
 @pytest.fixture
-def database(server, mongodb_admin: MongoClient[dict[str, Any]]):
+def database(api, shelf):
     """What the server of `api` keeps, behind its back."""
-    return mongodb_admin[server.settings.mongodb_database]
+    return shelf.database
 
 
 @contextmanager

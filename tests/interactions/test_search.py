@@ -11,6 +11,7 @@ import pytest
 
 from phb_fhir.interactions import search_type
 from tests.builders import NHS_NUMBER, budget, person, problem, purchase
+from tests.fresh import tell_once
 from tests.interactions.busy import Writer
 from tests.interactions.test_history import got, link, pages
 from tests.running import RunningServer
@@ -21,13 +22,17 @@ FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 @pytest.fixture
 def record(api):
     """A second each, from nine o'clock: Ann, Bob, Cleo and Dan, Ann's budget; then Dan is deleted."""
+    tell_once(api, recorded)
+    return api
+
+
+def recorded(api):
     for place, name in enumerate(("ann", "bob", "cleo", "dan")):
         api.put(f"/Patient/{name}", json=person(f"900000000{place}", id=name))
     api.put(
         "/Account/ann", json=budget(id="ann", identifier=[{"value": "9000000000"}, {"system": "urn:b", "value": "B|1"}])
     )
     api.delete("/Patient/dan")
-    return api
 
 
 def keys(found):

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from tests.fresh import tell_once
 from tests.paying import NORTH, WILLOW, advance, line, made, payment
 from tests.stories import FAMILY, massage, tell
 
@@ -17,8 +18,13 @@ BUDGET = "Account/jill-budget"
 
 
 @pytest.fixture
-def record(api, server, mongodb_admin):
-    """A server with Jill's story, where a purchase was made, corrected and taken back; and its database."""
+def record(api, shelf):
+    """A server with Jill's story, where a purchase was made, corrected and taken back; its database; and that purchase."""
+    charge = tell_once(api, corrected)
+    return api, shelf.database, charge
+
+
+def corrected(api):
     tell(api)
     charge = api.post("/ChargeItem", json={**massage(), "id": "x"}).json()
     charge = api.put(
@@ -27,7 +33,7 @@ def record(api, server, mongodb_admin):
     api.put(f"/ChargeItem/{charge['id']}", json={**charge, "status": "entered-in-error"})
     deleted = api.post("/Basic", json={"resourceType": "Basic", "code": {"text": "a"}}).json()
     api.delete(f"/Basic/{deleted['id']}")
-    return api, mongodb_admin[server.settings.mongodb_database], f"ChargeItem/{charge['id']}"
+    return f"ChargeItem/{charge['id']}"
 
 
 def found(api):

@@ -138,7 +138,8 @@ def requests_of(found):
     }
 
 
-def test_requests_are_counted_by_interaction_type_and_status(api, server):
+def test_requests_are_counted_by_interaction_type_and_status(api, shelf, server):
+    shelf.begin()
     calls = [
         ("PUT", "/Patient/jill", {"json": person(id="jill")}, ("update", "Patient", "201")),
         ("GET", "/Patient/jill", {}, ("read", "Patient", "200")),
