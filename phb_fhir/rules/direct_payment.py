@@ -312,10 +312,9 @@ def judge_consent(case: Case) -> Judging:
 
 
 def is_budgets_consent(consent: Mapping[str, Any]) -> bool:
-    """Whether a Consent is of a kind that is about budgets, or names a ground on which somebody acts for the person."""
-    is_grounded = bool(code_in(consent.get("policyRule"), LEGAL_BASIS))
+    """Whether a Consent is of a kind that is about budgets, or names a ground of the law on which somebody acts for the person."""
     return (
-        is_grounded
+        code_in(consent.get("policyRule"), LEGAL_BASIS) in FOR_OTHERS
         or is_direct_payment(consent)
         or any(code_in(one, CONSENT_KIND) for one in consent.get("category", ()))
     )
