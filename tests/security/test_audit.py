@@ -45,6 +45,7 @@ records = st.builds(
     why=words,
     what=st.lists(st.lists(words, min_size=1, max_size=3).map(tuple), max_size=3).map(tuple),
     more=st.integers(0, 9),
+    words=st.integers(0, 9),
 )
 
 
