@@ -26,21 +26,25 @@ async def concerned(
     reader: Reader, versions: Sequence[Version], known: Iterable[Version] = ()
 ) -> dict[tuple[str, int], list[str]]:
     """The ids of the patients whom each of these versions concerns, by key and number. `known` are versions that `reader` has not yet."""
-    found = {(one.key, one.number): patients_of(one.access) for one in versions}
-    leading = {(one.key, one.number): _led_to(one) for one in versions if not found[one.key, one.number]}
+    found = {(one.key, one.number): _ids(one.access) for one in versions}
+    leading = {(one.key, one.number): _led_to(one) for one in versions if one.type in LEADS}
+    leading = {identity: keys for identity, keys in leading.items() if not found[identity]}
+    if not leading:
+        return found
     there = {one.key: one for one in known}
     asked = list(dict.fromkeys(key for keys in leading.values() for key in keys if key not in there))[:_ASKED_MAX]
     there |= await reader.read_all(asked) if asked else {}
     for identity, keys in leading.items():
-        found[identity] = [patient for key in keys if key in there for patient in patients_of(there[key].access)]
-    return {
-        identity: list(dict.fromkeys(patient.removeprefix("Patient/") for patient in patients))
-        for identity, patients in found.items()
-    }
+        found[identity] = list(dict.fromkeys(id_ for key in keys if key in there for id_ in _ids(there[key].access)))
+    return found
+
+
+def _ids(access: Iterable[str]) -> list[str]:
+    return [patient.removeprefix("Patient/") for patient in patients_of(access)]
 
 
 def _led_to(version: Version) -> list[str]:
     """What a version refers to that says whose it is, as `Account/1`."""
-    start = f"{LEADS[version.type]}=" if version.type in LEADS else None
-    entries = (one.removeprefix(start) for one in version.access if start and one.startswith(start))
+    start = f"{LEADS[version.type]}="
+    entries = (one.removeprefix(start) for one in version.access if one.startswith(start))
     return [entry for entry in entries if entry.count("/") == 1]
