@@ -35,7 +35,7 @@ def judge_death(case: Case) -> Judging:
     if case.after is None or has_died(case.after) == has_died(case.before):
         return NOTHING
     yield alive_still(case.key)
-    follow = (yield from _died(case)) if has_died(case.after) else (yield from _is_alive(case))
+    follow = (yield from _died(case)) if has_died(case.after) else (yield from _alive_after_all(case))
     return Decision(follow=tuple(follow))
 
 
@@ -50,7 +50,7 @@ def _died(case: Case) -> Asking[list[Follow]]:
     return follow
 
 
-def _is_alive(case: Case) -> Asking[list[Follow]]:
+def _alive_after_all(case: Case) -> Asking[list[Follow]]:
     """The closing reviews that the death asked for are called off; and each budget that goes on has its next review, as the law wants."""
     tasks: list[Resource] = yield Find("Task", ("patient", case.key), ("code", f"{TASK_CODE}|{REVIEW}"))
     asked = [one for one in tasks if key_of(one.get("reasonReference")) == case.key and one.get("status") not in OVER]

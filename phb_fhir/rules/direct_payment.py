@@ -49,6 +49,7 @@ from phb_fhir.rules.eligibility import exclusions
 from phb_fhir.rules.words import (
     BASE,
     BUSINESS_STATUS,
+    EVIDENCE_TYPE,
     TASK_CODE,
     TASK_PARAMETER,
     code_in,
@@ -63,7 +64,6 @@ from phb_fhir.rules.words import (
 MODEL = "direct-payment"
 CONSENT_KIND = f"{BASE}/CodeSystem/phb-consent-kind"
 LEGAL_BASIS = f"{BASE}/CodeSystem/phb-legal-basis"
-EVIDENCE_TYPE = f"{BASE}/CodeSystem/phb-evidence-type"
 _PART = "Account.extension.where(url.endsWith('phb-management-element'))"
 _OTHER_WAYS = "A notional or a third-party budget is still open to them."
 # who may agree for somebody who cannot agree themselves (regulations 4 and 5)

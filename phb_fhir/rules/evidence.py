@@ -24,13 +24,11 @@ from phb_fhir.rules.around import policy_of
 from phb_fhir.rules.budget import in_words
 from phb_fhir.rules.case import NOTHING, Asking, Case, Decision, EvidenceLimits, Find, Judging, Read, Sees, refusal
 from phb_fhir.rules.purchase import account_of, occurrence
-from phb_fhir.rules.words import BASE, code_in, key_of
-
-EVIDENCE = f"{BASE}/CodeSystem/phb-evidence-type"
+from phb_fhir.rules.words import EVIDENCE_TYPE, code_in, key_of
 
 
 def is_evidence(document: Resource) -> bool:
-    return bool(code_in(document.get("type"), EVIDENCE))
+    return bool(code_in(document.get("type"), EVIDENCE_TYPE))
 
 
 def judge_evidence(case: Case) -> Judging:

@@ -28,6 +28,7 @@ from phb_fhir.rules.case import (
     no_step,
     refusal,
 )
+from phb_fhir.rules.evidence import is_evidence
 from phb_fhir.rules.exclusions import doubtful_in, excluded_in
 from phb_fhir.rules.ledger import CONTINGENCY, UNASSIGNED
 from phb_fhir.rules.purchase import OPEN, Purchase, element_id, link_of, occurrence, reason_of
@@ -282,9 +283,7 @@ _WAIVED = f"ChargeItem.extension.where(url.endsWith('{_WAIVER}'))"
 
 
 def _is_evidence(document: Resource) -> bool:
-    return document.get("status") == "current" and bool(
-        code_in(document.get("type"), f"{BASE}/CodeSystem/phb-evidence-type")
-    )
+    return document.get("status") == "current" and is_evidence(document)
 
 
 def _is_affordable(p: Purchase) -> Iterator[Issue]:

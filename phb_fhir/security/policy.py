@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from phb_fhir.query import EVERYTHING, NOTHING, AllOf, AnyOf, Id, Key, Linked, LinkedFrom, Node, Not
+from phb_fhir.rules.words import EVIDENCE_TYPE
 from phb_fhir.search.access import CONCERNS
 from phb_fhir.search.kinds.keys import beginning
 from phb_fhir.security.actor import Role
@@ -173,20 +174,27 @@ def commissioned(who: Who, type_: str) -> Node:
         case "Provenance":  # who made and approved what is bought from it, too (R17)
             charged = Linked("target", ("ChargeItem",), Linked("account", ("Account",), owned))
             return AnyOf((Linked("target", ("Account",), owned), charged))
-    theirs = _of_those(LinkedFrom("Account", "patient", owned), type_)
-    match type_:
-        case (
-            "DocumentReference"
-        ):  # what proves a purchase is for who pays for it, and not for the person's other funders
-            bought = LinkedFrom("ChargeItem", "evidence", Linked("account", ("Account",), owned))
-            return AllOf((theirs, AnyOf((Not(Key(PROOFS)), bought))))
+        case "DocumentReference":
+            return _documents_of(owned)
         case "Binary":
-            documents = commissioned(who, "DocumentReference")
-            shown = AnyOf(
-                (Linked("security-context", SECURED, documents), LinkedFrom("DocumentReference", "location", documents))
+            documents = _documents_of(owned)
+            shown = (
+                Linked("security-context", SECURED, documents),
+                LinkedFrom("DocumentReference", "location", documents),
             )
-            return AllOf((theirs, shown))
-    return theirs
+            return AllOf((_of_people_of(owned, type_), AnyOf(shown)))
+    return _of_people_of(owned, type_)
+
+
+def _of_people_of(owned: Node, type_: str) -> Node:
+    """Of whoever has one of these budgets."""
+    return _of_those(LinkedFrom("Account", "patient", owned), type_)
+
+
+def _documents_of(owned: Node) -> Node:
+    """What proves a purchase is for who pays for it, and not for the person's other funders."""
+    bought = LinkedFrom("ChargeItem", "evidence", Linked("account", ("Account",), owned))
+    return AllOf((_of_people_of(owned, "DocumentReference"), AnyOf((Not(Key(PROOFS)), bought))))
 
 
 def about_their_budgets(who: Who, type_: str) -> Node:
@@ -253,8 +261,7 @@ def aggregate(who: Who, type_: str) -> Node:
     return AllOf((Key(("report-type=*summary",)), Not(beginning("patient="))))
 
 
-_EVIDENCE_TYPE = "https://fhir.phb.nhs.example/CodeSystem/phb-evidence-type"
-PROOFS = tuple(f"type={_EVIDENCE_TYPE}|{code}" for code in ("receipt", "invoice", "payslip", "timesheet"))
+PROOFS = tuple(f"type={EVIDENCE_TYPE}|{code}" for code in ("receipt", "invoice", "payslip", "timesheet"))
 DIRECTORY_CODE = "https://fhir.phb.nhs.example/CodeSystem/phb-list-code|phb-directory"
 
 

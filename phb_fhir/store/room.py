@@ -51,23 +51,23 @@ class Room:
         """Whether there is too little room to write. No is said by the last look, yes by a new one."""
         if not self._bytes_min:
             return False
-        if self._is_short or not self._looked_at:
+        if self._is_below or not self._looked_at:
             await asyncio.shield(self._look_once())
         elif time.monotonic() - self._looked_at > LOOK_S:
             self._look_once()
-        return self._is_short
+        return self._is_below
 
     async def shortage(self) -> str:
         """What there is to say of it to operators, by a new look; "" while there is room enough."""
         await asyncio.shield(self._look_once())
-        return self._shortage() if self._bytes_min and self._is_short else ""
+        return self._shortage() if self._bytes_min and self._is_below else ""
 
     def close(self) -> None:
         if self._looking is not None:
             self._looking.cancel()
 
     @property
-    def _is_short(self) -> bool:
+    def _is_below(self) -> bool:
         return self._left is not None and self._left < self._bytes_min
 
     def _shortage(self) -> str:
@@ -83,7 +83,7 @@ class Room:
         return self._looking
 
     async def _look(self) -> None:
-        was_short = self._is_short
+        was_short = self._is_below
         try:
             with pymongo.timeout(LOOK_MAX_S):
                 said = await self._database.command("dbStats")
@@ -93,5 +93,5 @@ class Room:
         self._looked_at = time.monotonic()
         if self._left is not None and self._counts is not None:
             self._counts.room(self._left)
-        if self._is_short and not was_short:
+        if self._is_below and not was_short:
             _log.warning("database", reason=self._shortage())

@@ -9,8 +9,8 @@ import pytest
 
 from phb_fhir.rules.case import Case, Find, PolicyOf, Read, answered
 from phb_fhir.rules.commissioning import Policy
-from phb_fhir.rules.evidence import EVIDENCE, judge_evidence, judge_file, kept_until
-from phb_fhir.rules.words import concept
+from phb_fhir.rules.evidence import judge_evidence, judge_file, kept_until
+from phb_fhir.rules.words import EVIDENCE_TYPE, concept
 
 KEY = "DocumentReference/receipt"
 BUDGET = "Account/budget"
@@ -23,7 +23,7 @@ def document(code: str = "receipt", **more: Any) -> Resource:
         "resourceType": "DocumentReference",
         "id": "receipt",
         "status": "current",
-        "type": concept(EVIDENCE, code),
+        "type": concept(EVIDENCE_TYPE, code),
         **more,
     }
 
