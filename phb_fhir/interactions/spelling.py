@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from phb_fhir.definitions.walk import references
+from phb_fhir.fhir.reference import has_scheme
 from phb_fhir.interactions.contents import content_of
 from phb_fhir.interactions.context import Context
 from phb_fhir.interactions.judging import named
@@ -27,7 +28,6 @@ from phb_fhir.settings import LOOPBACK_NAMES
 _PLAIN = re.compile(r"[A-Z][A-Za-z]+/[A-Za-z0-9\-.]{1,64}(?:/_history/[A-Za-z0-9\-.]{1,64})?|#.*|urn:.*", re.DOTALL)
 _CRITERIA = re.compile(r"[A-Z][A-Za-z]+\?")
 _WEB = re.compile(r"\s*https?:", re.IGNORECASE)
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:")
 _MEANT = re.compile(r"(?:.*/)?([A-Z][A-Za-z]+/[A-Za-z0-9\-.]{1,64})", re.DOTALL)
 _SHOWN_MAX = 200
 
@@ -52,7 +52,7 @@ def is_odd(own: OwnBase, reference: str) -> bool:
         return False
     if _WEB.match(reference):
         return own.local(reference) == reference and _is_here(own, reference)
-    return _SCHEME.match(reference) is None  # any other scheme is somewhere else
+    return not has_scheme(reference)  # any other scheme is somewhere else
 
 
 def _is_here(own: OwnBase, url: str) -> bool:

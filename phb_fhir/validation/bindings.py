@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from phb_fhir.definitions.terminology_grammars import GRAMMARS
 from phb_fhir.definitions.trail import Trail, path_of
+from phb_fhir.fhir.reference import has_scheme
 from phb_fhir.outcome import Issue, Kind, Severity
 from phb_fhir.validation.errata import CODES, LOOSE
 from phb_fhir.validation.wording import listed, shown
@@ -173,7 +174,7 @@ def check_coding(node: dict[str, Any], trail: Trail, frame: Frame) -> None:
     system, code, display, version = node.get("system"), node.get("code"), node.get("display"), node.get("version")
     if type(system) is not str or type(code) is not str:
         return
-    if ":" not in system and system:
+    if not has_scheme(system) and system:
         text = f"The system of a code is an absolute URI; {shown(system)} is relative."
         # a concept may still say it in words or in another coding; a Coding by itself has nothing else to say it with
         is_of_concept = type(trail) is tuple and trail[1] == "coding"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from phb_fhir.definitions.trail import Trail, path_of
 from phb_fhir.definitions.walk import references
+from phb_fhir.fhir.reference import has_scheme
 from phb_fhir.outcome import Issue, Kind, Severity
 from phb_fhir.validation.frame import MEANT_MAX, Address, Frame, address_of
 from phb_fhir.validation.wording import short, shown
@@ -74,7 +75,7 @@ def _check_identity(entry: Entry, kind: str, frame: Frame) -> None:
 
 def _identity_complaint(entry: Entry, address: Address | None) -> str:
     if address is None:
-        return "" if ":" in entry.full_url else f"A fullUrl is absolute; {shown(entry.full_url)} is not."
+        return "" if has_scheme(entry.full_url) else f"A fullUrl is absolute; {shown(entry.full_url)} is not."
     if not address.base:
         return f"A fullUrl is absolute; {shown(entry.full_url)} is relative."
     type_name, id_ = entry.resource.get("resourceType"), entry.resource.get("id")

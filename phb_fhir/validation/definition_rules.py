@@ -13,6 +13,7 @@ from typing import Any
 
 from phb_fhir.definitions.registry import is_core
 from phb_fhir.definitions.trail import Trail, path_of
+from phb_fhir.fhir.reference import has_scheme
 from phb_fhir.outcome import Issue, Kind
 from phb_fhir.validation.frame import Frame
 from phb_fhir.validation.wording import listed, short, shown
@@ -206,7 +207,7 @@ def check_value_set_rules(node: Node, trail: Trail, frame: Frame) -> None:
             if type(system) is not str or not system:
                 continue
             text = ""
-            if ":" not in system:
+            if not has_scheme(system):
                 text = f"The system of a value set is absolute; {shown(system)} is relative."
             elif is_core(frame.definitions, "ValueSet", system) or frame.known.value_set(system):
                 text = f'{short(system, 200)} is a value set; it goes under "valueSet".'

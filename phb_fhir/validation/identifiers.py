@@ -29,6 +29,7 @@ from nhs_number.validate import is_valid
 from phb_fhir.definitions.terminology_grammars import UCUM
 from phb_fhir.definitions.terminology_ucum import check_unit
 from phb_fhir.definitions.trail import Trail, path_of
+from phb_fhir.fhir.reference import has_scheme
 from phb_fhir.outcome import Issue, Kind, Severity
 from phb_fhir.validation.wording import shown
 
@@ -39,7 +40,6 @@ ODS_SITE = "https://fhir.nhs.uk/Id/ods-site-code"
 
 _TEN_DIGITS = re.compile(r"[0-9]{10}")
 _ODS_CODE = re.compile(r"[A-Z0-9]{3,12}")
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:\S")
 _SHA_1_BYTES = 20
 _DATA_MAX = 64 * 1024 * 1024  # characters
 _BETWEEN_DIGITS = re.compile(r"[\s-]")
@@ -50,7 +50,7 @@ def check_identifier(value: Any, at: Trail, issues: list[Issue], severity: Sever
     system = value.get("system") if type(value) is dict else None
     if type(system) is not str:
         return
-    if ":" not in system and system and not system.isspace():
+    if not has_scheme(system) and system and not system.isspace():
         problem = f"The system of an identifier is an absolute URI; {shown(system)} is relative."
         issues.append(Issue(Kind.VALUE, problem, path_of((at, "system", None))))
     problem_of, text = PROBLEMS.get(system), value.get("value")
@@ -118,7 +118,7 @@ def problem_of_nhs_number(text: str) -> str:
 
 def problem_of_uri(text: str) -> str:
     """Why `text` is no URI that says of itself what it is; empty when it is one."""
-    if _SCHEME.match(text):
+    if has_scheme(text):
         return ""
     return f"A value of the system {URI} is a whole URI, such as urn:uuid:…; {shown(text)} names no scheme."
 

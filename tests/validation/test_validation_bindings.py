@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import weakref
 
+import pytest
+
 from phb_fhir.definitions.load import load
 from phb_fhir.definitions.registry import Registry
 from phb_fhir.definitions.terminology import Terminology, core
@@ -92,3 +94,12 @@ def test_what_was_said_of_codings_goes_with_the_terminology_that_said_it():
     del terminology
     gc.collect()
     assert gone() is None
+
+
+@pytest.mark.parametrize("system", ["colours", "12:00", "2020-01-01T10:00:00+01:00", "./colours:red"])
+def test_a_system_without_a_scheme_is_relative_though_it_has_a_colon(system):
+    """RFC 3986 §3.1: a scheme begins with a letter; R4 §2.24.0.10: a system is absolute."""
+    tagged = {"resourceType": "Basic", "meta": {"tag": [{"system": system, "code": "a"}]}, "code": {"text": "b"}}
+    assert ("error", Kind.VALUE, "Basic.meta.tag[0].system") in told(tagged)
+    tagged["meta"]["tag"][0]["system"] = "HTTP://example.org/colours"
+    assert ("error", Kind.VALUE, "Basic.meta.tag[0].system") not in told(tagged)
