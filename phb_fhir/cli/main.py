@@ -319,6 +319,30 @@ def check(
     raise typer.Exit(command.check_record(settings, as_json=json))
 
 
+BackupFile = Annotated[Path, typer.Argument(help="The file.", metavar="FILE", show_default=False)]
+
+
+@app.command()
+def backup(file: BackupFile, *, data: Data = None, mongodb_uri: MongodbUri = None) -> None:
+    """Write the whole record to a new file, as it is at one instant, while servers go on or without one.
+
+    The file holds the record in the clear: keep it where the record itself might be kept.
+    """
+    settings = read_settings(data=data, mongodb_uri=mongodb_uri)
+    from phb_fhir.cli import backup as command  # noqa: PLC0415 - its imports are slow, `--help` need not wait
+
+    command.make(settings, file)
+
+
+@app.command()
+def restore(file: BackupFile, *, data: Data = None, mongodb_uri: MongodbUri = None) -> None:
+    """Make the record of such a file, in a database or a data folder that has none yet."""
+    settings = read_settings(data=data, mongodb_uri=mongodb_uri)
+    from phb_fhir.cli import backup as command  # noqa: PLC0415 - its imports are slow, `--help` need not wait
+
+    command.take(settings, file)
+
+
 report = typer.Typer(
     name="report",
     help="What the record says across budgets.",

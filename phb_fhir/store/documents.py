@@ -43,6 +43,11 @@ LEDGER = "ledger"
 BALANCES = "balances"
 REQUESTS = "requests"
 
+RESTORING = "restoring"  # the note in `meta` of a record that a back-up is being made into (store/backup)
+UNFINISHED = (
+    "The record here is a part of a back-up: `phb-fhir restore` has not finished. If nobody runs it, run it again."
+)
+
 CODEC: CodecOptions[Document] = CodecOptions(tz_aware=True, tzinfo=UTC)
 
 DOCUMENT_BYTES_MAX = 16 * 1024 * 1024 - 1024  # MongoDB's limit, less what a version needs more in the history

@@ -36,6 +36,8 @@ from phb_fhir.store.documents import (
     LOCKS,
     META,
     REQUESTS,
+    RESTORING,
+    UNFINISHED,
     WITHOUT_INDEX,
     Document,
     document_of,
@@ -268,8 +270,10 @@ class Store(Reader):
         self.trail = Chain(database, batch_max=limits.read_batch_max, time_max_s=limits.commit_time_max_s)
 
     async def open(self) -> None:
-        """Make the collections and indexes that are missing."""
+        """Make the collections and indexes that are missing. Raises Rejected (503) for a part of a back-up, too."""
         with translated("opening the database"):
+            if await self._database[META].find_one({"_id": RESTORING}):
+                raise refuse(Refusal.UNAVAILABLE, Kind.TRANSIENT, UNFINISHED)
             await indexes.build(self._database)
 
     async def close(self) -> None:
