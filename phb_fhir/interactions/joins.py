@@ -117,18 +117,21 @@ class Joins:
     def __init__(self, reader: Reader, asking: Asking) -> None:
         self._reader = reader
         self._asking = asking
+        self._known: dict[tuple[Types, Node], Node] = {}  # what was found of a condition, for where it stands again
 
-    async def resolve(self, query: Query, after: Position | None = None) -> Resolved:
+    async def resolve(self, query: Query, after: Position | None = None, joins_max: int = JOINS_MAX) -> Resolved:
         """The query with its joins resolved, as far as they are of few; for the page that begins `after` a place.
 
-        Raises Rejected (400) for too many joins.
+        Raises Rejected (400) for more joins than `joins_max`.
         """
         joins = sum(isinstance(leaf, _OF_OTHERS) for leaf in _leaves(query.where))
-        if joins > JOINS_MAX:
-            text = f"The search has {joins} conditions on other resources; at most {JOINS_MAX} are taken."
+        if joins > joins_max:
+            text = f"The search has {joins} conditions on other resources; at most {joins_max} are taken."
             raise refuse(Refusal.BAD_REQUEST, Kind.TOO_COSTLY, text)
         if not joins:
             return split(query)
+        if self._reader.is_in_transaction:  # in which something may have been written since
+            self._known.clear()
         query = Query(query.types, await self._walked(query.where))
         has = await self._leading(query)
         if has is not None and is_from_pointing(after):  # however few they are by now, the order stays
@@ -364,13 +367,18 @@ class Joins:
                 return AnyOf(tuple([await self._settled(types, part) for part in parts]))
             case Not(part):
                 return Not(await self._settled(types, part))
-            case Linked():
-                return await self._linked(types, node)
-            case LinkedFrom():
-                return await self._linked_from(Query(types), node)
+            case Linked() | LinkedFrom():
+                return await self._joined(types, node)
             case InList():
                 return await self._in_list(node)
         return node
+
+    async def _joined(self, types: Types, node: Linked | LinkedFrom) -> Node:
+        """The same of a join, which is asked for once: policies say the same of a budget in several places."""
+        if (types, node) not in self._known:
+            asked = self._linked(types, node) if isinstance(node, Linked) else self._linked_from(Query(types), node)
+            self._known[types, node] = await asked
+        return self._known[types, node]
 
     async def _all_settled(self, types: Types, parts: Sequence[Node]) -> Node:
         done = [await self._settled(types, part) for part in parts if not isinstance(part, LinkedFrom)]

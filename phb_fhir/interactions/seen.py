@@ -34,6 +34,7 @@ from phb_fhir.store.ways import ways
 
 REMEMBERED_MAX = 10_000  # tokens
 LOOKED_MAX_S = 10.0  # at candidates, for one question
+PREDICATE_JOINS_MAX = 1_000  # conditions on others in what somebody may see of all types; most are the same again
 NOTED_MAX = 500  # restricted records that one question may open
 _BATCH = 200  # versions of a history looked at together
 
@@ -346,7 +347,7 @@ class Seen(Reader):
             return split(Query(types, node))
         key = (*types, repr(node))
         if key not in self._resolved or self.is_in_transaction:
-            self._resolved[key] = await self._joins.resolve(Query(types, node))
+            self._resolved[key] = await self._joins.resolve(Query(types, node), joins_max=PREDICATE_JOINS_MAX)
         return self._resolved[key]
 
     def _masks(self, types: Iterable[str]) -> bool:

@@ -19,6 +19,7 @@ from phb_fhir.interactions.contents import content_of, relative
 from phb_fhir.interactions.context import Context
 from phb_fhir.interactions.judging import asked, by_whom
 from phb_fhir.interactions.request import Answer, FhirRequest
+from phb_fhir.interactions.seen import whole
 from phb_fhir.interactions.validation import check_resource
 from phb_fhir.operations.asked import answered, parameters_of, stored
 from phb_fhir.outcome import Kind, Refusal, outcome_of, refuse
@@ -210,10 +211,13 @@ def _is_answer(row_: Mapping[str, Any]) -> bool:
 
 
 async def _waiting(context: Context, plan: str) -> Resource | None:
-    """The Task that waits for a decision about this plan, the first of those that the one who asks may see."""
+    """The Task that waits for a decision about this plan, the first of those that the one who asks may complete."""
     tasks = await asked(context, waiting(plan))
-    seen = await context.reader.read_all([f"Task/{one['id']}" for one in tasks])
-    return next((one for one in tasks if f"Task/{one['id']}" in seen), None)
+    found = list((await context.reader.read_all([f"Task/{one['id']}" for one in tasks])).values())
+    if context.access is not None:
+        found = await context.access.shown(whole(context.reader), found, "u")
+    theirs = {version.key for version in found}
+    return next((one for one in tasks if f"Task/{one['id']}" in theirs), None)
 
 
 def _asker(context: Context) -> str:

@@ -11,10 +11,12 @@ from collections.abc import Collection, Iterable
 # the parameters that policies ask for, whatever the type
 ACCESS_CODES = frozenset(
     (
+        "about",  # of a Communication: which budget, plan or task it is about
         "account",
         "actor",
         "based-on",  # of what is said in a plan: which plan that is
         "code",  # of a List: whether it is a directory
+        "data",  # of a Consent: for which budgets it is
         "definition",
         "focus",  # of a Task: which budget it is about
         "general-practitioner",
@@ -24,14 +26,18 @@ ACCESS_CODES = frozenset(
         "owner",
         "participant",
         "patient",
+        "payor",
         "performer-actor",
         "performing-organization",
         "provider",
+        "recipient",
+        "related",  # of a DocumentReference: which budget or purchase it is about
+        "replaces",  # of a CarePlan: which one it takes the place of
         "report-type",
         "requester",
         "security-context",
+        "sender",
         "target",
-        "type",  # of a DocumentReference: whether it proves a purchase
     )
 )
 ENTRIES_MAX = 1_000  # of one version; nobody is found by what comes after that in its history

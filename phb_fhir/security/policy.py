@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from phb_fhir.query import EVERYTHING, NOTHING, AllOf, AnyOf, Id, Key, Linked, LinkedFrom, Node, Not
-from phb_fhir.rules.words import EVIDENCE_TYPE
 from phb_fhir.search.access import CONCERNS
 from phb_fhir.search.kinds.keys import beginning
 from phb_fhir.security.actor import Role
@@ -164,26 +163,31 @@ def named(who: Who, type_: str) -> Node:
 
 
 def commissioned(who: Who, type_: str) -> Node:
-    """It is, or concerns, a budget that their organisation owns (`Account.owner`)."""
+    """It is, or concerns, a budget that their organisation owns (`Account.owner`); what concerns other funders alone is not theirs.
+
+    What a person's record holds besides is there where something of these budgets leads to it (decision 0016).
+    """
     owned = keys("owner", (who.organization,))
+    if owned == NOTHING:
+        return NOTHING
     match type_:
         case "Account" | "Task":
             return owned
+        case "Patient" | "RelatedPerson":
+            return _of_people_of(owned, type_)
         case "ChargeItem" | "Invoice" | "PaymentReconciliation":
-            return Linked("account", ("Account",), owned)
+            return _charged(owned)
         case "Provenance":  # who made and approved what is bought from it, too (R17)
-            charged = Linked("target", ("ChargeItem",), Linked("account", ("Account",), owned))
+            charged = Linked("target", ("ChargeItem",), _charged(owned))
             return AnyOf((Linked("target", ("Account",), owned), charged))
-        case "DocumentReference":
-            return _documents_of(owned)
         case "Binary":
-            documents = _documents_of(owned)
+            documents = commissioned(who, "DocumentReference")
             shown = (
                 Linked("security-context", SECURED, documents),
                 LinkedFrom("DocumentReference", "location", documents),
             )
             return AllOf((_of_people_of(owned, type_), AnyOf(shown)))
-    return _of_people_of(owned, type_)
+    return AllOf((_of_people_of(owned, type_), any_of(_LEADS_TO[type_](who, owned))))
 
 
 def _of_people_of(owned: Node, type_: str) -> Node:
@@ -191,18 +195,109 @@ def _of_people_of(owned: Node, type_: str) -> Node:
     return _of_those(LinkedFrom("Account", "patient", owned), type_)
 
 
-def _documents_of(owned: Node) -> Node:
-    """What proves a purchase is for who pays for it, and not for the person's other funders."""
-    bought = LinkedFrom("ChargeItem", "evidence", Linked("account", ("Account",), owned))
-    return AllOf((_of_people_of(owned, "DocumentReference"), AnyOf((Not(Key(PROOFS)), bought))))
+def _shared(owned: Node) -> Node:
+    """Of Accounts: one of these budgets, or the joint budget that one of them is a part of (`Account.partOf`, R28)."""
+    return AnyOf((owned, LinkedFrom("Account", "part-of", owned)))
+
+
+def _planned(owned: Node) -> Node:
+    """Of CarePlans: the plan of these budgets, what is to take its place, and what it took the place of."""
+    current = LinkedFrom("Account", "care-plan", _shared(owned))
+    return AnyOf((current, Linked("replaces", ("CarePlan",), current), LinkedFrom("CarePlan", "replaces", current)))
+
+
+def _charged(owned: Node) -> Node:
+    """Of what is bought and paid: it is charged to one of these budgets."""
+    return Linked("account", ("Account",), owned)
+
+
+def _about(parameter: str, owned: Node) -> tuple[Node, ...]:
+    """It says itself that it is about these budgets, their plans, or what was bought from them."""
+    return (
+        Linked(parameter, ("Account",), _shared(owned)),
+        Linked(parameter, ("CarePlan",), _planned(owned)),
+        Linked(parameter, CHARGED, _charged(owned)),
+    )
+
+
+def _attached(who: Who) -> Node:
+    """A task that they see brings it, or it is what came of one: the papers of a decision, the record of a review."""
+    seen = (commissioned(who, "Task"), asked_by_them(who, "Task"), about_their_budgets(who, "Task"))
+    return LinkedFrom("Task", "attached", any_of(seen))
+
+
+def _plans_for(who: Who, owned: Node) -> Iterable[Node]:
+    del who
+    return (_planned(owned), LinkedFrom("ChargeItem", "care-plan", _charged(owned)))
+
+
+def _parts_for(type_: str) -> Callable[[Who, Node], Iterable[Node]]:
+    return lambda _, owned: (LinkedFrom("CarePlan", PART_OF_PLAN[type_], _planned(owned)),)
+
+
+def _assessments_for(who: Who, owned: Node) -> Iterable[Node]:
+    return (
+        Linked("based-on", ("CarePlan",), _planned(owned)),
+        LinkedFrom("CarePlan", "supporting-info", _planned(owned)),
+        LinkedFrom("Account", "source", owned),
+        _attached(who),
+    )
+
+
+def _documents_for(who: Who, owned: Node) -> Iterable[Node]:
+    return (
+        LinkedFrom("ChargeItem", "evidence", _charged(owned)),
+        *_about("related", owned),
+        LinkedFrom("Account", "source", owned),
+        _attached(who),
+    )
+
+
+def _letters_for(who: Who, owned: Node) -> Iterable[Node]:
+    them = (who.organization, who.user, *who.roles)
+    others = (
+        Linked("about", ("Task",), about_their_budgets(who, "Task")),
+        Linked("about", ("Coverage",), keys("payor", (who.organization,))),
+    )
+    return (keys("sender", them), keys("recipient", them), *_about("about", owned), *others, _attached(who))
+
+
+def _consents_for(who: Who, owned: Node) -> Iterable[Node]:
+    """For all of somebody's budgets, or for these."""
+    del who
+    return (Not(beginning("data=Account/")), Linked("data", ("Account",), _shared(owned)))
+
+
+def _cover_for(who: Who, owned: Node) -> Iterable[Node]:
+    return (keys("payor", (who.organization,)), LinkedFrom("Account", "coverage", owned))
+
+
+# of a person's record, by what it is a commissioner's business: one of these holds
+_LEADS_TO: dict[str, Callable[[Who, Node], Iterable[Node]]] = {
+    "CarePlan": _plans_for,
+    "CareTeam": _parts_for("CareTeam"),
+    "Communication": _letters_for,
+    "Consent": _consents_for,
+    "Coverage": _cover_for,
+    "DocumentReference": _documents_for,
+    "Goal": _parts_for("Goal"),
+    "QuestionnaireResponse": _assessments_for,
+    "RiskAssessment": _assessments_for,
+}
 
 
 def about_their_budgets(who: Who, type_: str) -> Node:
-    """Of tasks: it is about a budget that their organisation owns, or about what is paid from one."""
+    """Of tasks: it is about a budget that their organisation owns, its plan, or what is paid from it."""
     del type_
     owned = keys("owner", (who.organization,))
-    charged = Linked("focus", CHARGED, Linked("account", ("Account",), owned))
-    return AnyOf((Linked("focus", ("Account",), owned), charged)) if owned != NOTHING else NOTHING
+    if owned == NOTHING:
+        return NOTHING
+    parts = (
+        Linked("focus", ("Account",), owned),
+        Linked("focus", CHARGED, _charged(owned)),
+        Linked("focus", ("CarePlan",), _planned(owned)),
+    )
+    return AnyOf(parts)
 
 
 def registered(who: Who, type_: str) -> Node:
@@ -261,7 +356,6 @@ def aggregate(who: Who, type_: str) -> Node:
     return AllOf((Key(("report-type=*summary",)), Not(beginning("patient="))))
 
 
-PROOFS = tuple(f"type={EVIDENCE_TYPE}|{code}" for code in ("receipt", "invoice", "payslip", "timesheet"))
 DIRECTORY_CODE = "https://fhir.phb.nhs.example/CodeSystem/phb-list-code|phb-directory"
 
 

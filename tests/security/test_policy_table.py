@@ -29,6 +29,7 @@ from tests.security.world import (
     World,
     coded,
     consent,
+    extension,
     labelled,
     record,
     ref,
@@ -1010,7 +1011,7 @@ def test_a_commissioner_sees_what_proves_its_own_purchases_and_not_those_of_othe
         {**record("jill")["Binary"], "id": "file-none", "securityContext": ref("DocumentReference/of-none")},
     )
     for who, other in (("north", "south"), ("south", "north")):
-        for own in (f"DocumentReference/of-{who}", f"Binary/file-{who}", "DocumentReference/jill-documentreference"):
+        for own in (f"DocumentReference/of-{who}", f"Binary/file-{who}"):
             assert world.get(who, f"/{own}").status_code == 200, (who, own)
         for hidden in (other, "none"):
             for key in (f"DocumentReference/of-{hidden}", f"Binary/file-{hidden}"):
@@ -1020,11 +1021,201 @@ def test_a_commissioner_sees_what_proves_its_own_purchases_and_not_those_of_othe
     world.restore()
 
 
+SHARED, JOINT = "Account/jill-account", "Account/jill-joint"
+
+
+def said_by(type_: str, **more: Any) -> Resource:
+    """Something of Jill's that nothing leads to, but for what it says itself."""
+    return {**record("jill")[type_], "id": "lone", **more}
+
+
+def about(key: str) -> dict[str, Any]:
+    return {"about": [ref(key)]} if key else {"about": []}
+
+
+def related(key: str) -> dict[str, Any]:
+    return {"context": {"related": [ref(key)]}}
+
+
+def amount_from(source: str) -> Resource:
+    parts = [
+        {"url": "type", "valueCode": "indicative"},
+        {"url": "amount", "valueMoney": {"value": 10, "currency": "GBP"}},
+        {"url": "source", "valueReference": ref(source)},
+    ]
+    return extension("phb-budget-amount", extension=parts)
+
+
+# what Jill's record holds, beside; and who sees it of the two commissioners, whose budgets are north's jill-account and south's jill-second
+OF_WHOM: dict[str, tuple[list[Resource], str]] = {
+    "a plan of no budget": ([said_by("CarePlan")], ""),
+    "a draft that is to replace a plan": (
+        [said_by("CarePlan", status="draft", replaces=[ref("CarePlan/jill-careplan")])],
+        "north",
+    ),
+    "a plan that was replaced": (
+        [said_by("CarePlan"), {**THINGS["CarePlan", "jill-other-plan"], "replaces": [ref("CarePlan/lone")]}],
+        "south",
+    ),
+    "a plan that something was bought by": (
+        [
+            said_by("CarePlan"),
+            {
+                **record("jill")["ChargeItem"],
+                "extension": [
+                    extension(
+                        "phb-purchase-link",
+                        extension=[
+                            {"url": "carePlan", "valueReference": ref("CarePlan/lone")},
+                            {"url": "activityId", "valueString": "a"},
+                        ],
+                    )
+                ],
+            },
+        ],
+        "north",
+    ),
+    "a goal of no plan": ([said_by("Goal")], ""),
+    "a goal of the other plan": (
+        [said_by("Goal"), {**THINGS["CarePlan", "jill-other-plan"], "goal": [ref("Goal/lone")]}],
+        "south",
+    ),
+    "a team of no plan": ([said_by("CareTeam")], ""),
+    "a team of the other plan": (
+        [said_by("CareTeam"), {**THINGS["CarePlan", "jill-other-plan"], "careTeam": [ref("CareTeam/lone")]}],
+        "south",
+    ),
+    "a risk of no plan": ([said_by("RiskAssessment")], ""),
+    "a risk of a plan": ([said_by("RiskAssessment", basedOn=ref("CarePlan/jill-careplan"))], "north"),
+    "an assessment of its own": ([said_by("QuestionnaireResponse")], ""),
+    "an answer for the other plan": (
+        [said_by("QuestionnaireResponse", basedOn=[ref("CarePlan/jill-other-plan")])],
+        "south",
+    ),
+    "an assessment that an amount rests on": (
+        [
+            said_by("QuestionnaireResponse"),
+            {
+                **THINGS["Account", "jill-second"],
+                "owner": ref("Organization/south"),
+                "extension": [amount_from("QuestionnaireResponse/lone")],
+            },
+        ],
+        "south",
+    ),
+    "an assessment that comes with a task of theirs": (
+        [
+            said_by("QuestionnaireResponse"),
+            said_by(
+                "Task",
+                input=[{"type": {"text": "papers"}, "valueReference": ref("QuestionnaireResponse/lone")}],
+            ),
+        ],
+        "north",
+    ),
+    "the record of a review of the other budget": (
+        [
+            said_by("QuestionnaireResponse"),
+            said_by(
+                "Task",
+                owner=ref("Organization/harbour"),
+                focus=ref("Account/jill-second"),
+                output=[{"type": {"text": "record"}, "valueReference": ref("QuestionnaireResponse/lone")}],
+            ),
+        ],
+        "south",
+    ),
+    "a letter about nothing here": ([said_by("Communication", **about(""))], ""),
+    "a letter about the other budget": ([said_by("Communication", **about("Account/jill-second"))], "south"),
+    "a letter about a purchase": ([said_by("Communication", **about("ChargeItem/jill-chargeitem"))], "north"),
+    "a letter about a task": (
+        [said_by("Communication", **about("Task/lone")), said_by("Task", focus=ref(SHARED))],
+        "north",
+    ),
+    "a letter about the cover that they give": (
+        [said_by("Communication", **about("Coverage/jill-coverage"))],
+        "north",
+    ),
+    "a letter from them": ([said_by("Communication", **about(""), sender=ref("Organization/south"))], "south"),
+    "a letter to them": ([said_by("Communication", **about(""), recipient=[ref("Organization/north")])], "north"),
+    "a paper about nothing here": ([said_by("DocumentReference")], ""),
+    "a paper about the other budget": ([said_by("DocumentReference", **related("Account/jill-second"))], "south"),
+    "a statement of the bank about a purchase": (
+        [said_by("DocumentReference", **related("ChargeItem/jill-chargeitem"))],
+        "north",
+    ),
+    "a paper about a plan": ([said_by("DocumentReference", **related("CarePlan/jill-other-plan"))], "south"),
+    "what a budget's amount rests on": (
+        [
+            said_by("DocumentReference"),
+            {
+                **record("jill")["Account"],
+                "extension": [
+                    *record("jill")["Account"]["extension"],
+                    amount_from("DocumentReference/lone"),
+                ],
+            },
+        ],
+        "north",
+    ),
+    "a consent for all budgets": (
+        [{**consent("lone", "Patient/jill", "Organization/jill-nobody", "view")}],
+        "north south",
+    ),
+    "a consent for the other budget": (
+        [consent("lone", "Patient/jill", "Organization/jill-nobody", "view", accounts=("Account/jill-second",))],
+        "south",
+    ),
+    "cover that somebody else gives": ([said_by("Coverage", payor=[ref("Organization/jill-nobody")])], ""),
+    "cover that they give": ([said_by("Coverage", payor=[ref("Organization/south")])], "south"),
+    "cover that a budget rests on": (
+        [
+            said_by("Coverage", payor=[ref("Organization/jill-nobody")]),
+            {**record("jill")["Account"], "coverage": [{"coverage": ref("Coverage/lone")}]},
+        ],
+        "north",
+    ),
+    "the plan of a joint budget that theirs is a part of": (
+        [
+            said_by("CarePlan"),
+            {
+                **record("jill")["Account"],
+                "id": "jill-joint",
+                "identifier": [],
+                "owner": ref("Organization/south"),
+                "extension": [extension("phb-care-plan", valueReference=ref("CarePlan/lone"))],
+            },
+            {**record("jill")["Account"], "partOf": ref(JOINT)},
+        ],
+        "north south",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OF_WHOM)
+def test_a_commissioner_sees_what_concerns_its_own_budgets_and_not_those_of_other_funders(world, name):
+    """Jill has a second budget, of another commissioner, with a plan of its own; both see her, each their own."""
+    world.restore()
+    world.write({**THINGS["Account", "jill-second"], "owner": ref("Organization/south")})
+    written, seen_by = OF_WHOM[name]
+    world.write(*({name: value for name, value in one.items() if value != []} for one in written))
+    key = f"{written[0]['resourceType']}/lone"
+    found = {who for who in ("north", "south") if world.get(who, f"/{key}").status_code == 200}
+    assert found == set(seen_by.split())
+    for who in ("north", "south"):
+        asked = f"/{written[0]['resourceType']}?_id=lone&_total=accurate"
+        assert world.get(who, asked).json()["total"] == (who in found), who
+        assert world.get(who, "/Patient/jill").status_code == 200
+    world.restore()
+
+
 TASKS_ABOUT = {  # which tasks about their budgets a commissioner sees, who neither owns them nor asked for them
     "a budget of theirs": ("jill", "Account/jill-account", True),
     "a purchase from it": ("jill", "ChargeItem/jill-chargeitem", True),
     "a payment from it": ("jill", "PaymentReconciliation/jill-paymentreconciliation", True),
     "an invoice to it": ("jill", "Invoice/jill-invoice", True),
+    "the plan of one of theirs": ("jill", "CarePlan/jill-careplan", True),
+    "a plan of nobody's budget": ("jill", "CarePlan/jill-lone", False),
     "a budget of others": ("ted", "Account/ted-account", False),
     "a purchase from that": ("ted", "ChargeItem/ted-chargeitem", False),
     "somebody who has a budget of theirs": ("jill", "Patient/jill", False),
@@ -1036,6 +1227,7 @@ TASKS_ABOUT = {  # which tasks about their budgets a commissioner sees, who neit
 def test_a_commissioner_sees_the_tasks_about_their_own_budgets(world, name):
     world.restore()
     of, focus, is_theirs = TASKS_ABOUT[name]
+    world.write({**record("jill")["CarePlan"], "id": "jill-lone"})
     task = {
         **record(of)["Task"],
         "id": "about",

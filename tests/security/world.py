@@ -179,6 +179,11 @@ def record(of: str) -> dict[str, Resource]:
             "title": said("plan"),
             **subject,
             "goal": [ref(f"Goal/{of}-goal")],
+            "careTeam": [ref(f"CareTeam/{of}-careteam")],
+            "supportingInfo": [
+                ref(f"RiskAssessment/{of}-riskassessment"),
+                ref(f"QuestionnaireResponse/{of}-questionnaireresponse"),
+            ],
         },
         "CareTeam": {
             "status": "active",
@@ -208,7 +213,12 @@ def record(of: str) -> dict[str, Resource]:
         },
         "Consent": consent(f"{of}-consent", f"Patient/{of}", f"Organization/{of}-nobody", "view"),
         "RelatedPerson": {"patient": patient, "name": [{"text": said("relation")}]},
-        "Communication": {"status": "completed", **subject, "payload": [{"contentString": said("said")}]},
+        "Communication": {
+            "status": "completed",
+            **subject,
+            "about": [ref(account)],
+            "payload": [{"contentString": said("said")}],
+        },
         "QuestionnaireResponse": {
             "status": "completed",
             **subject,
