@@ -7,7 +7,7 @@ may be written, `judgement` asks here before and after. It outlives the request 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from phb_fhir.change import Version
 from phb_fhir.fhir.codec import Resource, dumps, loads
 from phb_fhir.fhir.dates import period_of
+from phb_fhir.interactions.concerned import led_to
 from phb_fhir.interactions.contents import content_of
 from phb_fhir.interactions.joins import Joins
 from phb_fhir.interactions.subset import STORED_DEPTH_MAX
@@ -218,8 +219,7 @@ class Access:
         others = [one for one in versions if _identity(one) not in whole]
         partly = set(map(_identity, await self._holding(reader, others, letters, masked=True)))
         kept = [one for one in versions if _identity(one) in whole | partly]
-        for one in kept:
-            self.note_opened(one.access)
+        await self.note_opened(reader, kept)
         return [one if _identity(one) in whole else _masked(one) for one in kept]
 
     async def _holding(
@@ -266,10 +266,14 @@ class Access:
     def is_breaking_glass(self) -> bool:
         return self.who is not None and self.who.is_breaking_glass
 
-    def note_opened(self, entries: Collection[str]) -> None:
-        """Take note of what is shown: whether it is restricted, and whose it is."""
-        if self.is_breaking_glass and not set(RESTRICTED.keys).isdisjoint(entries):
-            self.opened.update(patients_of(entries))
+    async def note_opened(self, reader: Reader, versions: Sequence[Version]) -> None:
+        """Take note of what is shown: whether it is restricted, and whose it is; of a file, whether its document is."""
+        if not self.is_breaking_glass:
+            return
+        documents = await reader.read_all({key for one in versions if one.type == "Binary" for key in led_to(one)})
+        for one in (*versions, *documents.values()):
+            if not set(RESTRICTED.keys).isdisjoint(one.access):
+                self.opened.update(patients_of(one.access))
 
     def shows_plainly(self, version: Version) -> bool | None:
         """Whether a version is seen, where its own entries tell; None where more must be looked at."""

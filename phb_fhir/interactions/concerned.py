@@ -27,7 +27,7 @@ async def concerned(
 ) -> dict[tuple[str, int], list[str]]:
     """The ids of the patients whom each of these versions concerns, by key and number. `known` are versions that `reader` has not yet."""
     found = {(one.key, one.number): _ids(one.access) for one in versions}
-    leading = {(one.key, one.number): _led_to(one) for one in versions if one.type in LEADS}
+    leading = {(one.key, one.number): led_to(one) for one in versions if one.type in LEADS}
     leading = {identity: keys for identity, keys in leading.items() if not found[identity]}
     if not leading:
         return found
@@ -43,7 +43,7 @@ def _ids(access: Iterable[str]) -> list[str]:
     return [patient.removeprefix("Patient/") for patient in patients_of(access)]
 
 
-def _led_to(version: Version) -> list[str]:
+def led_to(version: Version) -> list[str]:
     """What a version refers to that says whose it is, as `Account/1`."""
     start = f"{LEADS[version.type]}="
     entries = (one.removeprefix(start) for one in version.access if one.startswith(start))

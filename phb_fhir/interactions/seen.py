@@ -27,7 +27,7 @@ from phb_fhir.query import EVERYTHING, NOTHING, AllOf, HistoryQuery, Node, OfTyp
 from phb_fhir.search.kinds.kind import Index
 from phb_fhir.security.actor import Actor
 from phb_fhir.security.mask import MASKS, shown
-from phb_fhir.security.policy import RESTRICTED, any_of
+from phb_fhir.security.policy import RESTRICTED_OR_IN, any_of
 from phb_fhir.store.plan import PROBED_MAX
 from phb_fhir.store.store import Hit, Moment, Pointer, Position, Reader
 from phb_fhir.store.ways import ways
@@ -336,10 +336,11 @@ class Seen(Reader):
 
     async def _note_opened(self, asked: Resolved) -> None:
         """Whose restricted records a question is answered from, though it were only with a number."""
-        restricted = Resolved(asked.query & RESTRICTED, asked.left)
-        sifted = await self._joins.sift(restricted, count=NOTED_MAX)
-        for hit in sifted.hits:
-            self._access.note_opened(hit.version.access)
+        restricted = await self._joins.resolve(Query(asked.query.types, RESTRICTED_OR_IN))
+        sifted = await self._joins.sift(
+            Resolved(asked.query & restricted.query.where, (*asked.left, *restricted.left)), count=NOTED_MAX
+        )
+        await self._access.note_opened(self._inner, [hit.version for hit in sifted.hits])
 
     async def _settled(self, types: tuple[str, ...], node: Node) -> Resolved:
         """The predicate with its joins resolved as far as they are of few; once for a request."""
@@ -355,8 +356,7 @@ class Seen(Reader):
 
     async def _as_seen(self, hits: list[Hit]) -> list[Hit]:
         """The hits, masked where only a part of them may be seen; what they are found by goes with it."""
-        for hit in hits:
-            self._access.note_opened(hit.version.access)
+        await self._access.note_opened(self._inner, [hit.version for hit in hits])
         if not any(self._masks((hit.version.type,)) for hit in hits):
             return hits
         shown_ = {one.key: one for one in await self._access.shown(self._inner, [hit.version for hit in hits])}

@@ -552,6 +552,9 @@ CONFIDENTIALITY = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality"
 # who may be told that their record was opened: what is nobody's in particular stays closed
 _TOLD = tuple(beginning(start) for start in CONCERNS)
 RESTRICTED = Key((f"_security={CONFIDENTIALITY}|R", f"_security={CONFIDENTIALITY}|V"))
+RESTRICTED_OR_IN = AnyOf(
+    (RESTRICTED, Linked("security-context", SECURED, RESTRICTED))
+)  # itself, or the document it is a file of
 
 
 def letters_of(role: Role, type_: str) -> frozenset[str]:
@@ -565,8 +568,14 @@ def reach(who: Who, type_: str, letters: str, *, masked: bool = False) -> Node:
     node = any_of(row.where(who, type_) for row in rows if set(letters) & set(row.letters))
     if node == NOTHING or who.role in _UNLABELLED or type_ in (*GUIDE, *DIRECTORY):
         return node
-    open_ = AnyOf((Not(RESTRICTED), *_TOLD)) if who.is_breaking_glass else Not(RESTRICTED)
-    return AllOf((node, open_, *(Not(Linked(by, types, RESTRICTED)) for by, types in _TELLING.get(type_, ()))))
+    closed = AllOf((RESTRICTED, Not(AnyOf(_TOLD)))) if who.is_breaking_glass else RESTRICTED
+    telling = tuple(Linked(by, types, _tells_of(type_, closed)) for by, types in _TELLING.get(type_, ()))
+    return AllOf((node, *(Not(one) for one in (closed, *telling))))
+
+
+def _tells_of(type_: str, closed: Node) -> Node:
+    """What is told of by this type, and stays closed: a file opens with its document; who wrote what is restricted, for nobody."""
+    return closed if type_ == "Binary" else RESTRICTED
 
 
 _TELLING = {  # what tells of something restricted: that it was written, and by whom; and what stands in it (R4 §2.42.2)

@@ -1346,9 +1346,35 @@ def test_the_file_of_a_restricted_document_is_restricted_with_it(world):
     for who in ("ruth", "priya", "oak", "north"):
         assert world.get(who, "/Binary/jill-binary").status_code == 404, who
         assert "Binary/jill-binary" not in world.get(who, "/Binary/_history?_count=100").text, who
-    assert (
-        world.get("priya", "/Binary/jill-binary", x_purpose_of_use="BTG").status_code == 404
-    )  # whom to tell, it does not say
+    assert world.get("jill", "/Binary/jill-binary").status_code == 200
+    world.restore()
+
+
+FILE_ASKED = (
+    "/Binary/jill-binary",
+    "/Binary/jill-binary/_history",
+    "/Binary/_history",
+    "/Binary?_id=jill-binary&_summary=count",
+)
+
+
+@pytest.mark.parametrize("path", FILE_ASKED)
+@pytest.mark.parametrize("who", ["priya", "harbour", "oak"])
+def test_breaking_the_glass_opens_the_file_with_its_document_and_tells_the_person(world, who, path):
+    world.restore()
+    world.write(labelled(record("jill")["DocumentReference"], "R"))
+    tasks = world.get("jill", "/Task?_summary=count").json()["total"]
+    found = world.get(who, path, x_purpose_of_use="BTG")
+    assert found.status_code == 200, found.text
+    assert found.json().get("total", 1) >= 1
+    assert world.get("jill", "/Task?_summary=count").json()["total"] == tasks + 1
+    world.restore()
+
+
+def test_a_file_that_is_restricted_itself_and_says_not_whose_it_is_stays_closed(world):
+    world.restore()
+    world.write(labelled(record("jill")["Binary"], "R"))
+    assert world.get("priya", "/Binary/jill-binary", x_purpose_of_use="BTG").status_code == 404
     assert world.get("jill", "/Binary/jill-binary").status_code == 200
     world.restore()
 
