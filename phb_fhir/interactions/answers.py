@@ -47,7 +47,7 @@ _WRITTEN = {
 }
 
 
-def written(context: Context, request: FhirRequest, committed: Committed) -> Answer:
+async def written(context: Context, request: FhirRequest, committed: Committed) -> Answer:
     """The answer to a create, update or patch, as Prefer wants it (R4 §3.1.0.1.9)."""
     version = committed.version
     if version is None:
@@ -55,7 +55,7 @@ def written(context: Context, request: FhirRequest, committed: Committed) -> Ans
     status, said = _WRITTEN[committed.effect]
     if committed.advice and context.settings.validation_mode(version.type) == "warn":
         _log_kept(request, version, committed.advice)
-    if request.returned == "minimal" or not _is_read(context, committed):
+    if request.returned == "minimal" or not await _is_read(context, committed.effect, version):
         return Answer(status, None, version, located=True)
     if request.returned == "OperationOutcome":
         done = Issue(Kind.INFORMATIONAL, f"{version.key} was {said}.", severity="information")
@@ -65,10 +65,16 @@ def written(context: Context, request: FhirRequest, committed: Committed) -> Ans
     return Answer(status, json, version, located=True)
 
 
-def _is_read(context: Context, committed: Committed) -> bool:
-    """Whether what a change left may be shown: to who has no scope to read it, only what they made themselves."""
-    version, access = committed.version, context.access
-    return access is None or version is None or committed.effect is Effect.CREATED or access.sees_type(version.type)
+async def _is_read(context: Context, effect: Effect, version: Version) -> bool:
+    """Whether what a change left may be shown: what somebody may not read, they are shown only if they made it themselves."""
+    access = context.access
+    if access is None or effect is Effect.CREATED:
+        return True
+    is_shown = access.shows_plainly(version)
+    if is_shown is None:
+        seen = await context.reader.read_version(version.type, version.id, version.number)
+        return seen is not None and seen.json == version.json
+    return is_shown
 
 
 def _log_kept(request: FhirRequest, version: Version, advice: tuple[Issue, ...]) -> None:

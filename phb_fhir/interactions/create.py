@@ -20,7 +20,7 @@ from phb_fhir.search.parse import PRESENTATION
 async def create(context: Context, request: FhirRequest) -> Answer:
     """Raises Rejected: 400 or 422 for the content, 412 if If-None-Exist matches several."""
     change = await checked_whole(context, change_of_create(context, request))
-    return written(context, request, await commit(context, change))
+    return await written(context, request, await commit(context, change))
 
 
 def change_of_create(context: Context, request: FhirRequest) -> Create:

@@ -20,7 +20,7 @@ async def patch(context: Context, request: FhirRequest) -> Answer:
     """Raises Rejected: 400 or 422 for the patch or what it would make, 404, 410, 412 for what stands there."""
     if request.id:
         check_parameters(request)
-    return written(context, request, await commit(context, change_of_patch(context, request)))
+    return await written(context, request, await commit(context, change_of_patch(context, request)))
 
 
 def change_of_patch(context: Context, request: FhirRequest) -> Patch:

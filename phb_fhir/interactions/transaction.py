@@ -384,8 +384,9 @@ async def _answers(
     is answered so.
     """
     changing = [entry for entry in entries if entry.change is not None]
-    answers = {entry.index: _answer(context, entry, done) for entry, done in zip(changing, committed, strict=True)}
     inside = replace(context, reader=context.narrow(transaction))
+    done = zip(changing, committed, strict=True)
+    answers = {entry.index: await _answer(inside, entry, one) for entry, one in done}
     for entry in entries:
         if entry.change is None:
             trail = inside.trail and inside.trail.entry(held=True)
@@ -399,7 +400,7 @@ async def _answers(
     return [answers[index] for index in sorted(answers)]
 
 
-def _answer(context: Context, entry: Planned, done: Committed) -> Answer:
+async def _answer(context: Context, entry: Planned, done: Committed) -> Answer:
     if isinstance(entry.change, Delete):
         return deleted(entry.request, done)
-    return written(context, entry.request, done)
+    return await written(context, entry.request, done)

@@ -18,7 +18,7 @@ async def update(context: Context, request: FhirRequest) -> Answer:
     if request.id:
         check_parameters(request)
     change = checked(context, change_of_update(context, request))
-    return written(context, request, await commit(context, change))
+    return await written(context, request, await commit(context, change))
 
 
 def change_of_update(context: Context, request: FhirRequest) -> Put:

@@ -558,6 +558,23 @@ def test_a_scope_to_change_alone_shows_nothing_of_what_was_there(world):
     world.restore()
 
 
+def test_a_change_is_shown_to_who_may_read_what_came_of_it(world):
+    """An app that changes any of her observations, and reads those of one category."""
+    world.restore()
+    vital = "?category=http://terminology.hl7.org/CodeSystem/observation-category|vital-signs"
+    who = {"sub": "vital"} | with_scope("priya", f"user/Observation.u user/Observation.rs{vital}")
+    patch = {"content_type": "application/merge-patch+json", "prefer": "return=representation"}
+    for id_, is_told in (("jill-laboratory", False), ("jill-observation", True)):
+        assert world.get(who, f"/Observation/{id_}").status_code == (200 if is_told else 404)
+        changed = world.ask(who, "PATCH", f"/Observation/{id_}", {"language": "cy"}, **patch)
+        assert (changed.status_code, secret("jill") in changed.text) == (200, is_told)
+        stands = world.stands(f"Observation/{id_}") or {}
+        sent = bundle("transaction", entry("PUT", f"Observation/{id_}", {**stands, "language": "en"}))
+        answered = world.post(who, "/", sent, prefer="return=representation")
+        assert (answered.status_code, secret("jill") in answered.text) == (200, is_told)
+    world.restore()
+
+
 def test_a_scope_of_one_patient_narrows_whoever_has_it_to_that_patient(world):
     north = {**ACTORS["north"], "patient": "jill", "scope": "patient/*.rs"}
     assert world.get("north", "/Patient?_total=accurate").json()["total"] == 2
