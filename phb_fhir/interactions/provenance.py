@@ -24,7 +24,7 @@ async def provenance_of(context: Context, writes: Sequence[Write], now: datetime
     Where somebody is signed in there is one for each patient concerned, so that nobody learns from theirs what was written of others, and
     one for what concerns nobody; what is restricted has another, which is seen by who sees that.
     """
-    trail, sent = context.trail, context.provenance
+    trail, sent, at = context.trail, context.provenance, instant_text(now)
     if trail is None and sent is None:
         return []
     about = [write for write in writes if write.after.type not in ABOUT_OTHERS]
@@ -32,17 +32,17 @@ async def provenance_of(context: Context, writes: Sequence[Write], now: datetime
         return []
     if sent is not None:
         everything = [_made(write) for write in about]
-        _check(context, complete(sent, everything, None), check_sent(sent, everything))
+        _check(context, complete(sent, everything, None, at), check_sent(sent, everything))
     who = None if trail is None else await trail.who()
     purpose = "" if trail is None else trail.purpose
     told = []
     for group in _by_patient(about) if who is not None else [about]:
         made = [_made(write) for write in group]
         if sent is not None:
-            made_of = {name: value for name, value in complete(sent, made, who, purpose).items() if name != "id"}
+            made_of = {name: value for name, value in complete(sent, made, who, at, purpose).items() if name != "id"}
             told.append(_labelled(made_of if who is None else _open(made_of), group))
         elif who is not None:
-            told.append(_labelled(build_provenance(made, who, instant_text(now), purpose), group))
+            told.append(_labelled(build_provenance(made, who, at, purpose), group))
     return told
 
 

@@ -2,7 +2,8 @@
 
 Where somebody is signed in, every request that changes something leaves one, written with the change. A client may send one of
 its own with the change, in the header `X-Provenance` (R4 §6.3.4, "Provenance and HTTP"): then that is stored, its target filled in with the versions
-that came of it, and who was really signed in is an agent in it too, so that nobody writes as somebody else.
+that came of it, `recorded` with the time at which that was, and who was really signed in is an agent in it too, so that nobody writes as
+somebody else, or on another day.
 """
 
 from __future__ import annotations
@@ -54,9 +55,14 @@ def build_provenance(made: Sequence[Made], who: Who, recorded: str, purpose: str
     return said
 
 
-def complete(sent: Resource, made: Sequence[Made], who: Who | None, purpose: str = "") -> Resource:
-    """The Provenance that a client sent, its target filled in; with `who` is signed in among its agents, if anybody is."""
-    said = {**sent, "target": _targets(made)}
+def complete(sent: Resource, made: Sequence[Made], who: Who | None, recorded: str, purpose: str = "") -> Resource:
+    """The Provenance that a client sent, its target filled in, `recorded` now; with `who` is signed in among its agents, if anybody is.
+
+    The time that the client says is when it was done, where it says no other (`occurred[x]`).
+    """
+    said = {**sent, "target": _targets(made), "recorded": recorded}
+    if "recorded" in sent and not {"occurredDateTime", "occurredPeriod"} & sent.keys():
+        said["occurredDateTime"] = sent["recorded"]
     if who is not None and isinstance(sent.get("agent", []), list):
         said["agent"] = [*sent.get("agent", ()), agent(who)]
         if not sent.get("reason") and (reasons := _reasons(who, purpose)):

@@ -46,11 +46,26 @@ def test_a_create_brings_its_provenance(api: httpx.Client) -> None:
     created = made(api.post("/Patient", json=person(), headers=header(sent())))
     (found,) = stored(api)
     assert targets(found) == [f"Patient/{created['id']}/_history/1"]
-    assert {name: found[name] for name in ("recorded", "agent")} == {
-        "recorded": "2026-11-22T08:00:00Z",
-        "agent": [AGENT],
-    }
+    assert found["agent"] == [AGENT]
     assert found["meta"]["versionId"] == "1"
+
+
+def test_when_it_was_recorded_is_for_the_server_to_say(api: httpx.Client) -> None:
+    """What the client says is when it was done."""
+    made(api.post("/Patient", json=person(), headers=header(sent(recorded="2020-01-01T00:00:00Z"))))
+    (found,) = stored(api)
+    assert found["recorded"][:19] == found["meta"]["lastUpdated"][:19]
+    assert found["occurredDateTime"] == "2020-01-01T00:00:00Z"
+    period = {"start": "2026-11-20", "end": "2026-11-21"}
+    made(api.post("/Task", json=task(), headers=header(sent(occurredPeriod=period))))
+    (other,) = stored(api, **{"target:Task.status": "requested"})
+    assert (other["recorded"] > found["recorded"], other["occurredPeriod"]) == (True, period)
+    assert "occurredDateTime" not in other
+    unsaid = {name: value for name, value in sent().items() if name != "recorded"}
+    last = made(api.post("/Patient", json=person(), headers=header(unsaid)))
+    (third,) = stored(api, target=f"Patient/{last['id']}")
+    assert third["recorded"] > other["recorded"]
+    assert "occurredDateTime" not in third
 
 
 def test_under_one_request_id_another_provenance_makes_it_another_request(api: httpx.Client) -> None:
