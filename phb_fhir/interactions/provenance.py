@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from phb_fhir.fhir.codec import Resource
 from phb_fhir.fhir.dates import instant_text
 from phb_fhir.interactions.context import Context
+from phb_fhir.interactions.judging import by_whom
 from phb_fhir.interactions.validation import check_resource
 from phb_fhir.outcome import Issue, Kind, Refusal, Rejected, refuse
+from phb_fhir.rules.around import PROFESSIONALS
+from phb_fhir.rules.case import SPEAK_FOR_THEMSELVES
+from phb_fhir.rules.words import key_of
 from phb_fhir.search.access import LABEL, labels_of, patients_of
 from phb_fhir.security.policy import RESTRICTED
 from phb_fhir.security.provenance import HEADER, Activity, Made, build_provenance, check_sent, complete
@@ -32,7 +36,8 @@ async def provenance_of(context: Context, writes: Sequence[Write], now: datetime
         return []
     if sent is not None:
         everything = [_made(write) for write in about]
-        _check(context, complete(sent, everything, None, at), check_sent(sent, everything))
+        issues = [*check_sent(sent, everything), *_signed_by_others(context, sent)]
+        _check(context, complete(sent, everything, None, at), issues)
     who = None if trail is None else await trail.who()
     purpose = "" if trail is None else trail.purpose
     told = []
@@ -44,6 +49,20 @@ async def provenance_of(context: Context, writes: Sequence[Write], now: datetime
         elif who is not None:
             told.append(_labelled(build_provenance(made, who, at, purpose), group))
     return told
+
+
+def _signed_by_others(context: Context, sent: Resource) -> Iterator[Issue]:
+    """A professional signs for themselves, or their team hands it in: not the person, nor whom a consent lets act (R108)."""
+    by, signatures = by_whom(context), sent.get("signature")
+    for index, one in enumerate(signatures if isinstance(signatures, list) else ()):
+        who = one.get("who") if isinstance(one, dict) else None
+        signer = key_of(context.own.local(str(who.get("reference", "")))) if isinstance(who, dict) else ""
+        is_professional = signer.partition("/")[0] in PROFESSIONALS
+        if by.role in SPEAK_FOR_THEMSELVES and is_professional and signer not in by.names:
+            text = (
+                f"{HEADER} says that {signer} signed; a professional signs for themselves, or their team hands that in."
+            )
+            yield Issue(Kind.BUSINESS_RULE, text, f"Provenance.signature[{index}].who")
 
 
 def _labelled(provenance: Resource, writes: Sequence[Write]) -> Resource:

@@ -27,7 +27,7 @@ from phb_fhir.rules.paid import amounts_by_purchase, purchases_paid
 from phb_fhir.rules.panel import judge_panel
 from phb_fhir.rules.paying import judge_paid, judge_payment
 from phb_fhir.rules.plan import is_plan, judge_goal, judge_link, judge_plan
-from phb_fhir.rules.plan_answers import judge_answers
+from phb_fhir.rules.plan_answers import judge_answers, judge_author
 from phb_fhir.rules.purchasing import judge_purchase
 from phb_fhir.rules.repayment import judge_repayment
 from phb_fhir.rules.requests import judge_request
@@ -54,7 +54,7 @@ RULES: Mapping[str, tuple[Rule, ...]] = {
     "Invoice": (judge_invoice,),
     "CarePlan": (judge_plan, judge_training),
     "Goal": (judge_goal,),
-    "QuestionnaireResponse": (judge_answers,),
+    "QuestionnaireResponse": (judge_author, judge_answers),
     "Task": (judge_sign_off, judge_appeal, judge_panel, judge_request, judge_review, judge_repayment),
     "Consent": (judge_consent,),
     "Patient": (judge_death,),
@@ -83,7 +83,7 @@ _LOOKS: Mapping[str, Callable[[Resource], bool]] = {
     "Binary": lambda _: False,
     "CarePlan": is_plan,
     "Goal": lambda _: False,
-    "QuestionnaireResponse": lambda _: False,  # a new one changes nothing that was agreed
+    "QuestionnaireResponse": lambda form: bool(form.get("author")),  # a new one changes nothing that was agreed
     "Consent": is_budgets_consent,
     "Task": lambda task: bool(code_in(task.get("code"), TASK_CODE)),
     "PaymentReconciliation": lambda payment: (

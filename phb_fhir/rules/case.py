@@ -52,6 +52,8 @@ class By:
 
 # who may decide for the NHS; "" is anybody of an open server
 PROFESSIONALS = frozenset(("", "system", "care-coordinator", "nhs-team", "commissioner"))
+# the person, and whom a consent lets act for them: they write in nobody else's name
+SPEAK_FOR_THEMSELVES = frozenset(("person", "delegate", "broker", "peer-supporter"))
 
 
 @dataclass(frozen=True, slots=True)

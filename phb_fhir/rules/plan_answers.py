@@ -10,7 +10,8 @@ from collections.abc import Iterator
 
 from phb_fhir.fhir.codec import Resource
 from phb_fhir.outcome import Issue
-from phb_fhir.rules.case import NOTHING, Asking, Case, Decision, Find, Judging, refusal
+from phb_fhir.rules.around import PROFESSIONALS
+from phb_fhir.rules.case import NOTHING, SPEAK_FOR_THEMSELVES, Asking, Case, Decision, Find, Judging, refusal
 from phb_fhir.rules.deciding import bare
 from phb_fhir.rules.plan import NEEDS_SIGN_OFF, is_plan, key_of_plan, sign_offs_of, status_of, title_of
 from phb_fhir.rules.plan_record import FILLED_IN, FORMS
@@ -32,6 +33,17 @@ def judge_answers(case: Case) -> Judging:
         if _rests_on(plan, before) and (yield from _was_agreed(plan)):
             return Decision((_stands(plan, changed),))
     return NOTHING
+
+
+def judge_author(case: Case) -> Judging:
+    """A professional's name stands under a form that they filled in themselves: on some of these, care depends (R108)."""
+    yield from ()
+    author = key_of((case.after or {}).get("author"))
+    is_given = case.is_own or author == key_of((case.before or {}).get("author")) or author in case.by.names
+    if is_given or case.by.role not in SPEAK_FOR_THEMSELVES or author.partition("/")[0] not in PROFESSIONALS:
+        return NOTHING
+    text = "A form in the name of a professional is filled in by them, or by their team."
+    return Decision((refusal(text, "QuestionnaireResponse.author"),))
 
 
 def is_answers(form: Resource) -> bool:

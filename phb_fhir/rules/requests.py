@@ -11,12 +11,13 @@ from collections.abc import Iterator, Mapping
 
 from phb_fhir.outcome import Issue
 from phb_fhir.rules.around import says_why
-from phb_fhir.rules.case import NOTHING, PROFESSIONALS, Case, Decision, Judging, refusal
+from phb_fhir.rules.case import NOTHING, PROFESSIONALS, SPEAK_FOR_THEMSELVES, Case, Decision, Judging, refusal
 from phb_fhir.rules.deciding import answer_of, check_step, kind_of
 from phb_fhir.rules.words import key_of
 
 # kinds whose rules have a table of their own
 _OWN_STEPS = frozenset(("phb-review", "plan-sign-off", "appeal", "risk-panel-referral", "repayment-notice"))
+_OWN_ASKERS = frozenset(("phb-review", "appeal", "risk-panel-referral"))  # and those that look at who asks
 _COMMISSIONER = frozenset(("", "system", "commissioner"))
 
 # who decides each kind of request ("" is anybody of an open server), and the sentence for others
@@ -73,11 +74,24 @@ def judge_request(case: Case) -> Judging:
     """What may become of a Task, and who decides what it asks for."""
     yield from ()
     kinds = {kind_of(case.before), kind_of(case.after)} - {""}
-    if case.is_own or not kinds or kinds & _OWN_STEPS:
+    if case.is_own or not kinds:
         return NOTHING
+    asked = () if kinds & _OWN_ASKERS else tuple(_asked_by(case))
+    if kinds & _OWN_STEPS:
+        return Decision(asked) if asked else NOTHING
     stands = case.before is not None and kind_of(case.before) in DECIDED
     issues = check_step(case, STEPS) if stands else _stepped(case)
-    return Decision((*issues, *_decided(case), *_seen_to(case)))
+    return Decision((*asked, *issues, *_decided(case), *_seen_to(case)))
+
+
+def _asked_by(case: Case) -> Iterator[Issue]:
+    """Whoever asks for something asks in their own name: who acts for somebody is not that person (R168). Professionals write down what others ask."""
+    asker = key_of((case.after or {}).get("requester"))
+    if case.by.role not in SPEAK_FOR_THEMSELVES or asker in ("", key_of((case.before or {}).get("requester"))):
+        return
+    if asker not in case.by.names | case.by.patients:
+        text = "Who asks for this is who is signed in: name yourself. For whom you ask stands in Task.for."
+        yield refusal(text, "Task.requester")
 
 
 def _stepped(case: Case) -> Iterator[Issue]:
