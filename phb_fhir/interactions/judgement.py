@@ -21,7 +21,7 @@ from phb_fhir.interactions.context import Context
 from phb_fhir.outcome import Issue, Kind, Refusal, Rejected, refuse
 from phb_fhir.query import EVERYTHING
 from phb_fhir.rules.evidence import is_evidence
-from phb_fhir.security.policy import RESTRICTED, reach
+from phb_fhir.security.policy import MONEY, RESTRICTED, reach
 from phb_fhir.store.store import Reader, Transaction, Write
 
 TASK_REFERENCE = "https://fhir.phb.nhs.example/Id/phb-task-reference"
@@ -224,13 +224,20 @@ def _check_openings(access: Access, writes: Sequence[Write]) -> None:
 
 
 def _check_labels(access: Access, writes: Sequence[Write]) -> None:
-    """Raise Rejected (403) where a person restricts what public money was spent on: whoever pays for it could not look (R16, R17)."""
-    if access.who is None or access.who.role != "person":
-        return
-    for write in writes:
-        before = () if write.before is None else write.before.access
-        if _is_restricted(write.after.access) and not _is_restricted(before) and _is_of_money(write.after):
+    """Raise Rejected (403) for a restriction that is not the writer's to put on, or to take off.
+
+    What public money was spent on is not restricted: whoever pays for it could not look (R16, R17). And a record that was opened by breaking
+    the glass is closed again afterwards: whose it is takes its restriction off, and nobody who was let in for once.
+    """
+    role = access.who.role if access.who else ""
+    for write in writes if role != "system" else ():
+        was = write.before is not None and _is_restricted(write.before.access)
+        now = _is_restricted(write.after.access)
+        if now and not was and _is_of_money(write.after):
             text = "Whoever pays for a purchase sees it and its evidence: neither is restricted."
+            raise refuse(Refusal.FORBIDDEN, Kind.FORBIDDEN, text, f"{write.after.type}.meta.security")
+        if was and not now and role != "person":
+            text = "This is restricted. The person whose record it is takes that off, nobody who opened it."
             raise refuse(Refusal.FORBIDDEN, Kind.FORBIDDEN, text, f"{write.after.type}.meta.security")
 
 
@@ -240,7 +247,7 @@ def _is_restricted(entries: Collection[str]) -> bool:
 
 def _is_of_money(version: Version) -> bool:
     is_document = version.type == "DocumentReference" and version.json is not None
-    return version.type in ("Binary", "ChargeItem") or (is_document and is_evidence(content_of(version)))
+    return version.type in ("Binary", *MONEY) or (is_document and is_evidence(content_of(version)))
 
 
 def _tells_of_opening(task: Resource) -> bool:

@@ -1367,6 +1367,54 @@ def test_the_file_of_a_restricted_document_is_restricted_with_it(world):
     world.restore()
 
 
+def restricting(*codes: str) -> Resource:
+    labels = [{"system": LABELS, "code": code} for code in codes]
+    return {"resourceType": "Parameters", "parameter": [{"name": "meta", "valueMeta": {"security": labels}}]}
+
+
+@pytest.mark.parametrize("who", ["priya", "harbour", "oak"])
+def test_who_breaks_the_glass_does_not_leave_it_open(world, who):
+    """What was opened for once is closed again; whose record it is takes the restriction off."""
+    world.restore()
+    for key in ("Condition/jill-restricted", "Observation/jill-very"):
+        opened = world.get(who, f"/{key}", x_purpose_of_use="BTG").json()
+        open_ = {name: value for name, value in opened.items() if name != "meta"}
+        for answer in (
+            world.put(who, open_, x_purpose_of_use="BTG"),
+            world.post(who, f"/{key}/$meta-delete", restricting("R", "V"), x_purpose_of_use="BTG"),
+            world.post(who, "/", bundle("transaction", entry("PUT", key, open_)), x_purpose_of_use="BTG"),
+        ):
+            assert answer.status_code == 403, answer.text
+            assert world.get("oak", f"/{key}").status_code == 404
+        if who != "oak":  # who does not change such records
+            assert world.put(who, {**opened, "language": "cy"}, x_purpose_of_use="BTG").status_code == 200
+    task = {name: value for name, value in THINGS["Task", "jill-restricted-task"].items() if name != "meta"}
+    assert world.put("jill", task).status_code == 200
+    assert world.get("oak", "/Task/jill-restricted-task").status_code == 200
+    world.restore()
+
+
+@pytest.mark.parametrize("type_", ["Account", "ChargeItem", "Coverage", "Invoice", "PaymentReconciliation", "Binary"])
+@pytest.mark.parametrize("who", ["priya", "harbour"])
+def test_nobody_hides_money_from_who_pays_by_breaking_the_glass(world, who, type_):
+    world.restore()
+    resource = record("jill")[type_]
+    key = f"{type_}/{resource['id']}"
+    new = {name: value for name, value in resource.items() if name not in ("id", "identifier")}
+    if type_ == "PaymentReconciliation":
+        new["paymentIdentifier"] = {**new["paymentIdentifier"], "value": "PAY-hidden"}
+    for answer in (
+        world.post(who, f"/{type_}", labelled(new, "R"), x_purpose_of_use="BTG"),
+        world.put(who, labelled(resource, "V"), x_purpose_of_use="BTG"),
+        world.post(who, f"/{key}/$meta-add", restricting("R"), x_purpose_of_use="ETREAT"),
+    ):
+        assert answer.status_code == 403, answer.text
+    assert world.get("north", f"/{key}").status_code == 200
+    condition = {name: value for name, value in record("jill")["Condition"].items() if name != "id"}
+    assert world.post(who, "/Condition", labelled(condition, "R"), x_purpose_of_use="BTG").status_code == 201
+    world.restore()
+
+
 FILE_ASKED = (
     "/Binary/jill-binary",
     "/Binary/jill-binary/_history",
