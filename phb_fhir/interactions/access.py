@@ -395,10 +395,10 @@ async def _trusted(context: Context, actor: Actor, who: Who) -> Who:
     """Whom a person has let act for them, by an active Consent with a legal basis, a scope and a period (R11)."""
     if not who.user and actor.nhs_number:  # they may be known as somebody's relation several times
         known = Query(("RelatedPerson",), Key((f"identifier={NHS_NUMBER}|{actor.nhs_number}",)))
-        who = replace(who, roles=tuple(await context.store.keys(known, count=100)))
+        who = replace(who, roles=await _in_use(context, await context.store.keys(known, count=100)))
     if who.role != "broker":  # an organisation acts for nobody else
         who = replace(who, organization="")
-    parties = [party for party in (who.user, *who.roles, who.organization) if party]
+    parties = (*await _in_use(context, (who.user, who.organization)), *who.roles)
     if not parties:
         return who
     query = Query(("Consent",), Key(tuple(f"actor={party}" for party in parties)))
@@ -420,15 +420,29 @@ async def _caring(context: Context, actor: Actor, who: Who) -> Who:
     """Whose care they co-ordinate or take part in: the patients of the active care teams that name them."""
     del actor
     roles = await _roles(context, who)
-    parties = [party for party in (who.user, *roles, who.organization if who.role == "nhs-team" else "") if party]
+    parties = (*await _in_use(context, (who.user, who.organization if who.role == "nhs-team" else "")), *roles)
     if not parties:
-        return who
+        return replace(who, roles=roles)
     query = Query(("CareTeam",), Key(tuple(f"participant={party}" for party in parties)))
     teams = await context.store.search(query, count=CASELOAD_MAX)
     if len(teams) == CASELOAD_MAX:
         raise _too_many("care teams name you")
     patients = dict.fromkeys(_patient_of(content_of(version), parties, context) for version in teams)
     return replace(who, roles=roles, patients=tuple(one for one in patients if one))
+
+
+async def _in_use(context: Context, parties: Iterable[str]) -> tuple[str, ...]:
+    """Those of these that the record does not say are somebody's, or somebody, no longer (`active`, `period`)."""
+    named = [party for party in parties if party]
+    there = await context.store.read_all(named) if named else {}
+    over = {key for key, one in there.items() if one.json is None or not _stands(content_of(one), context)}
+    return tuple(party for party in named if party not in over)
+
+
+def _stands(resource: Resource, context: Context) -> bool:
+    """Whether a role, a relation or a team is not over: it is not inactive, and its period, if it has one, covers this moment."""
+    period = resource.get("period")
+    return resource.get("active") is not False and (period is None or _covers({"start": "1900", **period}, context))
 
 
 async def _roles(context: Context, who: Who) -> tuple[str, ...]:
@@ -441,7 +455,7 @@ async def _roles(context: Context, who: Who) -> tuple[str, ...]:
             *([Key((f"organization={who.organization}",))] if who.organization else []),
         )
     )
-    return tuple(await context.store.keys(Query(("PractitionerRole",), where), count=100))
+    return await _in_use(context, await context.store.keys(Query(("PractitionerRole",), where), count=100))
 
 
 async def _providing(context: Context, actor: Actor, who: Who) -> Who:
@@ -598,11 +612,10 @@ async def _with_plans(context: Context, mandate: Mandate) -> Mandate:
 
 def _patient_of(team: Resource, parties: Sequence[str], context: Context) -> str:
     """Whose care team it is, where it is active and one of these takes part in it now."""
-    if team.get("status") != "active":
+    if team.get("status") != "active" or not _stands(team, context):
         return ""
     for participant in team.get("participant", ()):
         member = context.own.local(participant.get("member", {}).get("reference", ""))
-        period = participant.get("period")
-        if member in parties and (period is None or _covers({"start": "1900", **period}, context)):
+        if member in parties and _stands(participant, context):
             return str(context.own.local(team.get("subject", {}).get("reference", "")))
     return ""

@@ -1321,6 +1321,32 @@ def test_a_care_team_counts_from_the_next_request_and_so_does_its_end(world):
     assert world.get("sam", "/Account/jill-account").status_code == 404
 
 
+PAST, COMING = {"end": "2026-01-01"}, {"start": "2028-01-01"}
+OVER = {  # who sees Jill by what, and how that says that it is over
+    "a team of another time": ("priya", "CareTeam", "team", {"period": PAST}),
+    "a team that is yet to begin": ("priya", "CareTeam", "team", {"period": COMING}),
+    "a role that somebody has left": ("priya", "PractitionerRole", "priya-role", {"period": PAST}),
+    "a role that is not in use": ("priya", "PractitionerRole", "priya-role", {"active": False}),
+    "a relation that ended": ("ruth", "RelatedPerson", "ruth", {"period": PAST}),
+    "a relation that is not in use": ("ruth", "RelatedPerson", "ruth", {"active": False}),
+    "a peer supporter who is not in use": ("pat", "Practitioner", "pat", {"active": False}),
+}
+
+
+@pytest.mark.parametrize("name", OVER)
+def test_what_somebody_is_no_longer_gives_them_nothing(world, name):
+    """Though the Consent, or the team, has not been changed."""
+    world.restore()
+    who, type_, id_, over = OVER[name]
+    # by the team alone, and not because her organisation manages the patient
+    claims = {name: value for name, value in ACTORS[who].items() if name != "organization"} | {"sub": name}
+    goes_on = {"period": {"start": "2026-01-01"}} if "period" in over else {"active": True}
+    for more, is_seen in ((goes_on, True), (over, False), (goes_on, True)):
+        world.write({**THINGS[type_, id_], **more})
+        assert world.get(claims, "/Account/jill-account").status_code == (200 if is_seen else 404)
+    world.restore()
+
+
 # ---- restricted records --------------------------------------------------------------------------------------------
 
 RESTRICTED = ("Condition/jill-restricted", "Observation/jill-very", "Task/jill-restricted-task")
