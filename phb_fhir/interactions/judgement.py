@@ -164,11 +164,27 @@ def _named(access: Access) -> set[str]:
 
 
 def _added(context: Context, before: Version | None, content: Resource) -> Iterable[ReferenceAt]:
-    """The references that were not there before."""
-    known: Collection[str] = ()
+    """The references that were not there before, in the same element: where one stands decides what it opens."""
+    known: Collection[tuple[str, str]] = ()
     if before is not None and before.json is not None:
-        known = {at.value for at in references(content_of(before), context.definitions)}
-    return [at for at in references(content, context.definitions) if at.kind == "Reference" and at.value not in known]
+        stood = content_of(before)
+        known = {(_place(stood, at), at.value) for at in references(stood, context.definitions)}
+    found = (at for at in references(content, context.definitions) if at.kind == "Reference")
+    return [at for at in found if (_place(content, at), at.value) not in known]
+
+
+def _place(content: Resource, at: ReferenceAt) -> str:
+    """The element that a reference stands in, whichever of several: `Task.input.value`; of an extension, with its url."""
+    node: Any = content
+    said: list[str] = []
+    for step in at.path.split("."):
+        name, _, index = step.partition("[")
+        if said:
+            node = node.get(name) if isinstance(node, dict) else None
+            node = node[int(index[:-1])] if index and isinstance(node, list) else node
+        url = node.get("url", "") if name in ("extension", "modifierExtension") and isinstance(node, dict) else ""
+        said.append(f"{name}({url})" if url else name)
+    return ".".join(said)
 
 
 def _key(context: Context, at: ReferenceAt) -> str:

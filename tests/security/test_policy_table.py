@@ -1226,6 +1226,41 @@ def test_a_commissioner_sees_what_concerns_its_own_budgets_and_not_those_of_othe
     world.restore()
 
 
+LONE = "QuestionnaireResponse/lone"
+
+
+def test_nobody_opens_something_by_moving_a_reference_to_where_it_opens(world):
+    """A task of north's refers to an assessment that it does not see; written as what the task brings, it would be seen."""
+    world.restore()
+    papers = [{"type": {"text": "papers"}, "valueReference": ref(LONE)}]
+    task = {**record("jill")["Task"], "id": "asked", "reasonReference": ref(LONE)}
+    world.write(said_by("QuestionnaireResponse"), task)
+    seen = world.get("north", "/Task/asked").json()
+    assert world.get("north", f"/{LONE}").status_code == 404
+    for who, status in (("north", 422), ("priya", 200)):
+        changed = world.put(who, {**seen, "input": papers})
+        assert changed.status_code == status, changed.text
+        assert world.get("north", f"/{LONE}").status_code == (404 if status == 422 else 200)
+    # what stands there already stays there, also beside others
+    others = [{"type": {"text": "note"}, "valueString": "a"}, *papers]
+    assert world.put("north", {**world.stands("Task/asked"), "input": others}).status_code == 200
+    world.restore()
+
+
+def test_nobody_moves_a_reference_from_one_extension_into_another(world):
+    world.restore()
+    plan = {**said_by("CarePlan"), "status": "draft"}
+    other = extension("another", valueReference=ref("CarePlan/lone"))
+    account = record("jill")["Account"]
+    world.write(plan, {**account, "extension": [*account["extension"], {**other, "url": "http://another.example"}]})
+    moved = {**account, "extension": [extension("phb-care-plan", valueReference=ref("CarePlan/lone"))]}
+    assert world.put("north", moved).status_code == 422
+    assert world.get("north", "/CarePlan/lone").status_code == 404
+    kept = [{**other, "url": "http://another.example"}, *account["extension"]]
+    assert world.put("north", {**account, "extension": kept, "language": "cy"}).status_code == 200
+    world.restore()
+
+
 TASKS_ABOUT = {  # which tasks about their budgets a commissioner sees, who neither owns them nor asked for them
     "a budget of theirs": ("jill", "Account/jill-account", True),
     "a purchase from it": ("jill", "ChargeItem/jill-chargeitem", True),
