@@ -174,7 +174,7 @@ def _left(case: Case, was: str) -> Judging:
 
 
 def letter_of_leaving(account: Resource, joint: str, reason: str, at: str) -> Resource:
-    """The person is told, in writing, that their budgets are not managed as one any more."""
+    """The person is told, in writing, that their budgets are not managed as one any more. `joint` is "" where its writer does not see it."""
     name = account.get("name") or f"Account/{account['id']}"
     person = account["subject"][0]
     text = f"{name} is not part of the joint budget any more. {reason}".strip()
@@ -184,7 +184,7 @@ def letter_of_leaving(account: Resource, joint: str, reason: str, at: str) -> Re
         "status": "completed",
         "category": [concept(COMMUNICATION, "decision-notice", "Notice of a decision")],
         "subject": person,
-        "about": [{"reference": f"Account/{account['id']}"}, {"reference": joint}],
+        "about": [{"reference": key} for key in (f"Account/{account['id']}", joint) if key],
         "sent": at,
         "recipient": [person],
         "sender": {"reference": owner_of(account)},

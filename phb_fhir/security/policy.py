@@ -512,6 +512,7 @@ POLICY: dict[Role, tuple[Row, ...]] = {
         *_COMMON,
         Row((*PERSON, *MONEY, *PLAN, *EVIDENCE, *CONSENT, *WORDS, *WORK, *PROVENANCE), "rs", commissioned),
         Row(("Account", "ChargeItem", "Coverage", "Invoice", "PaymentReconciliation", "Task"), "cu", commissioned),
+        Row(("Communication",), "c", commissioned),  # whoever is told no is told why, and by whom (R139, R150)
         Row(WORK, "crsu", asked_by_them),
         Row(WORK, "rs", about_their_budgets),
         Row(CRITERIA, "crsu", held),

@@ -73,3 +73,20 @@ ACTIVE = {
     "id": "b",
     "extension": [{"url": f"{BASE}/StructureDefinition/phb-lifecycle-status", "valueCode": "active"}],
 }
+
+
+def test_a_funder_takes_its_own_budget_out_of_a_joint_one_that_it_does_not_lead(mongodb_uri: str) -> None:
+    with signed_in(mongodb_uri, FAMILY) as people:
+        assert people["council"].get("/Account/asha-joint").status_code == 404
+        why = {
+            "resourceType": "Parameters",
+            "parameter": [{"name": "reason", "valueString": "We manage it ourselves."}],
+        }
+        assert people["another commissioner"].post(f"/{CARE}/$leave", json=why).status_code == 404
+        left = people["council"].post(f"/{CARE}/$leave", json=why)
+        assert left.status_code == 200, left.text
+        assert "partOf" not in left.json()
+        told = people["system"].get(f"/Communication?about={CARE}").json()["entry"][0]["resource"]
+        assert told["about"] == [{"reference": CARE}]
+        assert told["sender"] == {"reference": COUNCIL}
+        assert "We manage it ourselves." in told["payload"][0]["contentString"]

@@ -74,8 +74,8 @@ EXPECTED: dict[str, dict[str, str]] = {
     "care-coordinator": {"crsu": CARING, "rs": "Provenance"},
     "nhs-team": {"crsu": CARING, "rs": "Provenance"},
     "commissioner": {
-        "rs": f"Patient {PLAN} DocumentReference Binary Consent RelatedPerson Communication QuestionnaireResponse Provenance MeasureReport",
-        "crs": "ChargeItemDefinition List",
+        "rs": f"Patient {PLAN} DocumentReference Binary Consent RelatedPerson QuestionnaireResponse Provenance MeasureReport",
+        "crs": "ChargeItemDefinition Communication List",
         "crsu": f"{MONEY} Task Group",
     },
     "provider": {"rs": "ChargeItem Patient List", "rsu": "Task", "crsu": "ChargeItemDefinition Invoice"},

@@ -217,3 +217,30 @@ def test_of_purchases_written_at_once_each_is_judged_by_what_its_own_writer_may_
     at_once = [each for pair in zip(systems, jills, strict=True) for each in pair]
     with ThreadPoolExecutor(len(at_once)) as pool:
         assert set(pool.map(post, at_once)) == {201}
+
+
+def test_who_pays_says_no_with_the_reason_and_the_person_is_told(people: People) -> None:
+    """R7, R139: the commissioner looks at what was bought, and says why it is not paid for."""
+    charge = people["jill"].post("/ChargeItem", json=unusual(enterer={"reference": "Patient/jill"})).json()
+    reason = {
+        "coding": [{"system": "https://fhir.phb.nhs.example/CodeSystem/phb-refusal-reason", "code": "poor-value"}]
+    }
+    body = {
+        "resourceType": "Parameters",
+        "parameter": [
+            {"name": "reason", "valueCodeableConcept": reason},
+            {"name": "explanation", "valueString": "There are cheaper kites."},
+        ],
+    }
+    no = people["commissioner"].post(f"/ChargeItem/{charge['id']}/$reject", json=body)
+    assert no.status_code == 200, no.text
+    for who in ("jill", "commissioner"):
+        (told,) = people[who].get(f"/Communication?about=ChargeItem/{charge['id']}").json()["entry"]
+        assert "There are cheaper kites." in told["resource"]["payload"][0]["contentString"]
+    letter = {name: value for name, value in told["resource"].items() if name not in ("id", "meta")}
+    stranger = people["another commissioner"].post("/Communication", json=letter)
+    assert stranger.status_code in (403, 422), stranger.text
+    assert people["finance"].post("/Communication", json=letter).status_code == 403
+    # a letter about nothing of theirs is not theirs to write
+    about = {name: value for name, value in letter.items() if name != "about"}
+    assert people["commissioner"].post("/Communication", json=about).status_code == 403
