@@ -15,7 +15,7 @@ ACCESS_CODES = frozenset(
         "account",
         "actor",
         "based-on",  # of what is said in a plan: which plan that is
-        "code",  # of a List: whether it is a directory
+        "code",  # of a List: whether it is a directory; of a Task: whether it is a worry about harm
         "data",  # of a Consent: for which budgets it is
         "definition",
         "focus",  # of a Task: which budget it is about

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from phb_fhir.query import EVERYTHING, NOTHING, AllOf, AnyOf, Id, Key, Linked, LinkedFrom, Node, Not
+from phb_fhir.rules.words import TASK_CODE
 from phb_fhir.search.access import CONCERNS
 from phb_fhir.search.kinds.keys import beginning
 from phb_fhir.security.actor import Role
@@ -147,6 +148,12 @@ def consented(right: Right) -> Predicate:
         return any_of(_mandated(who, one, type_) for one in who.mandates if one.gives(right, type_))
 
     return holds
+
+
+def taking_part(who: Who, type_: str) -> Node:
+    """They take part in the plan. A worry about harm or abuse is not for whoever it may be about: they see what they raised, or have to do."""
+    node = consented("plan")(who, type_)
+    return node if type_ != "Task" or node == NOTHING else AllOf((node, Not(Key((SAFEGUARDING,)))))
 
 
 def handed_in(who: Who, type_: str) -> Node:
@@ -356,6 +363,7 @@ def aggregate(who: Who, type_: str) -> Node:
     return AllOf((Key(("report-type=*summary",)), Not(beginning("patient="))))
 
 
+SAFEGUARDING = f"code={TASK_CODE}|safeguarding-referral"
 DIRECTORY_CODE = "https://fhir.phb.nhs.example/CodeSystem/phb-list-code|phb-directory"
 
 
@@ -479,7 +487,7 @@ _HELPING = (
     Row(("ChargeItem",), "crsu", consented("purchase")),
     Row(("Account", *EVIDENCE, "Patient"), "rs", consented("purchase")),
     Row(EVIDENCE, "c", handed_in),
-    Row(("CarePlan", "Goal", "QuestionnaireResponse", "Task"), "crsu", consented("plan")),
+    Row(("CarePlan", "Goal", "QuestionnaireResponse", "Task"), "crsu", taking_part),
     Row(("CareTeam", "Patient", "RiskAssessment"), "rs", consented("plan")),
     Row(("PaymentReconciliation",), "rs", consented("receive-payment")),
     Row(("Consent", "Practitioner", "RelatedPerson"), "rs", named),

@@ -1261,6 +1261,30 @@ def test_nobody_moves_a_reference_from_one_extension_into_another(world):
     world.restore()
 
 
+WORRY = coded("safeguarding-referral", f"{PHB}/CodeSystem/phb-task-code")
+
+
+@pytest.mark.parametrize("who", ["ruth", "willow", "pat", "lim"])
+def test_a_worry_about_harm_is_not_told_to_who_acts_for_the_person(world, who):
+    """It may be about them. Who raised it, and who has to do with it, sees it; so do the person, the team and the practice."""
+    world.restore()
+    asked = {"requester": ref("Organization/oak"), "authoredOn": "2026-11-20T09:00:00Z"}
+    worry = {**record("jill")["Task"], "id": "worry", "code": WORRY, **asked}
+    world.write(worry)
+    assert world.get(who, "/Task/worry").status_code == 404
+    assert world.get(who, "/Task?_id=worry&_total=accurate").json()["total"] == 0
+    assert world.get(who, f"/Task?code={PHB}/CodeSystem/phb-task-code|safeguarding-referral").json()["total"] == 0
+    assert "Task/worry" not in world.get(who, "/Patient/jill/$everything?_count=1000").text
+    for other in ("jill", "priya", "harbour", "oak"):
+        assert world.get(other, "/Task/worry").status_code == 200, other
+    own = next(ACTORS[who][name] for name in ("fhirUser", "organization") if name in ACTORS[who])
+    raised = {name: value for name, value in worry.items() if name != "id"} | {"requester": ref(own)}
+    made = world.post(who, "/Task", raised)
+    assert made.status_code == 201, made.text
+    assert world.get(who, f"/Task/{made.json()['id']}").status_code == 200
+    world.restore()
+
+
 TASKS_ABOUT = {  # which tasks about their budgets a commissioner sees, who neither owns them nor asked for them
     "a budget of theirs": ("jill", "Account/jill-account", True),
     "a purchase from it": ("jill", "ChargeItem/jill-chargeitem", True),
