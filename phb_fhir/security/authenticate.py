@@ -29,7 +29,7 @@ from phb_fhir.security.issuers import Bounds, IssuerAtWork
 from phb_fhir.security.keys import TrustedKey
 from phb_fhir.security.local_key import LOCAL_ISSUER, local_issuer, local_key
 from phb_fhir.security.refusals import no_token, not_trusted
-from phb_fhir.security.tokens import Holds, Token, check_claims, check_type, is_jwt, read_token, verify
+from phb_fhir.security.tokens import Holds, Token, check_claims, check_party, check_type, is_jwt, read_token, verify
 from phb_fhir.security.trusted import Issuer, read_issuers
 from phb_fhir.settings import Settings
 
@@ -141,6 +141,7 @@ class Authenticator:
         token = read_token(text)
         issuer = self._issuer_of(token)
         expires = check_claims(token.claims, self._holds(issuer))  # before an issuer is asked for keys in its name
+        check_party(token.claims, issuer.audience)
         verify(token, await self._keys(token), issuer.algorithms)
         until = self._until(expires, self._settings.token_trust_max_s)
         if issuer.introspection and issuer.introspection.always:

@@ -95,10 +95,12 @@ def check_type(token: Token, types: Collection[str], *, id_tokens: bool) -> None
     said = token.header.get("typ", "").lower().removeprefix("application/")
     if said not in types:
         raise not_trusted("The token is of a type that is not taken here.")
-    if not id_tokens and (
-        token.claims.get("token_use") == "id" or token.claims.keys() & {"nonce", "at_hash", "c_hash"}
-    ):
+    if not id_tokens and _is_id_token(token.claims):
         raise not_trusted("This is an ID token: it says who signed in to an application, and opens nothing here.")
+
+
+def _is_id_token(claims: Mapping[str, Any]) -> bool:
+    return claims.get("token_use") == "id" or bool(claims.keys() & {"nonce", "at_hash", "c_hash"})
 
 
 class _Registry(JWSRegistry):
@@ -157,6 +159,14 @@ def check_audience(said: Any, audience: Collection[str]) -> None:
     named = said if isinstance(said, list) else [said]
     if not all(isinstance(name, str) for name in named) or not set(named) & set(audience):
         raise not_trusted("The token is for somebody else than this server.")
+
+
+def check_party(claims: Mapping[str, Any], audience: Collection[str]) -> None:
+    """Raise Rejected for an ID token that was issued to another application (OpenID Connect Core 1.0 §3.1.3.7, 4 and 5)."""
+    said = claims.get("aud")
+    is_told = "azp" in claims or (isinstance(said, list) and len(said) > 1)
+    if _is_id_token(claims) and is_told and claims.get("azp") not in audience:
+        raise not_trusted("The token was issued to another application than those whose tokens are taken here.")
 
 
 def check_times(claims: Mapping[str, Any], holds: Holds) -> None:

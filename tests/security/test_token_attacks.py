@@ -366,3 +366,35 @@ def test_each_algorithm_that_an_issuer_is_allowed_is_verified_and_no_other(alg: 
         actor, refused = asyncio.run(answers())
     assert actor.subject == "jill-account"
     assert refused.issues[0].text == WAY
+
+
+PARTIES = {
+    "one audience, and no party": ({"aud": "portal"}, True),
+    "one audience that is the party": ({"aud": "portal", "azp": "portal"}, True),
+    "the other of ours as the party": ({"aud": ["portal", "leaflets"], "azp": "kiosk"}, True),
+    "several audiences, and no party": ({"aud": ["portal", "leaflets"]}, False),
+    "another application's, with us among its audiences": ({"aud": ["leaflets", "portal"], "azp": "leaflets"}, False),
+    "another party than the audience": ({"aud": "portal", "azp": "leaflets"}, False),
+    "a party that is a list": ({"aud": "portal", "azp": ["portal"]}, False),
+    "an access token of whichever client": ({"aud": "portal", "azp": "leaflets", "nonce": None}, True),
+}
+
+
+@pytest.mark.parametrize("name", PARTIES)
+def test_an_id_token_is_taken_that_was_issued_to_one_of_ours(world: World, name: str) -> None:
+    """OpenID Connect Core 1.0 §3.1.3.7: where its issuer's ID tokens are taken at all."""
+    said, is_taken = PARTIES[name]
+
+    async def found() -> Actor | Rejected:
+        server = authenticator(world.one.configured(audience=["portal", "kiosk"], id_tokens=True))
+        try:
+            return await server.actor_of(f"Bearer {world.good(**{'nonce': 'n-1'} | said)}")
+        except Rejected as rejected:
+            return rejected
+        finally:
+            await server.close()
+
+    answer = asyncio.run(found())
+    assert isinstance(answer, Actor) is is_taken
+    if isinstance(answer, Rejected):
+        assert answer.issues[0].text.startswith("The token was issued to another application")
