@@ -499,7 +499,7 @@ class Joins:
             case AllOf(parts):
                 return AllOf(tuple([await self._plain(part, hits) for part in parts]))
             case AnyOf(parts):
-                return AnyOf(tuple([await self._plain(part, hits) for part in parts]))
+                return AnyOf(tuple(await self._plain_of_any(parts, hits)))
             case Not(part):
                 return Not(await self._plain(part, hits))
             case Linked():
@@ -514,6 +514,18 @@ class Joins:
             case LinkedFrom():
                 return _ids(await self._pointed_at(node, [hit.version.key for hit in hits]))
         return node
+
+    async def _plain_of_any(self, parts: Sequence[Node], hits: Sequence[Hit]) -> list[Node]:
+        """The same of each of these, of which one is enough: the others are asked of those only that keep none yet, the plain ones first."""
+        made, left = list[Node](), list(hits)
+        for part in sorted(parts, key=asks_others):
+            if not left:
+                break
+            plain = await self._plain(part, left)
+            made.append(plain)
+            reads = any(isinstance(leaf, Judge) for leaf in _leaves(plain))
+            left = [hit for hit in left if not match(plain, _subject(hit, reads=reads))]
+        return made
 
     async def _pointing(self, node: Linked, hits: Sequence[Hit]) -> list[str]:
         """Those of the batch that point to something the condition holds for."""
@@ -572,13 +584,15 @@ class Joins:
         All are asked for together where not much points to them; else one by one, each until the first is found.
         """
         pointing = Query((node.type,), Key(tuple(f"{node.parameter}={key}" for key in keys)))
-        asked = split(pointing & node.where)
-        if len(keys) > 1 and not asked.left:
-            most = POINTED_MAX + 1
-            if await self._reader.count_up_to(pointing, most) < most:
-                targets = set(await self._reader.pointed_at(asked.query, node.parameter, (), count=most))
-                if len(targets) < most:
-                    return [key for key in keys if key in targets]
+        asked, most = split(pointing & node.where), POINTED_MAX + 1
+        if len(keys) > 1 and await self._reader.count_up_to(pointing, most) < most:
+            if asked.left:
+                hits = await self.look(asked.left, await self._reader.find(asked.query, count=most))
+                targets = {target for hit in hits for target in local_references(hit, node.parameter, ())}
+                return [key for key in keys if key in targets]
+            targets = set(await self._reader.pointed_at(asked.query, node.parameter, (), count=most))
+            if len(targets) < most:
+                return [key for key in keys if key in targets]
         held = await self._each([partial(self._is_there, node, Key((f"{node.parameter}={key}",))) for key in keys])
         return [key for key, is_held in zip(keys, held, strict=True) if is_held]
 

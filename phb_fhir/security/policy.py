@@ -204,7 +204,8 @@ def _of_people_of(owned: Node, type_: str) -> Node:
 
 def _shared(owned: Node) -> Node:
     """Of Accounts: one of these budgets, or the joint budget that one of them is a part of (`Account.partOf`, R28)."""
-    return AnyOf((owned, LinkedFrom("Account", "part-of", owned)))
+    parts = AllOf((owned, beginning("part-of=Account/")))  # which are few, of however many budgets
+    return AnyOf((owned, LinkedFrom("Account", "part-of", parts)))
 
 
 def _planned(owned: Node) -> Node:

@@ -10,7 +10,7 @@ import pytest
 
 from phb_fhir.interactions import hierarchies
 from phb_fhir.interactions.joins import JOINS_MAX, Joins
-from phb_fhir.query import AllOf, AnyOf, InHierarchy, Key, Linked, LinkedFrom, Node, Not, Query
+from phb_fhir.query import AllOf, AnyOf, Id, InHierarchy, Key, Linked, LinkedFrom, Node, Not, Query
 from phb_fhir.store.store import Store
 from tests.builders import problem
 from tests.fresh import write_down
@@ -192,3 +192,33 @@ def test_a_condition_that_was_not_resolved_is_looked_at_for_each_candidate(
             assert [hit.version.id for hit in found] == kept
 
     run(story)
+
+
+@pytest.mark.parametrize("among", [5, 40])
+def test_what_is_left_over_of_others_costs_the_same_for_few_candidates_and_for_many(
+    among: int, mongodb_uri: str, database_name: str
+) -> None:
+    """As what a commissioner sees is: what is pointed to by what is pointed to."""
+    inner = LinkedFrom("Task", "based-on", Key(("status=*x",)))
+    node = LinkedFrom("Task", "part-of", inner)
+
+    async def story() -> None:
+        commands = Commands()
+        async with opened(mongodb_uri, database_name, commands) as store:
+            for n in range(among):
+                await put(store, version(f"a{n:02}"))
+                await put(store, version(f"b{n:02}"), (f"part-of=Task/a{n:02}",))
+                await put(store, version(f"c{n:02}"), (f"based-on=Task/b{n:02}", "status=*x" if n % 2 else "status=*y"))
+            hits = await store.find(Query(("Task",)), count=1_000)
+            for one, asked in ((node, 6), (AnyOf((node, Id(("a00",)))), 5), (AnyOf((NOT_LEFT, node)), 0)):
+                commands.count.clear()
+                found = await Joins(store, ASKING).look([one], hits)
+                assert sum(commands.count.values()) == asked
+                kept = {hit.version.id for hit in found}
+                assert kept >= {f"a{n:02}" for n in range(1, among, 2)}
+                assert "a02" not in kept or asked == 0
+
+    run(story)
+
+
+NOT_LEFT = Not(Id(("x",)))  # which all are
