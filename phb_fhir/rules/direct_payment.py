@@ -147,9 +147,15 @@ def agrees(consent: Mapping[str, Any], account: str, day: date) -> bool:
     return (
         consent.get("status") == "active"
         and is_direct_payment(consent)
+        and consent.get("provision", {}).get("type") != "deny"
         and account in budgets_of(consent)
         and _ends_not_before(consent, day)
     )
+
+
+def _agrees_to(consent: Mapping[str, Any], account: str, part: Element, day: date) -> bool:
+    """The same, to direct payments of one part to who holds it."""
+    return agrees(consent, account, day) and part.holder in _named(consent)
 
 
 def why_not_paid(
@@ -158,9 +164,7 @@ def why_not_paid(
     """Whether nobody agrees to a direct payment of a part on a day, to who holds it (DP-2, DP-9). A consent given once the part had ended is for
     another part.
     """
-    if any(
-        agrees(one, account, day) and part.holder in _named(one) and not _given_after(one, part) for one in consents
-    ):
+    if any(_agrees_to(one, account, part, day) and not _given_after(one, part) for one in consents):
         return []
     text = (
         f"Nobody agrees to direct payments of the part '{part.id}' on {in_words(day)}, so none is made then (DP-9). Find out with the person"
@@ -305,8 +309,7 @@ def judge_consent(case: Case) -> Judging:
     before, follow = case.before or {}, list[Follow]()
     if before.get("status") == "active" and is_direct_payment(before):
         for key in budgets_of(before):
-            if not agrees(case.after or {}, key, case.today):
-                follow += yield from _stopped(key, case)
+            follow += yield from _stopped(key, before, case)
     why, remarks = _reason(case)
     return Decision(tuple(remarks), content=why, follow=tuple(follow))
 
@@ -370,29 +373,35 @@ _THEIR_NO: Mapping[str, tuple[str, str]] = {
 }
 
 
-def _stopped(key: str, case: Case) -> Asking[list[Follow]]:
-    """The budget with its direct payments ended today, and a Task that somebody finds another way, so that no care stops."""
+def _stopped(key: str, before: Resource, case: Case) -> Asking[list[Follow]]:
+    """The budget with the direct payments ended today to which nobody agrees any more, and a Task that somebody finds another way, so that no care
+    stops.
+    """
     account: Resource | None = (yield Read(key))[key]
     if account is None or not is_budget(account) or stage_of(account) not in ("authorised", "active", "suspended"):
         return []
-    parts = direct_payments(account, case.today)
-    if not parts:
+    person = person_of(account)
+    agreed = [one for one in direct_payments(account, case.today) if one.holder in _named(before)]
+    if not agreed:
         return []
-    others: list[Resource] = yield Find("Consent", ("patient", person_of(account)), ("status", "active"))
-    if any(agrees(one, key, case.today) and one.get("id") != case.id for one in others):
+    found: list[Resource] = yield Find("Consent", ("patient", person), ("status", "active"))
+    left = [one for one in found if one.get("id") != case.id]
+    left += [case.after] if case.after is not None and key_of(case.after.get("patient")) == person else []
+    parts = [part for part in agreed if not any(_agrees_to(one, key, part, case.today) for one in left)]
+    if not parts:
         return []
     plan_key = plan_of(account)
     plan: Resource | None = (yield Read(plan_key))[plan_key] if plan_key else None
     teams = yield from teams_of(plan)
     owner = coordinator_in(teams, case.today) or owner_of(account)
-    return [Follow(_ended(account, case.today), key), Follow(_another_way(key, account, parts, owner, case))]
+    return [Follow(_ended(account, parts, case.today), key), Follow(_another_way(key, account, parts, owner, case))]
 
 
-def _ended(account: Resource, day: date) -> Resource:
-    """The same budget, whose direct payments have today as their last day."""
-    url = extension_url("phb-management-element")
+def _ended(account: Resource, parts: Iterable[Element], day: date) -> Resource:
+    """The same budget, these parts of which have today as their last day."""
+    url, ids = extension_url("phb-management-element"), {part.id for part in parts}
     rows = [
-        _until(row, day) if row.get("url") == url and value_of(row, "model") == MODEL else row
+        _until(row, day) if row.get("url") == url and value_of(row, "id") in ids else row
         for row in account.get("extension", ())
     ]
     return {**account, "extension": rows}

@@ -229,6 +229,40 @@ def test_consent_that_is_changed_so_that_it_agrees_no_more_stops_them_as_well(
     assert ended(read(api, BUDGET))["daily-life"] == "2026-11-22"
 
 
+@pytest.mark.parametrize("who", ["RelatedPerson/ruth-harper", "Organization/harbourside-north"])
+def test_consent_that_is_changed_to_name_somebody_else_ends_the_part_and_somebody_is_told(
+    api: httpx.Client, who: str
+) -> None:
+    ready(api)
+    assert put(api, budget("active")).status_code == 200
+    consent = copy.deepcopy(of_story("jill-direct-payment"))
+    consent["provision"]["actor"][0]["reference"] = {"reference": who}
+    assert put(api, consent).status_code == 200
+    assert ended(read(api, BUDGET))["daily-life"] == "2026-11-22"
+    (asked,) = found(api, f"/Task?code={PHB}/CodeSystem/phb-task-code|management-model-request")
+    assert "'daily-life' (£18,300.00)" in asked["description"]
+
+
+def test_a_consent_that_names_somebody_else_keeps_no_part_going_that_it_does_not_name(api: httpx.Client) -> None:
+    ready(api)
+    other = {**copy.deepcopy(of_story("jill-direct-payment")), "id": "other"}
+    other["provision"]["actor"][0]["reference"] = {"reference": "RelatedPerson/ruth-harper"}
+    assert put(api, other, budget("active")).status_code == 200
+    assert put(api, withdrawn()).status_code == 200
+    assert ended(read(api, BUDGET))["daily-life"] == "2026-11-22"
+
+
+def test_a_consent_that_names_one_more_stops_nothing(api: httpx.Client) -> None:
+    ready(api)
+    assert put(api, budget("active")).status_code == 200
+    consent = copy.deepcopy(of_story("jill-direct-payment"))
+    (actor,) = consent["provision"]["actor"]
+    consent["provision"]["actor"] = [actor, {**actor, "reference": {"reference": "RelatedPerson/ruth-harper"}}]
+    assert put(api, consent).status_code == 200
+    assert ended(read(api, BUDGET))["daily-life"] == "2027-10-03"
+    assert found(api, f"/Task?code={PHB}/CodeSystem/phb-task-code|management-model-request") == []
+
+
 def test_consent_that_is_over_keeps_no_payments_going(api: httpx.Client) -> None:
     ready(api)
     over = {**of_story("jill-direct-payment"), "id": "over"}
