@@ -274,14 +274,18 @@ Place = tuple[str, str, str]  # what it is about, the account, the pot
 
 
 def _entries(case: Case, p: Payment) -> Asking[tuple[list[Entry], list[Issue]]]:
-    """What moves in the ledgers: from what this payment has posted to what it is to have posted."""
+    """What moves in the ledgers: from what this payment has posted to what it is to have posted. What was made moves nothing again, however the
+    parts are held by now.
+    """
+    if is_done(p.before) and is_done(p.payment) and terms_of(p.before or {}) == terms_of(p.payment):
+        return [], []
     own: list[Entry] = [] if case.is_new else (yield Posted(case.key))
     theirs = [one for entries in p.posted.values() for one in entries if is_of(one, p.payment)]
     was: dict[Place, Sums] = {}
     for one in (*own, *theirs):
         place = (one.about, one.account, one.pot)
         was[place] = was.get(place, NONE).plus(one.sums)
-    wanted = _wanted(case, p) if counts(p.payment) else {}
+    wanted = _wanted(case, p, (yield from _paid_out(p, was))) if counts(p.payment) else {}
     was, issues = _undone(p, was, wanted)
     told = {key: owner_of(one) for key, one in p.paying.items()}
     entries = list(_moves(case, p, was, wanted, told))
@@ -289,7 +293,24 @@ def _entries(case: Case, p: Payment) -> Asking[tuple[list[Entry], list[Issue]]]:
     return entries, issues
 
 
-def _wanted(case: Case, p: Payment) -> dict[Place, Sums]:
+def _paid_out(p: Payment, was: Mapping[Place, Sums]) -> Asking[dict[tuple[str, str], int]]:
+    """What is paid out of each pot from which something comes back, but for what this payment itself has moved."""
+    back = refunded_by_purchase(p) if is_done(p.payment) else {}
+    places = {place for purchase in back for place in held_for(p, purchase)}
+    books: dict[str, Ledger] = (yield Books(*sorted({account for account, _ in places}))) if places else {}
+    own = _by_pot(was)
+    return {place: books[place[0]].of(place[1]).advanced - own.get(place, NONE).advanced for place in places}
+
+
+def _by_pot(moved: Mapping[Place, Sums]) -> dict[tuple[str, str], Sums]:
+    found: dict[tuple[str, str], Sums] = {}
+    for (_, *place), sums in moved.items():
+        at = (place[0], place[1])
+        found[at] = found.get(at, NONE).plus(sums)
+    return found
+
+
+def _wanted(case: Case, p: Payment, paid_out: Mapping[tuple[str, str], int]) -> dict[Place, Sums]:
     found: dict[Place, Sums] = {}
 
     def add(about: str, place: tuple[str, str], sums: Sums) -> None:
@@ -306,9 +327,19 @@ def _wanted(case: Case, p: Payment) -> dict[Place, Sums]:
         for place, part in _spread(pence, held_for(p, purchase)).items():
             is_over = stage_of(p.paying.get(place[0])) == "closed"
             add(purchase, place, Sums(spent=-part, allocated=-part if is_over else 0))
-            if p.payee in p.owners and _is_held(p, place):
-                add(case.key, place, Sums(advanced=-part))
+            if p.owners & {p.issuer, p.payee} and _is_held(p, place) and _was_paid_out(p, purchase):
+                there = paid_out[place] + found.get((case.key, *place), NONE).advanced
+                add(case.key, place, Sums(advanced=-max(min(part, there), 0)))
     return {place: sums for place, sums in found.items() if any(sums)}
+
+
+def _was_paid_out(p: Payment, purchase: str) -> bool:
+    """Whether what a purchase cost counts as paid out of its part: all but what the NHS paid without a payment that is here."""
+    charge = p.purchases.get(purchase) or {}
+    by_the_nhs = [
+        one for one in (*p.others, p.payment) if is_done(one) and key_of(one.get("paymentIssuer")) in p.owners
+    ]
+    return value_of(charge, "phb-paid-by") != "nhs-team" or paid_for(purchase, by_the_nhs, p.invoices) > 0
 
 
 def _spread(pence: int, held: Mapping[tuple[str, str], int]) -> dict[tuple[str, str], int]:

@@ -454,6 +454,81 @@ def test_what_comes_back_of_a_purchase_is_there_to_be_spent_again_and_never_more
     ]
 
 
+def billed(jill: httpx.Client, key: str, by: str) -> float:
+    """The price of a purchase that was paid by the NHS team or a third party, without a payment that is recorded here."""
+    with_receipt(jill, key)
+    charge = made(jill.get(f"/{key}"))
+    rest = [one for one in charge["extension"] if not one["url"].endswith("phb-paid-by")]
+    paid = {"url": f"{BASE}/StructureDefinition/phb-paid-by", "valueCode": by}
+    made(jill.put(f"/{key}", json={**charge, "status": "billed", "extension": [*rest, paid]}))
+    price: float = charge["priceOverride"]["value"]
+    return price
+
+
+def refund(reference: str, amount: float, key: str, issuer: str, payee: str = NORTH) -> dict[str, Any]:
+    return payment(reference, line(amount, key, "adjustment"), issuer=issuer, payee=payee, outcome="complete")
+
+
+def returned(jill: httpx.Client, amount: float) -> None:
+    """Willow Tree gives back what was advanced to it."""
+    back = payment("RETURN", line(amount, kind="advance"), issuer=WILLOW, payee=NORTH, part=NURSING, outcome="complete")
+    pay(jill, back)
+
+
+def test_what_comes_back_for_a_part_of_which_nothing_is_paid_out_is_taken(jill: httpx.Client, books: Books) -> None:
+    returned(jill, books.pot(BUDGET, NURSING)["advanced"] / 100)
+    price = billed(jill, NIGHTS, "third-party")
+    before = books.pot(BUDGET, NURSING)
+    assert before["advanced"] == 0
+    stored = pay(jill, refund("BACK-1", 30, NIGHTS, LANTERN))
+    after = books.pot(BUDGET, NURSING)
+    assert (before["spent"] - after["spent"], after["advanced"]) == (3000, 0)
+    again = pay(jill, refund("BACK-2", price - 30, NIGHTS, LANTERN))
+    assert books.pot(BUDGET, NURSING)["spent"] == before["spent"] - round(price * 100)
+    # what is advanced later is not touched by a note on what came back before
+    pay(jill, advance("PAY-9", 100, payee=WILLOW, part=NURSING))
+    assert update(jill, stored, processNote=[{"type": "display", "text": "By cheque."}]).status_code == 200
+    assert books.pot(BUDGET, NURSING)["advanced"] == 10_000
+    assert update(jill, again, status="entered-in-error").status_code == 200
+    assert books.pot(BUDGET, NURSING)["advanced"] == 10_000
+    assert books.agrees()
+
+
+def test_what_comes_back_is_taken_off_what_is_paid_out_as_far_as_anything_is(jill: httpx.Client, books: Books) -> None:
+    returned(jill, books.pot(BUDGET, NURSING)["advanced"] / 100 - 20)
+    billed(jill, NIGHTS, "third-party")
+    stored = pay(jill, refund("BACK-1", 30, NIGHTS, LANTERN))
+    assert books.pot(BUDGET, NURSING)["advanced"] == 0
+    assert update(jill, stored, status="entered-in-error").status_code == 200
+    assert books.pot(BUDGET, NURSING)["advanced"] == 2000
+    assert books.agrees()
+
+
+def test_what_the_nhs_paid_beside_and_gets_back_was_never_in_the_hands_of_who_holds_the_part(
+    jill: httpx.Client, books: Books
+) -> None:
+    billed(jill, NIGHTS, "nhs-team")
+    before = books.pot(BUDGET, NURSING)
+    pay(jill, refund("BACK-1", 30, NIGHTS, LANTERN))
+    after = books.pot(BUDGET, NURSING)
+    assert (before["spent"] - after["spent"], after["advanced"]) == (3000, before["advanced"])
+    assert books.agrees()
+
+
+def test_what_is_taken_off_a_payment_was_not_paid_out(jill: httpx.Client, books: Books) -> None:
+    with_receipt(jill, NIGHTS)
+    price = made(jill.get(f"/{NIGHTS}"))["priceOverride"]["value"]
+    before = books.pot(BUDGET, NURSING)
+    lines = (line(price, NIGHTS), line(-30, NIGHTS, "adjustment"))
+    stored = pay(jill, payment("N-1", *lines, payee=LANTERN, outcome="complete"))
+    after = books.pot(BUDGET, NURSING)
+    whole = round(price * 100) - 3000
+    assert (after["spent"] - before["spent"], after["advanced"] - before["advanced"]) == (whole, whole)
+    assert update(jill, stored, status="entered-in-error").status_code == 200
+    assert books.pot(BUDGET, NURSING)["advanced"] == before["advanced"]
+    assert books.agrees()
+
+
 def test_a_refund_within_a_payment_and_its_undoing(jill: httpx.Client, books: Books) -> None:
     with_receipt(jill, COUNSELLING)
     before = books.pot(BUDGET, THERAPY)
