@@ -23,6 +23,7 @@ from phb_fhir.rules.evidence import is_evidence, judge_evidence, judge_file
 from phb_fhir.rules.invoice import judge_invoice
 from phb_fhir.rules.joining import judge_joining
 from phb_fhir.rules.lifecycle import judge_budget
+from phb_fhir.rules.modifiers import judge_modifiers
 from phb_fhir.rules.paid import amounts_by_purchase, purchases_paid
 from phb_fhir.rules.panel import judge_panel
 from phb_fhir.rules.paying import judge_paid, judge_payment
@@ -45,18 +46,37 @@ from phb_fhir.rules.words import (
     value_of,
 )
 
+
+def is_of_the_guide(task: Resource) -> bool:
+    """Whether a Task is of a kind that the guide has."""
+    return bool(code_in(task.get("code"), TASK_CODE))
+
+
+def is_anything(_: Resource) -> bool:
+    """Whether it is about a budget is told by the account it names."""
+    return True
+
+
 RULES: Mapping[str, tuple[Rule, ...]] = {
-    "Account": (judge_budget, judge_allocation, judge_link, judge_joining),
-    "DocumentReference": (judge_evidence,),
+    "Account": (judge_modifiers(is_budget), judge_budget, judge_allocation, judge_link, judge_joining),
+    "DocumentReference": (judge_modifiers(is_evidence), judge_evidence),
     "Binary": (judge_file,),
-    "ChargeItem": (judge_purchase, judge_paid),
-    "PaymentReconciliation": (judge_payment,),
-    "Invoice": (judge_invoice,),
-    "CarePlan": (judge_plan, judge_training),
+    "ChargeItem": (judge_modifiers(is_anything), judge_purchase, judge_paid),
+    "PaymentReconciliation": (judge_modifiers(is_anything), judge_payment),
+    "Invoice": (judge_modifiers(is_anything), judge_invoice),
+    "CarePlan": (judge_modifiers(is_plan), judge_plan, judge_training),
     "Goal": (judge_goal,),
     "QuestionnaireResponse": (judge_author, judge_answers),
-    "Task": (judge_sign_off, judge_appeal, judge_panel, judge_request, judge_review, judge_repayment),
-    "Consent": (judge_consent,),
+    "Task": (
+        judge_modifiers(is_of_the_guide),
+        judge_sign_off,
+        judge_appeal,
+        judge_panel,
+        judge_request,
+        judge_review,
+        judge_repayment,
+    ),
+    "Consent": (judge_modifiers(is_budgets_consent), judge_consent),
     "Patient": (judge_death,),
 }
 
@@ -85,7 +105,7 @@ _LOOKS: Mapping[str, Callable[[Resource], bool]] = {
     "Goal": lambda _: False,
     "QuestionnaireResponse": lambda form: bool(form.get("author")),  # a new one changes nothing that was agreed
     "Consent": is_budgets_consent,
-    "Task": lambda task: bool(code_in(task.get("code"), TASK_CODE)),
+    "Task": is_of_the_guide,
     "PaymentReconciliation": lambda payment: (
         value_of(payment, "phb-account") is not None or bool(purchases_paid(payment))
     ),

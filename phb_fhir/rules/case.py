@@ -240,7 +240,7 @@ def judge_in_order(case: Case, rules: tuple[Rule, ...]) -> Judging:
     for rule in rules:
         said = yield from rule(case)
         if said.first:
-            return said
+            return whole if whole.is_refusal else said
         if said.content is not None:
             case = replace(case, after=said.content)
         whole = Decision(
