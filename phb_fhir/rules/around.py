@@ -11,7 +11,7 @@ from phb_fhir.fhir.dates import days_later
 from phb_fhir.rules.budget import days_of, first_day, last_day, person_of
 from phb_fhir.rules.case import Asking, Case, Find, PolicyOf, Read, Sees
 from phb_fhir.rules.commissioning import Policy
-from phb_fhir.rules.words import BASE, TASK_CODE, code_in, key_of, keys_in, pair_of
+from phb_fhir.rules.words import BASE, TASK_CODE, code_in, key_of, keys_in, pair_of, value_of
 
 ODS = "https://fhir.nhs.uk/Id/ods-organization-code"
 TEAM_ROLE = f"{BASE}/CodeSystem/phb-care-team-role"
@@ -23,6 +23,11 @@ CHILD_UNDER = 16  # for direct payments; for NHS Continuing Healthcare an adult 
 PROFESSIONALS = ("Organization", "Practitioner", "PractitionerRole")
 TOLD_DAYS = 28  # how long ago somebody was told at the most of what is done now
 NEVER_MEANT = frozenset(("rejected", "cancelled", "failed", "entered-in-error"))
+
+
+def is_connected(person: Resource | None) -> bool:
+    """Whether somebody close (a RelatedPerson) is recorded as living in the person's household (regulation 7(8); DP-5)."""
+    return value_of(person or {}, "phb-connected-person") is True
 
 
 def policy_of(commissioner: Any) -> Asking[Policy]:

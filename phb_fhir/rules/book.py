@@ -18,7 +18,7 @@ from phb_fhir.rules.around import has_died
 from phb_fhir.rules.budget import is_budget
 from phb_fhir.rules.case import Rule
 from phb_fhir.rules.death import judge_death
-from phb_fhir.rules.direct_payment import is_budgets_consent, judge_consent
+from phb_fhir.rules.direct_payment import is_budgets_consent, judge_consent, judge_household
 from phb_fhir.rules.evidence import is_evidence, judge_evidence, judge_file
 from phb_fhir.rules.invoice import judge_invoice
 from phb_fhir.rules.joining import judge_joining
@@ -77,6 +77,7 @@ RULES: Mapping[str, tuple[Rule, ...]] = {
         judge_repayment,
     ),
     "Consent": (judge_modifiers(is_budgets_consent), judge_consent),
+    "RelatedPerson": (judge_household,),
     "Patient": (judge_death,),
 }
 
@@ -110,6 +111,7 @@ _LOOKS: Mapping[str, Callable[[Resource], bool]] = {
         value_of(payment, "phb-account") is not None or bool(purchases_paid(payment))
     ),
     "Invoice": lambda invoice: bool(invoice.get("account")) or bool(amounts_by_purchase(invoice)),
+    "RelatedPerson": lambda _: False,  # a new one takes nothing back
     "Patient": has_died,
 }
 

@@ -26,6 +26,7 @@ from phb_fhir.rules.around import (
     CHILD_UNDER,
     age_on,
     coordinator_in,
+    is_connected,
     is_decided,
     lacks_capacity,
     tasks_about,
@@ -274,7 +275,7 @@ def connected(account: Resource) -> Asking[list[Issue]]:
     who = {key_of(one) for activity in paid for one in activity.get("detail", {}).get("performer", ())}
     keys = sorted(key for key in who if key.startswith("RelatedPerson/"))
     read: Mapping[str, Resource | None] = (yield Read(*keys)) if keys else {}
-    close = [key for key in keys if value_of(read.get(key) or {}, "phb-connected-person") is True]
+    close = [key for key in keys if is_connected(read.get(key))]
     if not close:
         return []
     allowed = yield from tasks_about("exception", f"Account/{account['id']}", plan_key, *close)
@@ -285,6 +286,18 @@ def connected(account: Resource) -> Asking[list[Issue]]:
         " an exception (Task exception), which must be approved first."
     )
     return [refusal(text, "Account")]
+
+
+def judge_household(case: Case) -> Judging:
+    """That somebody lives in the person's household is taken back by who decides for the NHS: anybody else could pay them by that, or be paid."""
+    yield from ()
+    if case.is_own or case.by.is_professional or not is_connected(case.before) or is_connected(case.after):
+        return NOTHING
+    text = (
+        "That somebody lives in the same household is taken back by the NHS team or the commissioner, once they have looked into it: whether they"
+        " may be paid depends on it (DP-5)."
+    )
+    return Decision((refusal(text, "RelatedPerson.extension.where(url.endsWith('phb-connected-person'))"),))
 
 
 # ---- DP-9: stopping ------------------------------------------------------------------------------

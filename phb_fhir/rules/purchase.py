@@ -14,6 +14,7 @@ from typing import Any
 
 from phb_fhir.fhir.codec import Resource
 from phb_fhir.fhir.money import pence_of
+from phb_fhir.rules.around import is_connected
 from phb_fhir.rules.budget import (
     Days,
     Element,
@@ -76,7 +77,7 @@ class Purchase:
     item: Resource | None = None
     evidence: Mapping[str, Resource | None] = field(default_factory=dict)
     consents: Sequence[Resource] = ()
-    payee: Resource | None = None
+    payees: Sequence[Resource] = ()
     exceptions: Sequence[Resource] = ()
     members: Sequence[Resource] = ()
     ledgers: Mapping[str, Ledger] = field(default_factory=dict)
@@ -109,7 +110,7 @@ class Purchase:
     @property
     def pays_household(self) -> bool:
         """Whether it pays somebody who lives with the person (regulation 7(8); DP-5)."""
-        return self.payee is not None and value_of(self.payee, "phb-connected-person") is True
+        return any(is_connected(one) for one in self.payees)
 
     @property
     def was_money(self) -> bool:
@@ -214,7 +215,7 @@ def read_purchase(charge: Resource, by: By, today: date, before: Resource | None
         by,
         today,
         evidence={key: found[key] for key in keys_in(charge.get("supportingInformation"))},
-        payee=next((one for one in payees if one is not None), None),
+        payees=tuple(one for one in payees if one is not None),
         before=before,
         elements=tuple(elements_of(budget)),
         person=found.get(key_of(charge.get("subject"))),

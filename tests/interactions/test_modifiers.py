@@ -8,10 +8,11 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.interactions.phb import BUDGET_NUMBER, by_number, charged, hospital_account, to
+from tests.interactions.phb import by_number, charged, hospital_account, to
 from tests.paying import advance, made, said
 from tests.stories import massage, story, tell
 
+ACCOUNT_NUMBER = "https://fhir.phb.nhs.example/Id/phb-account-number"
 NOT_DONE = [{"url": "https://example.org/not-done", "valueBoolean": True}]
 WHY = (
     "https://example.org/not-done may change what this means, and is not understood here: what is about a budget is written without it, or money"
@@ -34,7 +35,7 @@ def of_story(key: str) -> dict[str, Any]:
     "resource",
     [
         massage("PUR-NOT"),
-        {**massage("PUR-NOT"), "account": [by_number(BUDGET_NUMBER, "PHB-2026-000417")]},
+        {**massage("PUR-NOT"), "account": [by_number(ACCOUNT_NUMBER, "PHB-2026-000417")]},
         advance("PAY-NOT", 1),
         {key: value for key, value in of_story("Consent/jill-direct-payment").items() if key != "id"},
         {key: value for key, value in of_story("CarePlan/jill-plan").items() if key != "id"} | {"status": "draft"},

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
 
-from tests.journeys.jills_budget import read, refused, task
+from tests.journeys.jills_budget import PHB, read, refused, task
 from tests.journeys.planning import put
 from tests.people import People, signed_in
 from tests.stories import massage
@@ -44,6 +45,25 @@ def test_what_the_practice_is_asked_is_answered_by_the_practice(people: People) 
         "What a practice is asked is answered by the practice, or recorded by the NHS team."
     ]
     assert put(people["practice"], {**asked, "status": "completed"}).status_code == 200
+
+
+def test_a_person_does_not_take_back_that_somebody_lives_in_their_household(people: People) -> None:
+    ruth = read(people["jill"], "RelatedPerson/ruth-harper")
+    lives = {"url": f"{PHB}/StructureDefinition/phb-connected-person", "valueBoolean": True}
+    others = [one for one in ruth.get("extension", ()) if one["url"] != lives["url"]]
+    flagged = {**ruth, "extension": [*others, lives]}
+    assert put(people["jill"], flagged).status_code == 200  # to say that somebody does is anybody's
+    without = {**ruth, "extension": [*others, {**lives, "valueBoolean": False}]}
+    (why,) = refused(put(people["jill"], without))
+    assert why.startswith("That somebody lives in the same household is taken back by the NHS team")
+    at = next(n for n, one in enumerate(flagged["extension"]) if one["url"] == lives["url"])
+    patch = [{"op": "replace", "path": f"/extension/{at}/valueBoolean", "value": False}]
+    headers = {"Content-Type": "application/json-patch+json"}
+    answer = people["jill"].patch("/RelatedPerson/ruth-harper", content=json.dumps(patch), headers=headers)
+    assert refused(answer) == [why]
+    called = {**flagged, "telecom": [{"system": "phone", "value": "01632 960123"}]}
+    assert put(people["jill"], called).status_code == 200
+    assert put(people["co-ordinator"], without).status_code == 200
 
 
 def test_what_is_bought_after_a_death_waits_for_somebody_to_decide(people: People) -> None:

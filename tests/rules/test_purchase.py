@@ -281,8 +281,10 @@ def test_somebody_of_the_household_is_paid_by_an_exception_alone(allowed: str, c
         "focus": {"reference": "Account/b"},
         "businessStatus": {"coding": [{"system": f"{BASE}/CodeSystem/phb-task-business-status", "code": allowed}]},
     }
-    assert len(refusals(purchase(payee=payee, exceptions=(task,)))) == count
-    assert refusals(purchase(payee={"resourceType": "RelatedPerson"})) == []
+    friend = {"resourceType": "RelatedPerson"}
+    assert len(refusals(purchase(payees=(payee,), exceptions=(task,)))) == count
+    assert len(refusals(purchase(payees=(friend, payee), exceptions=(task,)))) == count
+    assert refusals(purchase(payees=(friend,))) == []
 
 
 def test_a_purchase_stays_linked_to_a_plan_that_another_has_replaced() -> None:
