@@ -192,17 +192,22 @@ def _condition_count(facts: Facts, value: Any) -> Said:
 
 
 def levels_of(response: Resource) -> dict[str, str]:
-    """The level of each domain in an assessment by the decision support tool, by the domain's link id."""
-    found: dict[str, str] = {}
-    pending = list(response.get("item", ()))
+    """The level of each domain in an assessment by the decision support tool, by the domain's link id; of several, the last."""
+    return {domain: levels[-1] for domain, levels in levels_said(response).items()}
+
+
+def levels_said(response: Resource) -> dict[str, list[str]]:
+    """Every level that an assessment gives a domain, in the order in which they stand there."""
+    found: dict[str, list[str]] = {}
+    pending = list(reversed(response.get("item", ())))
     while pending:
         item = pending.pop()
-        pending += item.get("item", ())
+        pending += reversed(item.get("item", ()))
         for answer in item.get("answer", ()):
-            pending += answer.get("item", ())
+            pending += reversed(answer.get("item", ()))
             coding = answer.get("valueCoding") or {}
             if coding.get("system") == LEVEL:
-                found[str(item.get("linkId"))] = str(coding.get("code"))
+                found.setdefault(str(item.get("linkId")), []).append(str(coding.get("code")))
     return found
 
 

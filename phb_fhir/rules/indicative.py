@@ -18,8 +18,8 @@ from phb_fhir.outcome import Issue
 from phb_fhir.rules.around import policy_of
 from phb_fhir.rules.budget import is_budget, is_joint, person_of, stage_of
 from phb_fhir.rules.case import Asking, Read, refusal
-from phb_fhir.rules.characteristics import levels_of
-from phb_fhir.rules.commissioning import Policy, Table
+from phb_fhir.rules.characteristics import levels_of, levels_said
+from phb_fhir.rules.commissioning import LEVELS, Policy, Table
 from phb_fhir.rules.words import BASE, concept, extension_url, extensions, key_of, value_of, with_value
 
 METHOD = f"{BASE}/CodeSystem/phb-budget-method"
@@ -90,15 +90,32 @@ def _by_table(response: Resource, policy: Policy) -> Working:
         )
         return Working(issues=(refusal(text, "source"),))
     levels = levels_of(response)
-    if not levels:
-        return Working(issues=(refusal("The assessment gives no domain a level.", "source"),))
+    if issues := tuple(_cannot_be_counted(response)):
+        return Working(issues=issues)
     points = {domain: points_for(table, domain, level) for domain, level in sorted(levels.items())}
     total = sum(points.values())
     pence, last = _money(table, total)
     first = f"Table {table.version} of {policy.name}, for {form}."
     each = [f"{domain}: {levels[domain]}, {_points(count)}." for domain, count in points.items()]
+    each += [
+        f"{domain}: the assessment gives no level, so it counts nothing."
+        for domain in sorted(table.domains)
+        if domain not in levels
+    ]
     steps = (first, *each, f"Together {_points(total)}.", last, *_differs(response, table, pence))
     return Working(pence, table.frequency, steps)
+
+
+def _cannot_be_counted(response: Resource) -> Iterator[Issue]:
+    said = levels_said(response)
+    if not said:
+        yield refusal("The assessment gives no domain a level.", "source")
+    for domain, several in said.items():
+        if len(several) > 1:
+            text = f"The assessment gives {domain} {len(several)} levels ({', '.join(several)}): one counts, and it is for who filled it in to say which."
+            yield refusal(text, "source")
+        if wrong := [one for one in several if one not in LEVELS]:
+            yield refusal(f"The assessment gives {domain} a level that there is not: {wrong[0]}.", "source")
 
 
 def points_for(table: Table, domain: str, level: str) -> int:

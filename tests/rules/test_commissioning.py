@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from phb_fhir.data import data_path
 from phb_fhir.rules.commissioning import STANDARD, Band, Policies, Policy, WrongPolicy, parse_policies, read_policies
 from phb_fhir.rules.eligibility import categories
 from phb_fhir.settings import WrongSetting
@@ -136,6 +137,10 @@ WRONG = {
         {"allocation": [table(domains={"breathing": {"moderate": 9}})]},
         "a.json is not right at $.allocation[0].domains.breathing: high gives fewer points than moderate does.",
     ),
+    "a domain nobody knows": (
+        {"allocation": [table(domains={"breathing": {"severe": 4}, "breathng": {"priority": 20}})]},
+        "a.json is not right at $.allocation[0].domains: 'breathng' is not one of ['breathing', ",
+    ),
     "days with a decimal point": (
         {"noticeDays": 28.0},
         "a.json is not right at $.noticeDays: 28.0 has a decimal point; counts are written without.",
@@ -212,3 +217,12 @@ def test_a_folder_that_is_not_there_stops_the_start_with_a_sentence(tmp_path: Pa
 @pytest.mark.parametrize("category", categories())
 def test_each_category_of_the_guide_may_be_accepted(category: str) -> None:
     assert parsed(acceptedCategories=[category], defaultOffer=[category]).accepted == frozenset((category,))
+
+
+DOMAINS = json.loads((data_path("profiles") / "CodeSystem-phb-dst-domain.json").read_bytes())["concept"]
+
+
+@pytest.mark.parametrize("domain", [one["code"] for one in DOMAINS])
+def test_each_domain_of_the_guide_may_count_otherwise(domain: str) -> None:
+    (found,) = parsed(allocation=[table(domains={domain: {"priority": 9}})]).tables
+    assert found.domains == {domain: {"priority": 9}}

@@ -87,3 +87,20 @@ def test_the_row_takes_the_place_of_the_one_there_was_and_leaves_the_others() ->
     assert [row["url"].rpartition("/")[2] for row in again["extension"]] == ["x", "phb-budget-amount"]
     assert working_of(again)[1] == "skin: low, 1 point."
     assert account["extension"] == [{"url": "x"}]
+
+
+def test_two_levels_for_one_domain_are_for_somebody_to_put_right() -> None:
+    twice = assessed(("skin", "high"), ("skin", "low"))
+    assert [one.text for one in worked_out(twice, "ras", NORTH).issues] == [
+        "The assessment gives skin 2 levels (high, low): one counts, and it is for who filled it in to say which."
+    ]
+
+
+def test_a_level_that_there_is_not_is_no_nothing() -> None:
+    (issue,) = worked_out(assessed(("skin", "hihg")), "ras", NORTH).issues
+    assert issue.text == "The assessment gives skin a level that there is not: hihg."
+
+
+def test_a_domain_that_the_table_counts_and_the_assessment_leaves_out_is_told() -> None:
+    steps = worked_out(assessed(("skin", "high")), "ras", NORTH).steps
+    assert "breathing: the assessment gives no level, so it counts nothing." in steps
