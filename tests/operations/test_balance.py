@@ -98,6 +98,9 @@ def test_a_joint_budget_is_the_budgets_it_is_made_of_each_to_the_penny(familys):
     [
         ({"asOf": "2030-01-01"}, "still to come"),
         ({"asOf": "2026-11-23T00:00:00Z"}, "still to come"),
+        ({"asOf": "2026-11-30"}, "still to come"),
+        ({"asOf": "2026-11"}, "not over yet"),
+        ({"asOf": "2026"}, "not over yet"),
         ({"asOf": "yesterday"}, "a date or a time"),
         ({"asOf": "2026-02-30"}, "a date or a time"),
         ({"on": "2026-11-22"}, "asOf"),

@@ -57,6 +57,17 @@ def adds_up(found):
 # ---- what it says --------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("end", "why"), [("2026-11-30", "still to come"), ("2026-11", "not over yet"), ("2026", "not over yet")]
+)
+def test_a_statement_of_a_time_that_is_not_over_ends_today_at_the_latest(jills, end, why):
+    answer = jills.get("/Account/jill-budget/$statement", params={"start": "2026", "end": end})
+    assert (answer.status_code, why in answer.text) == (400, True)
+    assert (
+        jills.get("/Account/jill-budget/$statement", params={"start": "2026", "end": "2026-11-22"}).status_code == 200
+    )
+
+
 def test_a_statement_ends_with_the_balance_and_adds_up(jills):
     found, now = statement(jills), balance(jills)
     assert (found["opening"], found["closing"]) == (0, now["available"])
