@@ -95,7 +95,8 @@ async def check_references(
 ) -> None:
     """Raise Rejected (422) where what is written newly refers to what its writer may not see, which is as if it were not there.
 
-    `written` are the contents with what was current before. What the same request writes is there.
+    `written` are the contents with what was current before. What the same request writes is there; and so is what is named by something that
+    they see and name beside it: who pays from a budget may pay whom the budget says that it is for, though they see no people.
     """
     access = context.access
     if access is None:
@@ -105,13 +106,26 @@ async def check_references(
     pending = {f"{content['resourceType']}/{content.get('id')}" for _, content in written}
     there = pending | _named(access)
     there |= set(await context.narrow(reader).read_all(keys - there) if keys - there else ())
-    issues = [
-        Issue(Kind.NOT_FOUND, f"There is no {key}.", at.path)
-        for at in added
-        if (key := _key(context, at)) in keys and key not in there
-    ]
+    issues: list[Issue] = []
+    for before, content in written:
+        missing = [
+            at for at in _added(context, before, content) if (key := _key(context, at)) in keys and key not in there
+        ]
+        beside = await _beside(context, reader, content) if missing else frozenset()
+        issues += [
+            Issue(Kind.NOT_FOUND, f"There is no {key}.", at.path)
+            for at in missing
+            if (key := _key(context, at)) not in beside
+        ]
     if issues:
         raise Rejected(Refusal.UNPROCESSABLE, *issues)
+
+
+async def _beside(context: Context, reader: Reader, content: Resource) -> frozenset[str]:
+    """What is named by what a resource refers to, as far as its writer sees that."""
+    seen = await context.narrow(reader).read_all(set(_referred(context, content)))
+    shown = (content_of(one) for one in seen.values() if one.json is not None)
+    return frozenset(key for one in shown for key in _referred(context, one))
 
 
 async def unnamed(context: Context, reader: Reader, said: Sequence[Issue], pending: Mapping[str, Any]) -> list[Issue]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.journeys.planning import put
+from tests.journeys.test_c32e7_payment_run import report
 from tests.paying import advance, evidence, line, payment
 from tests.people import People, signed_in
 from tests.stories import FAMILY, JILLS
@@ -21,7 +23,7 @@ def people(mongodb_uri: str) -> Iterator[People]:
         yield made
 
 
-def run(people: People, who: str, issuer: str = "Organization/harbourside-north") -> Any:
+def run(people: People, who: str, issuer: str = "Organization/harbourside-north", **more: str) -> Any:
     parts = [
         {"name": "holder", "valueReference": {"reference": issuer}},
         {"name": "name", "valueString": "NHS"},
@@ -38,6 +40,7 @@ def run(people: People, who: str, issuer: str = "Organization/harbourside-north"
         "resourceType": "Parameters",
         "parameter": [
             {"name": "issuer", "valueReference": {"reference": issuer}},
+            *({"name": name, "valueDate" if name == "date" else "valueString": it} for name, it in more.items()),
             {"name": "account", "part": parts},
             {"name": "account", "part": jill},
         ],
@@ -95,6 +98,41 @@ def test_finance_completes_a_payment_and_that_bills_its_purchase(people: People)
     done = {**stored.json(), "outcome": "complete"}
     assert put(people["finance"], done).status_code == 200
     assert people["co-ordinator"].get("/ChargeItem/jill-counselling-2026-11-26").json()["status"] == "billed"
+
+
+def test_finance_pays_people_who_hold_their_money_from_the_schedule_to_the_banks_result(people: People) -> None:
+    """It sees no people; whom a budget pays, the budget says."""
+    finance = people["finance"]
+    assert finance.get("/Patient/jill").status_code == 403
+    before = finance.get("/Account/jill-budget/$balance").json()
+    ledger = [one for one in before["parameter"] if one["name"] == "advanced"]
+    answer = run(people, "finance", date="2026-12-05", run="RUN-DEC")
+    sent = answer.json()["parameter"]
+    assert [one for one in sent if one["name"] == "left-out" and "Patient/jill" in str(one)] == [], answer.text
+    keys = [one["valueReference"]["reference"] for one in sent if one["name"] == "payment"]
+    paid = [finance.get(f"/{key}").json() for key in keys]
+    to_jill = [one for one in paid if "Patient/jill" in str(one["extension"])]
+    (jills,) = (one for one in to_jill if one["paymentIdentifier"]["value"].startswith("ADV-20261205-"))
+    (encoded,) = (one["valueBase64Binary"] for one in sent if one["name"] == "document")
+    assert "30994417" in base64.b64decode(encoded).decode()
+    told = finance.post(
+        "/PaymentReconciliation/$payment-results",
+        json=report("RUN-DEC", (jills["paymentIdentifier"]["value"], "ACSC")),
+    )
+    assert told.status_code == 200, told.text
+    assert finance.get(f"/PaymentReconciliation/{jills['id']}").json()["outcome"] == "complete"
+    after = finance.get("/Account/jill-budget/$balance").json()
+    (moved,) = (one for one in after["parameter"] if one["name"] == "advanced")
+    assert moved["valueMoney"]["value"] > ledger[0]["valueMoney"]["value"]
+
+
+def test_finance_pays_a_person_by_hand_and_nobody_else_whom_it_does_not_see(people: People) -> None:
+    answer = people["finance"].post("/PaymentReconciliation", json=advance("PAY-F", 1))
+    assert answer.status_code == 201, answer.text
+    for payee in ("Patient/asha", "RelatedPerson/asha-mother", "Patient/nobody"):
+        answer = people["finance"].post("/PaymentReconciliation", json=advance(f"PAY-F-{payee[-4:]}", 1, payee=payee))
+        assert answer.status_code == 422
+        assert f"There is no {payee}." in answer.text
 
 
 def test_a_person_asks_for_a_notice_to_be_looked_at_again_and_does_not_decide_about_it(people: People) -> None:
