@@ -25,10 +25,12 @@ from phb_fhir.interactions.spelling import check_spelling
 from phb_fhir.interactions.validation import Content, check_type, judged, without_best_practice
 from phb_fhir.operations.asked import answered, instance_of, parameters_of, stored
 from phb_fhir.outcome import Issue, Kind, Refusal, Rejected, outcome_of, refuse
-from phb_fhir.rules.case import Decision, Read
+from phb_fhir.rules.book import RULES
+from phb_fhir.rules.case import Decision, Read, judge_in_order
+from phb_fhir.rules.ledger import CONTINGENCY
 from phb_fhir.rules.naming import several_meant
 from phb_fhir.rules.purchase import OPEN, read_purchase
-from phb_fhir.rules.purchasing import is_their_own, judge_purchase
+from phb_fhir.rules.purchasing import is_their_own
 from phb_fhir.rules.words import BASE, EXCLUDED_ITEM, code_in, concept, key_of
 
 _NOTICE = f"{BASE}/CodeSystem/phb-communication-category"
@@ -64,7 +66,7 @@ async def _tried(context: Context, purchase: Resource, issues: list[Issue]) -> t
             raise Rejected(Refusal.UNPROCESSABLE, several)
         text = "The purchase is charged to no budget that is here."
         raise refuse(Refusal.UNPROCESSABLE, Kind.BUSINESS_RULE, text, "ChargeItem.account")
-    decision: Decision = await facts.ask(judge_purchase(case))
+    decision: Decision = await facts.ask(judge_in_order(case, RULES["ChargeItem"]))
     facts.post(decision.entries)
     said = [*issues, *await unnamed(context, context.store, decision.issues, facts.pending)]
     rows: list[dict[str, Any]] = []
@@ -77,8 +79,9 @@ async def _tried(context: Context, purchase: Resource, issues: list[Issue]) -> t
         rows.append({"name": "status", "valueCode": str(stands.get("status"))})
     accounts = [f"Account/{member['id']}" for member in found.members] or [found.account]
     left = sum(facts.ledgers[account].of(found.pot).available for account in accounts)
-    if found.members:
-        left = sum(facts.ledgers[account].total.available for account in accounts)
+    if found.members and not found.is_contingency:
+        ledgers = [facts.ledgers[account] for account in accounts]
+        left = sum(one.total.available - one.of(CONTINGENCY).available for one in ledgers)
     rows.append({"name": "available", "valueMoney": money(left)})
     if said:
         rows.append({"name": "outcome", "resource": outcome_of(said)})

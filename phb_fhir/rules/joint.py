@@ -2,21 +2,22 @@
 
 What is bought from a joint budget is split over the budgets it is made of: by their shares (`phb-joint-share`), where they have any; else
 in the order of their coverage's priority, each until it is used up. Within a budget its parts are used in the order they stand in. Every
-penny falls somewhere, and always to the same: no part of it is rounded away.
+penny falls somewhere, and always to the same: no part of it is rounded away. What is set aside for emergencies pays for these, and each part for
+the days for which it is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
 from phb_fhir.fhir.codec import Resource
 from phb_fhir.fhir.money import divided, sterling
 from phb_fhir.outcome import Issue
-from phb_fhir.rules.budget import OVER, elements_of, stage_of
+from phb_fhir.rules.budget import OVER, Days, days_of, elements_of, stage_of
 from phb_fhir.rules.case import refusal
-from phb_fhir.rules.ledger import UNASSIGNED, Ledger
+from phb_fhir.rules.ledger import CONTINGENCY, UNASSIGNED, Ledger
 from phb_fhir.rules.words import value_of
 
 _NO_PRIORITY = 1_000_000  # after all that have one
@@ -29,17 +30,29 @@ class Split(NamedTuple):
     issues: tuple[Issue, ...] = ()
 
 
+class Bought(NamedTuple):
+    """What is bought, as far as that says whose money it is: for which days; care that was given already, so that each budget takes what falls to
+    it, whether or not it has as much left (R88); or something for an emergency, which is paid from what is set aside for these (R80).
+    """
+
+    days: Days = Days()
+    is_given: bool = False
+    is_contingency: bool = False
+
+
+ANYTHING = Bought()
+
+
 def split(
     pence: int,
     members: Sequence[Resource],
     ledgers: Mapping[str, Ledger],
     hidden: Collection[str] = (),
-    *,
-    is_given: bool = False,
+    bought: Bought = ANYTHING,
 ) -> Split:
     """An amount over the budgets that a joint one is made of; of those that are `hidden` from whoever asks, no name and no sum is told.
 
-    For care that was given already (`is_given`), each budget takes what falls to it, whether or not it has as much left (R88).
+    Of each, the parts are used that run on all days it is for. One with a share that does not run then is not paid for by the others.
     """
     active = sorted((one for one in members if stage_of(one) == "active"), key=_rank)
     if not active:
@@ -47,23 +60,32 @@ def split(
     if waiting := [one for one in members if stage_of(one) not in ("active", *OVER)]:
         return Split({}, tuple(_not_now(one, hidden) for one in waiting))
     shares = [share_of(one) for one in active]
-    falls = divided(pence, shares) if any(shares) else _in_order(pence, active, ledgers)
+    over = [one for one in active if any(shares) and not _runs(days_of(one.get("servicePeriod")), bought)]
+    if over:
+        return Split({}, tuple(_not_then(one, hidden) for one in over))
+    falls = divided(pence, shares) if any(shares) else _in_order(pence, active, ledgers, bought)
     places: dict[tuple[str, str], int] = {}
     issues: list[Issue] = []
     for member, part in zip(active, falls, strict=True):
         ledger = ledgers[_key(member)]
+        pots = _pots(member, ledger, bought)
         left = part
-        for pot in _pots(member):
+        for pot in pots:
             take = min(left, max(ledger.of(pot).available, 0))
             if take:
                 places[_key(member), pot] = take
                 left -= take
-        if left and is_given:
-            pot = next((one.id for one in elements_of(member)), UNASSIGNED)
+        if left and bought.is_given:
+            pot = next((one for one in pots if one), UNASSIGNED)
             places[_key(member), pot] = places.get((_key(member), pot), 0) + left
         elif left:
             issues.append(_short(member, part, part - left, hidden))
     return Split(places, tuple(issues))
+
+
+def _runs(days: Days, bought: Bought) -> bool:
+    """Whether these days cover all for which something is bought."""
+    return all(day is None or days.covers(day) for day in bought.days)
 
 
 def share_of(member: Resource) -> Decimal:
@@ -72,11 +94,12 @@ def share_of(member: Resource) -> Decimal:
     return Decimal(found) if isinstance(found, int | Decimal) and not isinstance(found, bool) else Decimal(0)
 
 
-def _in_order(pence: int, members: Sequence[Resource], ledgers: Mapping[str, Ledger]) -> list[int]:
+def _in_order(pence: int, members: Sequence[Resource], ledgers: Mapping[str, Ledger], bought: Bought) -> list[int]:
     """Each as much as it has, one after another; what is then left falls to the last, which has not got it."""
     falls = []
     for member in members:
-        has = sum(max(ledgers[_key(member)].of(pot).available, 0) for pot in _pots(member))
+        ledger = ledgers[_key(member)]
+        has = sum(max(ledger.of(pot).available, 0) for pot in _pots(member, ledger, bought))
         falls.append(min(pence, has))
         pence -= falls[-1]
     falls[-1] += pence
@@ -93,9 +116,13 @@ def _rank(member: Resource) -> tuple[int, str]:
     return min(ranks_of(member), default=_NO_PRIORITY), _key(member)
 
 
-def _pots(member: Resource) -> Iterator[str]:
-    yield UNASSIGNED
-    yield from (one.id for one in elements_of(member))
+def _pots(member: Resource, ledger: Ledger, bought: Bought) -> list[str]:
+    """What of a budget pays for something, in order. For an emergency, what is set aside for these; where nothing is, its own part as ever."""
+    if not _runs(days_of(member.get("servicePeriod")), bought):
+        return []
+    if bought.is_contingency and ledger.of(CONTINGENCY).allocated:
+        return [CONTINGENCY]
+    return [UNASSIGNED, *(one.id for one in elements_of(member) if _runs(one.days, bought))]
 
 
 def _not_now(member: Resource, hidden: Collection[str]) -> Issue:
@@ -105,6 +132,14 @@ def _not_now(member: Resource, hidden: Collection[str]) -> Issue:
         name, stage = "Another budget", "not active"
     text = f"{name}, which pays a part of this, is {stage}: it becomes active, or leaves the joint budget, first."
     return refusal(text, "ChargeItem.account")
+
+
+def _not_then(member: Resource, hidden: Collection[str]) -> Issue:
+    """Nobody pays another funder's part because that one's money is for other days."""
+    text = f"{member.get('name') or _key(member)}, which pays a part of this, runs {days_of(member.get('servicePeriod'))}, and not on all of these days."
+    if _key(member) in hidden:
+        text = "Another budget, which pays a part of this, does not run on all of these days."
+    return refusal(text, "ChargeItem.occurrence")
 
 
 def _short(member: Resource, part: int, has: int, hidden: Collection[str]) -> Issue:

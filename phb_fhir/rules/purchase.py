@@ -83,6 +83,7 @@ class Purchase:
     ledgers: Mapping[str, Ledger] = field(default_factory=dict)
     before: Resource | None = None
     left: Mapping[str, str] = field(default_factory=dict)
+    closed: frozenset[str] = frozenset()
     hidden: frozenset[str] = frozenset()
     elements: tuple[Element, ...] = ()
     person: Resource | None = None

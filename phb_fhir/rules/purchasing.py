@@ -7,12 +7,12 @@ answered with the first purchase.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from phb_fhir.fhir.codec import Resource
-from phb_fhir.fhir.money import sterling
+from phb_fhir.fhir.money import divided, sterling
 from phb_fhir.outcome import Issue, Kind
 from phb_fhir.rules.allocation import held_until_a_budget
 from phb_fhir.rules.budget import (
@@ -32,11 +32,12 @@ from phb_fhir.rules.case import (
     Hold,
     Judging,
     Posted,
+    Read,
     Sees,
     advice,
     refusal,
 )
-from phb_fhir.rules.joint import Split, split
+from phb_fhir.rules.joint import Bought, Split, split
 from phb_fhir.rules.ledger import UNASSIGNED, Entry, Ledger, Sums, Told, entry, moved, positions
 from phb_fhir.rules.naming import several_meant
 from phb_fhir.rules.purchase import (
@@ -47,6 +48,7 @@ from phb_fhir.rules.purchase import (
     element_id,
     is_of_a_budget,
     is_unknown,
+    occurrence,
     purchase_day,
     read_purchase,
     references_of,
@@ -181,8 +183,10 @@ def _with_left(p: Purchase, posted: Sequence[Entry]) -> Asking[Purchase]:
     if not missing:
         return p
     books: dict[str, Ledger] = yield Books(*missing)
+    accounts: dict[str, Resource | None] = yield Read(*missing)
     left = {one.account: one.funder for one in posted if one.account in missing}
-    return replace(p, ledgers={**p.ledgers, **books}, left=left)
+    closed = frozenset(key for key, one in accounts.items() if stage_of(one) == "closed")
+    return replace(p, ledgers={**p.ledgers, **books}, left=left, closed=closed)
 
 
 def _first(case: Case, purchase: Purchase) -> Asking[Decision | None]:
@@ -251,13 +255,13 @@ def _entries(case: Case, p: Purchase, posted: list[Entry]) -> tuple[list[Entry],
     entries = moved(was, wanted, told)
     issues = [] if is_given(p) else list(_overspent(p, entries))
     issues += _less_than_came_back(p, positions([*posted, *entries]))
-    if stage_of(p.budget) == "closed":
-        entries += _recovered(entries, told)
-    return entries, issues
+    return [*entries, *_recovered(entries, told, _closed(p))], issues
 
 
 def _falls(p: Purchase, was: Mapping[tuple[str, str], Sums], sum_: str | None) -> Split:
-    """Over which accounts and pots the price falls. What a joint budget split once stays split as it was, while its price stays."""
+    """Over which accounts and pots the price falls. What a joint budget split once stays split as it was, while its price stays; and, where somebody
+    has left since, in the same proportions after that.
+    """
     if sum_ is None:
         return Split({})
     if not is_joint(p.budget):
@@ -265,8 +269,10 @@ def _falls(p: Purchase, was: Mapping[tuple[str, str], Sums], sum_: str | None) -
     held = {place: sums.committed + sums.spent for place, sums in was.items() if sums.committed + sums.spent}
     if sum(held.values()) == p.pence:
         return Split(held)
+    if any(account in p.left for account, _ in held):  # who has left since pays on for what was bought before
+        return Split(dict(zip(held, divided(p.pence, list(held.values())), strict=True)))
     back = {account: _without(ledger, was) for account, ledger in p.ledgers.items()}
-    return split(p.pence, p.members, back, p.hidden, is_given=is_given(p))
+    return split(p.pence, p.members, back, p.hidden, Bought(occurrence(p.charge), is_given(p), p.is_contingency))
 
 
 def _without(ledger: Ledger, was: Mapping[tuple[str, str], Sums]) -> Ledger:
@@ -302,12 +308,18 @@ def _less_than_came_back(p: Purchase, after: Mapping[tuple[str, str], Sums]) -> 
         yield refusal(text, "ChargeItem")
 
 
-def _recovered(entries: Sequence[Entry], told: Mapping[str, Told]) -> list[Entry]:
+def _closed(p: Purchase) -> frozenset[str]:
+    """The budgets that it falls to, or did, and that are closed by now."""
+    known = {p.account: p.budget, **{f"Account/{one['id']}": one for one in p.members}}
+    return p.closed | {key for key, one in known.items() if stage_of(one) == "closed"}
+
+
+def _recovered(entries: Sequence[Entry], told: Mapping[str, Told], closed: Collection[str]) -> list[Entry]:
     """What comes back to a budget that is closed goes back to whoever gave it."""
     return [
         entry("surplus-recovery", sums.available, *place, told[place[0]])
         for place, sums in positions(entries).items()
-        if sums.available > 0
+        if sums.available > 0 and place[0] in closed
     ]
 
 

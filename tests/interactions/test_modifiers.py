@@ -52,6 +52,12 @@ def test_a_modifier_that_is_not_understood_is_refused_in_what_is_about_a_budget(
     assert f"{type_}.modifierExtension[0]" in places
 
 
+def test_a_trial_of_a_purchase_says_it_too(jill: httpx.Client) -> None:
+    tried = made(jill.post("/ChargeItem/$check-purchase", json=massage("PUR-NOT", modifierExtension=NOT_DONE)))
+    (outcome,) = (one["resource"] for one in tried["parameter"] if one["name"] == "outcome")
+    assert WHY in [issue["diagnostics"] for issue in outcome["issue"]]
+
+
 def test_a_budget_takes_no_modifier_and_one_within_it_is_found(jill: httpx.Client) -> None:
     account = made(jill.get("/Account/jill-budget"))
     assert WHY in said(jill.put("/Account/jill-budget", json={**account, "modifierExtension": NOT_DONE}))

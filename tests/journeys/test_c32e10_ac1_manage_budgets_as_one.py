@@ -212,6 +212,39 @@ def test_care_that_was_given_already_is_recorded_though_a_funder_has_not_as_much
     assert books.agrees()
 
 
+def test_an_emergency_is_paid_from_what_the_funders_set_aside_for_it(asha: httpx.Client, books: Books) -> None:
+    why = {
+        "coding": [{"system": f"{BASE}/CodeSystem/phb-purchase-reason", "code": "contingency"}],
+        "text": "Asha is ill.",
+    }
+    asked = made(asha.post("/ChargeItem", json=joint_purchase(60, status="planned", reason=[why])))
+    assert (asked["status"], split_of(books, f"ChargeItem/{asked['id']}")) == ("planned", {})
+    made(asha.post(f"/ChargeItem/{asked['id']}/$approve"))
+    pots = [(account, pot, pence) for account, pot, _, pence in books.about(f"ChargeItem/{asked['id']}")]
+    assert pots == [
+        (HEALTH, "(contingency)", 5_000),
+        (CARE, "breaks-and-clubs", 1_000),
+    ]  # the council set nothing aside
+    assert books.agrees()
+
+
+def test_who_has_left_pays_its_part_of_what_was_bought_before_whatever_that_comes_to(
+    asha: httpx.Client, books: Books
+) -> None:
+    charge = made(asha.post("/ChargeItem", json=joint_purchase(180)))
+    key = f"ChargeItem/{charge['id']}"
+    made(leave(asha, CARE))
+    for pounds, health, care in ((174, 14_500, 2_900), (179.99, 14_999, 3_000), (180, 15_000, 3_000)):
+        changed = {**made(asha.get(f"/{key}")), "priceOverride": {"value": pounds, "currency": "GBP"}}
+        made(asha.put(f"/{key}", json=changed))
+        assert split_of(books, key) == {HEALTH: health, CARE: care}
+        assert books.agrees()
+    made(join(asha, CARE, share=("Decimal", 1)))
+    made(asha.put(f"/{key}", json={**made(asha.get(f"/{key}")), "status": "aborted"}))
+    assert split_of(books, key) == {}
+    assert books.agrees()
+
+
 def test_a_third_funder_joins_and_pays_its_share_from_then_on(asha: httpx.Client, books: Books) -> None:
     made(asha.post("", json=bundle_of(education())))
     joined = made(join(asha, SCHOOL, share=("Decimal", 2)))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import random
+from dataclasses import replace
+from datetime import date
 from typing import Any
 
 from hypothesis import given
@@ -10,8 +13,9 @@ from hypothesis import strategies as st
 
 from phb_fhir.fhir.codec import Exact
 from phb_fhir.fhir.money import money
-from phb_fhir.rules.joint import split
-from phb_fhir.rules.ledger import Ledger, Sums
+from phb_fhir.rules.budget import Days
+from phb_fhir.rules.joint import Bought, split
+from phb_fhir.rules.ledger import CONTINGENCY, Ledger, Sums
 from phb_fhir.rules.words import extension_url
 
 PARTS = ("a", "b")
@@ -110,3 +114,51 @@ def test_a_funder_whose_budget_is_over_does_not_pay_and_one_that_is_suspended_ho
     assert issue.text.startswith("Funder 1, which pays a part of this, is suspended")
     (issue,) = split(10, [member(0, share="1", stage="closed")], ledgers).issues
     assert issue.text == "None of the budgets that make up this joint one is active."
+
+
+NOVEMBER = Bought(Days(date(2026, 11, 20), date(2026, 11, 21)))
+
+
+def running(member_: dict[str, Any], start: str, end: str, part: str = "") -> dict[str, Any]:
+    """The funder with a time of its own; with `part`, that part of it."""
+    period = {"start": start, "end": end}
+    if not part:
+        return {**member_, "servicePeriod": period}
+    rows = copy.deepcopy(member_["extension"])
+    for row in rows:
+        if {"url": "id", "valueId": part} in row.get("extension", ()):
+            row["extension"].append({"url": "period", "valuePeriod": period})
+    return {**member_, "extension": rows}
+
+
+def test_a_part_that_does_not_run_then_pays_nothing_though_it_has_money() -> None:
+    over = running(member(0, share="1"), "2026-04-01", "2026-11-20", part="a")
+    assert split(100, [over], books((1_000, 1_000)), (), NOVEMBER) == ({("Account/m0", "b"): 100}, ())
+    _, (issue,) = split(100, [over], books((1_000, 0)), (), NOVEMBER)
+    assert issue.text == "£1.00 of this would fall to Funder 0, which has £0.00 left."
+
+
+def test_a_funder_with_a_share_whose_time_is_over_is_not_paid_for_by_the_others() -> None:
+    members = [running(member(0, share="1"), "2026-04-01", "2026-11-20"), member(1, share="1")]
+    falls, (issue,) = split(100, members, books((1_000, 0), (1_000, 0)), (), NOVEMBER)
+    assert (falls, issue.text) == (
+        {},
+        "Funder 0, which pays a part of this, runs from 1 April 2026 to 20 November 2026, and not on all of these days.",
+    )
+    _, (hidden,) = split(100, members, books((1_000, 0), (1_000, 0)), ["Account/m0"], NOVEMBER)
+    assert hidden.text == "Another budget, which pays a part of this, does not run on all of these days."
+
+
+def test_by_priority_the_money_of_a_funder_whose_time_is_over_is_not_used() -> None:
+    members = [running(member(0, rank=1), "2026-04-01", "2026-11-20"), member(1, rank=2)]
+    falls, issues = split(100, members, books((1_000, 0), (1_000, 0)), (), NOVEMBER)
+    assert (falls, issues) == ({("Account/m1", "a"): 100}, ())
+
+
+def test_an_emergency_is_paid_from_what_is_set_aside_and_where_nothing_is_as_ever() -> None:
+    members, ledgers = [member(0, share="5"), member(1, share="1")], books((1_000, 0), (1_000, 0))
+    ledgers["Account/m0"] = replace(ledgers["Account/m0"], pots={"a": Sums(1_000), CONTINGENCY: Sums(60)})
+    falls, issues = split(60, members, ledgers, (), Bought(is_contingency=True))
+    assert (falls, issues) == ({("Account/m0", CONTINGENCY): 50, ("Account/m1", "a"): 10}, ())
+    _, (issue,) = split(120, members, ledgers, (), Bought(is_contingency=True))
+    assert issue.text == "£1.00 of this would fall to Funder 0, which has £0.60 left."
