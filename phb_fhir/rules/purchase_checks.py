@@ -100,6 +100,14 @@ _STAGES: Mapping[str, str] = {
 }
 
 
+def _costs_what_it_says(p: Purchase) -> Iterator[Issue]:
+    """What is to be paid is the price, whole (R16): nothing is reckoned with a factor, and what it would come to nobody could tell."""
+    factor = p.charge.get("factorOverride")
+    if factor not in (None, 1) and factor != (p.before or {}).get("factorOverride"):
+        text = f"A factor ({factor}) is not reckoned with here: the price (priceOverride) is all that is to be paid."
+        yield refusal(text, "ChargeItem.factorOverride")
+
+
 def _may_be_bought(p: Purchase) -> Iterator[Issue]:
     for what in (p.charge, p.item):
         found = excluded_in(what) if what is not None else None
@@ -333,6 +341,7 @@ CHECKS: tuple[Callable[[Purchase], Iterator[Issue]], ...] = (
     in_step,
     _budget_is_open,
     _for_its_person,
+    _costs_what_it_says,
     _may_be_bought,
     _within_dates,
     _names_its_part,

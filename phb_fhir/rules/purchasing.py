@@ -48,9 +48,11 @@ from phb_fhir.rules.purchase import (
     element_id,
     is_of_a_budget,
     is_unknown,
+    link_of,
     occurrence,
     purchase_day,
     read_purchase,
+    reason_of,
     references_of,
 )
 from phb_fhir.rules.purchase_checks import disallowed_by, in_step, is_given, refusals, short, waits
@@ -63,6 +65,7 @@ from phb_fhir.rules.words import (
     concept,
     extensions,
     key_of,
+    keys_in,
     pair_of,
     token_of,
     with_value,
@@ -205,7 +208,11 @@ def _named_before(case: Case, purchase: Purchase, reference: str) -> Asking[Deci
     if not case.is_new:
         yield Hold(f"ChargeItem {PURCHASE_REFERENCE}|{reference}")  # as whoever posts it does
     found: list[Resource] = yield Find("ChargeItem", ("identifier", token_of(PURCHASE_REFERENCE, reference)))
-    others = {f"ChargeItem/{one['id']}": one for one in found if one.get("id") != case.id}
+    others = {
+        f"ChargeItem/{one['id']}": one
+        for one in found
+        if one.get("id") != case.id and one.get("status") != "entered-in-error"  # that was none
+    }
     seen: frozenset[str] = (yield Sees(*others)) if others else frozenset()
     for key, one in others.items():
         is_of_budget = (yield from account_of(one)) == purchase.account
@@ -220,10 +227,29 @@ def _named_before(case: Case, purchase: Purchase, reference: str) -> Asking[Deci
 
 
 def _same(one: Resource, other: Resource) -> bool:
-    """Whether two of one budget say the same purchase: what, when, how much. Its status may have moved on since."""
-    names = ("subject", "priceOverride", "quantity", *_WHEN)
-    code = (one.get("code") or {}).get("text") == (other.get("code") or {}).get("text")
-    return code and all(_plain(one.get(name)) == _plain(other.get(name)) for name in names)
+    """Whether a purchase that is posted is one of this budget that is here: what, when, how much, from whom, out of which money, and with no evidence
+    that is not there. Its status may have moved on since, and evidence may have come.
+    """
+    if any(_plain(one.get(name)) != _plain(other.get(name)) for name in _SAME):
+        return False
+    if _plain([*link_of(one)]) != _plain([*link_of(other)]) or reason_of(one) != reason_of(other):
+        return False
+    if element_id(other) not in ("", element_id(one)):  # the server names the only part there is
+        return False
+    return set(keys_in(other.get("supportingInformation"))) <= set(keys_in(one.get("supportingInformation")))
+
+
+_SAME = (
+    "subject",
+    "code",
+    "definitionCanonical",
+    "priceOverride",
+    "factorOverride",
+    "quantity",
+    "performer",
+    "performingOrganization",
+    *_WHEN,
+)
 
 
 def _plain(value: Any) -> Any:

@@ -510,6 +510,56 @@ def test_the_same_reference_posted_again_answers_with_the_first_purchase(jill: h
     assert other.code == "duplicate"
 
 
+OTHERWISE = {
+    "of another provider": {"performingOrganization": {"reference": "Organization/harbour-mobility"}},
+    "by somebody else": {"performer": [{"actor": {"reference": "RelatedPerson/ruth-harper"}}]},
+    "of another kind": {
+        "code": {**massage()["code"], "coding": [{**massage()["code"]["coding"][0], "code": "service"}]}
+    },
+    "from another part": {
+        "extension": [{**massage()["extension"][0], "valueId": "therapy-and-equipment"}, massage()["extension"][1]]
+    },
+    "for no activity": {"extension": massage()["extension"][:1]},
+    "from money for emergencies": {
+        "reason": [
+            {"coding": [{"system": f"{BASE}/CodeSystem/phb-purchase-reason", "code": "contingency"}], "text": "Ill."}
+        ]
+    },
+    "with a receipt that is not there": {"supportingInformation": [{"reference": RECEIPT_KEPT}]},
+}
+
+
+@pytest.mark.parametrize("more", OTHERWISE.values(), ids=OTHERWISE)
+def test_the_same_reference_with_other_details_is_no_repetition(jill: httpx.Client, more: dict[str, Any]) -> None:
+    first = jill.post("/ChargeItem", json=massage()).json()
+    assert problem(jill.post("/ChargeItem", json=massage(**more))).code == "duplicate"
+    assert jill.post("/ChargeItem", json=massage()).json()["id"] == first["id"]
+
+
+def test_what_was_repeated_may_have_come_further_meanwhile(jill: httpx.Client) -> None:
+    first = jill.post("/ChargeItem", json=massage()).json()
+    more = {**first, "supportingInformation": [{"reference": RECEIPT_KEPT}], "note": [{"text": "She liked it."}]}
+    assert jill.put(f"/ChargeItem/{first['id']}", json=more).status_code == 200
+    again = jill.post("/ChargeItem", json=massage())
+    assert (again.status_code, again.json()["id"]) == (200, first["id"])
+
+
+def test_what_was_taken_back_as_an_error_is_recorded_anew_under_its_reference(jill: httpx.Client) -> None:
+    before = left(jill)
+    first = jill.post("/ChargeItem", json=massage()).json()
+    assert jill.put(f"/ChargeItem/{first['id']}", json={**first, "status": "entered-in-error"}).status_code == 200
+    anew = jill.post("/ChargeItem", json=massage(pounds="44.00"))
+    assert (anew.status_code, anew.json()["status"]) == (201, "billable"), anew.text
+    assert jill.post("/ChargeItem", json=massage(pounds="44.00")).json()["id"] == anew.json()["id"]
+    assert float(before) - float(left(jill)) == pytest.approx(44)
+
+
+def test_a_price_is_whole_and_nothing_is_multiplied_by_a_factor(jill: httpx.Client) -> None:
+    why = "A factor (2.0) is not reckoned with here: the price (priceOverride) is all that is to be paid."
+    assert reasons(jill.post("/ChargeItem", json=massage(factorOverride=2.0))) == [why]
+    assert jill.post("/ChargeItem", json=massage(factorOverride=1.0)).status_code == 201
+
+
 def test_the_same_reference_for_other_days_is_another_purchase(jill: httpx.Client) -> None:
     charge = {name: value for name, value in massage().items() if name != "occurrenceDateTime"}
     week, next_week = ({"occurrenceTiming": {"event": [day]}} for day in ("2026-11-20", "2026-11-27"))
