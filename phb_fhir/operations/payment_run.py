@@ -36,6 +36,7 @@ from phb_fhir.operations.credit_transfers import (
     Run,
     Transfer,
     WrongMessage,
+    bank_name,
     is_reference,
     read_report,
     write_transfers,
@@ -62,6 +63,7 @@ _NO_DAYS = (
     "Its schedule has no days to pay on: it names them (event), or says every so many days, weeks, months or years (frequency 1), from when until"
     " when (boundsPeriod), at most how many times (count), and nothing else."
 )
+_NO_NAME = "has letters that no bank takes: write it with those from A to Z."
 _COMPLETE = frozenset(("ACSC", "ACCC"))  # settled
 _FAILED = frozenset(("RJCT", "CANC"))
 
@@ -89,6 +91,8 @@ async def payment_run(context: Context, request: FhirRequest) -> Answer:
     until, accounts = _until(context, inputs), _accounts(context, inputs)
     if issuer not in accounts:
         raise bad_input(f'There is no "account" of {issuer}, from which it is to be paid.')
+    if not bank_name(accounts[issuer].name):
+        raise bad_input(f'The name of the "account" of {issuer} {_NO_NAME}')
     run = inputs.text("run") or f"PHB-{until:%Y%m%d}-{sha256(context.new_id().encode()).hexdigest()[:8]}"
     if not _NAME.fullmatch(run):
         raise bad_input('A "run" is named by up to 30 letters, digits and hyphens, such as PHB-2026-11-22.')
@@ -142,7 +146,7 @@ def _accounts(context: Context, inputs: Inputs) -> dict[str, BankAccount]:
         name = str(said.get("name") or "").strip()
         if not holder or not name:
             raise bad_input(f'The "account" number {n} does not say whose it is ("holder"), or under which "name".')
-        if not re.fullmatch(r"\d{6}", sort_code) or not re.fullmatch(r"\d{8}", number):
+        if not re.fullmatch(r"[0-9]{6}", sort_code) or not re.fullmatch(r"[0-9]{8}", number):
             raise bad_input(
                 f'The "account" of {holder} has a "sort-code" of six digits and an "account-number" of eight.'
             )
@@ -209,6 +213,8 @@ def _why_not(payment: Resource, budget: Resource | None, accounts: Mapping[str, 
     account = accounts.get(payee)
     if account is None:
         return f"There is no bank account of {payee}."
+    if not bank_name(account.name):
+        return f"The name of the account of {payee} {_NO_NAME}"
     if not pence_of(payment.get("paymentAmount")):
         return "It comes to nothing that a bank could pay."
     if not is_reference(reference_of(payment)):

@@ -49,8 +49,9 @@ def books(server: RunningServer, mongodb_admin: MongoClient[dict[str, Any]]) -> 
     return Books(server, mongodb_admin)
 
 
-def bank(holder: str, *, number: str = "") -> dict[str, Any]:
+def bank(holder: str, *, number: str = "", known_as: str = "") -> dict[str, Any]:
     name, sort_code, own = ACCOUNTS[holder]
+    name = known_as or name
     parts = [
         {"name": "holder", "valueReference": {"reference": holder}},
         {"name": "name", "valueString": name},
@@ -207,6 +208,43 @@ def test_who_has_no_account_or_another_than_was_approved_is_left_out_and_told_of
     assert transfers(document(run(jill, bank(NORTH), bank("Patient/jill"))))[0][0] == "PAY-1"
 
 
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("Zoë O’Neill-Łuczak & Sons", "Zoe O'Neill-Luczak and Sons"),
+        ("Jill\n  Harper", "Jill Harper"),
+        ("Groß Café №", "Gross Cafe No"),
+        ("J" * 141, "J" * 140),
+    ],
+)
+def test_a_name_is_written_with_the_letters_that_every_bank_takes(jill: httpx.Client, name: str, written: str) -> None:
+    made(jill.post("/PaymentReconciliation", json=advance("PAY-1", 10)))
+    ((_, _, told, *_),) = transfers(document(run(jill, bank(NORTH), bank("Patient/jill", known_as=name))))
+    assert told == written
+
+
+@pytest.mark.parametrize("name", ["李雷", "Jill \N{GRINNING FACE}", "Jill\u200bHarper", "Jill <Harper>"])
+def test_a_name_that_no_bank_takes_keeps_its_own_payment_back_and_no_others(jill: httpx.Client, name: str) -> None:
+    with_receipt(jill, COUNSELLING)
+    made(jill.post("/PaymentReconciliation", json=counselling("PAY-1")))
+    made(jill.post("/PaymentReconciliation", json=advance("PAY-2", 10)))
+    answer = run(jill, bank(NORTH), bank(STILLWATER), bank("Patient/jill", known_as=name))
+    assert [one[0] for one in transfers(document(answer))] == ["PAY-1"]
+    ((_, why),) = reasons(answer)
+    assert (
+        why
+        == "The name of the account of Patient/jill has letters that no bank takes: write it with those from A to Z."
+    )
+    whose = run(jill, bank(NORTH, known_as=name), bank("Patient/jill"))
+    assert (whose.status_code, "has letters that no bank takes" in whose.text) == (400, True)
+
+
+def test_an_identifier_that_banks_read_otherwise_is_left_out(jill: httpx.Client) -> None:
+    made(jill.post("/PaymentReconciliation", json=advance("PAY//1", 10)))
+    ((_, why),) = reasons(run(jill))
+    assert why == "Its payment identifier is longer than 35 characters, or has some that no bank takes."
+
+
 def test_a_payment_that_was_sent_waits_for_its_result(jill: httpx.Client, books: Books) -> None:
     before = books.pot(BUDGET, DAILY)
     made(jill.post("/PaymentReconciliation", json=advance("PAY-1", 10)))
@@ -285,6 +323,10 @@ def test_a_bomb_in_a_report_is_refused(api: httpx.Client) -> None:
     [
         ([bank("Patient/jill")], 'There is no "account" of Organization/harbourside-north'),
         ([bank(NORTH), bank("Patient/jill", number="123")], 'The "account" of Patient/jill has a "sort-code" of six'),
+        (
+            [bank(NORTH), bank("Patient/jill", number="３０９９４４１７")],
+            'The "account" of Patient/jill has a "sort-code" of six',
+        ),
         ([bank(NORTH), bank(NORTH, number="99999999")], "There are two different accounts of Organization/harbour"),
     ],
 )
