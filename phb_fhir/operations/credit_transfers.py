@@ -75,11 +75,14 @@ class Run(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What the bank says of one payment, or of all of a message where `reference` is "". `status` is its code, such as ACSC."""
+    """What the bank says of one payment, or of all of a message (`is_of_all`). `status` is its code, such as ACSC. Of one payment that the bank does
+    not name, `reference` is "".
+    """
 
     reference: str
     status: str
     reason: str
+    is_of_all: bool = False
 
 
 class Report(NamedTuple):
@@ -201,10 +204,11 @@ def _results(report: Any, space: str, run: str) -> Iterator[Result]:
             yield Result(_text(one, space, "OrgnlEndToEndId"), _text(one, space, "TxSts"), _reason(one, space))
         if not single and (status := _text(part, space, "PmtInfSts")):
             told, named = True, _text(part, space, "OrgnlPmtInfId")
-            yield Result("" if named in ("", run) else named, status, _reason(part, space))
+            is_ours = named in ("", run)
+            yield Result("" if is_ours else named, status, _reason(part, space), is_ours)
     group = report.find(f"{space}OrgnlGrpInfAndSts")
     if not told and (status := _text(group, space, "GrpSts")):
-        yield Result("", status, _reason(group, space))
+        yield Result("", status, _reason(group, space), is_of_all=True)
 
 
 def _reason(element: Any, space: str) -> str:

@@ -33,6 +33,7 @@ from phb_fhir.operations.asked import answered, parameters_of
 from phb_fhir.operations.credit_transfers import (
     BankAccount,
     Report,
+    Result,
     Run,
     Transfer,
     WrongMessage,
@@ -391,13 +392,19 @@ async def payment_results(context: Context, request: FhirRequest) -> Answer:
     by_reference = {reference_of(one): one for one in payments}
     rows: list[list[Row]] = [row("run", String=report.run)]
     for one in report.results:
-        named = list(by_reference.values()) if not one.reference else [by_reference.get(one.reference)]
+        named = list(by_reference.values()) if one.is_of_all else [by_reference.get(one.reference)]
         for payment in named:
             if payment is None:
-                rows.append(group("left-out", row("reason", String=f"{one.reference} is no payment of this run.")))
+                rows.append(group("left-out", row("reason", String=_of_none(one))))
             else:
                 rows.append(await _recorded(context, payment, one.status, one.reason))
     return answered(context, request, parameters(*rows))
+
+
+def _of_none(one: Result) -> str:
+    if one.reference:
+        return f"{one.reference} is no payment of this run."
+    return f"The bank says {one.status} of one payment, and not of which (OrgnlEndToEndId). Ask it, and record what came of that one."
 
 
 async def _report(inputs: Inputs) -> Report:

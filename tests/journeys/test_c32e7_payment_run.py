@@ -293,6 +293,24 @@ def test_what_a_bank_says_of_a_part_that_is_not_ours_is_of_no_payment_here(jill:
     assert made(jill.get(f"/PaymentReconciliation/{queued['id']}"))["outcome"] == "error"
 
 
+@pytest.mark.parametrize("status", ["RJCT", "ACSC"])
+def test_what_a_bank_says_of_one_payment_without_naming_it_is_not_said_of_all(jill: httpx.Client, status: str) -> None:
+    for n in range(2):
+        made(jill.post("/PaymentReconciliation", json=advance(f"PAY-{n}", 10)))
+    sent = rows(run(jill, run=("String", "RUN-1")), "payment")
+    body = report("RUN-1", ("PAY-0", status))
+    text = base64.b64decode(body["parameter"][0]["valueBase64Binary"]).decode()
+    unnamed = text.replace("<OrgnlEndToEndId>PAY-0</OrgnlEndToEndId>", "").encode()
+    body["parameter"][0]["valueBase64Binary"] = base64.b64encode(unnamed).decode()
+    assert reasons(results(jill, body)) == [
+        (
+            "",
+            f"The bank says {status} of one payment, and not of which (OrgnlEndToEndId). Ask it, and record what came of that one.",
+        )
+    ]
+    assert {made(jill.get(f"/{one['reference']}"))["outcome"] for one in sent} == {"queued"}
+
+
 @pytest.mark.parametrize(
     ("body", "status", "why"),
     [
