@@ -45,6 +45,7 @@ from phb_fhir.rules.paid import (
     bare,
     counts,
     is_done,
+    lines_of,
     paid_for,
     payments_for,
     purchases_paid,
@@ -430,6 +431,27 @@ def _overdrawn(entries: Sequence[Entry]) -> Asking[list[Issue]]:
 # ---- the purchase's side -------------------------------------------------------------------------
 
 
+def _still_out(
+    purchase: str, charge: Resource, payments: Sequence[Resource], invoices: Mapping[str, Resource | None]
+) -> Asking[int]:
+    """The pence that funders paid for a purchase, less what came back of it. What its holder paid is to be made good by them."""
+    done = _done_for(purchase, payments, invoices)
+    if not done:
+        return 0
+    paying = [value_of(one, "phb-account") for one in done]
+    accounts = sorted({*keys_in(charge.get("account")), *keys_in(paying)})
+    found: dict[str, Resource | None] = yield Read(*accounts)
+    members: list[Resource] = yield Find("Account", ("part-of", ",".join(accounts)))
+    funders = {owner_of(one) for one in (*found.values(), *members) if one is not None}
+    theirs = [one for one in done if key_of(one.get("paymentIssuer")) in funders]
+    back = [line for one in payments if is_done(one) for line in lines_of(one) if line.kind == "adjustment"]
+    return paid_for(purchase, theirs, invoices) - sum(abs(one.pence) for one in back if one.request == purchase)
+
+
+def _done_for(purchase: str, payments: Iterable[Resource], invoices: Mapping[str, Resource | None]) -> list[Resource]:
+    return [one for one in payments if is_done(one) and paid_for(purchase, [one], invoices) > 0]
+
+
 def judge_paid(case: Case) -> Judging:
     """A purchase that is paid, or about to be, keeps its price; one whose payment is on its way is not taken back meanwhile."""
     before, after = case.before, case.after
@@ -444,6 +466,12 @@ def judge_paid(case: Case) -> Judging:
     on_way = [one for one in payments if counts(one) and one.get("outcome") == "queued"]
     if is_back and on_way:
         text = f"The payment {reference_of(on_way[0])} for this is on its way. Cancel it first, or wait for what comes of it."
+        return Decision((refusal(text, "ChargeItem.status"),))
+    if is_back and (out := (yield from _still_out(case.key, before, payments, invoices))):
+        text = (
+            f"The NHS paid {sterling(out)} for this ({reference_of(_done_for(case.key, payments, invoices)[0])}), which has not come back: it would be there to be spent"
+            " again. Record the refund first; or where it was not paid, take the payment back as well (entered-in-error)."
+        )
         return Decision((refusal(text, "ChargeItem.status"),))
     paid = paid_for(case.key, [one for one in payments if counts(one)], invoices)
     if not is_back and paid > now:

@@ -557,14 +557,63 @@ def test_a_refund_within_a_payment_and_its_undoing(jill: httpx.Client, books: Bo
 def test_a_purchase_that_is_taken_back_takes_its_refund_with_it_whichever_comes_first(
     jill: httpx.Client, books: Books
 ) -> None:
-    back = pay(jill, payment("BACK-1", line(50, BED, "adjustment"), issuer=MOBILITY, payee=NORTH, outcome="complete"))
-    bed = made(jill.get(f"/{BED}"))
-    spent = books.pot(BUDGET, THERAPY)["spent"]
-    made(jill.put(f"/{BED}", json={**bed, "status": "entered-in-error"}))
-    assert spent - books.pot(BUDGET, THERAPY)["spent"] == 180_000
+    price = round(billed(jill, NIGHTS, "third-party") * 100)
+    back = pay(jill, refund("BACK-1", 50, NIGHTS, LANTERN, WILLOW))
+    nights = made(jill.get(f"/{NIGHTS}"))
+    spent = books.pot(BUDGET, NURSING)["spent"]
+    made(jill.put(f"/{NIGHTS}", json={**nights, "status": "entered-in-error"}))
+    assert spent - books.pot(BUDGET, NURSING)["spent"] == price - 5_000
     assert update(jill, back, status="entered-in-error").status_code == 200
-    assert spent - books.pot(BUDGET, THERAPY)["spent"] == 180_000
-    assert sum(pence for *_, pence in books.about(BED)) == 0
+    assert spent - books.pot(BUDGET, NURSING)["spent"] == price - 5_000
+    assert sum(pence for *_, pence in books.about(NIGHTS)) == 0
+    assert books.agrees()
+
+
+OUT = (
+    "The NHS paid £60.00 for this (PAY-1), which has not come back: it would be there to be spent again. Record the refund first; or where it was"
+    " not paid, take the payment back as well (entered-in-error)."
+)
+
+
+@pytest.mark.parametrize("status", ["entered-in-error", "not-billable"])
+def test_what_the_nhs_paid_is_not_there_to_be_spent_again_until_it_comes_back(
+    jill: httpx.Client, books: Books, status: str
+) -> None:
+    with_receipt(jill, COUNSELLING)
+    pay(jill, counselling("PAY-1", outcome="complete"))
+    charge = made(jill.get(f"/{COUNSELLING}")) | {"status": status, "note": [{"text": "Nobody came."}]}
+    spent = books.pot(BUDGET, THERAPY)["spent"]
+    assert said(jill.put(f"/{COUNSELLING}", json=charge)) == [OUT]
+    pay(jill, refund("BACK-1", 20, COUNSELLING, STILLWATER))
+    assert said(jill.put(f"/{COUNSELLING}", json=charge)) == [OUT.replace("60", "40")]
+    pay(jill, refund("BACK-2", 40, COUNSELLING, STILLWATER))
+    made(jill.put(f"/{COUNSELLING}", json=charge))
+    assert books.pot(BUDGET, THERAPY)["spent"] == spent - 6_000
+    assert books.agrees()
+
+
+def test_a_purchase_and_its_payment_that_never_were_are_taken_back_together(jill: httpx.Client, books: Books) -> None:
+    with_receipt(jill, COUNSELLING)
+    paid = pay(jill, counselling("PAY-1", outcome="complete"))
+    charge = made(jill.get(f"/{COUNSELLING}")) | {"status": "entered-in-error"}
+    both = [
+        entry("PUT", COUNSELLING, charge),
+        entry("PUT", f"PaymentReconciliation/{paid['id']}", {**paid, "status": "entered-in-error"}),
+    ]
+    made(jill.post("", json=bundle("transaction", *both)))
+    assert sum(pence for *_, pence in books.about(COUNSELLING)) == 0
+    assert books.agrees()
+
+
+def test_what_a_holder_paid_and_is_disallowed_is_theirs_to_make_good(jill: httpx.Client, books: Books) -> None:
+    with_receipt(jill, NIGHTS)
+    price = made(jill.get(f"/{NIGHTS}"))["priceOverride"]["value"]
+    pay(jill, payment("W-1", line(price, NIGHTS), issuer=WILLOW, payee=LANTERN, outcome="complete"))
+    before = books.pot(BUDGET, NURSING)
+    nights = made(jill.get(f"/{NIGHTS}")) | {"status": "not-billable", "note": [{"text": "Nobody came."}]}
+    made(jill.put(f"/{NIGHTS}", json=nights))
+    after = books.pot(BUDGET, NURSING)
+    assert (before["spent"] - after["spent"], after["advanced"]) == (round(price * 100), before["advanced"])
     assert books.agrees()
 
 
@@ -600,16 +649,17 @@ def test_a_purchase_of_which_a_part_came_back_stays_paid_from_where_it_was(jill:
 
 
 def test_a_refund_of_what_was_disallowed_since_is_put_right_with_it(jill: httpx.Client, books: Books) -> None:
-    back = pay(jill, payment("BACK-1", line(50, BED, "adjustment"), issuer=MOBILITY, payee=NORTH, outcome="complete"))
-    bed = made(jill.get(f"/{BED}"))
-    made(jill.put(f"/{BED}", json={**bed, "status": "not-billable", "note": [{"text": "Never delivered."}]}))
+    price = round(billed(jill, NIGHTS, "third-party") * 100)
+    back = pay(jill, refund("BACK-1", 50, NIGHTS, LANTERN, WILLOW))
+    nights = made(jill.get(f"/{NIGHTS}"))
+    made(jill.put(f"/{NIGHTS}", json={**nights, "status": "not-billable", "note": [{"text": "Never delivered."}]}))
     assert said(update(jill, back, status="entered-in-error")) == [
-        "Profiling bed was disallowed since, with what had come back of it. Put that right first."
+        "Overnight care, two nights was disallowed since, with what had come back of it. Put that right first."
     ]
-    bed = made(jill.get(f"/{BED}"))
-    made(jill.put(f"/{BED}", json={**bed, "status": "billed"}))
+    nights = made(jill.get(f"/{NIGHTS}"))
+    made(jill.put(f"/{NIGHTS}", json={**nights, "status": "billed"}))
     assert update(jill, back, status="entered-in-error").status_code == 200
-    assert sum(pence for *_, pence in books.about(BED) if pence) == 185_000
+    assert sum(pence for *_, pence in books.about(NIGHTS)) == price
     assert books.agrees()
 
 
