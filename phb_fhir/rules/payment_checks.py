@@ -192,6 +192,7 @@ def _to_whom(p: Payment) -> Iterator[Issue]:
             text = f"This line is paid to {said}, and the payment to {p.payee or 'nobody'}: a payment has one payee."
             yield refusal(text, f"PaymentReconciliation.detail[{n}].payee")
     if p.is_incoming:
+        yield from _back_to_whom(p)
         return
     for share in p.shares:
         charge = p.purchases.get(share.purchase)
@@ -202,6 +203,19 @@ def _to_whom(p: Payment) -> Iterator[Issue]:
             )
             who = _among(may, p.named | seen, "somebody else")
             yield refusal(f"{name_of(charge, share.purchase)} is owed to {who}, not to {p.payee or 'nobody'}.", _PAYEE)
+
+
+def _back_to_whom(p: Payment) -> Iterator[Issue]:
+    """What comes back of a purchase comes back to where its money came from: else it would be there to be spent, and be in somebody else's hands."""
+    for line in p.lines:
+        may = p.owners | _paying(p, line)
+        if line.kind == "adjustment" and line.request in p.purchases and p.payee not in may:
+            name = name_of(p.purchases.get(line.request), line.request)
+            who = _among(may, p.named, "somebody else")
+            yield refusal(
+                f"{name} was paid by {who}, so what comes back of it comes back to them, not to {p.payee}.", _PAYEE
+            )
+            return
 
 
 def _owed(p: Payment, charge: Resource, purchase: str) -> frozenset[str]:

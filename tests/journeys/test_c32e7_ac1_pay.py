@@ -469,6 +469,22 @@ def refund(reference: str, amount: float, key: str, issuer: str, payee: str = NO
     return payment(reference, line(amount, key, "adjustment"), issuer=issuer, payee=payee, outcome="complete")
 
 
+def test_what_comes_back_comes_back_to_where_it_was_paid_from(jill: httpx.Client, books: Books) -> None:
+    """Counselling is paid by the NHS, nights from the part that Willow Tree holds; Jill holds another."""
+    with_receipt(jill, COUNSELLING)
+    pay(jill, counselling("PAY-1", outcome="complete"))
+    billed(jill, NIGHTS, "third-party")
+    before = books.pot(BUDGET, THERAPY), books.pot(BUDGET, NURSING)
+    for key, issuer, who in ((COUNSELLING, STILLWATER, NORTH), (NIGHTS, LANTERN, f"{NORTH}, {WILLOW}")):
+        (why,) = said(jill.post("/PaymentReconciliation", json=refund("BACK-1", 10, key, issuer, "Patient/jill")))
+        assert why.endswith(f" was paid by {who}, so what comes back of it comes back to them, not to Patient/jill.")
+    assert (books.pot(BUDGET, THERAPY), books.pot(BUDGET, NURSING)) == before
+    pay(jill, refund("BACK-1", 10, COUNSELLING, STILLWATER))
+    pay(jill, refund("BACK-2", 10, NIGHTS, LANTERN, WILLOW))
+    pay(jill, refund("BACK-3", 10, MASSAGE, "Organization/riverbank-therapies", "Patient/jill"))
+    assert books.agrees()
+
+
 def returned(jill: httpx.Client, amount: float) -> None:
     """Willow Tree gives back what was advanced to it."""
     back = payment("RETURN", line(amount, kind="advance"), issuer=WILLOW, payee=NORTH, part=NURSING, outcome="complete")
