@@ -179,6 +179,9 @@ def _line(i: Invoice, key: str, charge: Resource, asked: int) -> Iterator[Issue]
 
 def _adds_up(i: Invoice) -> Iterator[Issue]:
     lines = i.invoice.get("lineItem", ())
+    if any("amount" not in part for line in lines for part in line.get("priceComponent", ())):
+        text = "Each price component says its amount in pounds: what a factor alone would come to is not reckoned with."
+        yield refusal(text, "Invoice.lineItem.priceComponent")
     for name, with_tax in (("totalNet", False), ("totalGross", True)):
         said = i.invoice.get(name)
         whole = sum(line_total(one, with_tax=with_tax) for one in lines)

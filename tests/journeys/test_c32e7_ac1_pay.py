@@ -700,6 +700,21 @@ def invoice(amount: float = 60, **more: Any) -> dict[str, Any]:
     }
 
 
+def test_an_invoice_says_what_each_component_comes_to(jill: httpx.Client) -> None:
+    line_ = invoice()["lineItem"][0]
+    less = {"type": "discount", "factor": 0.1}
+    with_factor = {**line_, "priceComponent": [*line_["priceComponent"], less]}
+    assert said(jill.post("/Invoice", json=invoice(lineItem=[with_factor]))) == [
+        "Each price component says its amount in pounds: what a factor alone would come to is not reckoned with."
+    ]
+    told = {
+        **line_,
+        "priceComponent": [*line_["priceComponent"], {**less, "amount": {"value": 6.0, "currency": "GBP"}}],
+    }
+    money = {"value": 54.0, "currency": "GBP"}
+    made(jill.post("/Invoice", json=invoice(lineItem=[told], totalNet=money, totalGross=money)))
+
+
 def test_an_invoice_is_paid_whole_and_is_balanced_then(jill: httpx.Client) -> None:
     with_receipt(jill, COUNSELLING)
     sent = made(jill.post("/Invoice", json=invoice()))
