@@ -219,18 +219,22 @@ def _back_to_whom(p: Payment) -> Iterator[Issue]:
 
 
 def _owed(p: Payment, charge: Resource, purchase: str) -> frozenset[str]:
-    """Who is owed for a purchase: who provided it, or who paid for it already. Nobody where it names no provider."""
+    """Who is owed for a purchase: who provided it, or who paid for it already; where it is billed, and somebody else than issues this paid, they alone.
+    Nobody where it names no provider.
+    """
     named = _provides(charge)
     if not named:
         return frozenset()
     pots = {pot for _, pot in held_for(p, purchase)}
     by = value_of(charge, "phb-paid-by")
-    paid = {
+    found = {
         "person": {person_of(p.budget)},
         "representative": {key_of(charge.get("enterer")), *p.nominees},
         "third-party": {one.holder for one in p.elements if one.id in pots},
     }.get(str(by), set())
-    return frozenset((named | paid) - {""})
+    paid = frozenset(found - {""})
+    is_paid = charge.get("status") == "billed" and paid and p.issuer not in paid
+    return paid if is_paid else named | paid
 
 
 def _provides(charge: Resource) -> frozenset[str]:

@@ -437,6 +437,24 @@ def test_whoever_holds_a_part_pays_from_it_and_when_the_nhs_does_that_is_paid_ou
     assert books.agrees()
 
 
+def test_what_somebody_paid_already_is_paid_back_to_them_and_not_to_the_provider_again(
+    jill: httpx.Client, books: Books
+) -> None:
+    riverbank = "Organization/riverbank-therapies"
+    again = jill.post("/PaymentReconciliation", json=payment("PAY-1", line(45, MASSAGE), payee=riverbank))
+    assert said(again) == [
+        "Massage therapy, one hour is owed to Patient/jill, not to Organization/riverbank-therapies."
+    ]
+    pay(jill, payment("PAY-1", line(45, MASSAGE), payee="Patient/jill"))
+    billed(jill, NIGHTS, "third-party")
+    price = made(jill.get(f"/{NIGHTS}"))["priceOverride"]["value"]
+    (why,) = said(jill.post("/PaymentReconciliation", json=payment("N-1", line(price, NIGHTS), payee=LANTERN)))
+    assert why == f"Overnight care, two nights is owed to {WILLOW}, not to {LANTERN}."
+    told = payment("W-1", line(price, NIGHTS), issuer=WILLOW, payee=LANTERN, outcome="complete")
+    pay(jill, told)  # what Willow Tree paid is recorded
+    assert books.agrees()
+
+
 # ---- refunds -------------------------------------------------------------------------------------
 
 

@@ -126,6 +126,27 @@ def test_finance_pays_people_who_hold_their_money_from_the_schedule_to_the_banks
     assert moved["valueMoney"]["value"] > ledger[0]["valueMoney"]["value"]
 
 
+def test_a_provider_asks_the_budget_to_pay_that_its_purchase_names(people: People) -> None:
+    """It sees no budgets; what was bought from it says from which."""
+    massage = people["provider"].get("/ChargeItem/jill-massage-2026-10-23").json()
+    price = massage["priceOverride"]
+    part = {"priceComponent": [{"type": "base", "amount": price}]}
+    invoice = {
+        "resourceType": "Invoice",
+        "status": "issued",
+        "date": "2026-11-21",
+        "issuer": {"reference": "Organization/riverbank-therapies"},
+        "account": {"reference": massage["account"][0]["reference"]},
+        "lineItem": [{"chargeItemReference": {"reference": f"ChargeItem/{massage['id']}"}, **part}],
+        "totalGross": price,
+    }
+    elsewhere = people["provider"].post("/Invoice", json={**invoice, "account": {"reference": "Account/asha-health"}})
+    assert (elsewhere.status_code, "There is no Account/asha-health." in elsewhere.text) == (422, True)
+    asked = people["provider"].post("/Invoice", json=invoice)
+    assert asked.status_code == 201, asked.text
+    assert people["finance"].get(f"/Invoice/{asked.json()['id']}").status_code == 200
+
+
 def test_finance_pays_a_person_by_hand_and_nobody_else_whom_it_does_not_see(people: People) -> None:
     answer = people["finance"].post("/PaymentReconciliation", json=advance("PAY-F", 1))
     assert answer.status_code == 201, answer.text
