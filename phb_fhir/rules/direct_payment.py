@@ -155,8 +155,10 @@ def agrees(consent: Mapping[str, Any], account: str, day: date) -> bool:
 
 
 def _agrees_to(consent: Mapping[str, Any], account: str, part: Element, day: date) -> bool:
-    """The same, to direct payments of one part to who holds it."""
-    return agrees(consent, account, day) and part.holder in _named(consent)
+    """The same, to direct payments of one part to who holds it; by the day on which the part begins, where that is later."""
+    since = days_of(consent.get("provision", {}).get("period")).start
+    begins = since is None or since <= max(day, part.days.start or day)
+    return begins and agrees(consent, account, day) and part.holder in _named(consent)
 
 
 def why_not_paid(

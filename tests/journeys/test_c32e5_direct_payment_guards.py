@@ -214,6 +214,7 @@ def test_deleting_the_consent_stops_them_too(api: httpx.Client) -> None:
     "changes",
     [
         {"period": {"start": "2026-10-05", "end": "2026-11-21"}},
+        {"period": {"start": "2027-01-01"}},
         {"data": [{"meaning": "instance", "reference": {"reference": "Account/another"}}]},
     ],
 )

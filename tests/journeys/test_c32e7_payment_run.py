@@ -475,6 +475,17 @@ def test_who_holds_a_part_is_paid_while_the_consent_names_them(jill: httpx.Clien
     made(jill.post("/PaymentReconciliation", json=advance("PAY-1", 10)))
 
 
+def test_nothing_is_paid_before_the_day_from_which_somebody_agrees(jill: httpx.Client) -> None:
+    consent = of_story("jill-direct-payment")
+    later = {"period": {"start": "2026-12-06"}}
+    assert (
+        put(jill, withdrawn(), {**consent, "id": "later", "provision": consent["provision"] | later}).status_code == 200
+    )
+    for day in ("2026-11-22", "2026-12-05"):
+        (why,) = said(jill.post("/PaymentReconciliation", json=advance("PAY-1", 10, paymentDate=day)))
+        assert why.startswith(NOBODY_AGREES)
+
+
 def test_what_was_sent_to_somebody_whose_consent_ended_since_was_paid_all_the_same(
     jill: httpx.Client, books: Books
 ) -> None:
