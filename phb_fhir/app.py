@@ -166,7 +166,7 @@ class _World:
             self.now,
             self.new_id,
             operations=OPERATIONS,
-            together=Together(store, self.settings.commit_batch_max),
+            together=Together(store, self.settings.commit_batch_max, self.settings.commit_time_max_s),
         )
 
 

@@ -224,6 +224,12 @@ class Settings(BaseSettings):
         le=60,
         description="How long one write may be tried again while others change the same resources.",
     )
+    database_wait_max_s: float = Field(
+        10.0,
+        ge=0.5,
+        le=60,
+        description="How long one request waits in vain for a database that does not answer; past it the answer is 503.",
+    )
     conditional_delete_max: int = Field(
         100, ge=1, le=10_000, description="The most resources one conditional delete may take away."
     )

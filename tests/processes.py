@@ -114,10 +114,10 @@ class Answer:
 class Connection:
     """One connection to a server, kept open from request to request. What it raises when that fails is an OSError."""
 
-    def __init__(self, base: str) -> None:
+    def __init__(self, base: str, wait_s: float = ANSWER_WAIT_S) -> None:
         self.base = base
         parts = urlsplit(base)
-        self._socket = socket.create_connection((parts.hostname, parts.port), timeout=ANSWER_WAIT_S)
+        self._socket = socket.create_connection((parts.hostname, parts.port), timeout=wait_s)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._method = "GET"
         self._rest = b""

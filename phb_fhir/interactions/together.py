@@ -18,8 +18,9 @@ from phb_fhir.interactions.commit import Prepared, Settled, commit_all, keys_of,
 from phb_fhir.interactions.facts import Facts
 from phb_fhir.outcome import Refusal, Rejected
 from phb_fhir.rules.book import names_in
-from phb_fhir.store.faults import DriverError
-from phb_fhir.store.gather import Gather
+from phb_fhir.store.faults import DriverError, unanswered
+from phb_fhir.store.gather import Gather, Overdue
+from phb_fhir.store.patience import patiently
 from phb_fhir.store.store import Store, Transaction
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 
 UNDER_WAY_MAX = 2
+TURNS_MAX = 2  # that one waits for: of those before it, and its own
 
 
 class Asked(NamedTuple):
@@ -44,14 +46,19 @@ Answer = Committed | BaseException
 class Together:
     """One for each process: its transactions of purchases on one budget follow one another."""
 
-    def __init__(self, store: Store, batch_max: int) -> None:
+    def __init__(self, store: Store, batch_max: int, time_max_s: float) -> None:
         self._store = store
+        self._time_max_s = time_max_s
         self._gather: Gather[Asked, Committed] = Gather(self._write, batch_max=batch_max, under_way_max=UNDER_WAY_MAX)
 
     async def record(self, context: Context, change: Create) -> Committed:
         """Record one. Raises Rejected, as `commit` does."""
         one = Asked(context, change, lock_names(context, [change]), keys_of([change]))
-        return await self._gather.ask(one, one.locks | one.budgets)
+        try:
+            with patiently(self._time_max_s, "writing"):
+                return await self._gather.ask(one, one.locks | one.budgets, TURNS_MAX * self._time_max_s)
+        except Overdue as overdue:
+            raise unanswered("writing", writing=overdue.is_sent) from None
 
     async def _write(self, batch: list[Asked]) -> list[Answer]:
         if len(batch) == 1:

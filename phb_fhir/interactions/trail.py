@@ -56,6 +56,7 @@ from phb_fhir.security.audit import (
     moment_of,
 )
 from phb_fhir.security.audit_event import Place, events
+from phb_fhir.store.patience import patiently
 from phb_fhir.store.store import Transaction, Write
 
 NAMED_IN_BODY_MAX = 20  # patients that a refused body, or a search, names
@@ -511,8 +512,9 @@ async def show_trail(context: Context, request: FhirRequest) -> None:
     if not any(could_show(one) for one in _questions(request)):
         return
     try:
-        async with asyncio.timeout(PUBLISH_WAIT_MAX_S):
-            await publish(context)
+        with patiently(PUBLISH_WAIT_MAX_S, "reading the audit trail") as most_s:
+            async with asyncio.timeout(most_s):
+                await publish(context)
     except TimeoutError:
         context.scribe.wanted.set()  # the background goes on with it, busy or not
         text = "The audit trail is being made readable. Ask again in a moment."  # how much is left, tells of others

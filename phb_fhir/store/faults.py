@@ -57,6 +57,11 @@ def rejection_of(error: PyMongoError, doing: str, *, writing: bool) -> Rejected:
     if isinstance(error, OperationFailure) and error.code == _NO_SUCH_HINT_CODE and "hint" in str(error):
         text = f"The database lacks an index that is needed, while {doing}. Indexes are built when the server starts."
         return refuse(Refusal.UNAVAILABLE, Kind.TRANSIENT, text)
+    return unanswered(doing, writing=writing)
+
+
+def unanswered(doing: str, *, writing: bool = False) -> Rejected:
+    """The refusal (503) where the database is away, or was waited for in vain."""
     text = f"The database cannot be reached just now, while {doing}."
     return refuse(Refusal.UNAVAILABLE, Kind.TRANSIENT, text + (_PERHAPS if writing else " Try again in a moment."))
 

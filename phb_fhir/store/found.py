@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
-import pymongo
 from bson import json_util
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
@@ -28,10 +27,10 @@ from phb_fhir.search.kinds.kind import Index
 from phb_fhir.store.computed import entries, first_to_point, pointed_at
 from phb_fhir.store.documents import END, MAX, RESOURCES, WITHOUT_INDEX, Document, index_of, version_of
 from phb_fhir.store.explained import summary
-from phb_fhir.store.faults import translated
 from phb_fhir.store.filters import Filter, joint, of_types
 from phb_fhir.store.indexes import BY_SEQ
 from phb_fhir.store.pages import Page, Pages, command_of, phases_left
+from phb_fhir.store.patience import answering
 from phb_fhir.store.plan import (
     PROBED_MAX,
     RARE_MAX,
@@ -402,7 +401,7 @@ class Finder:
             # a transaction has its own deadline; and the driver must see its own errors, to know that they mean "begin again"
             yield
             return
-        with translated(doing), pymongo.timeout(self._limits.query_time_max_ms / 1000):
+        with answering(doing, self._limits.query_time_max_ms / 1000):
             yield
 
 

@@ -7,22 +7,40 @@ it carries, and nothing waits for a timer.
 
 Items that would hinder each other in two calls at the same moment are given names: what shares a name with something under way, or
 with something that waits before it, waits, while the others go.
+
+A batch is nobody's own: it is sent in a context of its own, so that the deadline of one who asked (`pymongo.timeout`, `store/patience`)
+is not that of all who come along, or come after. Who asks may say how long to wait for the turn and the answer together. That is not
+measured at each item: four times a second one look goes over all that wait.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Collection
+from contextvars import Context
 from typing import Generic, NamedTuple, TypeVar
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
 
+LOOK_S = 0.25
+
+
+class Overdue(Exception):  # noqa: N818 - whoever asked makes words of it
+    """An item was not answered in time. `is_sent`: whether it may be done all the same."""
+
+    def __init__(self, *, is_sent: bool) -> None:
+        super().__init__()
+        self.is_sent = is_sent
+
+
 class _Waiting(NamedTuple, Generic[Item, Answer]):
     item: Item
     names: Collection[str]
     future: asyncio.Future[Answer]
+    until: float  # by the clock of the event loop
 
 
 class Gather(Generic[Item, Answer]):
@@ -41,13 +59,17 @@ class Gather(Generic[Item, Answer]):
         self._waiting: list[_Waiting[Item, Answer]] = []
         self._under_way: dict[asyncio.Task[None], list[_Waiting[Item, Answer]]] = {}
         self._woken = False
+        self._looking = False
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    async def ask(self, item: Item, names: Collection[str] = ()) -> Answer:
-        """The answer to one item. Raises what `send` said of it."""
+    async def ask(self, item: Item, names: Collection[str] = (), most_s: float = math.inf) -> Answer:
+        """The answer to one item. Raises what `send` said of it, or Overdue."""
         loop = self._loop = self._loop or asyncio.get_running_loop()
         future: asyncio.Future[Answer] = loop.create_future()
-        self._waiting.append(_Waiting(item, names, future))
+        self._waiting.append(_Waiting(item, names, future, loop.time() + most_s))
+        if not self._looking:
+            self._looking = True
+            loop.call_later(LOOK_S, self._look)
         if not self._woken and self._is_worth(len(self._waiting)):
             self._woken = True
             loop.call_soon(self._start)  # after everything else that is ready this turn has asked, too
@@ -65,7 +87,7 @@ class Gather(Generic[Item, Answer]):
             if not self._is_worth(len(batch)):
                 return
             self._waiting = left
-            task = asyncio.get_running_loop().create_task(self._run(batch))
+            task = asyncio.get_running_loop().create_task(self._run(batch), context=Context())
             self._under_way[task] = batch
             task.add_done_callback(self._done)
 
@@ -89,15 +111,33 @@ class Gather(Generic[Item, Answer]):
         if self._waiting:
             self._start()
 
+    def _look(self) -> None:
+        """Give up what is overdue; what was not sent then never is."""
+        now = asyncio.get_running_loop().time()
+        sent = [one for batch in self._under_way.values() for one in batch]
+        for one in sent:
+            _give_up(one, now, is_sent=True)
+        for one in self._waiting:
+            _give_up(one, now, is_sent=False)
+        self._waiting = [one for one in self._waiting if not one.future.done()]
+        self._looking = bool(sent or self._waiting)
+        if self._looking:
+            asyncio.get_running_loop().call_later(LOOK_S, self._look)
+
     async def _run(self, batch: list[_Waiting[Item, Answer]]) -> None:
         try:
             answers = await self._send([one.item for one in batch])
         except BaseException as error:  # noqa: BLE001 - whoever asked must hear of it, whatever it is
             answers = [error] * len(batch)
-        for (_, _, future), answer in zip(batch, answers, strict=True):
+        for (_, _, future, _), answer in zip(batch, answers, strict=True):
             if future.done():  # whoever asked has gone
                 continue
             if isinstance(answer, BaseException):
                 future.set_exception(answer)
             else:
                 future.set_result(answer)
+
+
+def _give_up(one: _Waiting[Item, Answer], now: float, *, is_sent: bool) -> None:
+    if one.until < now and not one.future.done():
+        one.future.set_exception(Overdue(is_sent=is_sent))

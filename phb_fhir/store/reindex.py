@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-import pymongo
 from bson import ObjectId
 from pymongo import UpdateOne
 from pymongo.asynchronous.collection import AsyncCollection
@@ -24,7 +23,7 @@ from pymongo.errors import BulkWriteError
 from phb_fhir.search.access import access_entries
 from phb_fhir.search.kinds.kind import Index
 from phb_fhir.store.documents import META, RESOURCES, Document, index_document
-from phb_fhir.store.faults import translated
+from phb_fhir.store.patience import answering
 
 LEASE_MS = 10_000  # a worker that does not renew its turn for so long has lost it
 ASKED_MAX_S = 10.0
@@ -209,5 +208,5 @@ def _held(owner: str) -> Document:
 
 @contextmanager
 def _asking(most_s: float = ASKED_MAX_S) -> Iterator[None]:
-    with translated("looking after the index values"), pymongo.timeout(most_s):
+    with answering("looking after the index values", most_s):
         yield

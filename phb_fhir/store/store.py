@@ -50,6 +50,7 @@ from phb_fhir.store.found import Finder, Hit, Limits, Pointer, references
 from phb_fhir.store.gather import Gather
 from phb_fhir.store.ledger import LedgerReader, LedgerWriter
 from phb_fhir.store.monitor import Counts
+from phb_fhir.store.patience import asked, patiently
 from phb_fhir.store.positions import Position
 from phb_fhir.store.rarity import Rarity
 from phb_fhir.store.reindex import Reindexing
@@ -298,12 +299,13 @@ class Store(Reader):
 
     async def read(self, type_: str, id_: str) -> Version | None:
         """As `Reader.read`; reads that are asked for in the same moment share one call."""
-        return await self._reads.ask(f"{type_}/{id_}")
+        return await asked(self._reads, f"{type_}/{id_}", self._limits.query_time_max_ms / 1000, "reading")
 
     async def insert(self, version: Version, index: Index | None) -> bool:
         """Store a first version by itself, sharing the journal's wait with its neighbours. False: the id is taken."""
         await self.room.check()
-        is_new = await self._inserts.ask(document_of(version, index))
+        document, most_s = document_of(version, index), self._limits.commit_time_max_s
+        is_new = await asked(self._inserts, document, most_s, "writing", writing=True)
         if is_new:
             self._tell([version])
         return is_new
@@ -316,11 +318,12 @@ class Store(Reader):
         reach, too slow, or without room (503), or a conflict that does not end (409).
         """
         await self.room.check()
-        deadline = asyncio.get_running_loop().time() + self._limits.commit_time_max_s
-        async with self._turn(contended, deadline):
-            # one limit for the wait and all attempts together; 0 would mean none
-            with pymongo.timeout(max(0.001, deadline - asyncio.get_running_loop().time())):
-                return await self._attempts(work)
+        with patiently(self._limits.commit_time_max_s, "writing") as most_s:
+            deadline = asyncio.get_running_loop().time() + most_s
+            async with self._turn(contended, deadline):
+                # one limit for the wait and all attempts together; 0 would mean none
+                with pymongo.timeout(max(0.001, deadline - asyncio.get_running_loop().time())):
+                    return await self._attempts(work)
 
     async def _attempts(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
         others = False  # whether they are why it did not work the last time

@@ -40,6 +40,7 @@ from phb_fhir.security.audit import START, Block, Head, block_after
 from phb_fhir.store.documents import AUDIT, META, PENDING, RESOURCES, Document, document_of
 from phb_fhir.store.faults import rejection_of, translated
 from phb_fhir.store.gather import Gather
+from phb_fhir.store.patience import asked
 
 BLOCK_BYTES_MAX = 4_000_000  # of text; MongoDB takes 16 MB
 ATTEMPTS_MAX = 1_000  # of one block against other processes; the time limit comes first
@@ -83,7 +84,7 @@ class Chain:
 
     async def append(self, text: str, at: datetime) -> None:
         """Seal a record. When this returns, it is in the chain and in a majority's journal."""
-        await self._gather.ask(Kept(text, at))
+        await asked(self._gather, Kept(text, at), self._time_max_s, "keeping the audit trail", last=True)
 
     async def file(self, session: AsyncClientSession, records: Sequence[tuple[str, datetime]]) -> list[Kept]:
         """Put records down as a part of the transaction of this session. They are to be given to `seal_soon` when it is committed."""

@@ -16,6 +16,7 @@ from phb_fhir.interactions.routes import check_address, interaction_at, methods_
 from phb_fhir.interactions.trail import Asked, Trail, answered, told_to
 from phb_fhir.outcome import Kind, Refusal, Rejected, refuse
 from phb_fhir.settings import API_PATH, LOOPBACK_NAMES, Settings
+from phb_fhir.store.patience import be_patient
 from phb_fhir.wire.admission import PUBLIC, Admission
 from phb_fhir.wire.errors import accept_patch, answer_to, extra_headers
 from phb_fhir.wire.exchange import Exchange
@@ -44,6 +45,7 @@ class FhirApi:
         self.context: Context | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        be_patient(self._settings.database_wait_max_s)
         headers = headers_of(scope)
         exchange: Exchange = scope["phb.exchange"]
         base = self._base(headers.get(b"host", b""))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
 
-from phb_fhir.store.gather import Gather
+from phb_fhir.store.gather import Gather, Overdue
 
 Answers = list[str | BaseException]
 
@@ -219,5 +220,50 @@ def test_a_thousand_askers_at_once_each_hear_their_own_answer() -> None:
         assert await asyncio.gather(*(reads.ask(word) for word in words)) == [word.upper() for word in words]
         assert max(len(batch) for batch in sent.batches) == 64
         assert len(sent.batches) == 16
+
+    run(story)
+
+
+def test_the_deadline_of_one_who_asks_is_not_that_of_the_batch() -> None:
+    deadline: ContextVar[str] = ContextVar("deadline", default="none")
+
+    async def send(items: list[str]) -> Answers:
+        return [deadline.get() for _ in items]
+
+    async def story() -> None:
+        deadline.set("mine, and soon")
+        assert await gather(send).ask("a") == "none"
+
+    run(story)
+
+
+def test_what_waits_too_long_for_its_turn_is_given_up_and_never_sent() -> None:
+    async def story() -> None:
+        sent = Recorded()
+        sent.open.clear()
+        writes = gather(sent.send)
+        first = asyncio.create_task(writes.ask("first"))
+        await turns()
+        with pytest.raises(Overdue) as given_up:
+            await writes.ask("second", most_s=0.01)
+        assert not given_up.value.is_sent
+        sent.open.set()
+        assert await first == "FIRST"
+        assert await writes.ask("third") == "THIRD"
+        assert sent.batches == [["first"], ["third"]]
+
+    run(story)
+
+
+def test_what_was_sent_and_is_not_answered_in_time_may_be_done_all_the_same() -> None:
+    async def story() -> None:
+        sent = Recorded()
+        sent.open.clear()
+        writes = gather(sent.send)
+        with pytest.raises(Overdue) as given_up:
+            await writes.ask("first", most_s=0.01)
+        assert given_up.value.is_sent
+        sent.open.set()
+        assert await writes.ask("second") == "SECOND"
 
     run(story)
