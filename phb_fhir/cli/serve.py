@@ -31,7 +31,8 @@ from typing import TYPE_CHECKING, Any
 
 import uvicorn
 from prometheus_client.multiprocess import mark_process_dead
-from uvicorn.supervisors.multiprocess import Multiprocess
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
 from phb_fhir.cli import demo as examples
 from phb_fhir.cli.welcome import say_welcome
@@ -42,6 +43,7 @@ from phb_fhir.wire.protocol import Config, tls_context
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from multiprocessing.connection import Connection
     from types import FrameType
 
     from phb_fhir.settings import Settings
@@ -303,6 +305,21 @@ def create_here() -> Any:
     return app
 
 
+def answers(worker: Connection, timeout_s: float, is_told: Callable[[], bool]) -> bool:
+    """Whether a worker says that it is there; or nobody needs to know any more, because all are told to end."""
+    deadline = time.monotonic() + timeout_s
+    with contextlib.suppress(OSError, EOFError):
+        worker.send(b"ping")
+        while not worker.poll(_POLL_S):
+            if is_told():
+                return True
+            if time.monotonic() > deadline:
+                return False
+        worker.recv()
+        return True
+    return False
+
+
 class _Workers(Multiprocess):
     """uvicorn's supervisor, with bounds: on how often workers die, and on how long they take to end."""
 
@@ -315,22 +332,42 @@ class _Workers(Multiprocess):
         self._deaths: deque[float] = deque(maxlen=DEATHS_MAX)
         self.gave_up: str | None = None
 
+    def init_processes(self) -> None:
+        self.processes = [self._hired() for _ in range(self.processes_num)]
+
     def keep_subprocess_alive(self) -> None:
-        if self.should_exit.is_set():
-            return  # told to, by a signal
-        before = {process.pid for process in self.processes}
-        super().keep_subprocess_alive()
+        """Replace who died, or says nothing for too long; until told to end, by a signal that may come while one is asked."""
+        for place, worker in enumerate(self.processes):
+            if self._is_told() or self._is_alive(worker):
+                continue
+            worker.kill()
+            worker.join()
+            self._note_death(worker.pid)
+            if worker.exitcode == STARTUP_FAILURE:
+                self.gave_up = "A worker could not start; the log says why."
+            if self.gave_up:
+                self.should_exit.set()
+                return
+            self.processes[place] = self._hired()
+
+    def _is_told(self) -> bool:
+        return self.should_exit.is_set() or bool(self.signal_queue)
+
+    def _is_alive(self, worker: Process) -> bool:
+        timeout_s = self.config.timeout_worker_healthcheck
+        return worker.process.is_alive() and answers(worker.parent_conn, timeout_s, self._is_told)
+
+    def _hired(self) -> Process:
+        worker = Process(self.config, self.sockets)
+        worker.start()
+        return worker
+
+    def _note_death(self, pid: int | None) -> None:
         now = time.monotonic()
-        dead = before - {process.pid for process in self.processes}
-        for pid in dead:
-            mark_process_dead(pid)  # type: ignore[no-untyped-call]
-            self._deaths.append(now)
-        if dead:
-            end_abandoned(self._mongodb_uri)
-        if self.should_exit.is_set():
-            self.gave_up = "A worker could not start; the log says why."
-        elif len(self._deaths) == DEATHS_MAX and now - self._deaths[0] < DEATHS_WINDOW_S:
-            self.should_exit.set()
+        self._deaths.append(now)
+        mark_process_dead(pid)  # type: ignore[no-untyped-call]
+        end_abandoned(self._mongodb_uri)
+        if len(self._deaths) == DEATHS_MAX and now - self._deaths[0] < DEATHS_WINDOW_S:
             self.gave_up = (
                 f"The workers died {DEATHS_MAX} times within {DEATHS_WINDOW_S:.0f} seconds; the log says of what."
             )

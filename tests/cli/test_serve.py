@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import multiprocessing
 import os
 import re
 import shlex
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from phb_fhir.cli.serve import WORKER_SILENT_MAX_S, config_of
+from phb_fhir.cli.serve import WORKER_SILENT_MAX_S, answers, config_of
 from phb_fhir.cli.welcome import curl_lines
 from phb_fhir.settings import PREFIX, Settings
 
@@ -379,6 +380,13 @@ def test_a_worker_that_is_killed_is_replaced_while_the_others_answer(tmp_path: P
 def test_a_worker_is_not_taken_for_dead_while_a_busy_machine_lets_it_wait() -> None:
     """uvicorn's own five seconds are less than one takes to begin where others have the processors."""
     assert config_of(Settings(workers=2)).timeout_worker_healthcheck == WORKER_SILENT_MAX_S > 5
+
+
+def test_whoever_ends_the_server_does_not_wait_for_a_worker_that_says_nothing() -> None:
+    ours, _theirs = multiprocessing.Pipe()
+    told = iter((False, False, True))
+    assert answers(ours, 10_000.0, lambda: next(told)), "it was waited for, or taken for dead"
+    assert not answers(ours, 0.0, lambda: False)
 
 
 def test_metrics_are_those_of_all_workers_together_and_their_folder_is_removed_at_the_end(tmp_path: Path) -> None:
