@@ -70,8 +70,14 @@ async def capabilities(context: Context, request: FhirRequest) -> Answer:
     if mode not in ("full", "normative"):
         raise refuse(Refusal.BAD_REQUEST, Kind.NOT_SUPPORTED, f"mode={mode}: this server answers full and normative.")
     check_parameters(_without_mode(request))
-    said = statement(context, request.base, await context.advertised())
-    return Answer(200, subset_json(dumps(said), request.subset, context.definitions))
+    advertised = await context.advertised()
+
+    def make() -> bytes:
+        written = dumps(statement(context, request.base, advertised))
+        return subset_json(written, request.subset, context.definitions)
+
+    text = context.statements.text(context.parameters, advertised, (request.base, request.subset), make)
+    return Answer(200, text, is_kept=True)
 
 
 def statement(context: Context, base: str, advertised: Advertised | None = None) -> dict[str, Any]:

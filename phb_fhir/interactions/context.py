@@ -14,6 +14,7 @@ from phb_fhir.definitions.search_parameters import SearchParameters
 from phb_fhir.fhir.codec import Resource
 from phb_fhir.interactions.knowledge import Knowledge
 from phb_fhir.interactions.scribe import Scribe
+from phb_fhir.interactions.statements import Statements
 from phb_fhir.search.asking import Asking
 from phb_fhir.search.codes import KnownCodes
 from phb_fhir.search.index import index_of
@@ -39,7 +40,7 @@ class Context:
     `operations` are by the URLs of their definitions, as the capability statement names them. `access` is what the one who asks may do;
     None on an open server, where everybody may do everything. `trail` takes down what is done, for the audit; None where nobody signs
     in. `provenance` is what the request says of its changes (X-Provenance), `once` names it where it may come again. `together` writes the purchases that
-    come at once; each is written by itself where there is none. `advertised` tells how clients sign in.
+    come at once; each is written by itself where there is none. `advertised` tells how clients sign in, `statements` keeps what /metadata said.
     """
 
     settings: Settings
@@ -59,6 +60,7 @@ class Context:
     once: Once | None = None
     together: Together | None = None
     advertised: Callable[[], Awaitable[Advertised | None]] = nobody_signs_in
+    statements: Statements = field(default_factory=Statements)
 
     def asked_by(self, access: Access, reader: Reader, trail: Trail) -> Context:
         """The context of one request of somebody who signed in; as `dataclasses.replace` would make it, for a third of its time."""
@@ -80,6 +82,7 @@ class Context:
             self.once,
             self.together,
             self.advertised,
+            self.statements,
         )
 
     def narrow(self, reader: Reader) -> Reader:

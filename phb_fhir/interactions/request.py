@@ -100,7 +100,7 @@ class Answer(NamedTuple):
     """What to say. `resource` is JSON text; `version` gives ETag, Last-Modified and (with `located`) Location.
 
     `is_content`: the resource is a Binary, and what is sent over HTTP is its content (R4 §2.42.1). `about`: what the answer tells of and
-    was not asked for by its address, for the audit trail.
+    was not asked for by its address, for the audit trail. `is_kept`: whoever asks again is given the very same bytes.
     """
 
     status: int
@@ -111,3 +111,4 @@ class Answer(NamedTuple):
     outcome: Resource | None = None
     is_content: bool = False
     about: tuple[Version, ...] = ()
+    is_kept: bool = False

@@ -7,6 +7,7 @@ import base64
 import gzip
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from phb_fhir.fhir.codec import dumps, dumps_pretty, loads
@@ -18,6 +19,7 @@ from phb_fhir.wire.negotiate import Accepted
 
 RawHeader = tuple[bytes, bytes]
 LARGE_BYTES = 256_000
+KEPT_MAX = 2  # of what is the same for everybody: as text for people, and zipped
 _GZIP_LEVEL = 1  # a resource of 2 KB shrinks to 0.40 of its size, and to 0.39 at level 6
 _PRINTABLE = re.compile(r"[\x20-\x7e]+")
 
@@ -54,7 +56,7 @@ async def respond(answer: Answer, how: Presentation, gzip_bytes_min: int) -> Res
             headers.append((b"content-type", f"{how.accepted.media_type};charset=utf-8".encode()))
     headers.append(_VARY)
     if how.gzip and len(body) >= gzip_bytes_min:
-        body = await _zipped(body)
+        body = _zipped_once(body) if answer.is_kept else await _zipped(body)
         headers.append((b"content-encoding", b"gzip"))
     headers.append((b"content-length", str(len(body)).encode()))
     return Response(answer.status, headers, body)
@@ -80,7 +82,16 @@ def _body(answer: Answer, how: Presentation) -> bytes:
         body = dumps(answer.outcome)
     else:
         body = answer.resource or b""
-    return dumps_pretty(loads(body, depth_max=STORED_DEPTH_MAX)) if how.pretty and body else body
+    if not (how.pretty and body):
+        return body
+    return _pretty_once(body) if answer.is_kept else _pretty(body)
+
+
+def _pretty(body: bytes) -> bytes:
+    return dumps_pretty(loads(body, depth_max=STORED_DEPTH_MAX))
+
+
+_pretty_once = lru_cache(maxsize=KEPT_MAX)(_pretty)
 
 
 def _native(answer: Answer, how: Presentation, headers: list[RawHeader]) -> bytes | None:
@@ -107,5 +118,12 @@ def _native(answer: Answer, how: Presentation, headers: list[RawHeader]) -> byte
 
 async def _zipped(body: bytes) -> bytes:
     if len(body) < LARGE_BYTES:
-        return gzip.compress(body, _GZIP_LEVEL, mtime=0)
-    return await asyncio.to_thread(gzip.compress, body, _GZIP_LEVEL, mtime=0)
+        return _gzip(body)
+    return await asyncio.to_thread(_gzip, body)
+
+
+def _gzip(body: bytes) -> bytes:
+    return gzip.compress(body, _GZIP_LEVEL, mtime=0)
+
+
+_zipped_once = lru_cache(maxsize=KEPT_MAX)(_gzip)
