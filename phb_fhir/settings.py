@@ -320,10 +320,24 @@ class Settings(BaseSettings):
     def _is_address(cls, value: str | None) -> str | None:
         if value is None:
             return None
-        parts = urlsplit(value)
-        if parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment:
-            raise ValueError("it should be an http or https address without query or fragment")
+        if not _is_base(value):
+            raise ValueError("it should be an http or https address without query or fragment, and without a password")
         return value.rstrip("/")
+
+    @field_validator("mongodb_database")
+    @classmethod
+    def _is_nobody_elses(cls, value: str) -> str:
+        if value in ("admin", "config", "local"):
+            raise ValueError("it is a database of MongoDB's own, and should be another")
+        return value
+
+    @field_validator("evidence_types")
+    @classmethod
+    def _are_media_types(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for word in value:
+            if not re.fullmatch(r"[^\s/;]+/[^\s/;]+", word):
+                raise ValueError(f'"{word}" is not a kind of file such as application/pdf')
+        return value
 
     @field_validator("cors_origins")
     @classmethod
@@ -369,7 +383,10 @@ class Settings(BaseSettings):
     @field_validator("data", "issuers", "tls_cert", "tls_key", "commissioning_folder")
     @classmethod
     def _is_absolute(cls, value: Path | None) -> Path | None:
-        return None if value is None else value.expanduser().absolute()
+        try:
+            return None if value is None else value.expanduser().absolute()
+        except RuntimeError:
+            raise ValueError("the folder of that user is not known here") from None
 
     @model_validator(mode="after")
     def _pages_fit(self) -> Self:
@@ -449,7 +466,7 @@ def _complaint(where: tuple[int | str, ...], message: str, value: Any) -> str:
     if not where:
         return f"The settings do not fit together: {reason}."
     name = str(where[0])
-    was = "" if name == "mongodb_uri" else f' It was "{value}".'  # that one may hold a password
+    was = "" if name == "mongodb_uri" or "@" in str(value) else f' It was "{value}".'  # those may hold a password
     reason = reason.replace("Input should", "it should").replace("String should", "it should")
     return f"The setting {name} ({PREFIX}{name.upper()}) is not right: {reason}.{was}"
 
@@ -458,6 +475,16 @@ def _written(value: Any) -> str:
     if value is None:
         return ""
     return ",".join(value) if isinstance(value, tuple) else str(value)
+
+
+def _is_base(address: str) -> bool:
+    try:
+        parts = urlsplit(address)
+        has_host = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:  # a port that is none
+        return False
+    is_plain = not (parts.query or parts.fragment or parts.username or parts.password or re.search(r"\s", address))
+    return parts.scheme in ("http", "https") and has_host and is_plain
 
 
 def is_loopback(host: str) -> bool:

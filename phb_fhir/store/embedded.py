@@ -645,7 +645,8 @@ def _last_complaint(log: Path, start: int) -> str | None:
         for line in lines.read(LOG_BYTES_MAX).splitlines():
             with contextlib.suppress(ValueError, AttributeError):
                 entry = json.loads(line)
-                if entry.get("s") in ("E", "F"):
+                # ASSERT tells that it ends, and not why
+                if entry.get("s") in ("E", "F") and (found is None or entry.get("c") != "ASSERT"):
                     error = entry.get("attr", {}).get("error", "")
                     detail = error.get("errmsg", "") if isinstance(error, dict) else str(error)
                     found = ": ".join(part.rstrip(".") for part in (entry["msg"], detail) if part)

@@ -181,7 +181,51 @@ def test_settings_do_not_change_once_read() -> None:
             "phb.example.nhs.uk",
             (
                 "The setting base_url (PHB_BASE_URL) is not right: it should be an http or https address "
-                'without query or fragment. It was "phb.example.nhs.uk".'
+                'without query or fragment, and without a password. It was "phb.example.nhs.uk".'
+            ),
+        ),
+        *(
+            (
+                "PHB_BASE_URL",
+                address,
+                (
+                    "The setting base_url (PHB_BASE_URL) is not right: it should be an http or https address "
+                    "without query or fragment, and without a password."
+                    + (f' It was "{address}".' if "@" not in address else "")
+                ),
+            )
+            for address in (
+                "https://phb example/fhir",
+                "https://phb.example:99999/fhir",
+                "https://:443/fhir",
+                "https://phb:secret@phb.example/fhir",
+            )
+        ),
+        *(
+            (
+                "PHB_MONGODB_DATABASE",
+                name,
+                (
+                    "The setting mongodb_database (PHB_MONGODB_DATABASE) is not right: it is a database of MongoDB's own, "
+                    f'and should be another. It was "{name}".'
+                ),
+            )
+            for name in ("admin", "config", "local")
+        ),
+        (
+            "PHB_DATA",
+            "~nobody-of-this-name/phb",
+            (
+                "The setting data (PHB_DATA) is not right: the folder of that user is not known here. "
+                'It was "~nobody-of-this-name/phb".'
+            ),
+        ),
+        (
+            "PHB_EVIDENCE_TYPES",
+            "application/pdf,png",
+            (
+                'The setting evidence_types (PHB_EVIDENCE_TYPES) is not right: "png" is not a kind of file such as '
+                'application/pdf. It was "application/pdf,png".'
             ),
         ),
         (

@@ -305,6 +305,7 @@ def test_files_that_are_no_database_are_refused_with_the_reason_and_the_log(tmp_
     with pytest.raises(CannotStart) as refused:
         private(tmp_path).start()
     assert refused.value.sentence.startswith("The private MongoDB ended as it started (exit code ")
+    assert "Unable to read the storage engine metadata file" in refused.value.sentence
     assert refused.value.sentence.endswith(f". Its log is {tmp_path / 'mongod.log'}.")
 
 
