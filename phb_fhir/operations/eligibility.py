@@ -1,7 +1,7 @@
 """Patient/[id]/$check-eligibility: whether a person may have a budget, on which grounds, and what is in the way (C32E6, R2, R3, R21).
 
 It goes by the whole record, also by what the one who asks may not see of it, such as why the law excludes somebody from direct payments.
-So it answers the person, who acts for them, and those who decide about budgets; nobody else.
+So it answers the person, who acts for them in all that is theirs, and those who decide about budgets; nobody else.
 """
 
 from __future__ import annotations
@@ -31,10 +31,19 @@ async def eligibility(context: Context, request: FhirRequest) -> Answer:
     await read_instance(context, request)
     person = f"Patient/{instance_of(request)}"
     by = by_whom(context)
-    if not (by.is_professional or person in by.patients | by.acts_for):
+    if not (by.is_professional or person in by.patients or _acts_in_all(context, person)):
         text = f"{NAME} answers the person, who acts for them, and those who decide about budgets."
         raise refuse(Refusal.FORBIDDEN, Kind.FORBIDDEN, text)
     return answered(context, request, _told(await asked(context, check_eligibility(person, day))))
+
+
+def _acts_in_all(context: Context, person: str) -> bool:
+    """Whether they act for somebody by a consent that is not narrowed to some budgets or types: this tells of the whole record."""
+    who = context.access.who if context.access is not None else None
+    mandates = () if who is None else who.mandates
+    return any(
+        one.patient == person and "purchase" in one.rights and not (one.accounts or one.types) for one in mandates
+    )
 
 
 def _day(text: str) -> date | None:

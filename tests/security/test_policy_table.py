@@ -1261,6 +1261,12 @@ def test_nobody_moves_a_reference_from_one_extension_into_another(world):
     world.restore()
 
 
+@pytest.mark.parametrize(("who", "status"), [("jill", 200), ("ruth", 200), ("priya", 200), ("lim", 403), ("vic", 403)])
+def test_who_acts_in_one_budget_is_not_told_of_the_whole_record_by_what_it_comes_to(world, who, status):
+    world.restore()
+    assert world.get(who, "/Patient/jill/$check-eligibility").status_code == status
+
+
 WORRY = coded("safeguarding-referral", f"{PHB}/CodeSystem/phb-task-code")
 
 
