@@ -33,7 +33,7 @@ from phb_fhir.interactions.subset import STORED_DEPTH_MAX
 from phb_fhir.interactions.validation import Content, check_resource, govern
 from phb_fhir.interactions.versions import Decided, index_it, is_same, next_version
 from phb_fhir.outcome import Issue, Kind, Refusal, Rejected, refuse
-from phb_fhir.rules.book import budgets_in, is_concerned, is_gathered, names_in
+from phb_fhir.rules.book import budgets_in, is_gathered, is_judged_for_all, names_in
 from phb_fhir.search.match import is_name, keys_asked, names_tokens
 from phb_fhir.store.store import Reader, Transaction, Write
 
@@ -51,7 +51,7 @@ async def commit(context: Context, change: Change) -> Committed:
     shared = (context.access, context.trail, context.provenance, context.once)
     if any(one is not None for one in shared):
         return (await commit_all(context, [change]))[0]
-    if isinstance(change, Create | Put) and is_concerned(change.type, change.resource):
+    if isinstance(change, Create | Put) and is_judged_for_all(change.type, change.resource):
         return (await commit_all(context, [change]))[0]
     if isinstance(change, Create) and change.unless is None:
         return await _insert(context, change)

@@ -22,6 +22,7 @@ from phb_fhir.rules.direct_payment import is_budgets_consent, judge_consent, jud
 from phb_fhir.rules.evidence import is_evidence, judge_evidence, judge_file
 from phb_fhir.rules.invoice import judge_invoice
 from phb_fhir.rules.joining import judge_joining
+from phb_fhir.rules.letters import is_notice, judge_letter
 from phb_fhir.rules.lifecycle import judge_budget
 from phb_fhir.rules.modifiers import judge_modifiers
 from phb_fhir.rules.paid import amounts_by_purchase, purchases_paid
@@ -78,6 +79,7 @@ RULES: Mapping[str, tuple[Rule, ...]] = {
     ),
     "Consent": (judge_modifiers(is_budgets_consent), judge_consent),
     "RelatedPerson": (judge_household,),
+    "Communication": (judge_letter,),
     "Patient": (judge_death,),
 }
 
@@ -88,6 +90,11 @@ def is_concerned(type_: str, resource: Resource) -> bool:
     """Whether there may be something to judge about what is new: a quick look, before anything is read."""
     looks = _LOOKS.get(type_)
     return type_ in RULES and (looks is None or looks(resource))
+
+
+def is_judged_for_all(type_: str, resource: Resource) -> bool:
+    """The same where nobody is signed in: then rules that ask who writes have nothing to say of what is new."""
+    return type_ not in _BY_WHOM and is_concerned(type_, resource)
 
 
 def is_gathered(change: Change) -> bool:
@@ -107,6 +114,7 @@ _LOOKS: Mapping[str, Callable[[Resource], bool]] = {
     "QuestionnaireResponse": lambda form: bool(form.get("author")),  # a new one changes nothing that was agreed
     "Consent": is_budgets_consent,
     "Task": is_of_the_guide,
+    "Communication": lambda letter: bool(letter.get("sender")) or is_notice(letter),
     "PaymentReconciliation": lambda payment: (
         value_of(payment, "phb-account") is not None or bool(purchases_paid(payment))
     ),
@@ -115,6 +123,9 @@ _LOOKS: Mapping[str, Callable[[Resource], bool]] = {
     "Patient": has_died,
 }
 
+
+# of what is new of these, rules ask only who wrote it
+_BY_WHOM = frozenset(("Communication", "QuestionnaireResponse"))
 
 # identifiers that one resource of the type alone may have: two that are written at once wait for each other
 _NAMES: Mapping[str, str] = {"ChargeItem": PURCHASE_REFERENCE, "PaymentReconciliation": PAYMENT_REFERENCE}

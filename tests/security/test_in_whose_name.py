@@ -114,3 +114,39 @@ def test_nobody_signs_for_a_professional_by_the_provenance_that_they_send(people
         assert people[who].post("/QuestionnaireResponse", json=form(None), headers=headers).status_code == 201
     headers = {"X-Provenance": json.dumps(signed(NURSE))}
     assert people["co-ordinator"].post("/QuestionnaireResponse", json=form(NURSE), headers=headers).status_code == 201
+
+
+def letter(sender: str | None, code: str = "") -> dict[str, Any]:
+    category = {"system": f"{BASE}/CodeSystem/phb-communication-category", "code": code}
+    return {
+        "resourceType": "Communication",
+        "status": "completed",
+        "subject": {"reference": "Patient/jill"},
+        "about": [{"reference": "Account/jill-budget"}],
+        "sent": "2026-11-20T09:00:00Z",
+        "recipient": [{"reference": "Patient/jill"}],
+        "payload": [{"contentString": "The budget is less from January on."}],
+        **({"category": [{"coding": [category]}]} if code else {}),
+        **({"sender": {"reference": sender}} if sender else {}),
+    }
+
+
+NORTH = "Organization/harbourside-north"
+
+
+@pytest.mark.parametrize("who", ["jill", "practice"])
+def test_a_notice_of_a_decision_is_written_by_who_decides(people: People, who: str) -> None:
+    for sender in (NORTH, None):
+        forged = people[who].post("/Communication", json=letter(sender, "decision-notice"))
+        assert forged.status_code == 422, forged.text
+        assert "A notice of a decision is written by the NHS team or the commissioner." in forged.text
+    assert people[who].post("/Communication", json=letter(None)).status_code == 201
+    for decides in ("commissioner", "co-ordinator"):
+        written = people[decides].post("/Communication", json=letter(NORTH, "decision-notice"))
+        assert written.status_code == 201, written.text
+
+
+def test_a_person_writes_in_their_own_name(people: People) -> None:
+    forged = people["jill"].post("/Communication", json=letter(NORTH))
+    assert forged.status_code == 422, forged.text
+    assert people["jill"].post("/Communication", json=letter("Patient/jill")).status_code == 201
