@@ -26,7 +26,7 @@ from phb_fhir.outcome import Kind, Refusal, refuse
 from phb_fhir.query import EVERYTHING, NOTHING, AllOf, HistoryQuery, Node, OfType, Order, Query
 from phb_fhir.search.kinds.kind import Index
 from phb_fhir.security.actor import Actor
-from phb_fhir.security.mask import MASKS, shown
+from phb_fhir.security.mask import MASKS, WORDLESS, asks_for_words, shown
 from phb_fhir.security.policy import RESTRICTED_OR_IN, any_of
 from phb_fhir.store.plan import PROBED_MAX
 from phb_fhir.store.store import Hit, Moment, Pointer, Position, Reader
@@ -317,7 +317,8 @@ class Seen(Reader):
         by_node: dict[Node, list[str]] = {}
         for type_ in types:
             view = self._access.view(type_, "s")
-            node = any_of((view.where, view.masked)) if shown(type_, by) else view.where
+            is_told = shown(type_, by) and (type_ not in WORDLESS or not asks_for_words(query.where))
+            node = any_of((view.where, view.masked)) if is_told else view.where
             if node != NOTHING:
                 by_node.setdefault(node, []).append(type_)
         if not by_node:

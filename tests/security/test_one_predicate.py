@@ -17,7 +17,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.builders import bundle, entry
-from tests.security.world import BUDGETS, PHB, World, consent, item, record, ref, running_world, whole_world
+from tests.security.world import BUDGETS, PHB, World, consent, item, record, ref, running_world, secret, whole_world
 
 THINGS = {f"{one['resourceType']}/{one['id']}": one for one in whole_world()}
 NEVER = "never-was"
@@ -654,6 +654,34 @@ def test_what_is_seen_in_part_is_in_no_order_of_other_parts(world, order):
     ids = [one["resource"]["id"] for one in answer.json().get("entry", ())]
     assert not set(ids) & {"ted-chargeitem", "mo-chargeitem", "asha-chargeitem"}
     assert set(ids) <= {"jill-chargeitem", "jill-second-purchase"}
+
+
+def test_what_is_seen_in_part_has_no_words_that_somebody_wrote(world):
+    """A text such as "Massage for Ted Harper" would tell, and so would finding it by that."""
+    world.restore()
+    word = {"url": "http://another.example", "valueString": secret("ted")}
+    coding = {**record("ted")["ChargeItem"]["code"]["coding"][0], "display": "Therapy"}
+    told = {
+        "code": {"coding": [{**coding, "extension": [word]}], "text": f"Massage for {secret('ted')}"},
+        "quantity": {"value": 1, "unit": secret("ted")},
+        "priceOverride": {"value": 45, "currency": "GBP", "extension": [word]},
+    }
+    world.write({**record("ted")["ChargeItem"], **told})
+    for path in ("/ChargeItem/ted-chargeitem", "/ChargeItem/ted-chargeitem/_history", "/ChargeItem?_count=100"):
+        answer = world.get("river", path)
+        assert "ted-chargeitem" in answer.text
+        assert secret("ted") not in answer.text
+    seen = world.get("river", "/ChargeItem/ted-chargeitem").json()
+    assert seen["code"] == {"coding": [{"system": coding["system"], "code": "therapy"}]}
+    assert (seen["quantity"], seen["priceOverride"]) == ({"value": 1}, {"value": 45, "currency": "GBP"})
+    found = {
+        asked: [one["resource"]["id"] for one in world.get("river", f"/ChargeItem?{asked}").json().get("entry", ())]
+        for asked in ("code:text=massage", "code:text=massage for", "code=therapy", '_filter=code sw "massage for"')
+    }
+    assert "ted-chargeitem" in found.pop("code=therapy")
+    assert not any("ted-chargeitem" in ids for ids in found.values())
+    assert "jill-chargeitem" in found["code:text=massage"]  # which river delivers
+    world.restore()
 
 
 def test_what_is_seen_in_part_leads_to_nobody(world):
