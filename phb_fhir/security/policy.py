@@ -330,6 +330,13 @@ def asked_by_them(who: Who, type_: str) -> Node:
     return keys("requester", (who.user, who.organization, *who.roles))
 
 
+def asked_while_trusted(who: Who, type_: str) -> Node:
+    """They asked for it, for somebody who lets them act still: what becomes of it is not told to whom a consent let act once."""
+    trusting = tuple(dict.fromkeys(one.patient for one in who.mandates if one.rights))
+    asked = asked_by_them(who, type_)
+    return NOTHING if NOTHING in (asked, of_patients(trusting, type_)) else AllOf((asked, of_patients(trusting, type_)))
+
+
 def delivered(who: Who, type_: str) -> Node:
     """Their organisation delivers it, or delivers to this person."""
     performed = any_of(keys(code, (who.organization,)) for code in ("performing-organization", "performer-actor"))
@@ -493,7 +500,7 @@ _HELPING = (
     Row(("PaymentReconciliation",), "rs", consented("receive-payment")),
     Row(("Consent", "Practitioner", "RelatedPerson"), "rs", named),
     Row(WORK, "rsu", addressed),
-    Row(WORK, "crs", asked_by_them),
+    Row(WORK, "crs", asked_while_trusted),
 )
 _RECORD = (*PERSON, *MONEY, *PLAN, *EVIDENCE, *WORK, *CONSENT, *WORDS, *CLINICAL)
 _CARING = (

@@ -1376,6 +1376,21 @@ def test_a_consent_counts_from_the_next_request_and_so_does_its_withdrawal(world
     assert world.get("wes", "/Account?_summary=count").json()["total"] == 0
 
 
+def test_what_somebody_asked_for_is_not_told_to_them_once_the_consent_is_withdrawn(world):
+    """What becomes of it is the person's: a review has the sums of its day in it. What they have to do themselves is still told."""
+    world.restore()
+    given = next(one for (type_, id_), one in THINGS.items() if type_ == "Consent" and id_ == "c-ruth")
+    keys = ("Task/asked-by-ruth", "Task/for-ruth")
+    assert [world.get("ruth", f"/{key}").status_code for key in keys] == [200, 200]
+    assert world.put("jill", {**given, "status": "inactive"}).status_code == 200
+    assert [world.get("ruth", f"/{key}").status_code for key in keys] == [404, 200]
+    found = world.get("ruth", "/Task?_total=accurate").json()
+    assert [one["resource"]["id"] for one in found["entry"]] == ["for-ruth"]
+    asked = {name: value for name, value in record("jill")["Task"].items() if name != "id"}
+    assert world.post("ruth", "/Task", {**asked, "requester": ref("RelatedPerson/ruth")}).status_code in (403, 422)
+    world.restore()
+
+
 def test_a_care_team_counts_from_the_next_request_and_so_does_its_end(world):
     world.restore()
     team = next(one for (type_, id_), one in THINGS.items() if (type_, id_) == ("CareTeam", "team-over"))
