@@ -195,7 +195,7 @@ def _place(content: Resource, at: ReferenceAt) -> str:
         name, _, index = step.partition("[")
         if said:
             node = node.get(name) if isinstance(node, dict) else None
-            node = node[int(index[:-1])] if index and isinstance(node, list) else node
+            node = next(iter(node[int(index[:-1]) :]), None) if index and isinstance(node, list) else node
         url = node.get("url", "") if name in ("extension", "modifierExtension") and isinstance(node, dict) else ""
         said.append(f"{name}({url})" if url else name)
     return ".".join(said)
