@@ -3,7 +3,8 @@
 A schedule names its days (`event`), or says how often, from when until when, at most how many times; these are counted from its first. One
 that says more (a day of the week, how long instead of until when) has no days here: it would be paid on others than it says. The money of a part is
 divided over all of them, every penny once, the earlier ones a penny more where it does not come out even. What is due by a day is what falls
-on the days until then, less what was paid out already: so an advance is paid once, and one that was missed is caught up with.
+on the days until then, less what was paid out already: so an advance is paid once, and one that was missed is caught up with. What was given back
+was paid out as well: money that was asked back is not sent again by the next run.
 """
 
 from __future__ import annotations
@@ -15,10 +16,14 @@ from typing import Any, NamedTuple
 from phb_fhir.fhir.codec import Resource
 from phb_fhir.fhir.dates import days_later, months_later
 from phb_fhir.fhir.money import divided
-from phb_fhir.rules.budget import Days, Element, days_of, elements_of, first_day, stage_of
-from phb_fhir.rules.ledger import Ledger
-from phb_fhir.rules.words import value_of
+from phb_fhir.rules.budget import Days, Element, days_of, elements_of, first_day, joint_of, owner_of, stage_of
+from phb_fhir.rules.case import Asking, Find, Posted
+from phb_fhir.rules.ledger import Entry, Ledger, Sums
+from phb_fhir.rules.paid import lines_of
+from phb_fhir.rules.repayment import CODE as REPAYMENT
+from phb_fhir.rules.words import TASK_CODE, value_of
 
+NOTHING_RETURNED: Mapping[str, int] = {}
 OCCURRENCES_MAX = 1_000  # days of one schedule
 _FOLLOWED = frozenset(("id", "extension", "boundsPeriod", "count", "frequency", "period", "periodUnit"))
 _MONTHS = {"mo": 1, "a": 12}
@@ -34,12 +39,34 @@ class Advance(NamedTuple):
     period: Days
 
 
-def due_advances(account: Resource, ledger: Ledger, until: date) -> list[Advance]:
-    """What is to be paid out of an active budget by a day. Nothing for one without a schedule, or with one that has no days."""
+def due_advances(
+    account: Resource, ledger: Ledger, until: date, returned: Mapping[str, int] = NOTHING_RETURNED
+) -> list[Advance]:
+    """What is to be paid out of an active budget by a day. Nothing for one without a schedule, or with one that has no days. `returned` is what
+    holders gave back of what was paid out, by part.
+    """
     if stage_of(account) != "active":
         return []
-    found = (_due(account, part, ledger, until) for part in elements_of(account) if part.model != "notional")
+    parts = [part for part in elements_of(account) if part.model != "notional"]
+    found = (_due(account, part, ledger.of(part.id), until, returned.get(part.id, 0)) for part in parts)
     return [one for one in found if one is not None]
+
+
+def returned_advances(account: Resource) -> Asking[dict[str, int]]:
+    """The pence that holders gave back of what was paid out in advance, by part: by a notice to repay (regulation 15), or by themselves."""
+    key = f"Account/{account['id']}"
+    about = ",".join(one for one in (key, joint_of(account)) if one)
+    notices: list[Resource] = yield Find("Task", ("focus", about), ("code", f"{TASK_CODE}|{REPAYMENT}"))
+    payments: list[Resource] = yield Find(
+        "PaymentReconciliation", ("account", key), ("payee", owner_of(account)), ("status", "active")
+    )
+    own = [one for one in payments if all(line.kind == "advance" for line in lines_of(one))]
+    found: dict[str, int] = {}
+    for one in (*notices, *own):
+        entries: list[Entry] = yield Posted(f"{one['resourceType']}/{one['id']}")
+        for entry in (each for each in entries if each.account == key):
+            found[entry.pot] = found.get(entry.pot, 0) - entry.sums.advanced
+    return found
 
 
 def has_days(account: Resource) -> bool:
@@ -48,14 +75,13 @@ def has_days(account: Resource) -> bool:
     return not parts or any(schedule_of(account, part) for part in parts)
 
 
-def _due(account: Resource, part: Element, ledger: Ledger, until: date) -> Advance | None:
+def _due(account: Resource, part: Element, sums: Sums, until: date, returned: int) -> Advance | None:
     days = schedule_of(account, part)
     fallen = [day for day in days if day <= until]
     if not fallen:
         return None
     parts = divided(part.pence, [1] * len(days))
-    sums = ledger.of(part.id)
-    pence = min(sum(parts[: len(fallen)]), sums.allocated) - sums.advanced
+    pence = min(sum(parts[: len(fallen)]), sums.allocated) - sums.advanced - max(returned, 0)
     if pence <= 0:
         return None
     end = days_later(days[len(fallen)], -1) if len(fallen) < len(days) else _within(account, part).end

@@ -20,7 +20,8 @@ from phb_fhir.cli import main
 from tests.journeys.jills_budget import coded, put, read, url
 from tests.journeys.test_c32e5_direct_payment_guards import exclusion, of_story, withdrawn
 from tests.journeys.test_c32e7_ac1_pay import BUDGET, COUNSELLING, DAILY, NURSING, STILLWATER, counselling, with_receipt
-from tests.paying import NORTH, WILLOW, Books, advance, made, said
+from tests.journeys.test_c32e7_repayment import ask, step
+from tests.paying import NORTH, WILLOW, Books, advance, line, made, payment, said
 from tests.running import RunningServer
 from tests.stories import tell
 
@@ -537,6 +538,21 @@ def test_an_advance_that_failed_is_paid_anew(jill: httpx.Client, books: Books) -
         amount for _, amount, *_ in transfers(document(first))
     )
     assert books.pot(BUDGET, NURSING)["advanced"] == 3 * 37_500
+    assert books.agrees()
+
+
+def test_what_was_asked_back_and_repaid_is_not_sent_again_by_the_next_run(jill: httpx.Client, books: Books) -> None:
+    notice = made(ask(jill))
+    made(step(jill, notice, "repaid"))
+    returned = payment("BACK-1", line(50, kind="advance"), issuer=WILLOW, payee=NORTH, part=NURSING, outcome="complete")
+    made(jill.post("/PaymentReconciliation", json=returned))
+    assert rows(run(jill, date=("Date", "2026-12-04")), "payment") == []
+    due = run(jill, date=("Date", "2026-12-05"))
+    assert sorted(amount for _, amount, *_ in transfers(document(due))) == ["1525.00", "375.00"]
+    assert books.pot(BUDGET, DAILY)["advanced"] == 3 * 152_500 - 40_000
+    made(step(jill, notice, "repaid", status="entered-in-error"))  # it was not repaid after all
+    assert rows(run(jill, date=("Date", "2026-12-05")), "payment") == []
+    assert books.pot(BUDGET, DAILY)["advanced"] == 3 * 152_500
     assert books.agrees()
 
 
