@@ -45,7 +45,7 @@ from phb_fhir.operations.credit_transfers import (
 from phb_fhir.operations.sign_off import reference_in
 from phb_fhir.outcome import Issue, Kind, Refusal, Rejected, refuse
 from phb_fhir.reports.parameters import Row, group, parameters, pence_row, reference_row, row
-from phb_fhir.rules.advances import Advance, due_advances, has_days, returned_advances
+from phb_fhir.rules.advances import Advance, due_advances, has_days, past_of
 from phb_fhir.rules.budget import LONDON, elements_of, first_day, in_words, owner_of
 from phb_fhir.rules.case import Asking, Books, Case
 from phb_fhir.rules.ledger import Ledger
@@ -318,8 +318,8 @@ async def _advance(context: Context, issuer: str, until: date) -> list[LeftOut]:
         if not has_days(account):
             left.append(LeftOut(key, _NO_DAYS))
         ledger = await asked(context, _ledger(key))
-        returned = await asked(context, returned_advances(account))
-        for advance in due_advances(account, ledger, until, returned):
+        past = await asked(context, past_of(account))
+        for advance in due_advances(account, ledger, until, past):
             payment = await _payment(context, account, advance, ledger, until)
             advice = check_resource(context, payment, "PaymentReconciliation")
             try:

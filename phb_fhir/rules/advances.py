@@ -4,7 +4,8 @@ A schedule names its days (`event`), or says how often, from when until when, at
 that says more (a day of the week, how long instead of until when) has no days here: it would be paid on others than it says. The money of a part is
 divided over all of them, every penny once, the earlier ones a penny more where it does not come out even. What is due by a day is what falls
 on the days until then, less what was paid out already: so an advance is paid once, and one that was missed is caught up with. What was given back
-was paid out as well: money that was asked back is not sent again by the next run.
+was paid out as well: money that was asked back is not sent again by the next run. A part that ends sooner than it did gets no more at a time for that,
+and nothing after its last day: what is left is for a review to give elsewhere.
 """
 
 from __future__ import annotations
@@ -16,14 +17,14 @@ from typing import Any, NamedTuple
 from phb_fhir.fhir.codec import Resource
 from phb_fhir.fhir.dates import days_later, months_later
 from phb_fhir.fhir.money import divided
-from phb_fhir.rules.budget import Days, Element, days_of, elements_of, first_day, joint_of, owner_of, stage_of
-from phb_fhir.rules.case import Asking, Find, Posted
+from phb_fhir.rules.budget import ONGOING, Days, Element, days_of, elements_of, first_day, joint_of, owner_of, stage_of
+from phb_fhir.rules.case import Asking, Find, Posted, ReadVersion
 from phb_fhir.rules.ledger import Entry, Ledger, Sums
 from phb_fhir.rules.paid import lines_of
 from phb_fhir.rules.repayment import CODE as REPAYMENT
 from phb_fhir.rules.words import TASK_CODE, value_of
 
-NOTHING_RETURNED: Mapping[str, int] = {}
+VERSIONS_MAX = 200  # of a budget, that are looked at for the end a part once had
 OCCURRENCES_MAX = 1_000  # days of one schedule
 _FOLLOWED = frozenset(("id", "extension", "boundsPeriod", "count", "frequency", "period", "periodUnit"))
 _MONTHS = {"mo": 1, "a": 12}
@@ -39,17 +40,52 @@ class Advance(NamedTuple):
     period: Days
 
 
-def due_advances(
-    account: Resource, ledger: Ledger, until: date, returned: Mapping[str, int] = NOTHING_RETURNED
-) -> list[Advance]:
-    """What is to be paid out of an active budget by a day. Nothing for one without a schedule, or with one that has no days. `returned` is what
-    holders gave back of what was paid out, by part.
+class Past(NamedTuple):
+    """What has become of a budget that its schedule cannot tell, by part: how much holders gave back of what was paid out, and the last day that
+    one had which was cut short since.
     """
+
+    returned: Mapping[str, int]
+    ends: Mapping[str, date]
+
+
+NOTHING_PAST = Past({}, {})
+
+
+def due_advances(account: Resource, ledger: Ledger, until: date, past: Past = NOTHING_PAST) -> list[Advance]:
+    """What is to be paid out of an active budget by a day. Nothing for one without a schedule, or with one that has no days."""
     if stage_of(account) != "active":
         return []
     parts = [part for part in elements_of(account) if part.model != "notional"]
-    found = (_due(account, part, ledger.of(part.id), until, returned.get(part.id, 0)) for part in parts)
+    found = (_due(account, part, ledger.of(part.id), until, past) for part in parts)
     return [one for one in found if one is not None]
+
+
+def past_of(account: Resource) -> Asking[Past]:
+    """What has become of a budget that its schedule cannot tell."""
+    return Past((yield from returned_advances(account)), (yield from _planned_ends(account)))
+
+
+def _planned_ends(account: Resource) -> Asking[dict[str, date]]:
+    """The last day that each part once had, of those that were cut short since: it, or the budget."""
+    now = {part.id: end for part in elements_of(account) if (end := _end_of(account, part)) is not None}
+    timing = value_of(account, "phb-payment-schedule") or {}
+    bound = days_of((timing.get("repeat") or {}).get("boundsPeriod")).end
+    if not any(bound is None or end < bound for end in now.values()):
+        return {}
+    number = str((account.get("meta") or {}).get("versionId", ""))
+    longest: dict[str, date] = {}
+    for n in range(1, min(int(number) if number.isdecimal() else 1, VERSIONS_MAX + 1)):
+        version: Resource | None = yield ReadVersion(f"Account/{account['id']}", n)
+        for part in elements_of(version) if version is not None and stage_of(version) in ONGOING else ():
+            end = _end_of(version or {}, part)
+            if end is not None and part.id in now and end > longest.get(part.id, now[part.id]):
+                longest[part.id] = end
+    return longest
+
+
+def _end_of(account: Resource, part: Element) -> date | None:
+    return min((end for end in (part.days.end, days_of(account.get("servicePeriod")).end) if end), default=None)
 
 
 def returned_advances(account: Resource) -> Asking[dict[str, int]]:
@@ -75,17 +111,27 @@ def has_days(account: Resource) -> bool:
     return not parts or any(schedule_of(account, part) for part in parts)
 
 
-def _due(account: Resource, part: Element, sums: Sums, until: date, returned: int) -> Advance | None:
-    days = schedule_of(account, part)
-    fallen = [day for day in days if day <= until]
+def _due(account: Resource, part: Element, sums: Sums, until: date, past: Past) -> Advance | None:
+    returned, end = past.returned.get(part.id, 0), _within(account, part).end
+    days = schedule_of(*_as_planned(account, part, past.ends.get(part.id)))
+    fallen = [day for day in days if day <= until and (end is None or day <= end)]
     if not fallen:
         return None
     parts = divided(part.pence, [1] * len(days))
     pence = min(sum(parts[: len(fallen)]), sums.allocated) - sums.advanced - max(returned, 0)
     if pence <= 0:
         return None
-    end = days_later(days[len(fallen)], -1) if len(fallen) < len(days) else _within(account, part).end
-    return Advance(part, pence, fallen[-1], Days(fallen[-1], end))
+    last = days_later(days[len(fallen)], -1) if len(fallen) < len(days) else end
+    last = min((one for one in (last, end) if one is not None), default=None)
+    return Advance(part, pence, fallen[-1], Days(fallen[-1], last))
+
+
+def _as_planned(account: Resource, part: Element, end: date | None) -> tuple[Resource, Element]:
+    """The budget and its part with the last day that they once had: what is paid out at a time does not grow because they end sooner."""
+    if end is None:
+        return account, part
+    period = {**(account.get("servicePeriod") or {}), "end": end.isoformat()}
+    return {**account, "servicePeriod": period}, part._replace(days=Days(part.days.start, end))
 
 
 def schedule_of(account: Resource, part: Element) -> list[date]:

@@ -17,7 +17,7 @@ from pymongo import MongoClient
 from typer.testing import CliRunner
 
 from phb_fhir.cli import main
-from tests.journeys.jills_budget import coded, put, read, url
+from tests.journeys.jills_budget import coded, finished, looked_at_goals, put, read, reason, record, review, url
 from tests.journeys.test_c32e5_direct_payment_guards import exclusion, of_story, withdrawn
 from tests.journeys.test_c32e7_ac1_pay import BUDGET, COUNSELLING, DAILY, NURSING, STILLWATER, counselling, with_receipt
 from tests.journeys.test_c32e7_repayment import ask, step
@@ -445,8 +445,8 @@ def test_when_consent_is_withdrawn_nothing_is_paid_by_schedule_by_hand_or_by_wha
     assert put(jill, withdrawn()).status_code == 200
     answer = run(jill, date=("Date", "2026-12-05"))
     assert [name for _, _, name, *_ in transfers(document(answer))] == ["Willow Tree Budgets CIC"]
-    left = [(what, why[: len(NOBODY_AGREES)]) for what, why in reasons(answer)]
-    assert left == [(BUDGET, NOBODY_AGREES), (f"PaymentReconciliation/{queued['id']}", NOBODY_AGREES)]
+    ((what, why),) = reasons(answer)  # of the part itself nothing is due any more: it has ended
+    assert (what, why[: len(NOBODY_AGREES)]) == (f"PaymentReconciliation/{queued['id']}", NOBODY_AGREES)
     (why,) = said(jill.post("/PaymentReconciliation", json=advance("PAY-2", 10)))
     assert why.startswith(f"{NOBODY_AGREES}22 November 2026")
     earlier = advance("PAY-3", 10) | {"outcome": "complete", "paymentDate": "2026-11-20"}
@@ -461,8 +461,12 @@ def test_consent_that_is_given_after_a_part_ended_is_not_for_that_part(jill: htt
     again = {**of_story("jill-direct-payment"), "id": "again", "dateTime": day}
     again["provision"]["period"]["start"] = day
     assert put(jill, again).status_code == 200
-    for run_on in ("2026-11-22", "2026-12-05"):
-        assert NOBODY_AGREES in reasons(run(jill, date=("Date", run_on)))[0][1]
+    for run_on, paid in (("2026-11-22", []), ("2026-12-05", ["Willow Tree Budgets CIC"])):
+        (why,) = said(jill.post("/PaymentReconciliation", json=advance("PAY-1", 10, paymentDate=run_on)))
+        assert why.startswith(NOBODY_AGREES)
+        answer = run(jill, date=("Date", run_on))
+        assert [name for _, _, name, *_ in (transfers(document(answer)) if paid else ())] == paid
+        assert paid or rows(answer, "payment") == []
 
 
 def test_who_holds_a_part_is_paid_while_the_consent_names_them(jill: httpx.Client) -> None:
@@ -554,6 +558,29 @@ def test_what_was_asked_back_and_repaid_is_not_sent_again_by_the_next_run(jill: 
     assert rows(run(jill, date=("Date", "2026-12-05")), "payment") == []
     assert books.pot(BUDGET, DAILY)["advanced"] == 3 * 152_500
     assert books.agrees()
+
+
+@pytest.mark.parametrize(
+    ("end", "paid"), [("2026-11-23", []), ("2026-12-04", []), ("2026-12-10", ["375.00"]), ("2027-10-03", ["375.00"])]
+)
+@pytest.mark.parametrize("whole", [False, True], ids=["the part", "the budget"])
+def test_a_part_that_is_cut_short_is_not_paid_out_whole(
+    jill: httpx.Client, books: Books, end: str, paid: list[str], *, whole: bool
+) -> None:
+    assert put(jill, record(), *looked_at_goals(), review()).status_code == 200
+    assert put(jill, finished(review()), record(), *looked_at_goals()).status_code == 200
+    account = read(jill, BUDGET)
+    account["extension"].append({"url": url("phb-amendment-reason"), "extension": reason("Task/review")})
+    if whole:
+        account["servicePeriod"]["end"] = end
+    for row in account["extension"] if not whole else ():
+        if {"url": "id", "valueId": NURSING} in row.get("extension", ()):
+            next(one for one in row["extension"] if one["url"] == "period")["valuePeriod"]["end"] = end
+    assert put(jill, account).status_code == 200
+    answer = run(jill, bank(NORTH), bank(WILLOW), date=("Date", "2026-12-05"))
+    found = [amount for _, amount, *_ in transfers(document(answer))] if paid else rows(answer, "payment")
+    assert found == paid
+    assert books.pot(BUDGET, NURSING)["advanced"] == 75_000 + (37_500 if paid else 0)
 
 
 def test_a_run_without_advances_queues_none(jill: httpx.Client) -> None:
