@@ -367,7 +367,7 @@ def _advances(p: Payment) -> Iterator[Issue]:
         yield refusal(text, _PART)
         return
     yield from _after_death(p)
-    yield from _while_agreed(p, element)
+    yield from [*_while_agreed(p, element)] or _while_it_runs(p, element)
     may = {element.holder} | (p.nominees if element.model == "direct-payment" else frozenset())
     if p.is_incoming:
         yield from _returned(p, element.model == "third-party", may)
@@ -387,6 +387,18 @@ def _after_death(p: Payment) -> Iterator[Issue]:
     when = f" on {in_words(died)}" if died is not None else ""
     text = f"The person died{when}: nothing more is paid in advance. What is still to be paid for is recorded as a purchase."
     yield refusal(text, _DETAIL)
+
+
+def _while_it_runs(p: Payment, part: Element) -> Iterator[Issue]:
+    """A part that has ended is paid nothing in advance: what was bought in its time is paid for. What was on its way, or was paid by then, stands."""
+    day, end = first_day(p.payment.get("paymentDate")) or p.today, part.days.end
+    if p.is_incoming or end is None or day <= end or (p.before is not None and counts(p.before)):
+        return
+    text = (
+        f"{pot_name(part.id).capitalize()} ended on {in_words(end)}, so nothing is paid in advance on {in_words(day)}. What is still to be paid for is"
+        " recorded as a purchase."
+    )
+    yield refusal(text, _PART)
 
 
 def _while_agreed(p: Payment, part: Element) -> Iterator[Issue]:

@@ -583,6 +583,32 @@ def test_a_part_that_is_cut_short_is_not_paid_out_whole(
     assert books.pot(BUDGET, NURSING)["advanced"] == 75_000 + (37_500 if paid else 0)
 
 
+def test_nothing_is_paid_in_advance_for_a_part_that_has_ended(jill: httpx.Client, books: Books) -> None:
+    to_willow = {"payee": WILLOW, "part": NURSING}
+    waiting = made(
+        jill.post("/PaymentReconciliation", json=advance("PAY-1", 10, paymentDate="2026-11-24", **to_willow))
+    )
+    made(jill.post("/PaymentReconciliation", json=advance("PAY-2", 10, paymentDate="2026-11-23", **to_willow)))
+    assert put(jill, record(), *looked_at_goals(), review()).status_code == 200
+    assert put(jill, finished(review()), record(), *looked_at_goals()).status_code == 200
+    account = read(jill, BUDGET)
+    account["extension"].append({"url": url("phb-amendment-reason"), "extension": reason("Task/review")})
+    for row in account["extension"]:
+        if {"url": "id", "valueId": NURSING} in row.get("extension", ()):
+            next(one for one in row["extension"] if one["url"] == "period")["valuePeriod"]["end"] = "2026-11-23"
+    assert put(jill, account).status_code == 200
+    why = (
+        "The part 'nights-and-payroll' ended on 23 November 2026, so nothing is paid in advance on 24 November 2026. What is still to be paid for is"
+        " recorded as a purchase."
+    )
+    late = advance("PAY-3", 10, paymentDate="2026-11-24", **to_willow)
+    assert said(jill.post("/PaymentReconciliation", json=late)) == [why]
+    answer = run(jill, date=("Date", "2026-11-24"))
+    assert [one[0] for one in transfers(document(answer))] == ["PAY-2"]
+    assert reasons(answer) == [(f"PaymentReconciliation/{waiting['id']}", why)]
+    assert books.agrees()
+
+
 def test_a_run_without_advances_queues_none(jill: httpx.Client) -> None:
     answer = run(jill, date=("Date", "2026-12-05"), advances=("Boolean", False))
     assert rows(answer, "payment") == []
