@@ -10,7 +10,7 @@ and nothing after its last day: what is left is for a review to give elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any, NamedTuple
 
@@ -41,12 +41,12 @@ class Advance(NamedTuple):
 
 
 class Past(NamedTuple):
-    """What has become of a budget that its schedule cannot tell, by part: how much holders gave back of what was paid out, and the last day that
-    one had which was cut short since.
+    """What has become of a budget that its schedule cannot tell, by part: how much holders gave back of what was paid out; and how one was planned
+    that was cut short since.
     """
 
     returned: Mapping[str, int]
-    ends: Mapping[str, date]
+    planned: Mapping[str, Element]
 
 
 NOTHING_PAST = Past({}, {})
@@ -63,24 +63,26 @@ def due_advances(account: Resource, ledger: Ledger, until: date, past: Past = NO
 
 def past_of(account: Resource) -> Asking[Past]:
     """What has become of a budget that its schedule cannot tell."""
-    return Past((yield from returned_advances(account)), (yield from _planned_ends(account)))
+    return Past((yield from returned_advances(account)), (yield from _planned(account)))
 
 
-def _planned_ends(account: Resource) -> Asking[dict[str, date]]:
-    """The last day that each part once had, of those that were cut short since: it, or the budget."""
+def _planned(account: Resource) -> Asking[dict[str, Element]]:
+    """Each part that was cut short, it or the budget, as it stood when it was to last longest."""
     now = {part.id: end for part in elements_of(account) if (end := _end_of(account, part)) is not None}
     timing = value_of(account, "phb-payment-schedule") or {}
     bound = days_of((timing.get("repeat") or {}).get("boundsPeriod")).end
     if not any(bound is None or end < bound for end in now.values()):
         return {}
     number = str((account.get("meta") or {}).get("versionId", ""))
-    longest: dict[str, date] = {}
+    longest: dict[str, Element] = {}
     for n in range(1, min(int(number) if number.isdecimal() else 1, VERSIONS_MAX + 1)):
         version: Resource | None = yield ReadVersion(f"Account/{account['id']}", n)
         for part in elements_of(version) if version is not None and stage_of(version) in ONGOING else ():
             end = _end_of(version or {}, part)
-            if end is not None and part.id in now and end > longest.get(part.id, now[part.id]):
-                longest[part.id] = end
+            if end is None or part.id not in now or end <= now[part.id]:
+                continue
+            if part.id not in longest or end >= (longest[part.id].days.end or end):
+                longest[part.id] = part._replace(days=Days(part.days.start, end))
     return longest
 
 
@@ -112,26 +114,31 @@ def has_days(account: Resource) -> bool:
 
 
 def _due(account: Resource, part: Element, sums: Sums, until: date, past: Past) -> Advance | None:
-    returned, end = past.returned.get(part.id, 0), _within(account, part).end
-    days = schedule_of(*_as_planned(account, part, past.ends.get(part.id)))
-    fallen = [day for day in days if day <= until and (end is None or day <= end)]
+    days = schedule_of(account, part)
+    fallen = [day for day in days if day <= until]
     if not fallen:
         return None
-    parts = divided(part.pence, [1] * len(days))
-    pence = min(sum(parts[: len(fallen)]), sums.allocated) - sums.advanced - max(returned, 0)
+    fell = min(_fallen(part.pence, days, until), _fallen_as_planned(account, part, until, past))
+    pence = min(fell, sums.allocated) - sums.advanced - max(past.returned.get(part.id, 0), 0)
     if pence <= 0:
         return None
-    last = days_later(days[len(fallen)], -1) if len(fallen) < len(days) else end
-    last = min((one for one in (last, end) if one is not None), default=None)
-    return Advance(part, pence, fallen[-1], Days(fallen[-1], last))
+    end = days_later(days[len(fallen)], -1) if len(fallen) < len(days) else _within(account, part).end
+    return Advance(part, pence, fallen[-1], Days(fallen[-1], end))
 
 
-def _as_planned(account: Resource, part: Element, end: date | None) -> tuple[Resource, Element]:
-    """The budget and its part with the last day that they once had: what is paid out at a time does not grow because they end sooner."""
-    if end is None:
-        return account, part
-    period = {**(account.get("servicePeriod") or {}), "end": end.isoformat()}
-    return {**account, "servicePeriod": period}, part._replace(days=Days(part.days.start, end))
+def _fallen(pence: int, days: Sequence[date], until: date) -> int:
+    """What of an amount falls on the days until one of them."""
+    return sum(divided(pence, [1] * len(days))[: sum(day <= until for day in days)]) if days else 0
+
+
+def _fallen_as_planned(account: Resource, part: Element, until: date, past: Past) -> int:
+    """The same as it was planned before the part was cut short: no more is paid out at a time because it ends sooner."""
+    planned = past.planned.get(part.id)
+    if planned is None:
+        return part.pence
+    period = {**(account.get("servicePeriod") or {}), "end": (planned.days.end or date.max).isoformat()}
+    last = _within(account, part).end or until
+    return _fallen(planned.pence, schedule_of({**account, "servicePeriod": period}, planned), min(until, last))
 
 
 def schedule_of(account: Resource, part: Element) -> list[date]:

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from phb_fhir.fhir.money import money
-from phb_fhir.rules.advances import due_advances, has_days
+from phb_fhir.rules.advances import Past, due_advances, has_days
+from phb_fhir.rules.budget import Days, elements_of
 from phb_fhir.rules.ledger import Ledger, Sums
 from phb_fhir.rules.words import extension_url
 
@@ -140,3 +141,33 @@ def test_a_schedule_that_says_what_is_not_followed_pays_on_no_other_days(more: d
     assert has_days(account(12_000, MONTHLY))
     assert not has_days(account(12_000, MONTHLY | more))
     assert due(12_000, date(2026, 12, 5), repeat=MONTHLY | more) == []
+
+
+def cut(pence: int, end: str) -> dict[str, Any]:
+    """The budget whose part ends sooner than the year, with so much."""
+    whole = account(pence, MONTHLY)
+    period = {"url": "period", "valuePeriod": {"start": "2026-10-05", "end": end}}
+    whole["extension"][1]["extension"].append(period)
+    return whole
+
+
+@pytest.mark.parametrize(
+    ("now", "until", "expected"),
+    [
+        (12_000, date(2026, 11, 30), []),  # two of twelve are paid, and nothing falls due
+        (12_000, date(2026, 12, 5), [1000]),
+        (12_000, date(2027, 6, 5), [1000]),  # it ended on 10 December
+        (3_000, date(2026, 12, 5), [1000]),  # less money for less time: each instalment as before
+        (2_400, date(2026, 12, 5), [400]),
+    ],
+)
+def test_a_part_that_ends_sooner_gets_no_more_at_a_time(now: int, until: date, expected: list[int]) -> None:
+    (planned,) = elements_of(account(12_000, MONTHLY))
+    past = Past({}, {"daily": planned._replace(days=Days(None, date(2027, 10, 3)))})
+    found = due_advances(cut(now, "2026-12-10"), ledger(now, 2_000), until, past)
+    assert [one.pence for one in found] == expected
+
+
+def test_what_was_given_back_is_not_due_again() -> None:
+    until = date(2026, 12, 5)
+    assert due_advances(account(12_000, MONTHLY), ledger(12_000, 2_500), until, Past({"daily": 500}, {})) == []
