@@ -275,7 +275,8 @@ class PrivateMongo:
             # mongod keeps its process id in this file while it runs
             pid = int((self.files / "mongod.lock").read_text(encoding="ascii"))
             words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-            if os.fsencode(self.files) in words:
+            # one that an operator runs on these files, to repair them perhaps, is no member of our set, and not ours to end
+            if {os.fsencode(self.files), b"--replSet", REPLICA_SET.encode()} <= set(words):
                 return pid
         return None
 

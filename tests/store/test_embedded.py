@@ -293,6 +293,17 @@ def test_a_folder_in_use_by_a_running_server_is_refused_naming_it(tmp_path: Path
     )
 
 
+def test_a_mongod_that_somebody_else_runs_on_the_files_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "mongo").mkdir()
+    with bare_mongod(tmp_path / "mongo") as port:
+        with pytest.raises(
+            CannotStart, match=r"^The private MongoDB ended as it started \(exit code \d+\): .*mongod\.lock"
+        ):
+            private(tmp_path).start()
+        with MongoClient[dict[str, Any]]("127.0.0.1", port) as client:
+            assert client.admin.command("ping")["ok"]
+
+
 def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(CannotStart, match=r"^The data folder .*/file cannot be used: File exists\.$"):
