@@ -124,7 +124,8 @@ def _provenance(settings: Settings, headers: RawHeaders) -> Resource | None:
 
 def _conditions(scope: Scope, headers: RawHeaders) -> Headers:
     """Raises Rejected (400) for two If-None-Exist, of which no list is made as of ETags: which of them is meant? And for the
-    condition of a change that is empty: whoever sent it meant one, and without it the change would be another.
+    condition of a change that is empty, or If-Unmodified-Since alone: whoever sent it meant one, and without it the change would be
+    another.
     """
     if _CONDITIONAL.isdisjoint(headers):
         return NO_HEADERS
@@ -132,6 +133,11 @@ def _conditions(scope: Scope, headers: RawHeaders) -> Headers:
     if empty and scope["method"] not in ("GET", "HEAD"):
         said = empty[0].decode().title()
         raise refuse(Refusal.BAD_REQUEST, Kind.INVALID, f"{said} is empty; say the condition, or leave the header out.")
+    if (
+        _BY_DATE in headers and b"if-match" not in headers and scope["method"] not in ("GET", "HEAD")
+    ):  # RFC 9110 §13.1.4
+        text = "If-Unmodified-Since cannot tell two changes of one second apart, so it guards nothing; name the version in If-Match."
+        raise refuse(Refusal.BAD_REQUEST, Kind.NOT_SUPPORTED, text)
     if sum(name == b"if-none-exist" for name, _ in scope["headers"]) > 1:
         raise refuse(
             Refusal.BAD_REQUEST, Kind.INVALID, "If-None-Exist stands more than once; a create has one condition."
@@ -148,7 +154,8 @@ def _text(value: bytes) -> str:
 
 
 _CONDITIONAL_ORDER = (b"if-match", b"if-none-match", b"if-modified-since", b"if-none-exist")
-_CONDITIONAL = frozenset(_CONDITIONAL_ORDER)
+_BY_DATE = b"if-unmodified-since"
+_CONDITIONAL = frozenset((*_CONDITIONAL_ORDER, _BY_DATE))
 _OF_CHANGES = (b"if-match", b"if-none-match", b"if-none-exist")
 
 

@@ -104,6 +104,22 @@ def test_a_condition_that_was_left_empty_is_refused(api: httpx.Client, method: s
     assert len(versions(api, "Patient/jill")) == 1
 
 
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
+def test_a_change_that_is_guarded_by_a_date_alone_is_refused_and_overwrites_nothing(
+    api: httpx.Client, method: str
+) -> None:
+    put(api, "jill")
+    headers = JSON_PATCH if method == "PATCH" else {"Content-Type": "application/fhir+json"}
+    by_date = {**headers, "If-Unmodified-Since": "Sat, 01 Jan 2000 00:00:00 GMT"}
+    body = json.dumps(SET_ACTIVE if method == "PATCH" else person(JILL, id="jill", active=True))
+    answer = api.request(method, "Patient/jill", headers=by_date, content=body)
+    refused(answer, 400, "not-supported", "name the version in If-Match")
+    assert len(versions(api, "Patient/jill")) == 1
+    done = api.request(method, "Patient/jill", headers={**by_date, "If-Match": 'W/"1"'}, content=body)
+    assert done.status_code in (200, 204)
+    assert api.get("Patient", headers=by_date).status_code == 200
+
+
 def test_a_condition_makes_it_another_request_under_the_same_request_id(api: httpx.Client) -> None:
     headers = {"X-Request-ID": "a-proxy-puts-this-on-everything"}
     first = made(api.post("Patient", json=person(JILL), headers=headers))
