@@ -244,7 +244,8 @@ class Include:
 class HistoryQuery:
     """Versions of one resource, one type, or everything, newest first.
 
-    `since`: made at or after this instant. `current_in`: current at some point of this period [start, end). `where` is a condition
+    `since`: made at or after this instant. `current_in`: current at some point of this period [start, end). `among`: of these
+    resources (`Patient/1`), or one of these versions (`Patient/1/_history/2`). `where` is a condition
     on the access entries that each version carries (`search/access`).
     """
 
@@ -253,3 +254,4 @@ class HistoryQuery:
     since: datetime | None = None
     current_in: tuple[datetime, datetime] | None = None
     where: Node = EVERYTHING
+    among: tuple[str, ...] | None = None

@@ -9,24 +9,28 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from phb_fhir.change import Version
+from phb_fhir.fhir.codec import loads
 from phb_fhir.fhir.dates import instant_text, period_of
 from phb_fhir.interactions.context import Context
+from phb_fhir.interactions.listed import items_of
 from phb_fhir.interactions.request import Answer, BundleAnswer, Entry, FhirRequest
 from phb_fhir.interactions.search_type import query_text
 from phb_fhir.interactions.status import status_text
-from phb_fhir.interactions.subset import subset_json
+from phb_fhir.interactions.subset import STORED_DEPTH_MAX, subset_json
 from phb_fhir.outcome import Issue, Kind, Refusal, Rejected, refuse
 from phb_fhir.query import HistoryQuery
+from phb_fhir.search.conditions import list_id
 from phb_fhir.search.paging import Place
 from phb_fhir.search.parse import PRESENTATION, parse_count
 
-_OWN = ("_count", "_since", "_at", "_page")
+_OWN = ("_count", "_since", "_at", "_list", "_page")
+LISTED_MAX = 1_000  # of a List whose history is asked for
 
 
 async def history(context: Context, request: FhirRequest) -> Answer:
     """A history Bundle. Raises Rejected: 400 for a bad parameter, 404 if there never was such a resource."""
     asked = _parameters(request)
-    query = _query(request, asked)
+    query = await _query(context, request, asked)
     count = parse_count(asked.get("_count"), context.settings.page_size_default, context.settings.page_size_max)
     count = 0 if request.subset.summary == "count" else count
     path = "/".join(request.segments)
@@ -65,11 +69,25 @@ def _parameters(request: FhirRequest) -> dict[str, str]:
     return taken
 
 
-def _query(request: FhirRequest, asked: dict[str, str]) -> HistoryQuery:
+async def _query(context: Context, request: FhirRequest, asked: dict[str, str]) -> HistoryQuery:
     segments = [segment for segment in request.segments if segment != "_history"]
     type_, id_ = (*segments, "", "")[:2]
     since = _period("_since", asked["_since"])[0] if "_since" in asked else None
-    return HistoryQuery(type_, id_, since, _period("_at", asked["_at"]) if "_at" in asked else None)
+    within = _period("_at", asked["_at"]) if "_at" in asked else None
+    among = await _listed(context, asked["_list"]) if "_list" in asked else None
+    return HistoryQuery(type_, id_, since, within, among=among)
+
+
+async def _listed(context: Context, value: str) -> tuple[str, ...]:
+    """What is in a List; nothing, where there is no such List for who asks, as a search has it."""
+    version = await context.reader.read("List", list_id(value))
+    if version is None or version.json is None:
+        return ()
+    items = tuple(dict.fromkeys(items_of(loads(version.json, depth_max=STORED_DEPTH_MAX), context.own)))
+    if len(items) > LISTED_MAX:
+        text = f"_list={value}: it has {len(items)} items, and a history is of {LISTED_MAX} at the most."
+        raise refuse(Refusal.BAD_REQUEST, Kind.TOO_COSTLY, text)
+    return items
 
 
 def _period(name: str, text: str) -> tuple[datetime, datetime]:

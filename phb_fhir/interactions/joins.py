@@ -28,10 +28,11 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from phb_fhir.change import Version
-from phb_fhir.fhir.codec import Resource, loads
+from phb_fhir.fhir.codec import loads
 from phb_fhir.interactions.canonicals import Name, meant_by, mentioning, named, names_of, naming
 from phb_fhir.interactions.contained import CONTAINS, contained_targets
 from phb_fhir.interactions.hierarchies import in_hierarchy
+from phb_fhir.interactions.listed import items_of, resource_of
 from phb_fhir.interactions.pointing import Pointing, Target, is_from_pointing
 from phb_fhir.interactions.subset import STORED_DEPTH_MAX
 from phb_fhir.outcome import Kind, Refusal, Rejected, refuse
@@ -52,7 +53,6 @@ from phb_fhir.query import (
     Query,
 )
 from phb_fhir.search.asking import Asking
-from phb_fhir.search.kinds.kind import OwnAddress
 from phb_fhir.search.match import Subject, match, match_query
 from phb_fhir.store.plan import PROBED_MAX
 from phb_fhir.store.positions import lost
@@ -486,7 +486,8 @@ class Joins:
         version = await self._reader.read("List", node.id)
         if version is None or version.json is None:
             return NOTHING  # a search for what is not there is no error (R4 §3.1.1.3)
-        items = dict.fromkeys(_items(loads(version.json, depth_max=STORED_DEPTH_MAX), self._asking.own))
+        found = items_of(loads(version.json, depth_max=STORED_DEPTH_MAX), self._asking.own)
+        items = dict.fromkeys(map(resource_of, found))  # whatever versions they name
         if len(items) <= JOINED_MAX:
             return _ids(items)
         return Judge(f"_list={node.id}", lambda resource: f"{resource['resourceType']}/{resource['id']}" in items)
@@ -635,14 +636,6 @@ def undecided() -> Rejected:
 def local_references(hit: Hit, parameter: str, types: Sequence[str]) -> Iterator[str]:
     """What a resource refers to here by a parameter, as `Patient/1`, of these types (none named: of any)."""
     return references(hit.index.keys, parameter, types)
-
-
-def _items(resource: Resource, own: OwnAddress) -> Iterator[str]:
-    """What is in a List and was not taken out of it again (R4 List.entry.deleted); whatever version it names."""
-    for entry in resource.get("entry", ()):
-        reference = entry.get("item", {}).get("reference", "")
-        if reference and entry.get("deleted") is not True:
-            yield own.local(reference).partition("/_history/")[0]
 
 
 def _is_of_keys(node: Node) -> bool:

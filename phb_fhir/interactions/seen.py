@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -167,7 +168,7 @@ class Seen(Reader):
             return None, False
         is_all = not is_left and all(view.where == EVERYTHING for view in views.values()) and bool(query.type)
         parts = (query.where,) if is_all else (query.where, where)
-        return HistoryQuery(query.type, query.id, query.since, query.current_in, AllOf(parts)), is_left
+        return replace(query, where=AllOf(parts)), is_left
 
     # --- questions ---
 

@@ -218,11 +218,16 @@ def _list(name: str, modifier: str) -> Condition:
 
 
 def _one_list(value: str) -> Node:
+    return InList(list_id(value))
+
+
+def list_id(value: str) -> str:
+    """The id of a List, as `_list` names it. Raises Rejected (400)."""
     if value.startswith("$"):
         raise unsupported(f"_list={value}: lists by their function, such as $current-allergies, are not kept here.")
     if not is_id(value):
         raise badly_written(f"_list={value}: write the id of a List, without 'List/' or an address before it.")
-    return InList(value)
+    return value
 
 
 def _named_query(name: str, _: str) -> Condition:

@@ -6,7 +6,7 @@ order the conditions are put, and which index is to serve them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from phb_fhir.query import (
@@ -32,6 +32,7 @@ from phb_fhir.store.documents import field_of
 Filter = dict[str, Any]
 
 NOBODY: Filter = {"_id": {"$in": []}}
+_DIGITS_MAX = 18  # of a number that MongoDB has room for
 _OPERATORS = {"<": "$lt", "<=": "$lte", ">": "$gt", ">=": "$gte"}
 
 
@@ -166,7 +167,7 @@ def current_filter(query: HistoryQuery) -> Filter:
         found["_id"] = f"{query.type}/{query.id}"
     elif query.type:
         found["type"] = query.type
-    return joint([_period(found, query, superseded=False), accessible(query.where)])
+    return joint([_period(found, query, superseded=False), _among(query.among, _current), accessible(query.where)])
 
 
 def superseded_filter(query: HistoryQuery) -> Filter:
@@ -176,7 +177,27 @@ def superseded_filter(query: HistoryQuery) -> Filter:
         found["key"] = f"{query.type}/{query.id}"
     elif query.type:
         found["type"] = query.type
-    return joint([_period(found, query, superseded=True), accessible(query.where)])
+    return joint([_period(found, query, superseded=True), _among(query.among, _superseded), accessible(query.where)])
+
+
+def _among(items: Sequence[str] | None, those: Callable[[list[str], list[tuple[str, int]]], list[Filter]]) -> Filter:
+    """Of a history: what is of these resources, or is one of these versions. No item that is no address here matches."""
+    if items is None:
+        return {}
+    named = [item.partition("/_history/") for item in items]
+    whole = [key for key, mark, _ in named if not mark]
+    single = [
+        (key, int(number)) for key, mark, number in named if mark and number.isdecimal() and len(number) <= _DIGITS_MAX
+    ]
+    return _any(those(whole, single))
+
+
+def _current(whole: list[str], single: list[tuple[str, int]]) -> list[Filter]:
+    return [{"_id": {"$in": whole}}, *({"_id": key, "version": number} for key, number in single)]
+
+
+def _superseded(whole: list[str], single: list[tuple[str, int]]) -> list[Filter]:
+    return [{"key": {"$in": whole}}, {"_id": {"$in": [f"{key}/{number}" for key, number in single]}}]
 
 
 def accessible(node: Node) -> Filter:

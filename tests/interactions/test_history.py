@@ -252,7 +252,7 @@ def test_a_count_that_is_none_is_refused(story, count):
 def test_a_parameter_that_a_history_does_not_know_is_refused_or_left_out_of_the_self_link(story, server):
     found = problem(story.get("/Patient/_history?_sort=date"))
     assert found[:2] == (400, "not-supported")
-    assert found.text == "A history takes _count, _since, _at; it does not know '_sort'."
+    assert found.text == "A history takes _count, _since, _at, _list; it does not know '_sort'."
     lenient = story.get("/Patient/_history?_sort=date&_count=9", headers={"Prefer": "handling=lenient"}).json()
     assert versions(lenient) == JILLS
     assert link(lenient, "self") == f"{server.base}/Patient/_history?_count=9"
@@ -370,3 +370,45 @@ def test_the_page_of_another_server_is_refused(story):
         "_history?_count=1", Place(["2026-11-22T09:00:02+00:00", "Patient/jill"]), FIRST_MOMENT
     )
     assert problem(story.get(f"/_history?_count=1&_page={foreign}"))[:2] == (400, "invalid")
+
+
+# ---- of what is in a List --------------------------------------------------------------------------------------------
+
+
+def listed(api, id_, *references, **more):
+    entries = [{"item": {"reference": reference}} for reference in references]
+    resource = {"resourceType": "List", "id": id_, "status": "current", "mode": "working", "entry": entries, **more}
+    answer = api.put(f"/List/{id_}", json=resource)
+    assert answer.status_code in (200, 201), answer.text
+
+
+def test_a_history_of_a_list_has_all_versions_of_what_is_in_it_and_of_one_version_that_one(story):
+    story.put("/Patient/sam", json=person(id="sam"))
+    listed(
+        story,
+        "watched",
+        "Patient/jill",
+        f"{story.base_url}Patient/sam/_history/1",
+        "https://elsewhere.example/Patient/x",
+    )
+    story.put("/Patient/sam", json=person(id="sam", active=True))
+    expected = ["Patient/sam/1", "Patient/jill/4", "Patient/jill/3", "Patient/jill/2", "Patient/jill/1"]
+    assert versions(got(story, "/_history?_list=watched")) == expected
+    assert versions(got(story, "/Patient/_history?_list=watched")) == expected
+    assert got(story, "/Account/_history?_list=watched")["total"] == 0
+    assert got(story, "/_history?_list=watched&_summary=count")["total"] == 5
+    assert link(got(story, "/_history?_list=watched"), "self").endswith("/_history?_list=watched")
+    paged = [version for page in pages(story, "/_history?_list=watched&_count=2") for version in versions(page)]
+    assert paged == expected
+
+
+def test_what_was_taken_out_of_a_list_is_not_in_its_history_and_a_list_that_is_not_there_has_none(story):
+    taken_out = {"item": {"reference": "Patient/jill"}, "deleted": True}
+    listed(story, "changed", mode="changes", entry=[taken_out])
+    assert got(story, "/_history?_list=changed")["total"] == 0
+    assert got(story, "/_history?_list=nowhere")["total"] == 0
+
+
+@pytest.mark.parametrize("value", ["$current-problems", "List/watched", ""])
+def test_a_list_of_a_history_is_named_by_its_id(story, value):
+    assert problem(story.get("/_history", params={"_list": value}))[0] == 400

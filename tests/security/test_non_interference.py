@@ -190,6 +190,7 @@ TOTALS = st.sampled_from(
 )
 KEYS = st.sampled_from([*sorted(THINGS), "Task/never-was", "Account/never-was"])
 
+LISTS = st.sampled_from(["ted-list", "directory", "jill-list"])
 CONDITIONS = st.one_of(
     st.just(""),
     st.builds("_lastUpdated={}{}".format, st.sampled_from(["ge", "lt", ""]), DATES),
@@ -214,7 +215,7 @@ CONDITIONS = st.one_of(
     st.builds(
         "_id={}".format, st.sampled_from(["jill-account,ted-account", "ted-account-copy-1,ted-task-1", "jill,ted", "x"])
     ),
-    st.builds("_list={}".format, st.sampled_from(["ted-list", "directory", "jill-list"])),
+    st.builds("_list={}".format, LISTS),
 )
 SORTS = st.sampled_from(["", "_sort=_id", "_sort=-_lastUpdated", "_sort=_lastUpdated,_id", "_sort=-_id"])
 LINKED = st.one_of(
@@ -268,6 +269,7 @@ HISTORIES = st.one_of(
     st.builds("/{}/_history/{}".format, KEYS, st.integers(1, 4)),
     st.builds("/{}/_history?_at={}".format, TYPES, DATES),
     st.builds("/{}/_history?_since={}".format, TYPES, DATES),
+    st.builds("/{}/_history?_list={}".format, TYPES, LISTS),
 )
 SEARCHES = st.builds(
     "/{}?{}".format, TYPES, st.tuples(CONDITIONS, TOTALS, SORTS).map(lambda parts: "&".join(filter(None, parts)))
@@ -276,6 +278,7 @@ SEARCHES = st.builds(
 WIDE = st.one_of(
     st.builds("/?{}".format, st.tuples(CONDITIONS, TOTALS, SORTS).map(lambda parts: "&".join(filter(None, parts)))),
     st.builds("/_history?_count={}".format, st.integers(0, 30)),
+    st.builds("/_history?_list={}".format, LISTS),
     st.builds("/Patient/{}/*?{}".format, PATIENTS, TOTALS),
     st.builds("/Patient/{}/$everything?_count={}".format, PATIENTS, st.integers(1, 30)),
     st.builds("/Organization?_revinclude=*&_count={}".format, st.integers(1, 5)),
