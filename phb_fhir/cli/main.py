@@ -241,7 +241,7 @@ def token(
 
 packages = typer.Typer(
     name="packages",
-    help="Packages of profiles, value sets and code systems: install them, list them, build our own.",
+    help="Packages of profiles, value sets and code systems: install them, take them away, list them, build our own.",
     no_args_is_help=True,
 )
 app.add_typer(packages)
@@ -512,6 +512,24 @@ def install(
     from phb_fhir.cli import packages as command  # noqa: PLC0415 - its imports are slow, `--help` need not wait
 
     command.install(settings, files)
+
+
+@packages.command()
+def uninstall(
+    name: Annotated[str, typer.Argument(help="The package, as `list` names it.", metavar="NAME", show_default=False)],
+    *,
+    data: Data = None,
+    mongodb_uri: MongodbUri = None,
+) -> None:
+    """Delete the definitions that a package brought, all of them or none.
+
+    What another package has brought, too, stays, and so does what somebody has changed since. Nothing is lost: what was deleted
+    is in the history.
+    """
+    settings = read_settings(data=data, mongodb_uri=mongodb_uri)
+    from phb_fhir.cli import packages as command  # noqa: PLC0415 - its imports are slow, `--help` need not wait
+
+    command.uninstall(settings, name)
 
 
 @packages.command(name="list")

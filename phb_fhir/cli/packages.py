@@ -1,4 +1,4 @@
-"""`phb-fhir packages`: install FHIR packages, list those that are installed, build our own.
+"""`phb-fhir packages`: install FHIR packages, take them away again, list those that are installed, build our own.
 
 The record may be in use meanwhile. A command works on the same database as the servers (`cli/database`), in a transaction of
 its own, and they follow what it changes.
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from phb_fhir.interactions.packages import Installed, Problem
+    from phb_fhir.interactions.packages import Installed, Problem, Uninstalled
     from phb_fhir.settings import Settings
 
 PROBLEMS_SHOWN_MAX = 20
@@ -44,6 +44,21 @@ def install(settings: Settings, files: Sequence[Path]) -> None:
             _say_installed(one)
 
 
+def uninstall(settings: Settings, name: str) -> None:
+    """Takes a package away, and says what came of it. Raises WrongPackage or CannotStart."""
+    with database(settings) as reached:
+        done = asyncio.run(_uninstall(reached, name))
+    if done is None:
+        raise WrongPackage(f"No package {name} is installed: phb-fhir packages list shows those that are.")
+    typer.echo(f"{done.label}: {_definitions(done.gone)} deleted.")
+    if done.of_others:
+        typer.echo(
+            f"  {len(done.of_others)} stay, because another package has brought them, too: {_some(done.of_others)}."
+        )
+    if done.changed:
+        typer.echo(f"  {len(done.changed)} stay, because somebody has changed them since: {_some(done.changed)}.")
+
+
 def list_installed(settings: Settings) -> None:
     """Prints the packages that are installed. Raises CannotStart."""
     with database(settings) as reached:
@@ -52,8 +67,7 @@ def list_installed(settings: Settings) -> None:
         typer.echo("No package is installed.")
         return
     for note in found:
-        count = len(note["resources"])
-        definitions = "one definition" if count == 1 else f"{count} definitions"
+        definitions = _definitions(len(note["resources"]))
         typer.echo(f"{note['name']} {note['version']}: {definitions}, installed {note['at']}")
 
 
@@ -81,6 +95,14 @@ async def _install(settings: Settings, found: Sequence[Package]) -> list[Install
             return await packages.install(context, found)
     except Rejected as rejected:
         raise CannotStart(f"Nothing was installed. {rejected.issues[0].text}") from None
+
+
+async def _uninstall(settings: Settings, name: str) -> Uninstalled | None:
+    try:
+        async with at_work(settings) as context:
+            return await packages.uninstall(context, name)
+    except Rejected as rejected:
+        raise CannotStart(f"Nothing was uninstalled. {rejected.issues[0].text}") from None
 
 
 async def _installed(settings: Settings) -> list[dict[str, Any]]:
@@ -114,6 +136,10 @@ def _say_installed(one: Installed) -> None:
         typer.echo(f"  {len(one.left_out)} are R4's own or this server's, which stand: {_some(one.left_out)}.")
     if one.missing:
         typer.echo(f"  It builds on packages that are not installed: {_some(one.missing)}.")
+
+
+def _definitions(count: int) -> str:
+    return "one definition" if count == 1 else f"{count} definitions"
 
 
 def _some(names: Sequence[str]) -> str:

@@ -6,17 +6,18 @@ the one with the same url and version; else to the id it comes with, unless some
 is there already, word for word, is left as it is, so that installing twice changes nothing.
 
 Definitions under a url of R4's own or of this server's guide are left out: they are here already, and nobody replaces them.
-A package is a row of notes beside the record: which version of it was installed last, and what it brought.
+A package is a row of notes beside the record: which version of it was installed last, and what it brought. By that it is taken away
+again: what it brought is deleted, but for what another package has brought, too, or somebody has changed since.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-from phb_fhir.change import Condition, Effect, Put, Version
+from phb_fhir.change import Condition, Delete, Effect, Put, Version
 from phb_fhir.definitions.kept import Kept
 from phb_fhir.definitions.package import Package
 from phb_fhir.fhir.dates import instant_text
@@ -24,7 +25,7 @@ from phb_fhir.interactions.commit import Settled, write_all
 from phb_fhir.interactions.context import Context
 from phb_fhir.interactions.knowledge import Knowledge
 from phb_fhir.interactions.validation import issues_of
-from phb_fhir.outcome import Issue
+from phb_fhir.outcome import Issue, Kind, Refusal, refuse
 from phb_fhir.query import AnyOf, Id, Key, Node, Query
 from phb_fhir.search.kinds.uri import entry
 from phb_fhir.store.store import Reader, Transaction
@@ -89,8 +90,50 @@ async def install(context: Context, packages: Sequence[Package]) -> list[Install
     return [replace(one, missing=tuple(name for name in one.package.missing if name not in here)) for one in done]
 
 
+class Uninstalled(NamedTuple):
+    """What became of a package that was taken away: how many of its definitions went, and which stayed because they are in use."""
+
+    label: str
+    gone: int
+    of_others: tuple[str, ...] = ()  # that another package has brought, too
+    changed: tuple[str, ...] = ()  # that somebody wrote since, and is theirs now
+
+
+async def uninstall(context: Context, name: str) -> Uninstalled | None:
+    """Delete what a package brought, all of it or nothing; None where it is not here. Raises Rejected when the database or a rule says no."""
+
+    async def work(transaction: Transaction) -> Uninstalled | None:
+        await transaction.lock([_LOCK])
+        notes = {note["name"]: note for note in await transaction.notes(NOTE, count=PACKAGES_MAX)}
+        note = notes.pop(name, None)
+        return None if note is None else await _uninstall(context, transaction, note, notes.values())
+
+    return await context.store.transaction(work, contended=[_LOCK])
+
+
+async def _uninstall(
+    context: Context, transaction: Transaction, note: Mapping[str, Any], others: Iterable[Mapping[str, Any]]
+) -> Uninstalled:
+    if "numbers" not in note:
+        text = f"{note['name']} was installed by a release that did not note what it stored: install it again first."
+        raise refuse(Refusal.CONFLICT, Kind.CONFLICT, text)
+    brought = dict(zip(note["resources"], note["numbers"], strict=True))
+    kept = {key for other in others for key in other["resources"]}
+    found = await transaction.read_all(brought)
+    there = [version for version in found.values() if version.json is not None]
+    own = [version for version in there if version.key not in kept]
+    changed = [version for version in own if version.number != brought[version.key]]
+    gone = [version for version in own if version not in changed]
+    await write_all(context, transaction, [Settled(Delete(version.type, version.id)) for version in gone])
+    await transaction.forget(NOTE + note["name"])
+    of_others = tuple(version.key for version in there if version.key in kept)
+    return Uninstalled(f"{note['name']} {note['version']}", len(gone), of_others, tuple(one.key for one in changed))
+
+
 async def installed(context: Context) -> list[dict[str, Any]]:
-    """The packages that are here, by name: `name`, `version`, `at` (an instant), `resources` (their keys)."""
+    """The packages that are here, by name: `name`, `version`, `at` (an instant), `resources` (their keys), and `numbers` (of
+    their versions).
+    """
     return await context.store.notes(NOTE, count=PACKAGES_MAX)
 
 
@@ -99,11 +142,13 @@ async def _install(context: Context, transaction: Transaction, package: Package)
     brought = [kept for kept in package.resources.values() if not _owner(context, kept)]
     changes = await _changes(context, transaction, brought)
     committed = await write_all(context, transaction, [Settled(change) for change in changes])
+    stored = [one.version for one in committed if one.version is not None]
     note = {
         "name": package.name,
         "version": package.version,
         "at": instant_text(context.now()),
-        "resources": [one.version.key for one in committed if one.version is not None],
+        "resources": [version.key for version in stored],
+        "numbers": [version.number for version in stored],
     }
     await transaction.note(NOTE + package.name, note)
     return Installed(package, Counter(one.effect for one in committed), left_out)

@@ -235,6 +235,10 @@ class Transaction(Reader):
         """Keep a note of our own under this name, in place of the one that was there (`Reader.note_of`)."""
         await self._database[META].replace_one({"_id": name}, {**note, "_id": name}, upsert=True, session=self._session)
 
+    async def forget(self, name: str) -> None:
+        """Keep the note under this name no longer."""
+        await self._database[META].delete_one({"_id": name}, session=self._session)
+
 
 def _relabelling(version: Version) -> UpdateMany:
     """How restricted a record is holds for all of its past: the labels of what is current go with every version before it."""

@@ -63,6 +63,10 @@ def test_a_package_is_installed_listed_and_installed_again(database, package):
     assert said(run("install", some, *where, **settings)) == f"some.package 1.2.3: 1 new.\n{rest}"
     assert said(run("install", some, *where, **settings)) == f"some.package 1.2.3: 1 unchanged.\n{rest}"
     assert said(run("list", *where, **settings)).startswith("some.package 1.2.3: one definition, installed 20")
+    assert said(run("uninstall", "some.package", *where, **settings)) == "some.package 1.2.3: one definition deleted.\n"
+    assert refused(run("uninstall", "some.package", *where, **settings)) == [
+        "phb-fhir: No package some.package is installed: phb-fhir packages list shows those that are."
+    ]
 
 
 def test_what_is_wrong_is_refused_with_every_problem_and_one_sentence_and_changes_nothing(database, package):

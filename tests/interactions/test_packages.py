@@ -55,6 +55,13 @@ class Record:
 
         return asyncio.run(work())
 
+    def uninstall(self, name: str = "some.package") -> packages.Uninstalled | None:
+        async def work() -> packages.Uninstalled | None:
+            async with at_work(self.settings) as context:
+                return await packages.uninstall(context, name)
+
+        return asyncio.run(work())
+
     def problems(self, *found) -> list[tuple[str, str, str]]:
         """The errors in packages: file, place, sentence."""
 
@@ -150,6 +157,29 @@ def test_a_package_is_installed_over_what_others_may_only_update_by_naming_its_v
     record.install(COLOURS)
     record.settings = record.settings.model_copy(update={"versioned_update": ("CodeSystem",)})
     assert record.install({**COLOURS, "a.json": code_system(codes=("red",))}).effects[Effect.UPDATED] == 1
+
+
+def test_a_package_is_taken_away_whole_and_can_be_brought_again(record):
+    record.install(COLOURS)
+    assert record.uninstall() == ("some.package 1.2.3", 3, (), ())
+    assert record.resources.count_documents({"deleted": False}) == 0
+    assert record.installed() == []
+    assert record.uninstall() is None
+    assert record.install(COLOURS).effects == {Effect.CREATED: 3}
+    assert record.resources.count_documents({"deleted": False}) == 3
+
+
+def test_what_another_package_has_brought_too_or_somebody_has_changed_stays(record, mongodb_uri):
+    record.install({**COLOURS, "d.json": profile()})
+    record.install({"d.json": profile()}, name="other.package")
+    with RunningServer(mongodb_uri, record.settings.mongodb_database) as running:
+        theirs = {**code_system(), "title": "Ours"}
+        assert httpx.put(f"{running.base}/CodeSystem/colours", json=theirs, verify=False, timeout=30).status_code == 200
+    assert record.uninstall() == ("some.package 1.2.3", 2, ("StructureDefinition/born",), ("CodeSystem/colours",))
+    standing = {document["_id"] for document in record.resources.find({"deleted": False})}
+    assert {"StructureDefinition/born", "CodeSystem/colours"} <= standing
+    assert standing.isdisjoint({"ValueSet/colours", "StructureDefinition/painted"})
+    assert record.installed() == [("other.package", "1.2.3", 1)]
 
 
 def test_every_problem_is_named_with_its_file_and_its_place_and_nothing_else_is(record):
