@@ -51,6 +51,7 @@ from phb_fhir.security.audit import (
     Record,
     Row,
     Who,
+    bounded_path,
     bounded_query,
     instant,
     moment_of,
@@ -310,7 +311,7 @@ class Trail:
             request_id=asked.request_id,
             method=asked.method,
             interaction=self._code(),
-            path=asked.path,
+            path=bounded_path(asked.path),
             status=status,
             who=who,
             address=asked.address,
@@ -376,9 +377,9 @@ class Trail:
         if self.interaction == "bundle":
             return await self._standing(_keys_in(request))
         rows: list[Row] = []
-        if len(segments) > 1 and segments[0] in self._context.capability.types and segments[1][:1] not in ("$", "_"):
+        if len(segments) > 1 and segments[0] in self._context.capability.types and is_id(segments[1]):
             rows = await self._standing([f"{segments[0]}/{segments[1]}"])
-            if segments[2:3] == ("_history",) and len(segments) == 4:
+            if segments[2:3] == ("_history",) and len(segments) == 4 and is_id(segments[3]):
                 rows = [("/".join(segments), *rows[0][1:])]
         if request is not None and self.interaction != "$validate":  # which tells nothing of the record
             for sent in _sent_in(request):

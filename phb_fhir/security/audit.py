@@ -22,6 +22,7 @@ import orjson
 from phb_fhir.fhir.dates import instant_text
 
 WHAT_MAX = 12_000  # resources of one record: more than the largest page with all that comes along
+PATH_MAX = 512  # characters of an address: more than any that leads to something here
 QUERY_MAX = 8_000  # characters of a query; of a longer one the rest is told by its digest
 WHY_MAX = 2_000  # characters of a refusal
 _SEAL_BYTES = 32
@@ -119,9 +120,16 @@ _EMPTY: dict[str, Any] = {"request_id": "", "method": "", "interaction": "", "pa
 
 def bounded_query(text: str) -> str:
     """The query as it is kept: whole, or its beginning and the digest of all of it."""
-    if len(text) <= QUERY_MAX:
-        return text
-    return f"{text[:QUERY_MAX]}… (sha256 {hashlib.sha256(text.encode()).hexdigest()})"
+    return _bounded(text, QUERY_MAX)
+
+
+def bounded_path(text: str) -> str:
+    """The address as it is kept, likewise: anybody may ask for any, and what is kept is kept for good."""
+    return _bounded(text, PATH_MAX)
+
+
+def _bounded(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[:most]}… (sha256 {hashlib.sha256(text.encode()).hexdigest()})"
 
 
 # ---- the chain -------------------------------------------------------------------------------------------------------

@@ -442,6 +442,30 @@ def test_what_was_done_is_published_without_anybody_asking(server: Audited) -> N
     )
 
 
+LONG = "x" * 50_000
+LONG_ADDRESSES = (
+    f"/Patient/{LONG}",
+    f"/{LONG}",
+    f"/Patient/jill/_history/{LONG}",
+    f"/Patient/jill/{LONG}",
+    "/Patient/jill" + "/x" * 20_000,
+    f"/Patient/${LONG}",
+)
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_an_address_that_is_very_long_is_kept_as_its_beginning_and_can_still_be_told_from_others(
+    server: Audited, is_known: bool
+) -> None:
+    before = count(server)
+    for address in LONG_ADDRESSES:
+        client = server.as_(SYSTEM if is_known else None)
+        assert client.get(address).status_code in ((404, 405) if is_known else (401,))
+    kept = taken_down(server, before)
+    assert len(kept) == len({one.path for one in kept}) == len(LONG_ADDRESSES)
+    assert max(len(one.text()) for one in kept) < 6_000
+
+
 def test_a_question_that_would_wait_too_long_is_told_to_come_again(
     server: Audited, monkeypatch: pytest.MonkeyPatch
 ) -> None:
