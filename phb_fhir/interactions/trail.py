@@ -137,6 +137,8 @@ def _check_let_be(request: FhirRequest, route: Route) -> None:
         raise not_to_be_written()
 
 
+# somebody who sends a token where it is not read (RFC 6750 §2.3) is refused, and the token is not kept for others to find
+_TOKEN = re.compile(r"(\b(?:access_token|id_token|token)=)[^&]*", re.IGNORECASE)
 _FAULT = refuse(Refusal.INTERNAL, Kind.EXCEPTION, "The server met a fault of its own.")
 
 
@@ -331,10 +333,12 @@ class Trail:
 
     def _query(self) -> str:
         """What was asked for beside the address: parameters, those of a form too, and the criteria of a conditional create."""
-        if self._request is None:
-            return self._asked.query
-        text = query_text(self._request.parameters) if self._request.parameters else ""
-        return text or self._request.headers.if_none_exist
+        request = self._request
+        if request is None:
+            text = self._asked.query
+        else:
+            text = (query_text(request.parameters) if request.parameters else "") or request.headers.if_none_exist
+        return _TOKEN.sub(r"\1…", text) if text else ""
 
     async def who(self) -> Who:
         """Who asks, with what they and their organisation are called."""

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from phb_fhir.cli.token import Asked
 from phb_fhir.data import data_path
 from phb_fhir.definitions.guide import read_guide
 from phb_fhir.definitions.load import load
@@ -440,6 +441,15 @@ def test_what_was_done_is_published_without_anybody_asking(server: Audited) -> N
     assert until(
         lambda: server.database.resources.count_documents({"type": "AuditEvent", "json": {"$regex": "unasked"}})
     )
+
+
+@pytest.mark.parametrize(("who", "status"), [(None, 401), (SYSTEM, 400)])
+def test_a_token_that_stands_in_the_address_is_not_kept(server: Audited, who: Asked | None, status: int) -> None:
+    before = count(server)
+    answer = server.as_(who).get("/Account?status=active&access_token=ey.very.secret&_count=3")
+    assert answer.status_code == status
+    [kept] = taken_down(server, before)
+    assert kept.query == "status=active&access_token=…&_count=3"
 
 
 LONG = "x" * 50_000
