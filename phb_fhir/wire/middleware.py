@@ -61,27 +61,14 @@ class Edge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        sent = _request_id(scope["headers"])
-        request_id = sent or str(uuid_utils.uuid4()).encode()
-        exchange = Exchange(
-            request_id.decode(), address=address_of(scope, self._trusted), is_identified=sent is not None
-        )
-        scope["phb.exchange"] = exchange
+        scope["phb.exchange"] = exchange = self._exchange(scope)
         started = False
 
         async def answer(message: Message) -> None:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                exchange.status = message["status"]
-                headers = message["headers"]
-                headers.append((b"x-request-id", request_id))
-                headers.extend(self._safeguards)
-                if exchange.standing is not None:
-                    headers.extend(rate_headers(exchange.standing))
-                if scope["path"] == DOCS_PATH or exchange.is_report:
-                    policy = REPORT_POLICY if exchange.is_report else page_policy(scope)
-                    headers[:] = [*(one for one in headers if one[0] != b"content-security-policy"), policy]
+                self._dress(message, scope, exchange)
             await send(message)
 
         begun = time.perf_counter()
@@ -110,6 +97,23 @@ class Edge:
             self._metrics.ended(exchange, seconds)
             self._log.ended(exchange, scope["method"], seconds)
             self._tell_soon()
+
+    def _exchange(self, scope: Message) -> Exchange:
+        sent = _request_id(scope["headers"])
+        request_id = str(uuid_utils.uuid4()) if sent is None else sent.decode()
+        return Exchange(request_id, address=address_of(scope, self._trusted), is_identified=sent is not None)
+
+    def _dress(self, message: Message, scope: Message, exchange: Exchange) -> None:
+        """What every answer says at its head, whoever gives it."""
+        exchange.status = message["status"]
+        headers = message["headers"]
+        headers.append((b"x-request-id", exchange.request_id.encode()))
+        headers.extend(self._safeguards)
+        if exchange.standing is not None:
+            headers.extend(rate_headers(exchange.standing))
+        if scope["path"] == DOCS_PATH or exchange.is_report:
+            policy = REPORT_POLICY if exchange.is_report else page_policy(scope)
+            headers[:] = [*(one for one in headers if one[0] != b"content-security-policy"), policy]
 
     def _check_room(self, scope: Message, exchange: Exchange) -> None:
         """Raises Rejected: 503 past what is taken at once, 429 past what an address may ask."""
