@@ -140,7 +140,7 @@ def record(of: str) -> dict[str, Resource]:
             "identifier": [{"system": f"{PHB}/Id/phb-purchase-reference", "value": f"P-{of}"}],
             "status": "billable",
             "definitionCanonical": [f"{PHB}/ChargeItemDefinition/massage"],
-            "code": coded("therapy", f"{PHB}/CodeSystem/phb-purchase-category", "Massage"),
+            "code": coded("therapy", text="Massage"),
             **subject,
             "account": [ref(account)],
             "occurrenceDateTime": "2026-10-09",
