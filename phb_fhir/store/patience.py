@@ -75,9 +75,13 @@ def patiently(most_s: float, doing: str, *, last: bool = False) -> Iterator[floa
     try:
         yield most_s
     except (PyMongoError, Rejected, TimeoutError, Overdue) as error:
-        if _is_in_vain(error):
-            patience.spend(time.monotonic() - begun, last=last)
+        _spend(patience, begun, error, last=last)
         raise
+
+
+def _spend(patience: Patience, begun: float, error: Exception, *, last: bool) -> None:
+    if _is_in_vain(error):
+        patience.spend(time.monotonic() - begun, last=last)
 
 
 def _is_in_vain(error: Exception) -> bool:
@@ -108,9 +112,18 @@ async def asked(
     writing: bool = False,
     last: bool = False,
 ) -> Answer:
-    """What `gather` answers to one item within `most_s`, its turn included. Raises Rejected (503) where it does not."""
+    """What `gather` answers to one item within `most_s`, its turn included. Raises Rejected (503) where it does not.
+
+    As `patiently`, spelled out: every read comes by here.
+    """
+    patience = _PATIENCE.get()
+    bound_s = most_s if patience is None else patience.most(most_s, doing, last=last)
+    begun = time.monotonic()
     try:
-        with patiently(most_s, doing, last=last) as bound_s:
-            return await gather.ask(item, most_s=bound_s)
-    except Overdue as overdue:
-        raise unanswered(doing, writing=writing and overdue.is_sent) from None
+        return await gather.ask(item, most_s=bound_s)
+    except (PyMongoError, Rejected, TimeoutError, Overdue) as error:
+        if patience is not None:
+            _spend(patience, begun, error, last=last)
+        if isinstance(error, Overdue):
+            raise unanswered(doing, writing=writing and error.is_sent) from None
+        raise
