@@ -18,6 +18,7 @@ from rich.table import Table
 from phb_fhir.fhir.codec import dumps, loads
 from phb_fhir.store.embedded import CannotStart, PrivateMongo
 from tools.bench import mongo_only
+from tools.bench.leading import Leading, compare_hapi
 from tools.bench.load import BenchFailed, answers_per_second, one_answer
 from tools.bench.processes import DATABASE, Memory, Running, bare_server, memory_of, our_server
 from tools.bench.purchases import compare_purchases
@@ -55,6 +56,7 @@ class Findings:
     memory: dict[str, Memory] = field(default_factory=dict)
     starts_s: list[float] = field(default_factory=list)
     search: SearchFindings | None = None
+    leading: Leading | None = None
 
 
 def main(
@@ -64,7 +66,8 @@ def main(
     only: Annotated[
         str,
         typer.Option(
-            help="Compare only this.", metavar="validation|reads|creates|transactions|purchases|search|security"
+            help="Compare only this; hapi (which wants Java, Maven and PostgreSQL) only when it is named.",
+            metavar="validation|reads|creates|transactions|purchases|search|security|hapi",
         ),
     ] = "",
     people: Annotated[int, typer.Option(help="The larger population that is searched.", min=LARGE // SMALL)] = LARGE,
@@ -96,6 +99,10 @@ def measure(folder: Path, rounds: int, seconds: float, only: str, people: int) -
     if only in SEARCH:
         with _terminal.status(SEARCH) as status:
             found.search = measure_search(folder / SEARCH, people, lambda doing: status.update(f"{SEARCH}: {doing}"))
+    if only == HAPI:
+        with _terminal.status(HAPI):
+            found.leading = compare_hapi(folder, rounds, seconds)
+            found.comparisons.extend(found.leading.comparisons)
     return found
 
 
@@ -175,7 +182,7 @@ def _documents(bench: Bench) -> Iterator[dict[str, Any]]:
     return documents(uvloop.run(mongo_only.stored_document(bench.mongodb_uri, DATABASE, bench.first)))
 
 
-VALIDATION, PURCHASES, SEARCH, SECURITY = "validation", "purchases", "search", "security"
+VALIDATION, PURCHASES, SEARCH, SECURITY, HAPI = "validation", "purchases", "search", "security", "hapi"
 COMPARISONS: dict[str, Callable[[Bench], Comparison]] = {
     "reads": compare_reads,
     "creates": compare_creates,
@@ -211,6 +218,14 @@ def show(found: Findings) -> None:
             is_,
             f"under {START_GOAL_S} s",
             f"{min(starts):.2f}–{max(starts):.2f} s, MongoDB included",
+        )
+    if found.leading:
+        (ours_mb, theirs_mb), (ours_s, theirs_s) = found.leading.memory_mb, found.leading.starts_s
+        worker.add_row(
+            "memory after all this", f"{ours_mb:.0f} MB", "", f"HAPI {theirs_mb:.0f} MB, its database not counted"
+        )
+        worker.add_row(
+            "start, without its database", f"{ours_s:.1f} s", "", f"HAPI {theirs_s:.1f} s, making its tables"
         )
     out = Console()
     if rates.row_count:

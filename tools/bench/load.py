@@ -18,6 +18,9 @@ from dataclasses import dataclass
 ANSWER_TIMEOUT_S = 30.0
 _RECEIVE_BYTES = 1 << 18
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+_IN_CHUNKS = re.compile(rb"\r\ntransfer-encoding: *chunked\r\n", re.IGNORECASE)
+_CHUNK = re.compile(rb"([0-9a-fA-F]+)\r\n")
+CHUNKED = -1
 
 
 class BenchFailed(Exception):  # noqa: N818 - it is a sentence for whoever measures
@@ -28,7 +31,7 @@ class BenchFailed(Exception):  # noqa: N818 - it is a sentence for whoever measu
 class _Connection:
     socket: socket.socket
     received: bytes = b""
-    wanted: int = 0  # bytes of the whole answer, once its head was read
+    wanted: int = 0  # bytes of the whole answer, once its head was read; CHUNKED where nothing tells before the end
 
 
 def answers_per_second(
@@ -53,7 +56,7 @@ def one_answer(port: int, request: bytes, *, status: int = 200) -> bytes:
         connection = _Connection(connected)
         while not _is_whole(connection, b"HTTP/1.1 %d " % status):
             pass
-        return connection.received.partition(b"\r\n\r\n")[2]
+        return _body(connection.received)
 
 
 def _drive(
@@ -96,8 +99,28 @@ def _is_whole(connection: _Connection, head: bytes) -> bool:
         body_at = received.find(b"\r\n\r\n")
         if body_at < 0:
             return False
-        length = _LENGTH.search(received, 0, body_at)
-        if length is None:
-            raise BenchFailed("An answer has no Content-Length.")
-        connection.wanted = body_at + 4 + int(length[1])
+        connection.wanted = _wanted(received, body_at)
+    if connection.wanted == CHUNKED:
+        return received.endswith(b"\r\n0\r\n\r\n")
     return len(received) >= connection.wanted
+
+
+def _wanted(received: bytes, body_at: int) -> int:
+    length = _LENGTH.search(received, 0, body_at)
+    if length is not None:
+        return body_at + 4 + int(length[1])
+    if _IN_CHUNKS.search(received, 0, body_at + 2) is None:
+        raise BenchFailed("An answer does not tell its length.")
+    return CHUNKED
+
+
+def _body(received: bytes) -> bytes:
+    """The body of a whole answer, out of its chunks where it came in some."""
+    head, _, rest = received.partition(b"\r\n\r\n")
+    if _IN_CHUNKS.search(head + b"\r\n") is None:
+        return rest
+    body, at = b"", 0
+    while (size := _CHUNK.match(rest, at)) is not None and (length := int(size[1], 16)):
+        body += rest[size.end() : size.end() + length]
+        at = size.end() + length + 2
+    return body

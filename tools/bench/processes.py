@@ -95,14 +95,17 @@ def _running(command: list[str], more: dict[str, str], log: Path, first: bytes) 
             [sys.executable, *command, "--port", str(port)], env=environment, stdout=lines, stderr=lines
         )
         try:
-            _await_answer(process, port, first, log)
+            await_answer(process, port, first, log)
             yield Running(port, process.pid, time.perf_counter() - begun)
         finally:
             end(process, STOP_TIMEOUT_S)
 
 
-def _await_answer(process: subprocess.Popen[bytes], port: int, first: bytes, log: Path) -> None:
-    deadline = time.monotonic() + START_TIMEOUT_S
+def await_answer(
+    process: subprocess.Popen[bytes], port: int, first: bytes, log: Path, timeout_s: float = START_TIMEOUT_S
+) -> None:
+    """Ask until it answers. Raises BenchFailed when it ended, or did not in that time."""
+    deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         if process.poll() is not None:
             break
