@@ -101,15 +101,19 @@ def refuse(refusal: Refusal, kind: Kind, text: str, expression: str = "") -> Rej
     return Rejected(refusal, Issue(kind, text, expression))
 
 
+TEXT_MAX = 4_000  # characters of a sentence: what somebody sent is not sent back whole, however long it was
+
+
 def outcome_of(issues: list[Issue] | tuple[Issue, ...]) -> dict[str, Any]:
     """The OperationOutcome resource that says these issues (FHIR R4 §2.20)."""
     return {"resourceType": "OperationOutcome", "issue": [_issue_element(issue) for issue in issues]}
 
 
 def _issue_element(issue: Issue) -> dict[str, Any]:
+    text = issue.text if len(issue.text) <= TEXT_MAX else f"{issue.text[:TEXT_MAX]}…"
     element: dict[str, Any] = {"severity": issue.severity, "code": issue.kind.value}
-    element["details"] = {**(issue.details or {}), "text": issue.text}
-    element["diagnostics"] = issue.text
+    element["details"] = {**(issue.details or {}), "text": text}
+    element["diagnostics"] = text
     if issue.expression:
         element["expression"] = [issue.expression]
     return element

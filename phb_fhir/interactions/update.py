@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from phb_fhir.change import Put
 from phb_fhir.fhir.reference import is_id
 from phb_fhir.interactions.answers import check_parameters, written
@@ -11,6 +13,7 @@ from phb_fhir.interactions.preconditions import criteria_of, parse_condition
 from phb_fhir.interactions.request import Answer, FhirRequest
 from phb_fhir.interactions.validation import check_type, checked
 from phb_fhir.outcome import Kind, Refusal, refuse
+from phb_fhir.validation.wording import shown
 
 
 async def update(context: Context, request: FhirRequest) -> Answer:
@@ -35,11 +38,12 @@ def change_of_update(context: Context, request: FhirRequest) -> Put:
     return Put(request.type, given, request.body, if_match, if_none_match, where, fresh_id=context.new_id())
 
 
-def check_id(request: FhirRequest, given: str) -> None:
+def check_id(request: FhirRequest, given: Any) -> None:
     if not is_id(request.id):
         text = f"'{request.id}' is no id: 1 to 64 letters, digits, '-' and '.'."
         raise refuse(Refusal.BAD_REQUEST, Kind.VALUE, text, f"{request.type}.id")
     if given != request.id:
-        said = f"says '{given}'" if given else "has none"
+        named = f"'{given}'" if isinstance(given, str) else shown(given)
+        said = f"says {named}" if given else "has none"
         text = f"The address is for the id '{request.id}', but the body {said}; they must agree."
         raise refuse(Refusal.BAD_REQUEST, Kind.INVALID, text, f"{request.type}.id")

@@ -217,3 +217,10 @@ def test_what_the_client_says_of_version_and_time_is_replaced_and_the_rest_of_me
         "versionId": "1",
         "lastUpdated": "2026-11-22T09:00:00.000Z",
     }
+
+
+def test_what_somebody_asked_for_is_not_sent_back_to_them_whole_however_long_it_was(api):
+    answer = api.get(f"/Patient/{'x' * 50_000}")
+    assert answer.status_code == 404
+    assert len(answer.content) < 10_000
+    assert problem(answer).text.endswith("x…")

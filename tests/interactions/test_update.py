@@ -50,6 +50,14 @@ def test_an_id_of_fhirs_form_is_taken(api: httpx.Client, id_: str) -> None:
 def test_an_id_of_another_form_is_refused(api: httpx.Client, id_: str) -> None:
     answer = api.put(f"Patient/{id_}", json=person(id="jill"))
     refused(answer, 400, "value", "is no id", at="Patient.id")
+
+
+def test_a_body_of_another_id_is_refused_in_words_that_tell_a_number_from_a_text(api: httpx.Client) -> None:
+    for given, said in (("ruth", "says 'ruth'"), (1, "says 1;"), (None, "has none")):
+        body = {name: value for name, value in {**person(), "id": given}.items() if value is not None}
+        refused(
+            api.put("Patient/1", json=body), 400, "invalid", f"is for the id '1', but the body {said}", at="Patient.id"
+        )
     assert nothing_was_written(api)
 
 
