@@ -28,6 +28,7 @@ from phb_fhir.rules.modifiers import judge_modifiers
 from phb_fhir.rules.paid import amounts_by_purchase, purchases_paid
 from phb_fhir.rules.panel import judge_panel
 from phb_fhir.rules.paying import judge_paid, judge_payment
+from phb_fhir.rules.person import judge_person
 from phb_fhir.rules.plan import is_plan, judge_goal, judge_link, judge_plan
 from phb_fhir.rules.plan_answers import judge_answers, judge_author
 from phb_fhir.rules.purchasing import judge_purchase
@@ -80,7 +81,7 @@ RULES: Mapping[str, tuple[Rule, ...]] = {
     "Consent": (judge_modifiers(is_budgets_consent), judge_consent),
     "RelatedPerson": (judge_household,),
     "Communication": (judge_letter,),
-    "Patient": (judge_death,),
+    "Patient": (judge_person, judge_death),
 }
 
 ORDER: Mapping[str, int] = {type_: rank for rank, type_ in enumerate(RULES)}

@@ -152,3 +152,16 @@ def test_somebody_without_a_budget_leaves_nothing_to_do(jill: httpx.Client) -> N
     assert closing(jill, "Patient/nobody") == []
     made(dies(jill, deceasedBoolean=False))
     assert closing(jill) == []
+
+
+def test_nobody_is_deleted_for_whom_money_is_held(jill: httpx.Client) -> None:
+    """What is held for them would be nobody's; whoever has no budget may go."""
+    (why,) = said(jill.delete("/Patient/jill"))
+    assert why == (
+        "Jill's personal health budget is this person's budget, and is active. Close it first: what is held for them would be nobody's."
+    )
+    removal = {"request": {"method": "DELETE", "url": "Patient/jill"}}
+    assert said(jill.post("/", json={"resourceType": "Bundle", "type": "transaction", "entry": [removal]})) == [why]
+    assert jill.get("/Patient/jill").status_code == 200
+    other = made(jill.post("/Patient", json={"resourceType": "Patient"}))["id"]
+    assert jill.delete(f"/Patient/{other}").status_code == 204
