@@ -24,6 +24,7 @@ from phb_fhir.rules.evidence import is_evidence
 from phb_fhir.security.policy import MONEY, RESTRICTED, reach
 from phb_fhir.store.store import Reader, Transaction, Write
 
+PAYING = ("Invoice", "PaymentReconciliation")  # by which nothing that they name is opened to anybody
 TASK_REFERENCE = "https://fhir.phb.nhs.example/Id/phb-task-reference"
 OPENING = "OPENED-"  # so begins the reference of a Task that tells of an opened record (`break_glass`)
 _TELLS = f"identifier={TASK_REFERENCE}|{OPENING}"
@@ -95,8 +96,8 @@ async def check_references(
 ) -> None:
     """Raise Rejected (422) where what is written newly refers to what its writer may not see, which is as if it were not there.
 
-    `written` are the contents with what was current before. What the same request writes is there; and so is what is named by something that
-    they see and name beside it: who pays from a budget may pay whom the budget says that it is for, though they see no people.
+    `written` are the contents with what was current before. What the same request writes is there; and so is, for a payment or an invoice, what is
+    named by something that they see and name beside it: who pays from a budget may pay whom the budget says that it is for, though they see no people.
     """
     access = context.access
     if access is None:
@@ -111,7 +112,9 @@ async def check_references(
         missing = [
             at for at in _added(context, before, content) if (key := _key(context, at)) in keys and key not in there
         ]
-        beside = await _beside(context, reader, content) if missing else frozenset()
+        beside = (
+            await _beside(context, reader, content) if missing and content["resourceType"] in PAYING else frozenset()
+        )
         issues += [
             Issue(Kind.NOT_FOUND, f"There is no {key}.", at.path)
             for at in missing

@@ -1247,6 +1247,22 @@ def test_nobody_opens_something_by_moving_a_reference_to_where_it_opens(world):
     world.restore()
 
 
+def test_nobody_opens_something_by_naming_it_beside_what_names_it(world):
+    """A new task of north's names the task that it sees, and brings what that one only refers to."""
+    world.restore()
+    task = {**record("jill")["Task"], "id": "asked", "reasonReference": ref(LONE)}
+    world.write(said_by("QuestionnaireResponse"), task)
+    assert world.get("north", "/Task/asked").status_code == 200
+    papers = [{"type": {"text": "papers"}, "valueReference": ref(LONE)}]
+    bringing = {**record("jill")["Task"], "basedOn": [ref("Task/asked")], "input": papers}
+    del bringing["id"]
+    for who, status in (("north", 422), ("priya", 201)):
+        made = world.post(who, "/Task", bringing)
+        assert made.status_code == status, made.text
+        assert world.get("north", f"/{LONE}").status_code == (404 if status == 422 else 200)
+    world.restore()
+
+
 def test_nobody_moves_a_reference_from_one_extension_into_another(world):
     world.restore()
     plan = {**said_by("CarePlan"), "status": "draft"}
