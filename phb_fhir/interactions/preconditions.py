@@ -60,12 +60,13 @@ def criteria_of(context: Context, request: FhirRequest) -> Criteria:
 def criteria_in(context: Context, type_: str, text: str) -> Criteria:
     """The criteria of an If-None-Exist header or a conditional reference: `identifier=a|b`, with or without `Type?`.
 
-    Raises Rejected (400) where they are not understood, or are for another type.
+    The type may have this server's base before it, as HAPI's client sends it. Raises Rejected (400) where they are not understood, or are for another type.
     """
     named, mark, query = text.partition("?")
     if not mark or "=" in named:  # a '?' further on belongs to a value
         named, query = "", text
-    if named not in ("", type_):
+    base = named.removesuffix(type_)
+    if named not in ("", type_) and not (base != named and context.own.has(base)):
         raise refuse(
             Refusal.BAD_REQUEST, Kind.INVALID, f"The criteria {text} are for {named}, and this is for {type_}."
         )

@@ -459,3 +459,25 @@ def test_the_package_manifest_agrees_with_the_guide() -> None:
     assert guide["url"] == f"{OURS}/ImplementationGuide/phb"
     assert manifest["dependencies"] == {"hl7.fhir.r4.core": "4.0.1"}
     assert (manifest["title"], manifest["description"]) == (guide["title"], guide["description"])
+
+
+# ---- for other validators ---------------------------------------------------------------------------------------------
+
+FOR_EVERY_VALIDATOR = ("Canonical", "Code", "CodeableConcept", "Coding", "Identifier", "Uri", "Boolean")
+
+
+def test_profiles_hold_values_to_what_every_validator_compares() -> None:
+    """HL7's own refuses any Money that is held to a pattern: it knows how to compare some types only."""
+    held = {
+        name: element["id"]
+        for profile in profiles()
+        for element in profile["differential"]["element"]
+        for name in element
+        if name.startswith(("fixed", "pattern"))
+    }
+    assert {name: where for name, where in held.items() if not name.endswith(FOR_EVERY_VALIDATOR)} == {}
+
+
+def test_no_invariant_asks_for_the_rest_of_a_division() -> None:
+    """By HL7's own engine £45.50 is no whole number of pence: the rest of a decimal is -0.0 there, which is not 0."""
+    assert [key for key, (_, rule) in invariants().items() if " mod " in rule["expression"]] == []

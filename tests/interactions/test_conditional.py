@@ -164,6 +164,19 @@ def test_the_criteria_are_understood_in_each_of_their_forms(api: httpx.Client, f
     assert made(create(api, form), 200)["id"] == "jill"
 
 
+def test_the_criteria_may_have_this_servers_base_before_them(api: httpx.Client) -> None:
+    """So HAPI's Java client sends them."""
+    put(api, "jill")
+    assert made(create(api, str(api.base_url.join(f"Patient?{nhs(JILL)}"))), 200)["id"] == "jill"
+
+
+@pytest.mark.parametrize("base", ["https://elsewhere.example/fhir/", "{base}Person/", "{base}x", "fhir/"])
+def test_criteria_at_another_base_are_refused(api: httpx.Client, base: str) -> None:
+    named = base.format(base=api.base_url)
+    refused(create(api, f"{named}Patient?{nhs(JILL)}"), 400, "invalid", "Patient")
+    assert nothing_was_written(api)
+
+
 def test_a_question_mark_within_the_criteria_is_part_of_them(api: httpx.Client) -> None:
     system = "https://example.org/ids?kind=nhs"
     body = person(identifier=[{"system": system, "value": "1"}])
