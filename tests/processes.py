@@ -195,7 +195,7 @@ class ServerProcess:
     def __init__(self, logs: Path, *, data: Path | None = None, **settings: object) -> None:
         self.data = data
         self.log = logs / f"server-{id(self)}.log"
-        self.port = _free_port()
+        self.port = lasting_port()
         self.root = f"http://127.0.0.1:{self.port}"
         self.base = self.root + "/fhir"
         self._settings = settings
@@ -307,7 +307,7 @@ def _has_word(pid: int, word: bytes) -> bool:
     return False
 
 
-def _free_port() -> int:
+def lasting_port() -> int:
     """A port that nobody listens on, from below those that the system gives to outgoing connections: a server that is
     started again must find its port free."""
     for port in random.sample(range(15_000, 32_000), 100):

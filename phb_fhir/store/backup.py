@@ -30,12 +30,13 @@ import bson
 from bson.codec_options import CodecOptions
 from bson.errors import BSONError
 from bson.raw_bson import RawBSONDocument
-from pymongo import MongoClient, WriteConcern
+from pymongo import MongoClient
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
 from pymongo.errors import OperationFailure, PyMongoError
 
 from phb_fhir import __version__
+from phb_fhir.store.concerns import DRIVER, MAJORITY
 from phb_fhir.store.documents import (
     AUDIT,
     BALANCES,
@@ -133,7 +134,7 @@ def restore(uri: str, database: str, path: Path, told: Told) -> Counts:
     expected = check_whole(path)
     try:
         with _client(uri) as client:
-            at = client.get_database(database, write_concern=WriteConcern(w="majority", j=True))
+            at = client.get_database(database, write_concern=MAJORITY)
             _check_empty(at)
             at[META].insert_one({"_id": RESTORING, "at": datetime.now(UTC)})
             counts = _insert(at, path, told)
@@ -226,4 +227,4 @@ def _insert(database: Database[Any], path: Path, told: Told) -> Counts:
 
 
 def _client(uri: str) -> MongoClient[Any]:
-    return MongoClient(uri, readConcernLevel="majority")
+    return MongoClient(uri, readConcernLevel="majority", **DRIVER)

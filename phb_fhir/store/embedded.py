@@ -52,6 +52,7 @@ from pymongo.errors import (
 from pymongo.read_preferences import ReadPreference
 from pymongo.uri_parser import parse_uri
 
+from phb_fhir.store.concerns import DRIVER
 from phb_fhir.store.processes import KILL_TIMEOUT_S, end, free_port
 
 if TYPE_CHECKING:
@@ -481,7 +482,7 @@ def _check_replica_set(uri: str, timeout_s: float, database: str | None) -> None
     try:
         parsed = parse_uri(uri)
         where = ", ".join(f"{host}:{port}" for host, port in parsed["nodelist"])
-        with _client(uri, int(timeout_s * 1000)) as client:
+        with _client(uri, int(timeout_s * 1000), **DRIVER) as client:
             _check_kind(client, where)
             if database is not None:
                 _check_rights(client, where, database, known=parsed["username"] is not None)

@@ -6,6 +6,7 @@ from pymongo import AsyncMongoClient
 
 from phb_fhir.settings import Settings
 from phb_fhir.store.abandoned import process_name
+from phb_fhir.store.concerns import DRIVER
 from phb_fhir.store.monitor import CommandTimes, Counts, PoolSizes
 from phb_fhir.store.store import Limits, Store
 
@@ -22,5 +23,6 @@ def open_store(settings: Settings, limits: Limits, counts: Counts) -> Store:
         waitQueueTimeoutMS=SERVER_SELECTION_MS,
         event_listeners=[CommandTimes(counts), PoolSizes(counts)],
         appname=process_name(),
+        **DRIVER,
     )
     return Store(client, settings.mongodb_database, limits, counts)

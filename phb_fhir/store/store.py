@@ -21,8 +21,6 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import BulkWriteError, OperationFailure, PyMongoError
-from pymongo.read_concern import ReadConcern
-from pymongo.write_concern import WriteConcern
 
 from phb_fhir.change import Version
 from phb_fhir.outcome import Kind, Refusal, Rejected, refuse
@@ -30,6 +28,7 @@ from phb_fhir.query import HistoryQuery
 from phb_fhir.search.access import LABEL, labels_of
 from phb_fhir.search.kinds.kind import Index
 from phb_fhir.store import indexes
+from phb_fhir.store.concerns import KEPT, MAJORITY, PRIMARY, SNAPSHOT
 from phb_fhir.store.documents import (
     CODEC,
     HISTORY,
@@ -63,8 +62,6 @@ __all__ = ["Hit", "Limits", "Pointer", "Position", "Reader", "Store", "Transacti
 
 T = TypeVar("T")
 
-MAJORITY = WriteConcern(w="majority", j=True)
-SNAPSHOT = ReadConcern("snapshot")
 _OTHERS_CODES = {112, 11000}  # WriteConflict, DuplicateKey
 ATTEMPTS_MAX = 200  # of one transaction; the time limit ends a fair fight long before
 
@@ -261,7 +258,7 @@ class Store(Reader):
         self, client: AsyncMongoClient[Document], name: str, limits: Limits, counts: Counts | None = None
     ) -> None:
         database = client.get_database(
-            name, codec_options=CODEC, read_concern=ReadConcern("majority"), write_concern=MAJORITY
+            name, codec_options=CODEC, read_preference=PRIMARY, read_concern=KEPT, write_concern=MAJORITY
         )
         super().__init__(database, limits)
         self._client = client
@@ -365,7 +362,9 @@ class Store(Reader):
             return answer
 
         async with self._client.start_session() as session:
-            answer = await session.with_transaction(inside, read_concern=SNAPSHOT, write_concern=MAJORITY)
+            answer = await session.with_transaction(
+                inside, read_concern=SNAPSHOT, write_concern=MAJORITY, read_preference=PRIMARY
+            )
         self._tell(written)
         self.trail.seal_soon(filed)
         return answer

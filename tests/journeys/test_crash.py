@@ -1,6 +1,9 @@
 """A 2xx for a write means that it is kept. Several clients write; the server, its workers and its MongoDB are killed (SIGKILL)
 in the middle of it, again and again; and whatever was acknowledged, or only shown to a reader, must be there in the end,
 byte for byte, with every change whole: its version current or in the history, each transaction on all of its resources or none.
+
+So it is with the MongoDB that the server runs itself, and on a replica set of three, whose primary is lost or gives its place to another. Its
+address asks for what would suit another application (reads from secondaries, writes that one member has), which changes nothing.
 """
 
 from __future__ import annotations
@@ -11,8 +14,9 @@ import random
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +24,7 @@ from pymongo import MongoClient
 
 from tests.builders import bundle, entry, person, task
 from tests.processes import WAIT_S, Answer, Connection, Request, ServerProcess, ask, kill_process, until
+from tests.replica_set import ReplicaSet
 
 SEED = 20261122
 CLIENTS = 6
@@ -31,7 +36,11 @@ STEP = "https://phb.example/step"  # one value for each patch
 ONCE = "https://phb.example/once"  # one value for each conditional create
 EVERYBODYS = (PATCHED, *(f"Task/shared-{number}" for number in range(SHARED)))
 SMALL, LARGE = 3, 60  # people in a transaction, beside the one shared resource that it updates
-ROUNDS = ("mongod", "worker", "parent", "mongod", "everything", "worker", "parent", "mongod", "everything")
+ROUNDS = {
+    "its own": ("mongod", "worker", "parent", "mongod", "everything", "worker", "parent", "mongod", "everything"),
+    "three": ("mongod", "primary steps down", "everything", "mongod"),
+}
+SUITS_ANOTHER = "&readPreference=secondaryPreferred&readConcernLevel=local&w=1&journal=false&retryWrites=false"
 OPERATIONS_MAX = 20_000  # of one client; a round that does not end must not fill the disk
 Key = tuple[str, int]  # Patient/1 and the version
 
@@ -200,37 +209,70 @@ def writing(base: str) -> Iterator[Record]:
     assert not [client.name for client in clients if client.is_alive()]
 
 
-def kill(server: ServerProcess, victim: str) -> None:
-    """Without a warning: the database, one worker, the process that holds all together, or all there is at once."""
-    mongod, workers = server.mongod_pid(), sorted(server.workers())
-    match victim:
-        case "mongod":
-            kill_process(mongod)
-        case "worker":
-            kill_process(workers[0])
-        case "parent":
-            server.kill()
-        case "everything":
-            for pid in (mongod, *workers):
-                kill_process(pid)
-            server.kill()
+@dataclass
+class Site:
+    """A server, the replica set it is on where that is not its own, and what its clients were told."""
+
+    server: ServerProcess
+    members: ReplicaSet | None
+    record: Record = field(default_factory=Record)
+
+    @property
+    def uri(self) -> str:
+        return self.server.mongodb_uri() if self.members is None else self.members.uri
+
+    def kill_mongod(self) -> None:
+        if self.members is None:
+            self.server.kill_mongod()
+        else:
+            self.members.kill_primary()
+
+    def kill(self, victim: str) -> None:
+        """Without a warning: the database, one worker, the process that holds all together, or all there is at once."""
+        workers = sorted(self.server.workers())
+        match victim:
+            case "mongod":
+                self.kill_mongod()
+            case "primary steps down" if self.members is not None:
+                self.members.step_down()
+            case "worker":
+                kill_process(workers[0])
+            case "parent":
+                self.server.kill()
+            case "everything":
+                self.kill_mongod()
+                for pid in workers:
+                    kill_process(pid)
+                self.server.kill()
 
 
-@pytest.fixture(scope="module")
-def aftermath(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ServerProcess, Record]]:
+@contextmanager
+def site(kind: str, folder: Path) -> Iterator[Site]:
+    with ExitStack() as open_ones:
+        if kind == "three":
+            members = open_ones.enter_context(ReplicaSet(folder))
+            server = ServerProcess(folder, mongodb_uri=members.uri + SUITS_ANOTHER, workers=2)
+        else:
+            members, server = None, ServerProcess(folder, data=folder / "data", workers=2)
+        yield Site(open_ones.enter_context(server), members)
+
+
+@pytest.fixture(scope="module", params=list(ROUNDS))
+def aftermath(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A server after the rounds of killing, and what its clients had been told."""
     chance = random.Random(SEED)
-    folder = tmp_path_factory.mktemp("crash")
-    with ServerProcess(folder, data=folder / "data", workers=2) as server:
-        assert ask(server.base, "PUT", f"/{PATCHED}", task(id="steps", identifier=known(STEP, "start"))).status == 201
-        with writing(server.base) as record:
-            for victim in ROUNDS:
-                assert goes_on(record, chance.randint(80, 240)), f"the writing stopped before {victim} was killed"
-                kill(server, victim)
-                if server.process.poll() is not None:
-                    server.start()
-            assert goes_on(record, 80), "the writing did not go on after the last round"
-        yield server, record
+    with site(request.param, tmp_path_factory.mktemp("crash")) as it:
+        assert (
+            ask(it.server.base, "PUT", f"/{PATCHED}", task(id="steps", identifier=known(STEP, "start"))).status == 201
+        )
+        with writing(it.server.base) as it.record:
+            for victim in ROUNDS[request.param]:
+                assert goes_on(it.record, chance.randint(80, 240)), f"the writing stopped before {victim} was killed"
+                it.kill(victim)
+                if it.server.process.poll() is not None:
+                    it.server.start()
+            assert goes_on(it.record, 80), "the writing did not go on after the last round"
+        yield it
 
 
 def goes_on(record: Record, count: int) -> bool:
@@ -261,23 +303,23 @@ class Stored:
 
 
 @pytest.fixture(scope="module")
-def stored(aftermath: tuple[ServerProcess, Record]) -> Stored:
-    with MongoClient[dict[str, Any]](aftermath[0].mongodb_uri()) as client:
+def stored(aftermath: Site) -> Stored:
+    with MongoClient[dict[str, Any]](aftermath.uri) as client:
         database = client["phb_fhir"]
         current = {it["_id"]: it for it in database["resources"].find()}
         return Stored(current, {(it["key"], it["version"]): it for it in database["history"].find()})
 
 
-def test_the_clients_met_interruptions_and_no_answer_that_was_wrong(aftermath: tuple[ServerProcess, Record]) -> None:
-    _, record = aftermath
+def test_the_clients_met_interruptions_and_no_answer_that_was_wrong(aftermath: Site) -> None:
+    record = aftermath.record
     assert record.surprises == []
     assert record.unanswered > 0
-    assert record.acknowledged > 80 * len(ROUNDS)
+    assert record.acknowledged > 80 * len(ROUNDS["three"])
     assert min(len(record.markers), len(record.steps), len(record.once), len(record.inside)) > 0
 
 
-def test_every_acknowledged_version_is_read_byte_for_byte(aftermath: tuple[ServerProcess, Record]) -> None:
-    server, record = aftermath
+def test_every_acknowledged_version_is_read_byte_for_byte(aftermath: Site) -> None:
+    server, record = aftermath.server, aftermath.record
     wrong = []
     with Connection(server.base) as connection:
         for (key, version), body in record.bodies.items():
@@ -307,9 +349,7 @@ def test_every_superseded_version_was_current_until_the_next_one(stored: Stored)
         assert document["at"] < document["until"]
 
 
-def test_every_transaction_stands_on_all_of_its_resources_once_or_on_none(
-    aftermath: tuple[ServerProcess, Record], stored: Stored
-) -> None:
+def test_every_transaction_stands_on_all_of_its_resources_once_or_on_none(aftermath: Site, stored: Stored) -> None:
     found: dict[str, Counter[str]] = defaultdict(Counter)
     for key, _, text in stored.all():
         for identifier in json.loads(text or "{}").get("identifier", []):
@@ -318,7 +358,7 @@ def test_every_transaction_stands_on_all_of_its_resources_once_or_on_none(
     assert {count for keys in found.values() for count in keys.values()} == {1}
     sizes = {mark: len(keys) for mark, keys in found.items()}
     assert set(sizes.values()) == {SMALL + 1, LARGE + 1}
-    _, record = aftermath
+    record = aftermath.record
     assert {mark: sizes.get(mark) for mark in record.markers} == record.markers
 
 
@@ -333,9 +373,9 @@ def test_no_change_was_made_twice(stored: Stored) -> None:
 
 
 def test_a_conditional_create_that_was_repeated_until_it_was_answered_made_one_resource(
-    aftermath: tuple[ServerProcess, Record],
+    aftermath: Site,
 ) -> None:
-    server, record = aftermath
+    server, record = aftermath.server, aftermath.record
     with Connection(server.base) as connection:
         totals = {
             word: connection.ask("GET", f"/Patient?identifier={ONCE}|{word}").json()["total"] for word in record.once
@@ -343,18 +383,16 @@ def test_a_conditional_create_that_was_repeated_until_it_was_answered_made_one_r
     assert totals == dict.fromkeys(record.once, 1)
 
 
-def test_every_acknowledged_patch_is_in_the_resource_once(aftermath: tuple[ServerProcess, Record]) -> None:
-    server, record = aftermath
+def test_every_acknowledged_patch_is_in_the_resource_once(aftermath: Site) -> None:
+    server, record = aftermath.server, aftermath.record
     resource = ask(server.base, "GET", f"/{PATCHED}").json()
     steps = [identifier["value"] for identifier in resource["identifier"]]
     assert len(steps) == len(set(steps)) == int(resource["meta"]["versionId"])
     assert record.steps - set(steps) == set()
 
 
-def test_the_history_that_is_served_is_all_that_is_stored(
-    aftermath: tuple[ServerProcess, Record], stored: Stored
-) -> None:
-    server, _ = aftermath
+def test_the_history_that_is_served_is_all_that_is_stored(aftermath: Site, stored: Stored) -> None:
+    server = aftermath.server
     path, told = "/_history?_count=1000", []
     for _ in range(100):
         page = ask(server.base, "GET", path).json()
@@ -370,12 +408,12 @@ def test_the_history_that_is_served_is_all_that_is_stored(
 
 
 def test_a_server_killed_between_the_first_and_last_byte_of_a_request_keeps_nothing_of_it(
-    aftermath: tuple[ServerProcess, Record],
+    aftermath: Site,
 ) -> None:
-    server, _ = aftermath
+    server = aftermath.server
     with Connection(server.base) as connection:
         connection.begin(Request("PUT", "/Patient/half", person(id="half")))
-        kill(server, "everything")
+        aftermath.kill("everything")
         with pytest.raises(OSError):  # noqa: PT011 - whichever way the connection ends
             connection.finish()
     server.start()
