@@ -18,6 +18,7 @@ from phb_fhir.rules.around import has_died
 from phb_fhir.rules.budget import is_budget
 from phb_fhir.rules.case import Rule
 from phb_fhir.rules.death import judge_death
+from phb_fhir.rules.deletion import LEANS, judge_deletion
 from phb_fhir.rules.direct_payment import is_budgets_consent, judge_consent, judge_household
 from phb_fhir.rules.evidence import is_evidence, judge_evidence, judge_file
 from phb_fhir.rules.invoice import judge_invoice
@@ -28,7 +29,6 @@ from phb_fhir.rules.modifiers import judge_modifiers
 from phb_fhir.rules.paid import amounts_by_purchase, purchases_paid
 from phb_fhir.rules.panel import judge_panel
 from phb_fhir.rules.paying import judge_paid, judge_payment
-from phb_fhir.rules.person import judge_person
 from phb_fhir.rules.plan import is_plan, judge_goal, judge_link, judge_plan
 from phb_fhir.rules.plan_answers import judge_answers, judge_author
 from phb_fhir.rules.purchasing import judge_purchase
@@ -79,9 +79,12 @@ RULES: Mapping[str, tuple[Rule, ...]] = {
         judge_repayment,
     ),
     "Consent": (judge_modifiers(is_budgets_consent), judge_consent),
-    "RelatedPerson": (judge_household,),
+    "RelatedPerson": (judge_household, judge_deletion),
     "Communication": (judge_letter,),
-    "Patient": (judge_person, judge_death),
+    "Organization": (judge_deletion,),
+    "CareTeam": (judge_deletion,),
+    "Coverage": (judge_deletion,),
+    "Patient": (judge_deletion, judge_death),
 }
 
 ORDER: Mapping[str, int] = {type_: rank for rank, type_ in enumerate(RULES)}
@@ -120,7 +123,7 @@ _LOOKS: Mapping[str, Callable[[Resource], bool]] = {
         value_of(payment, "phb-account") is not None or bool(purchases_paid(payment))
     ),
     "Invoice": lambda invoice: bool(invoice.get("account")) or bool(amounts_by_purchase(invoice)),
-    "RelatedPerson": lambda _: False,  # a new one takes nothing back
+    **dict.fromkeys(LEANS, lambda _: False),  # a new one takes nothing away
     "Patient": has_died,
 }
 

@@ -1,0 +1,86 @@
+"""What a budget needs stays in the record until it is over: the person, whose money it is, who holds it, who acts and cares, what it stands on.
+
+LEANS is the table: by which searches the budgets are found that need a resource of a type, and what is said of each. Only a deletion asks;
+one search each, by an index. What is merely named in a budget that is over is history, and goes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from phb_fhir.fhir.codec import Resource
+from phb_fhir.outcome import Issue
+from phb_fhir.rules.around import names_of
+from phb_fhir.rules.budget import OVER, days_of, is_budget, stage_of
+from phb_fhir.rules.case import NOTHING, Asking, Case, Decision, Find, Judging, Read, refusal
+from phb_fhir.rules.direct_payment import budgets_of
+
+
+class Lean(NamedTuple):
+    """`parameter` of Account finds the budgets; of one of them is said `why`."""
+
+    parameter: str
+    why: str
+
+
+_HOLDS = Lean(
+    "holder", "{name} is {stage}, and they hold a part of it. Close it, or have the part held by somebody else, first."
+)
+LEANS: Mapping[str, tuple[Lean, ...]] = {
+    "Patient": (
+        Lean(
+            "patient",
+            "{name} is this person's budget, and is {stage}. Close it first: what is held for them would be nobody's.",
+        ),
+    ),
+    "Organization": (Lean("owner", "{name} is {stage}, and its money is theirs. Close it first."), _HOLDS),
+    "RelatedPerson": (_HOLDS,),
+    "CareTeam": (
+        Lean(
+            "care-plan.care-team",
+            "{name} is {stage}, and they are the team of its plan. Close it, or name another team in the plan, first.",
+        ),
+    ),
+    "Coverage": (
+        Lean("coverage", "{name} is {stage}, and stands on this cover. Close it, or name another cover, first."),
+    ),
+}
+_ACTS = "{name} is {stage}, and an active consent names them for it. Close it, or end the consent (Consent/{consent}), first."
+TOLD_MAX = 10  # budgets that a refusal names
+_NOT_OVER = ("lifecycle:not", ",".join(sorted(OVER)))
+
+
+def judge_deletion(case: Case) -> Judging:
+    """Nothing is deleted that a budget needs which is not over: what is held for somebody would be nobody's (R86)."""
+    if case.before is None or case.after is not None:
+        return NOTHING
+    issues: list[Issue] = []
+    for lean in LEANS[case.type]:
+        found: list[Resource] = yield Find("Account", (lean.parameter, case.key), _NOT_OVER)
+        issues += yield from _said(case, found, lean.why)
+    if case.type == "RelatedPerson":
+        issues += yield from _consented(case)
+    return Decision(tuple(issues))
+
+
+def _said(case: Case, accounts: list[Resource], why: str, consent: str = "") -> Asking[list[Issue]]:
+    budgets = [one for one in accounts if is_budget(one) and stage_of(one) not in OVER][:TOLD_MAX]
+    names = yield from names_of(budgets)
+    return [
+        refusal(why.format(name=name, stage=stage_of(one) or "not over", consent=consent), case.type)
+        for name, one in zip(names, budgets, strict=True)
+    ]
+
+
+def _consented(case: Case) -> Asking[list[Issue]]:
+    """What speaks against losing somebody who acts for the person, or is paid for them, by a consent that stands (R11, DP-2)."""
+    found: list[Resource] = yield Find("Consent", ("actor", case.key), ("status", "active"))
+    issues: list[Issue] = []
+    for consent in found:
+        end = days_of((consent.get("provision") or {}).get("period")).end
+        keys = budgets_of(consent) if end is None or end >= case.today else []
+        read: Mapping[str, Resource | None] = (yield Read(*keys)) if keys else {}
+        there = [one for one in read.values() if one is not None]
+        issues += yield from _said(case, there, _ACTS, str(consent.get("id")))
+    return issues

@@ -1,0 +1,96 @@
+"""Nothing is deleted that a budget needs which is not over: whose money it is, who holds it, who acts and cares, what it stands on (R86)."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+
+from tests.builders import bundle, bundle_of, entry
+from tests.paying import made, said
+from tests.stories import FAMILY, tell
+
+JILLS = "Jill's personal health budget is active, and"
+
+
+@pytest.fixture
+def jill(api: httpx.Client) -> httpx.Client:
+    tell(api)
+    return api
+
+
+@pytest.mark.parametrize(
+    ("key", "why"),
+    [
+        ("Organization/harbourside-north", "its money is theirs. Close it first."),
+        (
+            "Organization/willow-tree-budgets",
+            "they hold a part of it. Close it, or have the part held by somebody else, first.",
+        ),
+        ("CareTeam/jill-team", "they are the team of its plan. Close it, or name another team in the plan, first."),
+        ("Coverage/jill-continuing-healthcare", "stands on this cover. Close it, or name another cover, first."),
+        (
+            "RelatedPerson/ruth-harper",
+            "an active consent names them for it. Close it, or end the consent (Consent/jill-ruth-delegate), first.",
+        ),
+    ],
+)
+def test_what_an_open_budget_needs_is_not_deleted(jill: httpx.Client, key: str, why: str) -> None:
+    reasons = said(jill.delete(f"/{key}"))
+    assert f"{JILLS} {why}" in reasons
+    removal = entry("DELETE", key)
+    assert said(jill.post("/", json=bundle("transaction", removal))) == reasons
+    assert jill.get(f"/{key}").status_code == 200
+
+
+@pytest.mark.parametrize("type_", ["Organization", "CareTeam", "Coverage", "RelatedPerson"])
+def test_what_no_budget_names_goes(jill: httpx.Client, type_: str) -> None:
+    named = {
+        "Organization": {"name": "A shop"},
+        "CareTeam": {"subject": {"reference": "Patient/jill"}},
+        "Coverage": {
+            "status": "active",
+            "beneficiary": {"reference": "Patient/jill"},
+            "payor": [{"reference": "Patient/jill"}],
+        },
+        "RelatedPerson": {"patient": {"reference": "Patient/jill"}},
+    }[type_]
+    id_ = made(jill.post(f"/{type_}", json={"resourceType": type_, **named}))["id"]
+    assert jill.delete(f"/{type_}/{id_}").status_code == 204
+
+
+def test_who_acts_no_more_goes(jill: httpx.Client) -> None:
+    consent = made(jill.get("/Consent/jill-ruth-delegate"))
+    removal = entry("DELETE", "RelatedPerson/ruth-harper")
+    ending = entry("PUT", "Consent/jill-ruth-delegate", {**consent, "status": "inactive"})
+    assert jill.post("/", json=bundle("transaction", ending, removal)).status_code == 200
+    assert jill.get("/RelatedPerson/ruth-harper").status_code == 410
+
+
+def test_what_only_a_budget_names_that_is_over_goes(jill: httpx.Client) -> None:
+    over = {
+        "resourceType": "Account",
+        "id": "never",
+        "status": "on-hold",
+        "type": made(jill.get("/Account/jill-budget"))["type"],
+        "subject": [{"reference": "Patient/jill"}],
+        "coverage": [{"coverage": {"reference": "Coverage/once"}}],
+        "owner": {"reference": "Organization/once"},
+    }
+    stage = {"url": "https://fhir.phb.nhs.example/StructureDefinition/phb-lifecycle-status"}
+    wrong = [{**stage, "valueCode": "entered-in-error"}]
+    once = {"resourceType": "Organization", "id": "once", "name": "Once"}
+    made(jill.post("/", json=bundle_of([once])))
+    asked = {**over, "extension": [{**stage, "valueCode": "requested"}]}
+    answer = jill.put("/Account/never", json=asked)
+    assert answer.status_code == 201, answer.text
+    (why,) = said(jill.delete("/Organization/once"))
+    assert why == "Account/never is requested, and its money is theirs. Close it first."
+    made(jill.put("/Account/never", json={**over, "status": "entered-in-error", "extension": wrong}))
+    assert jill.delete("/Organization/once").status_code == 204
+
+
+def test_each_funder_of_a_joint_budget_stays(api: httpx.Client) -> None:
+    tell(api, FAMILY)
+    for key in ("Organization/wreake-valley-council", "Organization/beacon-budgets", "Coverage/asha-social-care"):
+        assert said(api.delete(f"/{key}"))
+        assert api.get(f"/{key}").status_code == 200
