@@ -25,11 +25,6 @@ TOLD_DAYS = 28  # how long ago somebody was told at the most of what is done now
 NEVER_MEANT = frozenset(("rejected", "cancelled", "failed", "entered-in-error"))
 
 
-def is_connected(person: Resource | None) -> bool:
-    """Whether somebody close (a RelatedPerson) is recorded as living in the person's household (regulation 7(8); DP-5)."""
-    return value_of(person or {}, "phb-connected-person") is True
-
-
 def policy_of(commissioner: Any) -> Asking[Policy]:
     """The policy of the organisation that a Reference is to."""
     code = yield from ods_of(commissioner)
@@ -49,6 +44,48 @@ def ods_of(organization: Any) -> Asking[str]:
 def _ods(identifier: Any) -> str:
     system, value = pair_of(identifier)
     return value if system == ODS else ""
+
+
+# ---- those close to the person -------------------------------------------------------------------
+
+
+def is_connected(person: Resource | None) -> bool:
+    """Whether somebody close (a RelatedPerson) is recorded as living in the person's household (regulation 7(8); DP-5)."""
+    return value_of(person or {}, "phb-connected-person") is True
+
+
+def with_their_records(close: Iterable[Resource], person: str) -> Asking[list[Resource]]:
+    """These RelatedPersons, and whatever else is recorded of the same human beings around a person: what one record says of them is so."""
+    named = list(close)
+    found: list[Resource] = (yield Find("RelatedPerson", ("patient", person))) if named and person else []
+    keys = {one.get("id") for one in named}
+    return named + [
+        one for one in found if one.get("id") not in keys and any(is_same_human(one, each) for each in named)
+    ]
+
+
+def is_same_human(one: Resource, other: Resource) -> bool:
+    """Whether two RelatedPersons of one person are of one human being: by a number that both have, else by name, unless born on other days."""
+    numbers, others = _numbers(one), _numbers(other)
+    if numbers & others:
+        return True
+    systems = {system for system, _ in numbers} & {system for system, _ in others}
+    born = {day for each in (one, other) if (day := first_day(each.get("birthDate"))) is not None}
+    return not systems and len(born) <= 1 and bool(_called(one) & _called(other))
+
+
+def _numbers(person: Resource) -> set[tuple[str, str]]:
+    return {pair for each in person.get("identifier", ()) if (pair := pair_of(each))[1]}
+
+
+def _called(person: Resource) -> set[str]:
+    """What somebody is called, first and last name, in one way of writing."""
+    return {" ".join(said.split()).casefold() for name in person.get("name", ()) if (said := _full(name)).strip()}
+
+
+def _full(name: Mapping[str, Any]) -> str:
+    given, family = next(iter(name.get("given", ())), ""), name.get("family", "")
+    return f"{given} {family}" if family else str(name.get("text") or given)
 
 
 # ---- the person ----------------------------------------------------------------------------------

@@ -31,6 +31,7 @@ from phb_fhir.rules.around import (
     lacks_capacity,
     tasks_about,
     teams_of,
+    with_their_records,
 )
 from phb_fhir.rules.budget import (
     Element,
@@ -277,10 +278,15 @@ def connected(account: Resource) -> Asking[list[Issue]]:
     who = {key_of(one) for activity in paid for one in activity.get("detail", {}).get("performer", ())}
     keys = sorted(key for key in who if key.startswith("RelatedPerson/"))
     read: Mapping[str, Resource | None] = (yield Read(*keys)) if keys else {}
-    close = [key for key in keys if is_connected(read.get(key))]
+    close: dict[str, list[Resource]] = {}
+    for key, one in read.items():
+        records = yield from with_their_records([one] if one is not None else [], person_of(account))
+        if any(is_connected(each) for each in records):
+            close[key] = records
     if not close:
         return []
-    allowed = yield from tasks_about("exception", f"Account/{account['id']}", plan_key, *close)
+    theirs = {f"RelatedPerson/{one['id']}" for records in close.values() for one in records}
+    allowed = yield from tasks_about("exception", f"Account/{account['id']}", plan_key, *sorted(theirs))
     if any(is_decided(one, BUSINESS_STATUS, "approved") for one in allowed):
         return []
     text = (
@@ -290,15 +296,23 @@ def connected(account: Resource) -> Asking[list[Issue]]:
     return [refusal(text, "Account")]
 
 
+_WHO = ("patient", "identifier", "name", "birthDate")  # by which somebody is known, also in another record of them
+
+
 def judge_household(case: Case) -> Judging:
-    """That somebody lives in the person's household is taken back by who decides for the NHS: anybody else could pay them by that, or be paid."""
+    """That somebody lives in the person's household, and who that is, is taken back by who decides for the NHS: anybody else could pay them by
+    that, or be paid.
+    """
     yield from ()
-    if case.is_own or case.by.is_professional or not is_connected(case.before) or is_connected(case.after):
+    before, after = case.before or {}, case.after or {}
+    if case.is_own or case.by.is_professional or not is_connected(before):
         return NOTHING
-    text = (
-        "That somebody lives in the same household is taken back by the NHS team or the commissioner, once they have looked into it: whether they"
-        " may be paid depends on it (DP-5)."
-    )
+    what = "That somebody lives in the same household is taken back"
+    if is_connected(after):
+        if all(before.get(name) == after.get(name) for name in _WHO):
+            return NOTHING
+        what = "Who it is (name, date of birth, number) that lives in the same household is put right"
+    text = f"{what} by the NHS team or the commissioner, once they have looked into it: whether they may be paid depends on it (DP-5)."
     return Decision((refusal(text, "RelatedPerson.extension.where(url.endsWith('phb-connected-person'))"),))
 
 

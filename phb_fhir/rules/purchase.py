@@ -14,7 +14,7 @@ from typing import Any
 
 from phb_fhir.fhir.codec import Resource
 from phb_fhir.fhir.money import pence_of
-from phb_fhir.rules.around import is_connected
+from phb_fhir.rules.around import is_connected, with_their_records
 from phb_fhir.rules.budget import (
     Days,
     Element,
@@ -61,7 +61,7 @@ class Purchase:
     """A purchase with all that is known about it. `budget` is the budget it is charged to, under the key `account`.
 
     `elements` are the parts of the budget, or of those that a joint one is made of. `plan` is the care plan as it is, `linked` the version
-    that the purchase was linked to; `item` is that of the directory. `person` is whom it is for: where no address says that, the budget's
+    that the purchase was linked to; `item` is that of the directory. `payees` are the records of those close to the person whom it pays. `person` is whom it is for: where no address says that, the budget's
     own. `consents` and `exceptions` are read where somebody acts for the person, or is paid who lives with them. `left` are the accounts
     that have left the joint budget since this was split, with their funders; `hidden` those of all of them that a refusal must not tell of.
     """
@@ -207,7 +207,7 @@ def read_purchase(charge: Resource, by: By, today: date, before: Resource | None
     charge = _addressed(charge, account)
     books: dict[str, Ledger] = yield Books(account)
     performers = [key_of(one.get("actor")) for one in charge.get("performer", ())]
-    payees = (found.get(key) for key in performers if key.startswith("RelatedPerson/"))
+    payees = [one for key in performers if key.startswith("RelatedPerson/") and (one := found.get(key)) is not None]
     purchase = Purchase(
         charge,
         account,
@@ -216,7 +216,7 @@ def read_purchase(charge: Resource, by: By, today: date, before: Resource | None
         by,
         today,
         evidence={key: found[key] for key in keys_in(charge.get("supportingInformation"))},
-        payees=tuple(one for one in payees if one is not None),
+        payees=tuple((yield from with_their_records(payees, person_of(budget)))),
         before=before,
         elements=tuple(elements_of(budget)),
         person=found.get(key_of(charge.get("subject"))),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -63,7 +64,58 @@ def test_a_person_does_not_take_back_that_somebody_lives_in_their_household(peop
     assert refused(answer) == [why]
     called = {**flagged, "telecom": [{"system": "phone", "value": "01632 960123"}]}
     assert put(people["jill"], called).status_code == 200
+    (why,) = refused(put(people["jill"], {**called, "name": [{"family": "Else", "given": ["Somebody"]}]}))
+    assert why.startswith(
+        "Who it is (name, date of birth, number) that lives in the same household is put right by the NHS"
+    )
     assert put(people["co-ordinator"], without).status_code == 200
+
+
+RUTH = {"use": "official", "family": "HARPER", "given": ["Ruth", "Ann"]}
+NUMBER = {"system": "https://fhir.nhs.uk/Id/nhs-number", "value": "9000000173"}
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({}, {"name": [RUTH]}),
+        ({"birthDate": "1970-03-01"}, {"name": [{"text": "Ruth  Harper"}], "birthDate": "1970-03-01"}),
+        ({"birthDate": "1970-03-01"}, {"name": [RUTH]}),
+        ({"identifier": [NUMBER]}, {"identifier": [NUMBER], "name": [{"family": "Baker"}]}),
+    ],
+)
+def test_somebody_of_the_household_is_not_paid_by_another_record_of_them(
+    people: People, first: dict[str, Any], second: dict[str, Any]
+) -> None:
+    ruth = read(people["system"], "RelatedPerson/ruth-harper")
+    lives = {"url": f"{PHB}/StructureDefinition/phb-connected-person", "valueBoolean": True}
+    assert put(people["co-ordinator"], {**ruth, **first, "extension": [lives]}).status_code == 200
+    again = {"resourceType": "RelatedPerson", "id": "again", "patient": {"reference": "Patient/jill"}, **second}
+    assert put(people["system"], again).status_code in (200, 201)
+    paying = massage("PUR-HOME", performer=[{"actor": {"reference": "RelatedPerson/again"}}])
+    (why,) = refused(people["system"].post("/ChargeItem", json=paying))
+    assert why.startswith("Somebody who lives in the same household can be paid only where an exception was agreed")
+
+
+@pytest.mark.parametrize(
+    ("purchase", "first", "second"),
+    [
+        ("PUR-BORN", {"birthDate": "1970-03-01"}, {"name": [RUTH], "birthDate": "1994-07-21"}),
+        ("PUR-NUMBER", {"identifier": [NUMBER]}, {"name": [RUTH], "identifier": [{**NUMBER, "value": "9000000181"}]}),
+        ("PUR-NAME", {}, {"name": [{"family": "Harper", "given": ["Rose"]}]}),
+    ],
+)
+def test_somebody_else_of_the_same_name_is_paid(
+    people: People, purchase: str, first: dict[str, Any], second: dict[str, Any]
+) -> None:
+    ruth = read(people["system"], "RelatedPerson/ruth-harper")
+    lives = {"url": f"{PHB}/StructureDefinition/phb-connected-person", "valueBoolean": True}
+    assert put(people["co-ordinator"], {**ruth, **first, "extension": [lives]}).status_code == 200
+    niece = {"resourceType": "RelatedPerson", "id": "niece", "patient": {"reference": "Patient/jill"}, **second}
+    assert put(people["system"], niece).status_code in (200, 201)
+    paying = massage(purchase, performer=[{"actor": {"reference": "RelatedPerson/niece"}}])
+    made = people["system"].post("/ChargeItem", json=paying)
+    assert made.status_code == 201, made.text
 
 
 def test_what_is_bought_after_a_death_waits_for_somebody_to_decide(people: People) -> None:
