@@ -454,7 +454,7 @@ def _another_way(key: str, account: Resource, parts: Iterable[Element], owner: s
         "priority": "urgent",
         "code": concept(TASK_CODE, "management-model-request", "Choose how the money is held"),
         "description": f"Consent to the direct payment ended on {in_words(case.today)}. Agree with the person how {names} is held"
-        " from now on, so that their care goes on.",
+        " from now on, so that their care goes on. What was agreed for later days stays agreed.",
         "focus": {"reference": key},
         "for": {"reference": person_of(account)},
         "authoredOn": instant_text(case.now),

@@ -127,7 +127,10 @@ def _excluded(code: str) -> dict[str, Any]:
 
 
 def _within_dates(p: Purchase) -> Iterator[Issue]:
+    """It is for days on which there is money for it, when it is agreed. What was agreed stays so when a part is made to end sooner after that."""
     days = occurrence(p.charge)
+    if p.before is not None and p.was_money and _when_and_whence(p.before) == _when_and_whence(p.charge):
+        return
     names = ("occurrencePeriod", "occurrenceTiming")
     at = f"ChargeItem.{next((name for name in names if name in p.charge), 'occurrenceDateTime')}"
     places = [("the budget runs", days_of(p.budget.get("servicePeriod")))]
@@ -144,6 +147,10 @@ def _within_dates(p: Purchase) -> Iterator[Issue]:
         outside = next((day for day in (days.start, days.end) if day is not None and not within.covers(day)), None)
         if outside is not None:
             yield refusal(f"{in_words(outside)} is outside the time for which {what}: {within}.", at)
+
+
+def _when_and_whence(charge: Resource) -> tuple[object, ...]:
+    return occurrence(charge), element_id(charge), reason_of(charge), keys_in(charge.get("account"))
 
 
 def _names_its_part(p: Purchase) -> Iterator[Issue]:

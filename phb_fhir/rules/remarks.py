@@ -2,6 +2,7 @@
 
 offered_in_a_crisis   an offer is unlikely to help shortly after a health crisis; asked later, it may
 chosen_too_soon       how the money is held is chosen once it is known what it is for
+agreed_for_other_days what was agreed for days that a part, or the budget, has no more, stays agreed
 coming_of_age         who turns 18 within a year needs a ground that goes on after that
 """
 
@@ -11,16 +12,30 @@ from collections.abc import Iterator
 
 from phb_fhir.fhir.codec import Resource
 from phb_fhir.fhir.dates import months_later
+from phb_fhir.fhir.money import pence_of, sterling
 from phb_fhir.outcome import Issue
 from phb_fhir.rules.around import flagged
-from phb_fhir.rules.budget import OVER, days_of, elements_of, first_day, is_joint, person_of, plan_of, stage_of
+from phb_fhir.rules.budget import (
+    OVER,
+    Days,
+    days_of,
+    elements_of,
+    first_day,
+    is_joint,
+    joint_of,
+    person_of,
+    plan_of,
+    stage_of,
+)
 from phb_fhir.rules.case import Asking, Case, Find, Read, Sees, advice
 from phb_fhir.rules.characteristics import CRITERION
 from phb_fhir.rules.eligibility import categories
+from phb_fhir.rules.purchase import occurrence
 from phb_fhir.rules.words import ELIGIBILITY, code_in, extensions, keys_in, value_of
 
 ADULT_FROM = 18
 _YEAR_MONTHS = 12
+_TOLD_MAX = 3  # purchases that a remark names
 _PART = "Account.extension.where(url.endsWith('phb-management-element'))"
 _OFFER = "Account.extension.where(url.endsWith('phb-offer'))"
 
@@ -32,6 +47,7 @@ def remarked(case: Case) -> Asking[list[Issue]]:
         return []
     issues = yield from offered_in_a_crisis(case, account)
     issues += yield from chosen_too_soon(case, account)
+    issues += yield from agreed_for_other_days(case, account)
     return issues + (yield from coming_of_age(case, account, "Account.coverage"))
 
 
@@ -76,6 +92,52 @@ def chosen_too_soon(case: Case, account: Resource) -> Asking[list[Issue]]:
         " there is no rush, and they may choose again once they know what the money is for (R173)."
     )
     return [advice(text, _PART)]
+
+
+def agreed_for_other_days(case: Case, account: Resource) -> Asking[list[Issue]]:
+    """What is committed for days that a part, or the budget, had until this write: nobody has to find out by its bill."""
+    issues = []
+    for name, element, was, now in _on_other_days(case.before or {}, account):
+        charges = yield from _agreed(case, account, element, was, now)
+        if charges:
+            told = ", ".join(f"ChargeItem/{one['id']}" for one in charges[:_TOLD_MAX])
+            more = f" and {len(charges) - _TOLD_MAX} more" if len(charges) > _TOLD_MAX else ""
+            pence = sum(pence_of(one.get("priceOverride")) or 0 for one in charges)
+            text = (
+                f"{name} is for the time {now}, and {sterling(pence)} is agreed for other days ({told}{more}). It stays agreed, and is paid for; take"
+                " back what is not wanted any more."
+            )
+            issues.append(advice(text, _PART if element else "Account.servicePeriod"))
+    return issues
+
+
+def _on_other_days(before: Resource, after: Resource) -> Iterator[tuple[str, str, Days, Days]]:
+    """The budget (""), or its parts by their ids, that are for other days now than they were."""
+    was, now = days_of(before.get("servicePeriod")), days_of(after.get("servicePeriod"))
+    if before and was != now:
+        yield "The budget", "", was, now
+    stood = {one.id: one.days for one in elements_of(before)}
+    for one in elements_of(after):
+        if one.id in stood and stood[one.id] != one.days:
+            yield f"The part '{one.id}'", one.id, stood[one.id], one.days
+
+
+def _agreed(case: Case, account: Resource, element: str, was: Days, now: Days) -> Asking[list[Resource]]:
+    """What is committed for days before or after `now`, of which there are fewer than in `was`; as far as whoever writes may see it."""
+    joint = joint_of(account)
+    about = [("account", ",".join((case.key, *([joint] if joint else [])))), ("status", "billable")]
+    about += [("element", element)] if element else []
+    found: dict[str, Resource] = {}
+    for sign, day, old in (("lt", now.start, was.start), ("gt", now.end, was.end)):
+        if day is not None and day != old:
+            later: list[Resource] = yield Find("ChargeItem", *about, ("occurrence", f"{sign}{day.isoformat()}"))
+            found |= {f"ChargeItem/{one['id']}": one for one in later}
+    seen: frozenset[str] = (yield Sees(*found)) if found else frozenset()
+    return [found[key] for key in sorted(seen) if not _all_within(occurrence(found[key]), now)]
+
+
+def _all_within(days: Days, runs: Days) -> bool:
+    return all(day is None or runs.covers(day) for day in days)
 
 
 def coming_of_age(case: Case, account: Resource, at: str) -> Asking[list[Issue]]:

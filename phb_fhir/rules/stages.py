@@ -30,6 +30,7 @@ from phb_fhir.rules.around import (
 from phb_fhir.rules.budget import (
     amounts_of,
     days_of,
+    elements_of,
     first_day,
     in_words,
     is_joint,
@@ -351,6 +352,22 @@ def _alive(case: Case, account: Resource) -> Asking[list[Issue]]:
     return []
 
 
+def _parts_within(case: Case, account: Resource) -> Asking[list[Issue]]:
+    """A part is for days on which the budget runs: there is no money for others (R20, R85). One that was within, ends with the budget."""
+    yield from ()
+    runs, known = days_of(account.get("servicePeriod")), elements_of(case.before or {})
+    stood = {(part.id, part.days) for part in known}
+    return [
+        refusal(
+            f"The part '{part.id}' is for the time {part.days}, and {in_words(day)} is outside the time for which the budget runs: {runs}.",
+            "Account.extension.where(url.endsWith('phb-management-element'))",
+        )
+        for part in elements_of(account)
+        for day in part.days
+        if day is not None and not runs.covers(day) and (part.id, part.days) not in stood
+    ]
+
+
 # ---- stopping and ending -------------------------------------------------------------------------
 
 
@@ -472,6 +489,7 @@ def _at(*stages: str) -> frozenset[str]:
 
 
 NEEDS: Collection[Need] = (
+    Need(from_("requested"), ("phb-management-element", "servicePeriod"), _parts_within),
     Need(from_("eligibility-confirmed"), ("coverage",), _eligible),
     Need(from_("eligibility-confirmed"), (), _asked_for),
     Need(from_("eligibility-confirmed"), ("phb-offer",), _not_declined),

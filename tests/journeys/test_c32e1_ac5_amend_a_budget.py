@@ -28,7 +28,7 @@ from tests.journeys.jills_budget import (
 )
 from tests.paying import advance
 from tests.running import RunningServer
-from tests.stories import massage
+from tests.stories import massage, story
 
 NO_REVIEW = "The money of an authorised budget changes after a review: say why, from when, and which review decided it (phb-amendment-reason)."
 
@@ -133,6 +133,66 @@ def test_the_dates_of_a_budget_come_with_the_review_that_decided_them(
     other = {**read(reviewed, BUDGET), "servicePeriod": {"start": start, "end": end}}
     assert refused(put(reviewed, other)) == [NO_REVIEW_OF_DATES]
     assert put(reviewed, cited(other)).status_code == 200
+
+
+def daily_life(account: Resource, start: str, end: str) -> Resource:
+    """The budget with the part that Jill holds for other days."""
+    made = copy.deepcopy(account)
+    for row in rows(made, "phb-management-element"):
+        parts = {part["url"]: part for part in row["extension"]}
+        if parts["id"]["valueId"] == "daily-life":
+            parts["period"]["valuePeriod"] = {"start": start, "end": end}
+    return made
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "day"),
+    [("2026-10-04", "2027-10-03", "4 October 2026"), ("2026-10-05", "2027-10-04", "4 October 2027")],
+)
+def test_a_part_is_for_days_on_which_the_budget_runs(reviewed: httpx.Client, start: str, end: str, day: str) -> None:
+    account = cited(daily_life(read(reviewed, BUDGET), start, end))
+    (why,) = refused(put(reviewed, account))
+    assert why.startswith("The part 'daily-life' is for the time from ")
+    assert why.endswith(
+        f"and {day} is outside the time for which the budget runs: from 5 October 2026 to 3 October 2027."
+    )
+    longer = {**account, "servicePeriod": {"start": start, "end": end}}
+    assert put(reviewed, longer).status_code == 200
+
+
+def remarks(api: httpx.Client, account: Resource) -> list[str]:
+    answer = api.put(f"/{BUDGET}", json=account, headers={"Prefer": "return=OperationOutcome"})
+    assert answer.status_code == 200, answer.text
+    return [one["diagnostics"] for one in answer.json()["issue"] if one["severity"] == "warning"]
+
+
+def test_what_was_agreed_for_days_that_a_part_has_no_more_stays_agreed_and_is_told(reviewed: httpx.Client) -> None:
+    put(reviewed, *(one for one in story() if one["resourceType"] in ("ChargeItemDefinition", "List")))
+    days = ("2026-11-19", "2026-11-26", "2026-12-03")
+    bought = [reviewed.post("/ChargeItem", json=massage(f"PUR-{day}", occurrenceDateTime=day)).json() for day in days]
+    assert [one["status"] for one in bought] == ["billable"] * 3
+    shorter = cited(daily_life(read(reviewed, BUDGET), "2026-10-05", "2026-11-25"))
+    later = ", ".join(sorted(f"ChargeItem/{one['id']}" for one in bought[1:]))
+    told = (
+        "The part 'daily-life' is for the time from 5 October 2026 to 25 November 2026, and £90.00 is agreed for other days"
+        f" ({later}). It stays agreed, and is paid for; take back what is not wanted any more."
+    )
+    assert remarks(reviewed, shorter) == [told]
+    assert remarks(reviewed, read(reviewed, BUDGET)) == []
+    (why,) = refused(reviewed.post("/ChargeItem", json=massage("PUR-NEW", occurrenceDateTime="2026-11-26")))
+    assert why.startswith("26 November 2026 is outside the time for which the part 'daily-life' of the budget runs")
+    waived = [
+        {"url": "reason", "valueString": "Lost in the flood."},
+        {"url": "waivedBy", "valueReference": {"reference": "PractitionerRole/priya-nair-coordinator"}},
+        {"url": "date", "valueDate": "2026-11-21"},
+    ]
+    waiver = {"url": url("phb-evidence-waiver"), "extension": waived}
+    paid = {"url": url("phb-paid-by"), "valueCode": "person"}
+    bill = {**bought[1], "status": "billed", "extension": [*bought[1]["extension"], waiver, paid]}
+    moved_on = {**bill, "occurrenceDateTime": "2026-11-27"}
+    assert refused(reviewed.put(f"/ChargeItem/{bill['id']}", json=moved_on))
+    answer = reviewed.put(f"/ChargeItem/{bill['id']}", json=bill)
+    assert (answer.status_code, answer.json()["status"]) == (200, "billed"), answer.text
 
 
 def test_the_money_stays_that_of_the_commissioner_who_gave_it(reviewed: httpx.Client) -> None:
