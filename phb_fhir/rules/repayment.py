@@ -1,14 +1,17 @@
 """Money asked back (SM-J; NHS (Direct Payments) Regulations 2013, regulation 15; DP-7): the Task `repayment-notice`.
 
 A notice is given in writing: on which ground, how much, by when, from whom, and why, in words. Whoever must repay may ask once for it to be
-looked at again, and is told the result in writing. What came back is an `advance-returned` in the ledger of the parts that were paid out.
+looked at again, and is told the result in writing. What came back is an `advance-returned` in the ledger of the parts that were paid out: by a
+payment back, or where none says so, by the notice being `repaid`. A payment that was recorded after the notice was given is towards
+it, unless it names another (PaymentReconciliation.request).
 STEPS is the table of SM-J: a notice that stands ends as repaid, or written off.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from phb_fhir.fhir.codec import Resource
 from phb_fhir.fhir.money import pence_of, sterling
@@ -38,14 +41,15 @@ from phb_fhir.rules.case import (
     Judging,
     Posted,
     Read,
+    ReadVersion,
     Sees,
     no_step,
     refusal,
 )
 from phb_fhir.rules.deciding import given, is_about, notice, reason_in_words, same_person, says_why
 from phb_fhir.rules.ledger import Entry, Ledger, Told, entry, positions, reversal
-from phb_fhir.rules.paid import bare
-from phb_fhir.rules.words import BASE, BUSINESS_STATUS, TASK_CODE, code_in, codings, key_of
+from phb_fhir.rules.paid import bare, counts, lines_of
+from phb_fhir.rules.words import BASE, BUSINESS_STATUS, TASK_CODE, code_in, codings, key_of, value_of
 
 CODE = "repayment-notice"
 GROUND = f"{BASE}/CodeSystem/phb-repayment-ground"
@@ -87,6 +91,7 @@ class Notice:
     before: Resource | None = None
     others: Sequence[Resource] = ()  # other notices about these budgets that stand
     seen: frozenset[str] = frozenset()  # those of the budgets that whoever writes may be told of
+    came_back: int = 0  # pence that payments have brought back towards it
 
     @property
     def state(self) -> str:
@@ -95,6 +100,11 @@ class Notice:
     @property
     def pence(self) -> int:
         return amount_of(self.task)
+
+    @property
+    def outstanding(self) -> int:
+        """The pence that payments have not brought back yet."""
+        return max(self.pence - self.came_back, 0)
 
     @property
     def owner(self) -> str:
@@ -158,7 +168,10 @@ def _read(case: Case, task: Resource) -> Asking[Notice]:
     ledgers: dict[str, Ledger] = (yield Books(*budgets)) if budgets else {}
     others = (yield from _others(case, {account, *budgets})) if not state_of(case.before) else []
     seen: frozenset[str] = (yield Sees(*budgets)) if budgets else frozenset()
-    return Notice(task, case.by, budgets, ledgers, found.get(person), case.before, others, seen)
+    made = Notice(task, case.by, budgets, ledgers, found.get(person), case.before, others, seen)
+    if made.state != "repaid" or state_of(case.before) in ("", "repaid"):
+        return made
+    return replace(made, came_back=(yield from _came_back(case, made, {account, *budgets})))
 
 
 def _others(case: Case, accounts: Collection[str]) -> Asking[list[Resource]]:
@@ -166,6 +179,65 @@ def _others(case: Case, accounts: Collection[str]) -> Asking[list[Resource]]:
     yield Hold(*(f"repayment {one}" for one in sorted(accounts)))
     found: list[Resource] = yield Find("Task", ("code", f"{TASK_CODE}|{CODE}"), ("focus", ",".join(sorted(accounts))))
     return [one for one in found if one.get("id") != case.id and state_of(one) not in ("", *ENDED)]
+
+
+# ---- what payments brought back ------------------------------------------------------------------
+
+
+class Back(NamedTuple):
+    """Pence that a payment brought back: recorded when, and towards which notice, "" where it does not say."""
+
+    recorded: str
+    notice: str
+    pence: int
+
+
+def _came_back(case: Case, n: Notice, accounts: Collection[str]) -> Asking[int]:
+    """The pence that payments brought back towards this notice. What others that are repaid have counted is not counted again."""
+    owners = {owner_of(one) for one in n.budgets.values()} - {""}
+    paid: list[Resource] = yield Find(
+        "PaymentReconciliation", ("account", ",".join(sorted(accounts))), ("payee", ",".join(sorted(owners)))
+    )
+    back = []
+    for one in (one for one in paid if counts(one) and _is_back(one, n)):
+        first: Resource | None = yield ReadVersion(f"PaymentReconciliation/{one['id']}", 1)
+        pence = sum(line.pence for line in lines_of(one) if line.kind == "advance")
+        back.append(Back(_recorded(first), key_of(one.get("request")), pence))
+    given_at = yield from _given_at(case.key)
+    named = sum(one.pence for one in back if one.notice == case.key)
+    since = sum(one.pence for one in back if not one.notice and one.recorded > given_at)
+    for other in (yield from _repaid(case, n, accounts)):
+        key = f"Task/{other['id']}"
+        posted: list[Entry] = yield Posted(key)
+        counted = amount_of(other) + sum(one.sums.advanced for one in posted)
+        counted -= sum(one.pence for one in back if one.notice == key)
+        at = yield from _given_at(key)
+        counted -= sum(one.pence for one in back if not one.notice and at < one.recorded <= given_at)
+        since -= max(counted, 0)
+    return named + max(since, 0)
+
+
+def _is_back(payment: Resource, n: Notice) -> bool:
+    """Whether a payment brings something back of a part that this notice is about. Who sent it, if a person, R4 cannot say."""
+    is_sent_out = key_of(payment.get("paymentIssuer")) in {owner_of(one) for one in n.budgets.values()}
+    return not is_sent_out and value_of(payment, "phb-element") in {part.id for _, part in n.owed}
+
+
+def _repaid(case: Case, n: Notice, accounts: Collection[str]) -> Asking[list[Resource]]:
+    """The other notices about the same parts that are repaid."""
+    found: list[Resource] = yield Find("Task", ("code", f"{TASK_CODE}|{CODE}"), ("focus", ",".join(sorted(accounts))))
+    others = [one for one in found if one.get("id") != case.id and state_of(one) == "repaid"]
+    return [one for one in others if replace(n, task=one).owed == n.owed]
+
+
+def _given_at(key: str) -> Asking[str]:
+    """When a notice was recorded first."""
+    first: Resource | None = yield ReadVersion(key, 1)
+    return _recorded(first)
+
+
+def _recorded(version: Resource | None) -> str:
+    return str(((version or {}).get("meta") or {}).get("lastUpdated") or "")
 
 
 def _kept(before: Resource | None) -> Iterator[Issue]:
@@ -273,11 +345,12 @@ def _is_after_death(n: Notice) -> bool:
 
 
 def _no_more_than_was_paid(n: Notice) -> Iterator[Issue]:
-    if not n.budgets or (n.before is not None and state_of(n.before) == n.state):
+    was = state_of(n.before)
+    if not n.budgets or was == n.state or (was and n.state != "repaid"):
         return
     advanced = sum(max(n.advanced(one), 0) for one in n.owed)
     asked = sum(amount_of(one) for one in n.others if key_of(one.get("owner")) == n.owner)
-    if asked + n.pence > advanced:
+    if asked + n.outstanding > advanced:
         already = f", and {sterling(asked)} of it is asked back already" if asked else ""
         paid = sterling(advanced) if all(key in n.seen for key, _ in n.owed) else "Less"
         text = f"{paid} was paid out to them{already}, so {sterling(n.pence)} cannot be asked back."
@@ -313,7 +386,7 @@ def _entries(case: Case, n: Notice, posted: list[Entry]) -> Iterator[Entry]:
     """What came back, from the parts that were paid out to whoever repaid; or its undoing."""
     was = {place: sums for place, sums in positions(posted).items() if any(sums)}
     wants = n.state == "repaid"
-    if wants and was:
+    if wants and (was or state_of(case.before) == "repaid"):
         return
     day = case.today.isoformat()
     if not wants:
@@ -321,7 +394,7 @@ def _entries(case: Case, n: Notice, posted: list[Entry]) -> Iterator[Entry]:
         for (account, pot), sums in was.items():
             yield reversal(sums, account, pot, Told(case.version, case.key, funders[account], day))
         return
-    left = n.pence
+    left = n.outstanding
     for account, part in n.owed:
         take = min(left, max(n.advanced((account, part)), 0))
         if take:

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from pymongo import MongoClient
 
-from tests.paying import BASE, WILLOW, Books, made, said
+from tests.paying import BASE, NORTH, WILLOW, Books, line, made, payment, said
 from tests.running import RunningServer
 from tests.stories import FAMILY, tell
 
@@ -201,3 +201,73 @@ def test_of_two_notices_at_once_for_the_same_money_one_is_given(jill: httpx.Clie
     with ThreadPoolExecutor(2) as pool:
         answers = [*pool.map(lambda _: ask(jill, amount=pounds(3050)).status_code, range(2))]
     assert sorted(answers) == [200, 422]
+
+
+# ---- what payments bring back meanwhile ----------------------------------------------------------
+
+
+def returned(api: httpx.Client, reference: str, amount: str, **more: Any) -> dict[str, Any]:
+    """What Jill sends back of what she was paid."""
+    sent = payment(reference, line(amount, kind="advance"), payee=NORTH, part=DAILY, outcome="complete", **more)
+    sent["paymentIssuer"] = {"display": "Jill Harper"}  # in R4 no person can be one
+    return made(api.post("/PaymentReconciliation", json=sent))
+
+
+def test_what_a_payment_brought_back_is_not_taken_off_again_when_the_notice_is_repaid(
+    jill: httpx.Client, books: Books
+) -> None:
+    before = books.pot(BUDGET, DAILY)["advanced"]
+    notice = made(ask(jill, amount=pounds(400.01)))
+    returned(jill, "BACK-1", "133.34")
+    returned(jill, "BACK-2", "0.33")
+    made(step(jill, notice, "repaid"))
+    assert books.about(f"Task/{notice['id']}") == [(BUDGET, DAILY, "advance-returned", -26_634)]
+    assert books.pot(BUDGET, DAILY)["advanced"] == before - 40_001
+    stored = made(jill.get(f"/Task/{notice['id']}"))
+    made(jill.put(f"/Task/{notice['id']}", json={**stored, "note": [{"text": "It is settled."}]}))
+    assert len(books.about(f"Task/{notice['id']}")) == 1
+    assert books.agrees()
+
+
+def test_all_that_was_paid_out_is_repaid_in_two_steps_without_deciding_again(jill: httpx.Client, books: Books) -> None:
+    notice = made(ask(jill, amount=pounds(3050)))
+    returned(jill, "BACK-1", "1000.01")
+    made(step(jill, notice, "reconsideration-requested", **because("May the rest come in May?")))
+    made(step(jill, notice, "confirmed", **because("It is needed now.")))
+    made(step(jill, notice, "repaid"))
+    assert books.about(f"Task/{notice['id']}") == [(BUDGET, DAILY, "advance-returned", -204_999)]
+    assert books.pot(BUDGET, DAILY)["advanced"] == 0
+
+
+def test_a_notice_whose_money_all_came_back_by_payments_is_repaid_and_moves_nothing(
+    jill: httpx.Client, books: Books
+) -> None:
+    notice = made(ask(jill))
+    returned(jill, "BACK-1", "400.00")
+    left = books.pot(BUDGET, DAILY)
+    made(step(jill, notice, "repaid"))
+    assert books.about(f"Task/{notice['id']}") == []
+    assert books.pot(BUDGET, DAILY) == left
+    stored = made(jill.get(f"/Task/{notice['id']}"))
+    made(jill.put(f"/Task/{notice['id']}", json={**stored, "note": [{"text": "It is settled."}]}))
+    assert books.pot(BUDGET, DAILY) == left
+
+
+def test_what_came_back_before_a_notice_or_for_another_is_not_for_this_one(jill: httpx.Client, books: Books) -> None:
+    returned(jill, "BACK-1", "100.00")
+    first, second = made(ask(jill)), made(ask(jill, amount=pounds(300)))
+    returned(jill, "BACK-2", "50.00", request={"reference": f"Task/{second['id']}"})
+    made(step(jill, first, "repaid"))
+    assert books.about(f"Task/{first['id']}") == [(BUDGET, DAILY, "advance-returned", -40_000)]
+    made(step(jill, second, "repaid"))
+    assert books.about(f"Task/{second['id']}") == [(BUDGET, DAILY, "advance-returned", -25_000)]
+    assert books.pot(BUDGET, DAILY)["advanced"] == 305_000 - 10_000 - 40_000 - 30_000
+
+
+def test_what_came_back_counts_towards_one_notice_alone(jill: httpx.Client, books: Books) -> None:
+    first, second = made(ask(jill)), made(ask(jill, amount=pounds(300)))
+    returned(jill, "BACK-1", "450.00")
+    made(step(jill, first, "repaid"))
+    made(step(jill, second, "repaid"))
+    assert books.about(f"Task/{first['id']}") == []
+    assert books.about(f"Task/{second['id']}") == [(BUDGET, DAILY, "advance-returned", -25_000)]
