@@ -7,7 +7,7 @@ from datetime import date
 from typing import Any
 
 from phb_fhir.fhir.codec import Resource
-from phb_fhir.fhir.dates import days_later
+from phb_fhir.fhir.dates import days_later, months_later
 from phb_fhir.rules.budget import days_of, first_day, last_day, person_of
 from phb_fhir.rules.case import Asking, Case, Find, PolicyOf, Read, Sees
 from phb_fhir.rules.commissioning import Policy
@@ -92,11 +92,22 @@ def _full(name: Mapping[str, Any]) -> str:
 
 
 def age_on(patient: Resource | None, day: date) -> int | None:
-    """Years of age on a day; of a birth date without its day, those that are certain. None where it is not known."""
+    """Years of age on a day. Of a birth date without its day, or month, as if it were the first: the most they can be. None where it is not
+    known.
+    """
     born = first_day((patient or {}).get("birthDate"))
     if born is None:
         return None
     return day.year - born.year - ((day.month, day.day) < (born.month, born.day))
+
+
+def turns(patient: Resource | None, age: int) -> date | None:
+    """The first day on which somebody is as old as that. Who was born on 29 February is so from 1 March, in a year without one."""
+    born = first_day((patient or {}).get("birthDate"))
+    if born is None:
+        return None
+    later = months_later(born, age * 12)
+    return later if later.day == born.day else days_later(later, 1)
 
 
 def has_died(patient: Resource | None) -> bool:

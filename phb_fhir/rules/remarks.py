@@ -14,7 +14,7 @@ from phb_fhir.fhir.codec import Resource
 from phb_fhir.fhir.dates import months_later
 from phb_fhir.fhir.money import pence_of, sterling
 from phb_fhir.outcome import Issue
-from phb_fhir.rules.around import flagged
+from phb_fhir.rules.around import flagged, turns
 from phb_fhir.rules.budget import (
     OVER,
     Days,
@@ -144,9 +144,8 @@ def coming_of_age(case: Case, account: Resource, at: str) -> Asking[list[Issue]]
     """A person who turns 18 within twelve months, without a Coverage recorded that stands from then on."""
     person = person_of(account)
     patient: Resource | None = (yield Read(person))[person] if person else None
-    born = first_day((patient or {}).get("birthDate"))
-    adult = months_later(born, ADULT_FROM * _YEAR_MONTHS) if born is not None else case.today
-    if not case.today < adult <= months_later(case.today, _YEAR_MONTHS):
+    adult = turns(patient, ADULT_FROM)
+    if adult is None or not case.today < adult <= months_later(case.today, _YEAR_MONTHS):
         return []
     covers: list[Resource] = yield Find("Coverage", ("beneficiary", person))
     if any(

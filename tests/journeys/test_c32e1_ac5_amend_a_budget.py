@@ -108,10 +108,12 @@ def test_what_is_no_review_is_no_reason(active: httpx.Client, key: str) -> None:
     assert refused(put(active, cited(more(active), reason(key)))) == [f"{key} is no review that is recorded here."]
 
 
-def test_a_reason_serves_one_change(reviewed: httpx.Client) -> None:
+def test_a_reason_serves_one_change_and_a_review_several(reviewed: httpx.Client) -> None:
     assert put(reviewed, cited(more(reviewed))).status_code == 200
     again = changed(read(reviewed, BUDGET), "28000.00")
     assert refused(put(reviewed, again)) == [NO_REVIEW]
+    step = reason("Task/review", "2027-03-01")
+    assert put(reviewed, with_rows(again, "phb-amendment-reason", step)).status_code == 200
 
 
 def test_what_is_no_money_changes_freely(active: httpx.Client) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from phb_fhir.rules.around import age_on
+from phb_fhir.rules.around import age_on, turns
 from phb_fhir.rules.characteristics import CHARACTERISTICS, CRITERION, Facts, _judged, levels_of
 from phb_fhir.rules.commissioning import Policy
 from phb_fhir.rules.eligibility import Eligibility, Ground, _why_not, categories
@@ -30,6 +30,25 @@ def test_the_five_categories_of_a_legal_right() -> None:
 )
 def test_age_is_of_the_day(born: str, age: int | None) -> None:
     assert age_on({"birthDate": born}, DAY) == age
+
+
+@pytest.mark.parametrize(
+    ("born", "eve", "birthday"),
+    [
+        ("2008-02-29", date(2026, 2, 28), date(2026, 3, 1)),
+        ("2006-02-29", None, None),
+        ("2010-02-28", date(2028, 2, 27), date(2028, 2, 28)),
+        ("2008-11-23", date(2026, 11, 22), date(2026, 11, 23)),
+        ("2008-11", date(2026, 10, 31), date(2026, 11, 1)),
+    ],
+)
+def test_somebody_is_of_age_from_their_birthday_and_of_a_leap_day_from_the_first_of_march(
+    born: str, eve: date | None, birthday: date | None
+) -> None:
+    person = {"birthDate": born}
+    assert turns(person, 18) == birthday
+    if eve is not None and birthday is not None:
+        assert (age_on(person, eve), age_on(person, birthday)) == (17, 18)
 
 
 def coverage(category: str = "chc-adult", **more: Any) -> dict[str, Any]:
