@@ -142,13 +142,13 @@ def _times(frequency: str, days: Days) -> Decimal:
 
 
 def _months(start: date, end: date) -> Decimal:
-    """Whole months and, of the one that is left, the part by its days."""
+    """Whole months and, of the one that is left, the part by its days. A month that begins on the 31st is over where the next has no such day."""
     after = days_later(end, 1)
     whole = (after.year - start.year) * 12 + after.month - start.month
-    if after.day < start.day:
+    if months_later(start, whole) > after:
         whole -= 1
-    reached = months_later(start, whole)
-    return whole + Decimal((after - reached).days) / monthrange(reached.year, reached.month)[1]
+    reached, following = months_later(start, whole), months_later(start, whole + 1)
+    return whole + Decimal((after - reached).days) / max((following - reached).days, 1)
 
 
 def amounts_of(account: Resource, *types: str) -> list[Amount]:
