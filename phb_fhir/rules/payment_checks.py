@@ -129,8 +129,12 @@ def _is_less(before: Resource, after: Resource) -> bool:
 def _from_an_open_budget(p: Payment) -> Iterator[Issue]:
     if counts(p.before):
         return
-    stage = stage_of(p.budget)
-    allowed = ("active",) if any(one.kind == "advance" and one.pence > 0 for one in p.lines) else _PAID_FROM
+    stage, day = stage_of(p.budget), first_day(p.payment.get("paymentDate"))
+    is_new_advance = any(one.kind == "advance" and one.pence > 0 for one in p.lines)
+    is_told_late = (
+        is_done(p.payment) and day is not None and day < p.today
+    )  # it is out of the door, and is to be asked back
+    allowed = ("active",) if is_new_advance and not is_told_late else _PAID_FROM
     if stage in allowed or (stage == "closed" and all(one.pence < 0 for one in p.lines)):
         return
     yield refusal(f"The budget is {stage or 'at no stage yet'}; {_WHEN[allowed]}", ACCOUNT)

@@ -818,3 +818,23 @@ def test_a_purchase_is_invoiced_once(jill: httpx.Client) -> None:
     cancelled = {**first, "status": "cancelled", "cancelledReason": "Sent twice."}
     made(jill.put(f"/Invoice/{first['id']}", json=cancelled))
     made(jill.post("/Invoice", json=invoice()))
+
+
+def test_an_advance_that_was_paid_before_is_recorded_though_its_budget_is_closing_now(
+    jill: httpx.Client, books: Books
+) -> None:
+    """It is out of the door: what is not recorded nobody asks back."""
+    account = made(jill.get("/Account/jill-budget"))
+    for one in account["extension"]:
+        if one["url"].endswith("phb-lifecycle-status"):
+            one["valueCode"] = "closing"
+    made(jill.put("/Account/jill-budget", json=account | {"status": "on-hold"}))
+    before = books.pot(BUDGET, DAILY)["advanced"]
+    for sent in (advance("PAY-1", 100), advance("PAY-1", 100, outcome="complete")):
+        assert said(jill.post("/PaymentReconciliation", json=sent)) == [
+            "The budget is closing; money is paid in advance from one that is active."
+        ]
+    late = advance("PAY-1", 100, outcome="complete", paymentDate="2026-11-20")
+    made(jill.post("/PaymentReconciliation", json=late))
+    assert books.pot(BUDGET, DAILY)["advanced"] == before + 10_000
+    assert books.agrees()
