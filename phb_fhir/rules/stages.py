@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from phb_fhir.fhir.codec import Resource
 from phb_fhir.fhir.money import portion, sterling
 from phb_fhir.outcome import Issue
+from phb_fhir.rules.allocation import pot_name
 from phb_fhir.rules.around import (
     TOLD_DAYS,
     coordinator_in,
@@ -28,6 +29,7 @@ from phb_fhir.rules.around import (
     told_lately,
 )
 from phb_fhir.rules.budget import (
+    Days,
     amounts_of,
     days_of,
     elements_of,
@@ -352,19 +354,28 @@ def _alive(case: Case, account: Resource) -> Asking[list[Issue]]:
     return []
 
 
-def _parts_within(case: Case, account: Resource) -> Asking[list[Issue]]:
-    """A part is for days on which the budget runs: there is no money for others (R20, R85). One that was within, ends with the budget."""
+def _money_within(case: Case, account: Resource) -> Asking[list[Issue]]:
+    """A part, or an amount, is for days on which the budget runs: there is no money for others (R20, R37, R85). One that was, ends with it."""
     yield from ()
-    runs, known = days_of(account.get("servicePeriod")), elements_of(case.before or {})
-    stood = {(part.id, part.days) for part in known}
+    runs, known = days_of(account.get("servicePeriod")), _dated(case.before or {})
     return [
         refusal(
-            f"The part '{part.id}' is for the time {part.days}, and {in_words(day)} is outside the time for which the budget runs: {runs}.",
-            "Account.extension.where(url.endsWith('phb-management-element'))",
+            f"{what.capitalize()} is for the time {days}, and {in_words(day)} is outside the time for which the budget runs: {runs}.",
+            f"Account.extension.where(url.endsWith('{name}'))",
         )
-        for part in elements_of(account)
-        for day in part.days
-        if day is not None and not runs.covers(day) and (part.id, part.days) not in stood
+        for name, what, days in _dated(account)
+        for day in days
+        if day is not None and not runs.covers(day) and (name, what, days) not in known
+    ]
+
+
+def _dated(account: Resource) -> list[tuple[str, str, Days]]:
+    """The parts and the amounts of a budget in a sentence, each with its extension and its days."""
+    parts = [("phb-management-element", pot_name(one.id), one.days) for one in elements_of(account)]
+    rows = amounts_of(account, "approved", "contingency")
+    return [
+        *parts,
+        *(("phb-budget-amount", f"{sterling(one.worth)} of the {one.type} amount", one.days) for one in rows),
     ]
 
 
@@ -489,7 +500,7 @@ def _at(*stages: str) -> frozenset[str]:
 
 
 NEEDS: Collection[Need] = (
-    Need(from_("requested"), ("phb-management-element", "servicePeriod"), _parts_within),
+    Need(from_("requested"), ("phb-management-element", "phb-budget-amount", "servicePeriod"), _money_within),
     Need(from_("eligibility-confirmed"), ("coverage",), _eligible),
     Need(from_("eligibility-confirmed"), (), _asked_for),
     Need(from_("eligibility-confirmed"), ("phb-offer",), _not_declined),

@@ -162,6 +162,28 @@ def test_a_part_is_for_days_on_which_the_budget_runs(reviewed: httpx.Client, sta
     assert put(reviewed, longer).status_code == 200
 
 
+def test_an_amount_is_for_days_on_which_the_budget_runs(reviewed: httpx.Client) -> None:
+    """What is for another year would be there to be spent in this one."""
+    account = cited(read(reviewed, BUDGET))
+    (approved,) = (
+        row
+        for row in rows(account, "phb-budget-amount")
+        if any(part.get("valueCode") == "approved" for part in row["extension"])
+    )
+    another = copy.deepcopy(approved)
+    for part in another["extension"]:
+        if part["url"] == "period":
+            part["valuePeriod"] = {"start": "2027-10-04", "end": "2028-10-01"}
+    account["extension"].append(another)
+    why = "£26,260.00 of the approved amount is for the time from 4 October 2027 to 1 October 2028, and {} is outside the time for which"
+    assert refused(put(reviewed, account)) == [
+        f"{why.format(day)} the budget runs: from 5 October 2026 to 3 October 2027."
+        for day in ("4 October 2027", "1 October 2028")
+    ]
+    account["servicePeriod"]["end"] = "2028-10-01"
+    assert put(reviewed, account).status_code == 200
+
+
 def remarks(api: httpx.Client, account: Resource) -> list[str]:
     answer = api.put(f"/{BUDGET}", json=account, headers={"Prefer": "return=OperationOutcome"})
     assert answer.status_code == 200, answer.text
