@@ -218,3 +218,9 @@ def pot_name(pot: str) -> str:
     if pot == CONTINGENCY:
         return "the money for emergencies"
     return f"the part '{pot}'" if pot else "the money that no part holds"
+
+
+def pot_first(pot: str) -> str:
+    """A pot at the beginning of a sentence."""
+    name = pot_name(pot)
+    return f"{name[0].upper()}{name[1:]}"

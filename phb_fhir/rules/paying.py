@@ -18,7 +18,7 @@ from phb_fhir.fhir.codec import Resource
 from phb_fhir.fhir.dates import instant_text
 from phb_fhir.fhir.money import divided, pence_of, sterling
 from phb_fhir.outcome import Issue, Kind
-from phb_fhir.rules.allocation import held_until_a_budget, pot_name
+from phb_fhir.rules.allocation import held_until_a_budget, pot_first, pot_name
 from phb_fhir.rules.budget import (
     element_of,
     elements_of,
@@ -413,7 +413,7 @@ def _overdrawn(entries: Sequence[Entry]) -> Asking[list[Issue]]:
         after = before.plus(moved)
         if moved.advanced > 0 and after.advanced > after.allocated:
             text = (
-                f"{pot_name(pot).capitalize()} has {sterling(before.allocated)}, and {sterling(before.advanced)} of it is paid out "
+                f"{pot_first(pot)} has {sterling(before.allocated)}, and {sterling(before.advanced)} of it is paid out "
                 f"already: {sterling(moved.advanced)} more is too much."
             )
             issues.append(refusal(text, "PaymentReconciliation.paymentAmount"))

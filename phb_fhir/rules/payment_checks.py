@@ -13,7 +13,7 @@ from dataclasses import replace
 from phb_fhir.fhir.codec import Resource
 from phb_fhir.fhir.money import sterling
 from phb_fhir.outcome import Issue
-from phb_fhir.rules.allocation import pot_name
+from phb_fhir.rules.allocation import pot_first
 from phb_fhir.rules.around import died_on, has_died
 from phb_fhir.rules.budget import (
     Element,
@@ -367,7 +367,7 @@ def _advances(p: Payment) -> Iterator[Issue]:
         yield refusal(f"Say for which part of this budget the advance is; it has {known}.", _PART)
         return
     if element.model == "notional":
-        text = f"{pot_name(element.id).capitalize()} is notional: the NHS holds it, and pays for purchases as they are made."
+        text = f"{pot_first(element.id)} is notional: the NHS holds it, and pays for purchases as they are made."
         yield refusal(text, _PART)
         return
     yield from _after_death(p)
@@ -377,7 +377,7 @@ def _advances(p: Payment) -> Iterator[Issue]:
         yield from _returned(p, element.model == "third-party", may)
     elif p.payee not in may:
         who = _among(may, p.named, "somebody else")
-        text = f"{pot_name(element.id).capitalize()} is paid to {who}, who holds it or receives it for them."
+        text = f"{pot_first(element.id)} is paid to {who}, who holds it or receives it for them."
         yield refusal(text, _PAYEE)
 
 
@@ -399,7 +399,7 @@ def _while_it_runs(p: Payment, part: Element) -> Iterator[Issue]:
     if p.is_incoming or end is None or day <= end or (p.before is not None and counts(p.before)):
         return
     text = (
-        f"{pot_name(part.id).capitalize()} ended on {in_words(end)}, so nothing is paid in advance on {in_words(day)}. What is still to be paid for is"
+        f"{pot_first(part.id)} ended on {in_words(end)}, so nothing is paid in advance on {in_words(day)}. What is still to be paid for is"
         " recorded as a purchase."
     )
     yield refusal(text, _PART)

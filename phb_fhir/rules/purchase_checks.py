@@ -13,7 +13,7 @@ from typing import Any
 from phb_fhir.fhir.codec import Resource
 from phb_fhir.fhir.money import pence_of, portion, sterling
 from phb_fhir.outcome import Issue, Kind
-from phb_fhir.rules.allocation import pot_name
+from phb_fhir.rules.allocation import pot_first, pot_name
 from phb_fhir.rules.around import died_on
 from phb_fhir.rules.budget import (
     days_of,
@@ -248,7 +248,7 @@ def _by_the_holder(p: Purchase) -> Iterator[Issue]:
     if p.status == "planned" or p.was_money or p.element is None or is_decided or not _is_outsider(p):
         return
     text = (
-        f"{pot_name(p.element.id).capitalize()} is held by {p.element.holder}. You can ask for this purchase (status planned); "
+        f"{pot_first(p.element.id)} is held by {p.element.holder}. You can ask for this purchase (status planned); "
         f"whoever holds the money, or the NHS team, makes it."
     )
     yield refusal(text, "ChargeItem.status")
@@ -304,6 +304,8 @@ def _is_evidence(document: Resource) -> bool:
 def _is_affordable(p: Purchase) -> Iterator[Issue]:
     if p.was_money or p.members or is_joint(p.budget):
         return  # what is committed has its money; a joint budget's is looked at where it falls
+    if any(_names_its_part(p)):
+        return  # which money it is was asked already
     available = p.ledger.of(p.pot).available
     if p.pence > available and not is_given(p):
         yield short(p.pence, available, p.pot)
@@ -403,7 +405,7 @@ def item_pence(item: Resource | None) -> int | None:
 
 
 def _asked_for(p: Purchase) -> str:
-    return f"{pot_name(p.element.id).capitalize()} is held by somebody else." if p.element and _is_outsider(p) else ""
+    return f"{pot_first(p.element.id)} is held by somebody else." if p.element and _is_outsider(p) else ""
 
 
 def _from_contingency(p: Purchase) -> str:

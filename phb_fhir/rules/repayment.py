@@ -346,7 +346,7 @@ def _is_after_death(n: Notice) -> bool:
 
 def _no_more_than_was_paid(n: Notice) -> Iterator[Issue]:
     was = state_of(n.before)
-    if not n.budgets or was == n.state or (was and n.state != "repaid"):
+    if not n.budgets or (was and (was == n.state or n.state != "repaid")):
         return
     advanced = sum(max(n.advanced(one), 0) for one in n.owed)
     asked = sum(amount_of(one) for one in n.others if key_of(one.get("owner")) == n.owner)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from phb_fhir.fhir.codec import Resource
 from phb_fhir.fhir.money import portion, sterling
 from phb_fhir.outcome import Issue
-from phb_fhir.rules.allocation import pot_name
+from phb_fhir.rules.allocation import pot_first
 from phb_fhir.rules.around import (
     TOLD_DAYS,
     coordinator_in,
@@ -360,7 +360,7 @@ def _money_within(case: Case, account: Resource) -> Asking[list[Issue]]:
     runs, known = days_of(account.get("servicePeriod")), _dated(case.before or {})
     return [
         refusal(
-            f"{what.capitalize()} is for the time {days}, and {in_words(day)} is outside the time for which the budget runs: {runs}.",
+            f"{what} is for the time {days}, and {in_words(day)} is outside the time for which the budget runs: {runs}.",
             f"Account.extension.where(url.endsWith('{name}'))",
         )
         for name, what, days in _dated(account)
@@ -371,7 +371,7 @@ def _money_within(case: Case, account: Resource) -> Asking[list[Issue]]:
 
 def _dated(account: Resource) -> list[tuple[str, str, Days]]:
     """The parts and the amounts of a budget in a sentence, each with its extension and its days."""
-    parts = [("phb-management-element", pot_name(one.id), one.days) for one in elements_of(account)]
+    parts = [("phb-management-element", pot_first(one.id), one.days) for one in elements_of(account)]
     rows = amounts_of(account, "approved", "contingency")
     return [
         *parts,

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from phb_fhir.fhir.codec import Exact
 from phb_fhir.fhir.money import PENCE_MAX, divided, money, pence_of, portion, pounds, sterling
+from phb_fhir.rules.allocation import pot_first
 from phb_fhir.rules.ledger import (
+    CONTINGENCY,
     EFFECTS,
     NONE,
     Entry,
@@ -161,3 +163,15 @@ def test_nothing_is_divided_among_nobody(shares: list[int]) -> None:
 )
 def test_so_many_times_an_amount_is_to_the_nearest_penny(pence: int, count: Decimal | int, comes_to: int) -> None:
     assert portion(pence, count) == comes_to
+
+
+@pytest.mark.parametrize(
+    ("pot", "name"),
+    [
+        ("Respite-A", "The part 'Respite-A'"),
+        ("", "The money that no part holds"),
+        (CONTINGENCY, "The money for emergencies"),
+    ],
+)
+def test_a_pot_begins_a_sentence_with_its_id_as_it_is_written(pot: str, name: str) -> None:
+    assert pot_first(pot) == name
