@@ -31,7 +31,7 @@ from phb_fhir.rules.case import (
 from phb_fhir.rules.evidence import is_evidence
 from phb_fhir.rules.exclusions import doubtful_in, excluded_in
 from phb_fhir.rules.ledger import CONTINGENCY, UNASSIGNED
-from phb_fhir.rules.purchase import OPEN, Purchase, element_id, link_of, occurrence, reason_of
+from phb_fhir.rules.purchase import OPEN, Purchase, element_id, link_of, occurrence, reason_of, references_of
 from phb_fhir.rules.words import (
     BASE,
     BUSINESS_STATUS,
@@ -81,6 +81,15 @@ def _for_its_person(p: Purchase) -> Iterator[Issue]:
     if account and p.was_money and keys_in(account) and keys_in(account) != [p.account]:
         text = "A purchase stays with the budget it was charged to. Take it back (entered-in-error), and record it with the other."
         yield refusal(text, "ChargeItem.account")
+
+
+def _keeps_its_reference(p: Purchase) -> Iterator[Issue]:
+    """By its reference a purchase that is posted again is known; without it the same would be bought twice."""
+    if not p.was_money:
+        return
+    for lost in sorted({*references_of(p.before or {})} - {*references_of(p.charge)}):
+        text = f"The reference {lost} stays: posted again under it, this would be bought a second time. If it is wrong, take this back and record it anew."
+        yield refusal(text, "ChargeItem.identifier")
 
 
 def _budget_is_open(p: Purchase) -> Iterator[Issue]:
@@ -350,6 +359,7 @@ CHECKS: tuple[Callable[[Purchase], Iterator[Issue]], ...] = (
     in_step,
     _budget_is_open,
     _for_its_person,
+    _keeps_its_reference,
     _costs_what_it_says,
     _may_be_bought,
     _within_dates,

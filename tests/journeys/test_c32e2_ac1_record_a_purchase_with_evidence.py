@@ -666,3 +666,20 @@ def test_a_task_that_is_over_already_asks_nobody_so_the_purchase_gets_one_that_w
     answer = jill.post("/", json=bundle("transaction", put, entry("POST", "Task", over)))
     assert answer.status_code == 200, answer.text
     assert sorted(one["status"] for one in waiting(jill, "again")) == ["completed", "requested"]
+
+
+def test_what_was_agreed_keeps_the_reference_by_which_it_is_known_when_it_is_posted_again(jill: httpx.Client) -> None:
+    bought = jill.post("/ChargeItem", json=massage("PUR-KEPT")).json()
+    assert bought["status"] == "billable"
+    known = bought["identifier"]
+    other = [{**known[0], "value": "PUR-OTHER"}]
+    for changed in (
+        {name: value for name, value in bought.items() if name != "identifier"},
+        {**bought, "identifier": other},
+    ):
+        assert refused(jill.put(f"/ChargeItem/{bought['id']}", json=changed)) == [
+            "The reference PUR-KEPT stays: posted again under it, this would be bought a second time. If it is wrong, take this back and record it anew."
+        ]
+    more = {**bought, "identifier": [*known, {"system": "https://shop.example/order", "value": "7"}]}
+    assert jill.put(f"/ChargeItem/{bought['id']}", json=more).status_code == 200
+    assert jill.post("/ChargeItem", json=massage("PUR-KEPT")).json()["id"] == bought["id"]
