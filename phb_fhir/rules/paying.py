@@ -53,6 +53,8 @@ from phb_fhir.rules.paid import (
 )
 from phb_fhir.rules.payment import (
     Payment,
+    came_from,
+    falls_to,
     held_for,
     is_of,
     is_paid_whole,
@@ -321,11 +323,11 @@ def _wanted(case: Case, p: Payment, paid_out: Mapping[tuple[str, str], int]) -> 
         if line.kind == "advance" and (line.pence > 0 or is_done(p.payment)):
             add(case.key, (p.account, p.part), Sums(advanced=line.pence))
     for purchase, pence in paid_by_purchase(p).items():
-        for place, part in _spread(pence, held_for(p, purchase)).items():
+        for place, part in _spread(pence, falls_to(p, purchase)).items():
             if p.issuer in p.owners and _is_held(p, place):  # the commissioner pays for a part that is paid out
                 add(case.key, place, Sums(advanced=part))
     for purchase, pence in (refunded_by_purchase(p) if is_done(p.payment) else {}).items():
-        for place, part in _spread(pence, held_for(p, purchase)).items():
+        for place, part in _spread(pence, came_from(p, purchase)).items():
             is_over = stage_of(p.paying.get(place[0])) == "closed"
             add(purchase, place, Sums(spent=-part, allocated=-part if is_over else 0))
             if p.owners & {p.issuer, p.payee} and _is_held(p, place) and _was_paid_out(p, purchase):

@@ -22,6 +22,7 @@ from phb_fhir.rules.budget import (
     days_of,
     elements_of,
     is_budget,
+    is_joint,
     joint_of,
     owner_of,
     person_of,
@@ -42,13 +43,14 @@ from phb_fhir.rules.paid import (
     Share,
     amounts_by_purchase,
     bare,
+    counts,
     is_done,
     lines_of,
     paid_for,
     payments_for,
     shares_of,
 )
-from phb_fhir.rules.words import key_of, value_of
+from phb_fhir.rules.words import key_of, keys_in, value_of
 
 # what of a payment never changes once it is complete or was sent
 TERMS = ("paymentIssuer", "paymentIdentifier", "paymentAmount", "paymentDate", "detail")
@@ -109,6 +111,14 @@ class Payment:
     @property
     def owners(self) -> frozenset[str]:
         return frozenset(owner_of(one) for one in self.paying.values()) - {""}
+
+    @property
+    def payers(self) -> frozenset[str]:
+        """Whose money leaves this budget: its funder's; of a joint one, any of them; and the one's who manages the joint budget it is part of."""
+        if is_joint(self.budget):
+            return self.owners
+        joint = self.family.get(joint_of(self.budget))
+        return frozenset(owner_of(one) for one in (self.budget, joint) if one is not None) - {""}
 
     @property
     def named(self) -> frozenset[str]:
@@ -229,6 +239,38 @@ def held_for(p: Payment, purchase: str) -> dict[tuple[str, str], int]:
     entries = [one for one in p.posted.get(purchase, ()) if not is_of(one, p.payment)]
     found = {place: sums.committed + sums.spent for place, sums in positions(entries).items()}
     return {place: pence for place, pence in found.items() if pence}
+
+
+def pays_a_part(p: Payment, purchase: str) -> bool:
+    """Whether a purchase of a joint budget is paid from one of those that it falls to."""
+    charged = keys_in((p.purchases.get(purchase) or {}).get("account"))
+    if not charged or charged[0] == p.account:
+        return False
+    return charged[0] == joint_of(p.budget) or any(account == p.account for account, _ in held_for(p, purchase))
+
+
+def came_from(p: Payment, purchase: str) -> dict[tuple[str, str], int]:
+    """What a purchase holds of the pots of this payment: where one funder's budget pays or is paid back for a joint purchase, its part."""
+    held = held_for(p, purchase)
+    if not pays_a_part(p, purchase):
+        return held
+    return {place: pence for place, pence in held.items() if place[0] == p.account}
+
+
+def falls_to(p: Payment, purchase: str) -> dict[tuple[str, str], int]:
+    """The pots that this payment pays for, with what they hold: of a joint purchase, but for what each funder has paid from its own budget."""
+    held = came_from(p, purchase)
+    paid: dict[str, int] = {}
+    for one in p.others:
+        account = key_of(value_of(one, "phb-account"))
+        if counts(one) and account != p.account:
+            paid[account] = paid.get(account, 0) + paid_for(purchase, [one], p.invoices)
+    left = {}
+    for place, pence in sorted(held.items()):
+        take = min(paid.get(place[0], 0), pence)
+        paid[place[0]] = paid.get(place[0], 0) - take
+        left[place] = pence - take
+    return {place: pence for place, pence in left.items() if pence} or held
 
 
 def is_of(one: Entry, payment: Resource) -> bool:

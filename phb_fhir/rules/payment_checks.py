@@ -46,11 +46,13 @@ from phb_fhir.rules.paid import (
 from phb_fhir.rules.payment import (
     TERMS,
     Payment,
+    came_from,
     held_for,
     is_of,
     is_paid_whole,
     name_of,
     paid_by_purchase,
+    pays_a_part,
     refunded_by_purchase,
     terms_of,
 )
@@ -166,7 +168,7 @@ def _by_who_may(p: Payment) -> Iterator[Issue]:
     if p.is_incoming:
         return
     for line in p.lines:
-        may = p.owners if line.kind == "advance" else p.owners | _paying(p, line)
+        may = p.payers if line.kind == "advance" else p.payers | _paying(p, line)
         if p.issuer not in may:
             who = _among(may, p.named) or "nobody"
             yield refusal(
@@ -212,7 +214,7 @@ def _to_whom(p: Payment) -> Iterator[Issue]:
 def _back_to_whom(p: Payment) -> Iterator[Issue]:
     """What comes back of a purchase comes back to where its money came from: else it would be there to be spent, and be in somebody else's hands."""
     for line in p.lines:
-        may = p.owners | _paying(p, line)
+        may = p.payers | _paying(p, line)
         if line.kind == "adjustment" and line.request in p.purchases and p.payee not in may:
             name = name_of(p.purchases.get(line.request), line.request)
             who = _among(may, p.named, "somebody else")
@@ -320,10 +322,9 @@ def _no_more_than_the_price(p: Payment) -> Iterator[Issue]:
 
 
 def _no_more_than_its_part(p: Payment, purchase: str, pence: int, standing: Sequence[Resource]) -> Iterator[Issue]:
-    charged = keys_in((p.purchases.get(purchase) or {}).get("account"))
-    if not charged or charged[0] == p.account or charged[0] != joint_of(p.budget):
+    if not pays_a_part(p, purchase):
         return
-    part = sum(held for (account, _), held in held_for(p, purchase).items() if account == p.account)
+    part = sum(came_from(p, purchase).values())
     own = [one for one in standing if key_of(value_of(one, "phb-account")) == p.account]
     before = paid_for(purchase, own, p.invoices)
     if before + pence > part:
@@ -335,7 +336,8 @@ def _no_more_than_its_part(p: Payment, purchase: str, pence: int, standing: Sequ
 def _no_more_than_was_spent(p: Payment) -> Iterator[Issue]:
     """What comes back of a purchase is no more than was spent on it."""
     for purchase, pence in refunded_by_purchase(p).items():
-        spent = sum(_spent(p, purchase).values()) + _to_be_billed(p, purchase)
+        there = came_from(p, purchase)
+        spent = sum(one for place, one in _spent(p, purchase).items() if place in there) + _to_be_billed(p, purchase)
         if pence > spent:
             text = f"{sterling(spent)} is spent on {name_of(p.purchases.get(purchase), purchase)}, so no more can come back."
             yield refusal(text, _DETAIL)
@@ -344,11 +346,8 @@ def _no_more_than_was_spent(p: Payment) -> Iterator[Issue]:
 def _to_be_billed(p: Payment, purchase: str) -> int:
     """What this same payment bills, which the ledger does not show yet."""
     charge = p.purchases.get(purchase) or {}
-    return _held_in_all(p, purchase) if charge.get("status") == "billable" and is_paid_whole(p, purchase) else 0
-
-
-def _held_in_all(p: Payment, purchase: str) -> int:
-    return sum(held_for(p, purchase).values())
+    held = sum(came_from(p, purchase).values())
+    return held if charge.get("status") == "billable" and is_paid_whole(p, purchase) else 0
 
 
 def _spent(p: Payment, purchase: str) -> dict[tuple[str, str], int]:

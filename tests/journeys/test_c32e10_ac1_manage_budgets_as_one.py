@@ -156,6 +156,66 @@ def test_each_funder_may_pay_its_own_part_and_no_more(asha: httpx.Client) -> Non
     made(asha.post("/PaymentReconciliation", json=payment("PAY-2", line(150, key), **health)))
 
 
+def advanced(books: Books) -> tuple[int, int]:
+    """What was paid out of the parts that Beacon holds of the health and of the social care budget."""
+    return books.pot(HEALTH, "home-care")["advanced"], books.pot(CARE, "breaks-and-clubs")["advanced"]
+
+
+def bought_jointly(asha: httpx.Client, pounds: float) -> str:
+    receipt = made(asha.post("/DocumentReference", json=evidence("Patient/asha")))
+    document = [{"reference": f"DocumentReference/{receipt['id']}"}]
+    charge = made(asha.post("/ChargeItem", json=joint_purchase(pounds, supportingInformation=document)))
+    return f"ChargeItem/{charge['id']}"
+
+
+FARM = "Organization/hollow-farm"
+COUNCIL = "Organization/wreake-valley-council"
+
+
+def test_what_a_funder_pays_of_its_part_is_paid_out_of_its_own_budget_to_the_penny(
+    asha: httpx.Client, books: Books
+) -> None:
+    key = bought_jointly(asha, 180.01)
+    health, care = advanced(books)
+    made(
+        asha.post(
+            "/PaymentReconciliation", json=payment("PAY-1", line(29, key), account=CARE, issuer=COUNCIL, payee=FARM)
+        )
+    )
+    assert advanced(books) == (health, care + 2_900)
+    made(
+        asha.post(
+            "/PaymentReconciliation", json=payment("PAY-2", line("151.01", key), account=JOINT, issuer=ICB, payee=FARM)
+        )
+    )
+    assert advanced(books) == (health + 15_001, care + 3_000)
+    assert books.agrees()
+
+
+def test_what_comes_back_to_a_funder_is_its_own_part_and_no_more(asha: httpx.Client, books: Books) -> None:
+    key = bought_jointly(asha, 180)
+    paid = payment("PAY-1", line(180, key), account=JOINT, issuer=ICB, payee=FARM, outcome="complete")
+    made(asha.post("/PaymentReconciliation", json=paid))
+    back = {"account": CARE, "issuer": FARM, "payee": COUNCIL, "outcome": "complete"}
+    assert said(
+        asha.post("/PaymentReconciliation", json=payment("BACK-1", line("30.01", key, "adjustment"), **back))
+    ) == ["£30.00 is spent on Lights and switches to play with, for home and for outings, so no more can come back."]
+    made(asha.post("/PaymentReconciliation", json=payment("BACK-1", line("10.01", key, "adjustment"), **back)))
+    assert split_of(books, key) == {HEALTH: 15_000, CARE: 1_999}
+    assert books.agrees()
+
+
+def test_nobody_pays_from_another_funders_budget(asha: httpx.Client) -> None:
+    key = bought_jointly(asha, 180)
+    wrong = payment("PAY-1", line(30, key), account=HEALTH, issuer=COUNCIL, payee=FARM)
+    (why,) = said(asha.post("/PaymentReconciliation", json=wrong))
+    assert why.startswith(f"{COUNCIL} does not hold this money; it is paid by ")
+    sent = payment("PAY-2", line(30, kind="advance"), account=HEALTH, issuer=COUNCIL, payee=BEACON, part="home-care")
+    (why,) = said(asha.post("/PaymentReconciliation", json=sent))
+    assert why == f"{COUNCIL} does not hold this money; it is paid by {ICB}."
+    made(asha.post("/PaymentReconciliation", json={**sent, "paymentIssuer": {"reference": ICB}}))
+
+
 def test_more_than_a_funder_has_is_refused_with_whose_part_it_is(asha: httpx.Client, books: Books) -> None:
     alone = joint_purchase(11_000, "PUR-C1", account=[{"reference": CARE}])
     alone["extension"].append({"url": f"{BASE}/StructureDefinition/phb-element", "valueId": "breaks-and-clubs"})
