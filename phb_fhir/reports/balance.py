@@ -2,8 +2,8 @@
 
 Money for emergencies is told apart, and is in no other sum: nobody should plan with it. Parts are by the id of their management element.
 A joint budget has no money of its own: it is the budgets that it is made of, whole, with what is bought from it and what each funder
-buys alone; `funders` has each of them to the penny (decision 6 of the implementation guide). Which budgets these are is told by the
-record as it is now, for a past instant too.
+buys alone; `funders` has each of them to the penny (decision 6 of the implementation guide). Which budgets these were at a past instant is told
+by their versions of then; they are all of one person.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from phb_fhir.fhir.codec import Resource
 from phb_fhir.interactions.context import Context
 from phb_fhir.interactions.facts import Facts
 from phb_fhir.interactions.seen import whole
-from phb_fhir.rules.budget import Element, elements_of, is_joint, owner_of
-from phb_fhir.rules.case import Asking, Find
+from phb_fhir.rules.budget import Element, elements_of, is_joint, joint_of, owner_of, person_of
+from phb_fhir.rules.case import Asking, Find, ReadVersion
 from phb_fhir.rules.ledger import CONTINGENCY, NONE, UNASSIGNED, Ledger, Sums, summed
 
 
@@ -55,23 +55,50 @@ class Balance:
 
 async def read_balance(context: Context, account: Resource, as_of: datetime | None = None) -> Balance:
     """The balance of a budget, now or as it stood at an instant: all of it, whoever asks."""
-    members = await members_of(context, account)
+    members = await members_of(context, account, as_of)
     keys = [f"Account/{one['id']}" for one in members]
     ledgers = await ledgers_of(context, keys, as_of)
     return balance_of(account, members, ledgers, is_now=as_of is None)
 
 
-async def members_of(context: Context, account: Resource) -> list[Resource]:
-    """The budgets whose ledgers a budget goes by: those a joint one is made of, else itself alone."""
+async def members_of(context: Context, account: Resource, as_of: datetime | None = None) -> list[Resource]:
+    """The budgets whose ledgers a budget goes by, now or at an instant: those a joint one is made of, else itself alone. Their contents are of now."""
     if not is_joint(account):
         return [account]
-    found = await Facts(context, whole(context.reader)).ask(_parts_of(f"Account/{account['id']}"))
+    asking = _parts_of(f"Account/{account['id']}") if as_of is None else _parts_at(account, as_of)
+    found = await Facts(context, whole(context.reader)).ask(asking)
     return sorted(found, key=lambda one: str(one["id"]))
 
 
 def _parts_of(key: str) -> Asking[list[Resource]]:
     found: list[Resource] = yield Find("Account", ("part-of", key))
     return found
+
+
+def _parts_at(joint: Resource, at: datetime) -> Asking[list[Resource]]:
+    """The budgets that were part of a joint one at an instant; some may have left since."""
+    person = person_of(joint)
+    theirs: list[Resource] = (yield Find("Account", ("patient", person))) if person else []
+    found = []
+    for one in theirs:
+        then = yield from _at(one, at)
+        if then is not None and joint_of(then) == f"Account/{joint['id']}":
+            found.append(one)
+    return found
+
+
+def _at(resource: Resource, at: datetime) -> Asking[Resource | None]:
+    """The version that was current at an instant: of those recorded by then, the last; None before there was any."""
+    key = f"{resource['resourceType']}/{resource['id']}"
+    first, after, then = 1, int(resource["meta"]["versionId"]) + 1, None
+    while first < after:
+        middle = (first + after) // 2
+        version: Resource | None = yield ReadVersion(key, middle)
+        if version is not None and datetime.fromisoformat(version["meta"]["lastUpdated"]) <= at:
+            first, then = middle + 1, version
+        else:
+            after = middle
+    return then
 
 
 async def ledgers_of(context: Context, accounts: Sequence[str], as_of: datetime | None) -> dict[str, Ledger]:

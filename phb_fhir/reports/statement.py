@@ -87,7 +87,7 @@ class Statement:
 
 async def read_statement(context: Context, account: Resource, start: datetime | None, end: datetime) -> Statement:
     """The statement of a budget. Raises Rejected (422) for more lines or purchases than fit into one."""
-    members = await members_of(context, account)
+    members = await members_of(context, account, end)
     keys = [f"Account/{one['id']}" for one in members]
     before = await ledgers_of(context, keys, start - STEP) if start else {key: Ledger(key) for key in keys}
     after = await ledgers_of(context, keys, end)

@@ -93,6 +93,20 @@ def test_a_joint_budget_is_the_budgets_it_is_made_of_each_to_the_penny(familys):
     assert {part["budget"] for part in found["part"]} == set(funders)
 
 
+def test_as_of_an_instant_before_one_left_a_joint_budget_is_what_it_was_made_of_then(familys):
+    before = balance(familys, "asha-joint")
+    why = {"resourceType": "Parameters", "parameter": [{"name": "reason", "valueString": "The council ends it."}]}
+    left = familys.post("/Account/asha-social-care/$leave", json=why)
+    assert left.status_code == 200, left.text
+    names = ("allocated", "committed", "spent", "advanced", "available", "funder", "part")
+    now, then = balance(familys, "asha-joint"), balance(familys, "asha-joint", asOf=before["at"])
+    assert {name: then[name] for name in names} == {name: before[name] for name in names}
+    assert [one["owner"] for one in now["funder"]] == ["Organization/wreake-valley"]
+    last = told(familys.get("/Account/asha-joint/$statement", params={"end": before["at"]}))
+    assert last["closing"] == before["available"]
+    assert told(familys.get("/Account/asha-joint/$statement"))["closing"] == now["available"]
+
+
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
