@@ -16,7 +16,7 @@ import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from phb_fhir.outcome import Refusal, Rejected
@@ -39,12 +39,16 @@ _SCHEME = "bearer"
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """A verified token's claims, and until when they may be relied on without asking again."""
+    """A verified token's claims, and until when they may be relied on without asking again.
+
+    `said` is what its issuer says of it besides, where a JWT is asked about too: it may have been narrowed since.
+    """
 
     issuer: Issuer
     claims: Mapping[str, Any]
     expires: float
     until: float
+    said: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Authenticator:
@@ -96,7 +100,8 @@ class Authenticator:
         self._check_not_refused(digest)
         found = await (self._verified(token) if is_jwt(token) else self._introspected(token, digest))
         found = await self._completed(found, token)
-        actor = actor_of(found.issuer, found.claims, token=token, expires=found.expires, base=self._settings.api_url)
+        base = self._settings.api_url
+        actor = actor_of(found.issuer, found.claims, token=token, expires=found.expires, base=base, said=found.said)
         self._check_not_refused(digest)  # it may have been revoked meanwhile
         self._remember(self._known, digest, (actor, found.until))
         return actor
@@ -144,13 +149,14 @@ class Authenticator:
         check_party(token.claims, issuer.audience)
         verify(token, await self._keys(token), issuer.algorithms)
         until = self._until(expires, self._settings.token_trust_max_s)
+        said: Mapping[str, Any] = {}
         if issuer.introspection and issuer.introspection.always:
             said = await self._introspectors[issuer.issuer].claims_of(text, self._fetch())
             check_introspected({"aud": token.claims["aud"], **said}, self._holds(issuer), issuer.introspection)
             if said.get("sub", token.claims["sub"]) != token.claims["sub"]:
                 raise not_trusted("The issuer of the token says that somebody else holds it.")
             until = min(until, self._until(expires, self._settings.introspection_trust_max_s))
-        return _Found(issuer, token.claims, expires, until)
+        return _Found(issuer, token.claims, expires, until, said)
 
     def _issuer_of(self, token: Token) -> Issuer:
         """Whose token it says it is: an issuer that is trusted, and with a kind of token that it issues."""
@@ -197,7 +203,7 @@ class Authenticator:
         if not found.issuer.userinfo or not found.claims.get("sub"):
             return found
         said = await user_info(self._issuers[found.issuer.issuer], token, str(found.claims["sub"]), self._fetch())
-        return _Found(found.issuer, {**said, **found.claims}, found.expires, found.until)
+        return replace(found, claims={**said, **found.claims})
 
     def _holds(self, issuer: Issuer) -> Holds:
         settings = self._settings

@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, Literal
 
 from nhs_number.validate import is_valid
@@ -21,7 +22,7 @@ from nhs_number.validate import is_valid
 from phb_fhir.fhir.reference import is_id
 from phb_fhir.security.actor import ROLES, Actor, Role, Scope
 from phb_fhir.security.refusals import not_trusted
-from phb_fhir.security.scopes import names_resources, parse_scopes
+from phb_fhir.security.scopes import names_resources, narrowed, parse_scopes
 from phb_fhir.security.trusted import Client, Issuer, Mapper, Names
 
 NHS_NUMBER = "https://fhir.nhs.uk/Id/nhs-number"
@@ -43,8 +44,13 @@ Claims = Mapping[str, Any]
 Known = dict[str, Any]  # fields of an Actor
 
 
-def actor_of(issuer: Issuer, claims: Claims, *, token: str, expires: float, base: str) -> Actor:
-    """Who holds a token with these verified claims. `base` is this server's own address. Raises Rejected."""
+def actor_of(
+    issuer: Issuer, claims: Claims, *, token: str, expires: float, base: str, said: Claims = MappingProxyType({})
+) -> Actor:
+    """Who holds a token with these verified claims. `base` is this server's own address. Raises Rejected.
+
+    `said` is what introspection says of a JWT: what that lets it do, it does, and no more than it says itself (RFC 7662 §2.2).
+    """
     client_id = _text(_at(claims, issuer.claims.client)) or _text(claims.get("azp"))
     client = issuer.clients.get(client_id, _NOBODY)
     subject = _text(claims.get("sub"))
@@ -57,7 +63,7 @@ def actor_of(issuer: Issuer, claims: Claims, *, token: str, expires: float, base
         "expires": expires,
         "issued": _issued(claims),
         "token_id": _token_id(claims, token),
-        "scopes": _scopes(issuer, client, _at(claims, issuer.claims.scope)),
+        "scopes": _granted(issuer, client, claims, said),
         "purpose": _code(_at(claims, issuer.claims.purpose)),
     }
     if client_id and subject in ("", client_id) and client.role:  # RFC 9068 §2.2: the application itself
@@ -228,11 +234,20 @@ def _issued(claims: Claims) -> float:
     return float(said) if isinstance(said, int | float) and "exp" in claims else 0.0
 
 
-def _scopes(issuer: Issuer, client: Client, value: Any) -> tuple[Scope, ...]:
+def _granted(issuer: Issuer, client: Client, claims: Claims, said: Claims) -> tuple[Scope, ...]:
     """What the token may do. The configuration's `scopes` stand in where it says nothing of resources, as those of the NHS do."""
+    words = _words(_at(claims, issuer.claims.scope))
+    if "scope" not in said:
+        return parse_scopes(words if names_resources(words) else client.scopes or issuer.scopes)
+    now = _words(said["scope"])
+    if names_resources(words):
+        return narrowed(parse_scopes(words), parse_scopes(now))
+    return parse_scopes(now if names_resources(now) else client.scopes or issuer.scopes)
+
+
+def _words(value: Any) -> str:
     words = " ".join(word for word in value if isinstance(word, str)) if isinstance(value, list) else value
-    said = words if isinstance(words, str) else ""
-    return parse_scopes(said if names_resources(said) else client.scopes or issuer.scopes)
+    return words if isinstance(words, str) else ""
 
 
 def _token_id(claims: Claims, token: str) -> str:

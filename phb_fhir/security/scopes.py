@@ -9,6 +9,7 @@ meant cannot be known, and a guess could only widen it.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Literal, cast
 from urllib.parse import unquote_plus
@@ -39,6 +40,21 @@ def parse_scopes(text: str) -> tuple[Scope, ...]:
 def names_resources(text: str) -> bool:
     """Whether any word is meant to be about resources, rightly written or not."""
     return any(word.partition("/")[0] in ("patient", "user", "system") for word in text.split() if "/" in word)
+
+
+def narrowed(scopes: Iterable[Scope], to: Iterable[Scope]) -> tuple[Scope, ...]:
+    """What both grant: of each of `scopes`, what each of `to` leaves of it."""
+    allowed = tuple(to)
+    return tuple(dict.fromkeys(both for one in scopes for other in allowed if (both := _both(one, other)) is not None))
+
+
+def _both(one: Scope, other: Scope) -> Scope | None:
+    permissions = one.permissions & other.permissions
+    if not permissions or (one.type != other.type and "*" not in (one.type, other.type)):
+        return None
+    context = other.context if other.context == "patient" else one.context
+    criteria = tuple(dict.fromkeys((*one.criteria, *other.criteria)))
+    return Scope(context, other.type if one.type == "*" else one.type, permissions, criteria)
 
 
 def _scope(word: str) -> Scope | None:

@@ -214,6 +214,43 @@ def test_introspection_that_names_another_holder_is_refused(issuer: RunningIssue
     assert answer == (Refusal.UNAUTHENTICATED, "The issuer of the token says that somebody else holds it.")
 
 
+@pytest.mark.parametrize(
+    ("token", "answer", "left"),
+    [
+        ("user/*.cruds", {"scope": "user/Account.rs"}, {("user", "Account", "rs")}),
+        ("user/Account.rs", {"scope": "user/*.cruds"}, {("user", "Account", "rs")}),  # it narrows, and never widens
+        ("user/*.rs", {"scope": "patient/*.cruds"}, {("patient", "*", "rs")}),
+        ("user/Account.rs user/Task.r", {"scope": "user/Task.cruds user/Goal.r"}, {("user", "Task", "r")}),
+        ("user/Account.rs", {"scope": "openid"}, set()),
+        ("user/Account.rs", {"scope": ""}, set()),
+        ("user/Account.rs", {"scope": None}, set()),
+        ("user/Account.rs", {}, {("user", "Account", "rs")}),
+        ("openid", {"scope": "user/Goal.r"}, {("user", "Goal", "r")}),
+        ("openid", {"scope": "openid"}, {("user", "*", "rs")}),  # what the configuration says stands in
+    ],
+)
+def test_a_jwt_does_no_more_than_its_issuer_says_it_may_now(
+    issuer: RunningIssuer, token: str, answer: dict[str, Any], left: set[tuple[str, str, str]]
+) -> None:
+    said = {name: value for name, value in active(issuer).items() if name != "scope"}
+    issuer.answers["/introspect"] = said | answer
+    how = {"client_id": "phb fhir", "client_secret_env": "TEST_CLIENT_SECRET", "always": True}
+    server = authenticator(issuer.configured(introspection=how, scopes="user/*.rs"))
+    actor = run(server, lambda: heard(server, issuer.token(scope=token)))
+    assert isinstance(actor, Actor)
+    found = {(one.context, one.type, "".join(x for x in "cruds" if x in one.permissions)) for one in actor.scopes}
+    assert found == left
+
+
+def test_the_conditions_of_both_scopes_hold(issuer: RunningIssuer) -> None:
+    issuer.answers["/introspect"] = active(issuer, scope="patient/Observation.rs?status=final")
+    server = authenticator(asking(issuer, always=True))
+    token = issuer.token(scope="patient/Observation.rs?category=laboratory")
+    actor = run(server, lambda: heard(server, token))
+    assert isinstance(actor, Actor)
+    assert [one.criteria for one in actor.scopes] == [(("category", "laboratory"), ("status", "final"))]
+
+
 def test_what_a_token_does_not_say_of_its_holder_userinfo_does(issuer: RunningIssuer) -> None:
     issuer.answers["/introspect"] = active(issuer, role=None, name=None)
     issuer.answers["/userinfo"] = {"sub": "jill-account", "role": "person", "name": "Jill", "scope": "system/*.cruds"}
