@@ -7,7 +7,7 @@ may be written, `judgement` asks here before and after. It outlives the request 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -37,6 +37,7 @@ from phb_fhir.security.policy import (
     Who,
     any_of,
     directory,
+    funds_alone,
     letters_of,
     of_patients,
     reach,
@@ -280,7 +281,16 @@ class Access:
         plain = self.view(version.type).plain
         return plain if plain is None or isinstance(plain, bool) else not plain.isdisjoint(version.access)
 
+    def funds_alone(self, version: Version) -> bool:
+        """Whether a budget that they see is a joint one of which they see their own share alone: another funder leads it."""
+        return version.type == "Account" and self.who is not None and funds_alone(self.who, version.access)
+
     # --- what is written ---
+
+    async def may_name(self, reader: Reader, keys: Collection[str]) -> set[str]:
+        """Those of these that may be named anew: what is seen, but for a joint budget that another leads, from which another spends."""
+        found = await self.narrowed(reader).read_all(keys) if keys else {}
+        return {key for key, version in found.items() if not self.funds_alone(version)}
 
     def may_choose_ids(self, type_: str) -> bool:
         """Whether a PUT may make a resource under an id of the client's choice.

@@ -131,11 +131,12 @@ class Facts:
         return {key: self.pending[key] if key in self.pending else self._contents[key] for key in keys}
 
     async def _seen(self, keys: Sequence[str], whose: Context) -> frozenset[str]:
-        """What is written together with what is asked about is known to who writes it."""
+        """What is written together with what is asked about is known to who writes it; of the rest, what they may name."""
         written = {key for key in keys if self.pending.get(key) is not None}
         others = [key for key in keys if key not in written]
-        there = await whose.narrow(self._reader).read_all(others) if others else {}
-        return frozenset(written | set(there))
+        if whose.access is None:
+            return frozenset(written | set(await self._reader.read_all(others) if others else ()))
+        return frozenset(written | await whose.access.may_name(self._reader, others))
 
     async def _find(self, question: Find) -> list[Resource]:
         if question not in self._stored:

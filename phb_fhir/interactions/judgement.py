@@ -106,7 +106,7 @@ async def check_references(
     keys = {key for at in added if (key := _key(context, at)) and not _is_everybodys(access, key)}
     pending = {f"{content['resourceType']}/{content.get('id')}" for _, content in written}
     there = pending | _named(access)
-    there |= set(await context.narrow(reader).read_all(keys - there) if keys - there else ())
+    there |= await access.may_name(reader, keys - there)
     issues: list[Issue] = []
     for before, content in written:
         missing = [
@@ -125,10 +125,11 @@ async def check_references(
 
 
 async def _beside(context: Context, reader: Reader, content: Resource) -> frozenset[str]:
-    """What is named by what a resource refers to, as far as its writer sees that."""
+    """What is named by what a resource refers to, as far as its writer sees that; no joint budget that another leads."""
     seen = await context.narrow(reader).read_all(set(_referred(context, content)))
     shown = (content_of(one) for one in seen.values() if one.json is not None)
-    return frozenset(key for one in shown for key in _referred(context, one))
+    alone = {key for key, one in seen.items() if context.access is not None and context.access.funds_alone(one)}
+    return frozenset(key for one in shown for key in _referred(context, one)) - alone
 
 
 async def unnamed(context: Context, reader: Reader, said: Sequence[Issue], pending: Mapping[str, Any]) -> list[Issue]:

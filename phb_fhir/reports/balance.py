@@ -3,7 +3,7 @@
 Money for emergencies is told apart, and is in no other sum: nobody should plan with it. Parts are by the id of their management element.
 A joint budget has no money of its own: it is the budgets that it is made of, whole, with what is bought from it and what each funder
 buys alone; `funders` has each of them to the penny (decision 6 of the implementation guide). Which budgets these were at a past instant is told
-by their versions of then; they are all of one person.
+by their versions of then; they are all of one person. To a funder that does not lead it, it is that funder's own share: its budgets among these.
 """
 
 from __future__ import annotations
@@ -62,11 +62,18 @@ async def read_balance(context: Context, account: Resource, as_of: datetime | No
 
 
 async def members_of(context: Context, account: Resource, as_of: datetime | None = None) -> list[Resource]:
-    """The budgets whose ledgers a budget goes by, now or at an instant: those a joint one is made of, else itself alone. Their contents are of now."""
+    """The budgets whose ledgers a budget goes by, now or at an instant: those a joint one is made of, else itself alone. Their contents are of now.
+
+    Of one that another leads, a funder is told of its own.
+    """
     if not is_joint(account):
         return [account]
-    asking = _parts_of(f"Account/{account['id']}") if as_of is None else _parts_at(account, as_of)
+    key = f"Account/{account['id']}"
+    asking = _parts_of(key) if as_of is None else _parts_at(account, as_of)
     found = await Facts(context, whole(context.reader)).ask(asking)
+    if context.access is not None and not await context.access.may_name(whole(context.reader), [key]):
+        own = await context.access.may_name(whole(context.reader), [f"Account/{one['id']}" for one in found])
+        found = [one for one in found if f"Account/{one['id']}" in own]
     return sorted(found, key=lambda one: str(one["id"]))
 
 

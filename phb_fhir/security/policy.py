@@ -14,7 +14,7 @@ Sources: R1, R7, R9, R11, R17, R38, R148, R169, R170, R172 and RULE-ACCESS; docs
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -197,6 +197,21 @@ def commissioned(who: Who, type_: str) -> Node:
     return AllOf((_of_people_of(owned, type_), any_of(_LEADS_TO[type_](who, owned))))
 
 
+def co_funded(who: Who, type_: str) -> Node:
+    """It is a joint budget that a budget of theirs is a part of, or was bought from one (R28): of whoever leads it, and theirs to answer for."""
+    owned = keys("owner", (who.organization,))
+    if owned == NOTHING:
+        return NOTHING
+    joint = LinkedFrom("Account", "part-of", _parts(owned))
+    return joint if type_ == "Account" else Linked("account", ("Account",), joint)
+
+
+def funds_alone(who: Who, access: Collection[str]) -> bool:
+    """Whether an Account that somebody sees, with these access entries, is there for them as one of its funders alone."""
+    is_funder = any(row.where is co_funded for row in POLICY[who.role])
+    return is_funder and f"owner={who.organization}" not in access
+
+
 def _of_people_of(owned: Node, type_: str) -> Node:
     """Of whoever has one of these budgets."""
     return _of_those(LinkedFrom("Account", "patient", owned), type_)
@@ -204,8 +219,12 @@ def _of_people_of(owned: Node, type_: str) -> Node:
 
 def _shared(owned: Node) -> Node:
     """Of Accounts: one of these budgets, or the joint budget that one of them is a part of (`Account.partOf`, R28)."""
-    parts = AllOf((owned, beginning("part-of=Account/")))  # which are few, of however many budgets
-    return AnyOf((owned, LinkedFrom("Account", "part-of", parts)))
+    return AnyOf((owned, LinkedFrom("Account", "part-of", _parts(owned))))
+
+
+def _parts(owned: Node) -> Node:
+    """Those of these budgets that are a part of a joint one, which are few, of however many."""
+    return AllOf((owned, beginning("part-of=Account/")))
 
 
 def _planned(owned: Node) -> Node:
@@ -527,6 +546,7 @@ POLICY: dict[Role, tuple[Row, ...]] = {
     "commissioner": (
         *_COMMON,
         Row((*PERSON, *MONEY, *PLAN, *EVIDENCE, *CONSENT, *WORDS, *WORK, *PROVENANCE), "rs", commissioned),
+        Row(("Account", "ChargeItem"), "rs", co_funded),
         Row(("Account", "ChargeItem", "Coverage", "Invoice", "PaymentReconciliation", "Task"), "cu", commissioned),
         Row(("Communication",), "c", commissioned),  # whoever is told no is told why, and by whom (R139, R150)
         Row(WORK, "crsu", asked_by_them),
@@ -554,6 +574,7 @@ POLICY: dict[Role, tuple[Row, ...]] = {
     "finance": (
         *_COMMON,
         Row(MONEY, "rs", commissioned),
+        Row(("Account", "ChargeItem"), "rs", co_funded),
         Row(("Invoice", "PaymentReconciliation"), "cu", commissioned),
         Row(WORK, "rsu", addressed),
     ),

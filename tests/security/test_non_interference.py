@@ -37,18 +37,19 @@ from tests.security.budgets import (
     reference_of,
     spend,
 )
-from tests.security.world import BUDGETS, LABELS, PHB, World, labelled, record, ref, running_world, whole_world
+from tests.security.world import BUDGETS, LABELS, PHB, World, joint, labelled, record, ref, running_world, whole_world
 
 EXAMPLES = 60
 ASKED_MAX = 12  # in one example
 ASKED_AGAIN_MAX = 10
 NAMES = ("jill", "priya", "north", "river", "oak", "lim", "duo", "exa", "finance", "harbour", "analyst")
-THINGS = {f"{one['resourceType']}/{one['id']}": one for one in whole_world()}
+THINGS = {f"{one['resourceType']}/{one['id']}": one for one in (*whole_world(), *joint())}
 
 
 @pytest.fixture(scope="module")
 def world(mongodb_uri):
     with running_world(mongodb_uri) as world:
+        world.write(*joint())
         give_budgets(world)
         yield world
 
@@ -79,6 +80,11 @@ def hidden(world) -> dict[str, list[str]]:
             found[who] += [key for key, status in zip(part, statuses, strict=True) if status == "404"] * 4
             found[who] += [key for key, status in zip(part, statuses, strict=True) if status == "403"][::10]
     assert all(keys for keys in found.values())
+    # of a joint budget that it does not lead, a funder sees no more than that, and what is bought from it
+    assert {key for key in found["north"] if key in {f"{one['resourceType']}/{one['id']}" for one in joint()}} == {
+        "Account/jill-other-part",
+        "ChargeItem/jill-other-part-purchase",
+    }
     return found
 
 

@@ -504,6 +504,32 @@ def teams() -> list[Resource]:
     ]
 
 
+def joint() -> list[Resource]:
+    """A joint budget of Jill's that the other commissioner leads, with a part of each, and what was bought from these."""
+    jill = record("jill")
+    south, joint_ = ref("Organization/south"), "Account/jill-joint"
+    bought = {
+        name: it for name, it in jill["ChargeItem"].items() if name not in ("identifier", "supportingInformation")
+    }
+
+    def account(id_: str, **more: Any) -> Resource:
+        return {
+            **jill["Account"],
+            "id": id_,
+            "name": id_,
+            "identifier": [{"system": BUDGETS, "value": f"B-{id_}"}],
+            **more,
+        }
+
+    return [
+        account("jill-joint", owner=south),
+        account("jill-part", partOf=ref(joint_)),
+        account("jill-other-part", owner=south, partOf=ref(joint_)),
+        {**bought, "id": "jill-joint-purchase", "account": [ref(joint_)]},
+        {**bought, "id": "jill-other-part-purchase", "account": [ref("Account/jill-other-part")]},
+    ]
+
+
 def further() -> list[Resource]:
     """What the tests need besides: a second budget of Jill's, restricted records, work for others."""
     jill = record("jill")
