@@ -32,6 +32,8 @@ async def history(context: Context, request: FhirRequest) -> Answer:
     asked = _parameters(request)
     query = await _query(context, request, asked)
     count = parse_count(asked.get("_count"), context.settings.page_size_default, context.settings.page_size_max)
+    if "_count" in asked:  # the link tells what was done (R4 §3.1.1.3)
+        asked["_count"] = str(count)
     count = 0 if request.subset.summary == "count" else count
     path = "/".join(request.segments)
     question = query_text(tuple((name, value) for name, value in asked.items() if name != "_page"))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
+from phb_fhir.fhir.codec import Exact
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -35,7 +37,9 @@ def short(text: str, longest: int = _SHOWN_CHARACTERS_MAX) -> str:
 
 
 def json_kind(value: Any) -> str:
-    """What kind of JSON value this is, as the first words of a sentence."""
+    """What kind of JSON value this is, as the first words of a sentence; a whole number that is none of ours, as it was given."""
+    if isinstance(value, Exact) and value.text.removeprefix("-").isdigit():
+        return short(value.text)
     return _KINDS.get(type(value), "A number with a fraction")
 
 

@@ -104,11 +104,14 @@ def build_operators(lifespan: Lifespan, store: Callable[[], Store | None], metri
         return Response(metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     @app.exception_handler(HTTPException)
-    async def tell(_request: Request, error: HTTPException) -> Response:
+    async def tell(request: Request, error: HTTPException) -> Response:
+        is_method = error.status_code == HTTPStatus.METHOD_NOT_ALLOWED
+        allowed = {"Allow": "GET, HEAD, OPTIONS"} if is_method else {}
+        if is_method and request.method == "OPTIONS":
+            return Response(status_code=204, headers=allowed)
         text = f"{error.detail}: the FHIR API is under {API_PATH}."
         kind = Kind.NOT_FOUND if error.status_code == 404 else Kind.NOT_SUPPORTED
         outcome = outcome_of([Issue(kind, text)])
-        allowed = {"Allow": "GET, HEAD"} if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED else {}
         headers = {**(error.headers or {}), **allowed}
         return JSONResponse(outcome, error.status_code, headers, media_type="application/fhir+json")
 

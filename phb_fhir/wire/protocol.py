@@ -113,7 +113,7 @@ class OnePiece(HttpToolsProtocol):
         self._head_bytes = 0
         self._body_bytes = 0
         self._unread: tuple[float, int] | None = None
-        self._said = ""
+        self._said: tuple[int, str] | None = None
         self._is_ending = False
         self._gathering = _Gathering(transport, self.loop)
         super().connection_made(self._gathering)  # type: ignore[arg-type]
@@ -139,11 +139,16 @@ class OnePiece(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         if len(self.headers) > FIELDS_MAX:
-            self._said = f"The request has more than the {FIELDS_MAX} header fields that this server takes."
+            self._said = 431, f"The request has more than the {FIELDS_MAX} header fields that this server takes."
         elif self._head_bytes > HEAD_BYTES_MAX and _size(self.url, self.headers) > HEAD_BYTES_MAX:
-            self._said = _TOO_LONG  # else it is the body that came along
-        if self._said:
-            raise httptools.HttpParserError(self._said)
+            self._said = 431, _TOO_LONG  # else it is the body that came along
+        elif sum(name == b"host" for name, _ in self.headers) != 1 and self.parser.get_http_version() == "1.1":
+            self._said = (
+                400,
+                "A request of HTTP/1.1 has one Host header, and this one has none, or several (RFC 9112 3.2).",
+            )
+        if self._said is not None:
+            raise httptools.HttpParserError(self._said[1])
         super().on_headers_complete()
         if self._is_ending and self.cycle is not None:
             self.cycle.keep_alive = False
@@ -172,10 +177,7 @@ class OnePiece(HttpToolsProtocol):
             self.loop.call_later(self._patience.last_s, super().shutdown)
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's words, in place of which stand ours
-        if self._said:
-            self._refuse(431, self._said)
-        else:
-            self._refuse(400, "This is not HTTP/1.1 as this server understands it.")
+        self._refuse(*self._said or (400, "This is not HTTP/1.1 as this server understands it."))
 
     def _enter(self, phase: _Phase) -> None:
         self._phase = phase

@@ -249,6 +249,12 @@ def test_a_count_that_is_none_is_refused(story, count):
     assert problem(story.get(f"/_history?_count={count}"))[:2] == (400, "value")
 
 
+@pytest.mark.parametrize(("count", "taken"), [("1000000", "1000"), ("007", "7"), ("5", "5")])
+def test_the_self_link_tells_the_count_that_was_taken(story, server, count, taken):
+    found = story.get(f"/_history?_count={count}").json()
+    assert link(found, "self") == f"{server.base}/_history?_count={taken}"
+
+
 def test_a_parameter_that_a_history_does_not_know_is_refused_or_left_out_of_the_self_link(story, server):
     found = problem(story.get("/Patient/_history?_sort=date"))
     assert found[:2] == (400, "not-supported")

@@ -8,6 +8,7 @@ import pytest
 
 from phb_fhir.definitions.load import load
 from phb_fhir.fhir import codec
+from phb_fhir.fhir.codec import Exact
 from phb_fhir.outcome import Kind
 from phb_fhir.validation.validate import ISSUES_MAX, validate
 
@@ -232,6 +233,10 @@ CASES = {
     "integer is at least -2^31": primitive("valueInteger", -2147483648, -2147483649, "whole number"),
     "integer is less than 2^31": primitive("valueInteger", 2147483647, 2147483648, "2147483647"),
     "integer has no fraction": primitive("valueInteger", 1, 1.0, "with a fraction", Kind.STRUCTURE),
+    "integer has no 26 digits": primitive(
+        "valueInteger", 1, Exact("1" * 26), "1" * 26 + " stands where a whole number", Kind.STRUCTURE
+    ),
+    "integer is not -0": primitive("valueInteger", 0, Exact("-0"), "-0 stands where a whole number", Kind.STRUCTURE),
     "integer is no text": primitive("valueInteger", 1, "1", "A text stands", Kind.STRUCTURE),
     "unsignedInt may be 0": primitive("valueUnsignedInt", 0, -1, "from 0"),
     "positiveInt starts at 1": primitive("valuePositiveInt", 1, 0, "from 1"),

@@ -53,6 +53,14 @@ def test_a_head_of_an_operators_address_tells_what_a_get_would(operator, address
     assert (head.content, "content-length" in head.headers) == (b"", True)
 
 
+@pytest.mark.parametrize("address", ["/", "/health/live", "/health/ready", "/metrics", "/index", "/docs"])
+def test_options_names_the_methods_of_an_operators_address(operator, address):
+    answer = operator.options(address)
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert answer.headers["allow"] == operator.delete(address).headers["allow"] == "GET, HEAD, OPTIONS"
+    assert operator.options("/nowhere").status_code == 404
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_server_that_misses_an_index_is_not_ready_until_it_is_back(running, operator, mongodb_admin, name):
     collection, _, index = name.partition(".")
@@ -112,7 +120,7 @@ def test_a_method_that_an_operators_address_does_not_have_is_refused(operator, a
     answer = operator.post(address)
     assert answer.status_code == 405
     assert answer.json()["resourceType"] == "OperationOutcome"
-    assert answer.headers["allow"] == "GET, HEAD"
+    assert answer.headers["allow"] == "GET, HEAD, OPTIONS"
 
 
 # ---- metrics ---------------------------------------------------------------------------------------------------------

@@ -173,6 +173,20 @@ def test_what_is_no_http_is_refused_with_an_outcome(hasty):
     assert b"hello" not in said
 
 
+@pytest.mark.parametrize("hosts", [b"", b"Host: 127.0.0.1\r\nHost: 127.0.0.1\r\n"])
+@pytest.mark.parametrize("path", [b"/fhir/metadata", b"/health/live"])
+def test_a_request_without_one_host_is_no_http_1_1_and_one_of_1_0_needs_none(hasty, hosts, path):
+    with connected(hasty) as client:
+        client.sendall(b"GET " + path + b" HTTP/1.1\r\nAccept: application/json\r\n" + hosts + b"\r\n")
+        said = rest(client)
+    assert said.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    (issue,) = json.loads(said.split(b"\r\n\r\n", 1)[1])["issue"]
+    assert "has one Host header" in issue["details"]["text"]
+    with connected(hasty) as client:
+        client.sendall(b"GET /health/live HTTP/1.0\r\n\r\n")
+        assert rest(client).startswith(b"HTTP/1.1 200 ")
+
+
 def logged(running: ServerProcess, said: bytes) -> list[dict[str, object]]:
     """The lines of the log with the id of an answer."""
     name, _, id_ = next(line for line in said.split(b"\r\n") if line.startswith(b"x-request-id")).partition(b": ")
