@@ -108,6 +108,18 @@ VERBS: dict[str, Verb] = {
     "delete": Verb("deleted", "tried to delete", "D"),
     "batch": Verb("sent several requests about", "tried to send several requests about", "E"),
     "transaction": Verb("changed together", "tried to change together", "E"),
+    "backup": Verb("copied", "tried to copy", "R", "operation"),
+    "restore": Verb("restored", "tried to restore", "C", "operation"),
+}
+_WHOLE = {
+    "backup": "the whole record to the file",
+    "restore": "the whole record from the file",
+}  # what commands do with it
+_DICOM = "http://dicom.nema.org/resources/ontology/DCM"
+_REST = {"system": f"{_TERMINOLOGY}/audit-event-type", "code": "rest", "display": "RESTful Operation"}
+_TYPES = {
+    "backup": {"system": _DICOM, "code": "110106", "display": "Export"},
+    "restore": {"system": _DICOM, "code": "110107", "display": "Import"},
 }
 _OPERATION = Verb("looked at", "tried to look at", "E", "operation")
 
@@ -169,7 +181,7 @@ def _event(record: Record, place: Place, patient: str, rows: Sequence[Row], *, i
             "div": f'<div xmlns="http://www.w3.org/1999/xhtml"><p>{escape(said)}</p></div>',
         },
         "extension": [_sequence(place)],
-        "type": {"system": f"{_TERMINOLOGY}/audit-event-type", "code": "rest", "display": "RESTful Operation"},
+        "type": _TYPES.get(record.interaction, _REST),
         "subtype": _subtype(record),
         "action": _verb(record).action,
         "recorded": record.at,
@@ -405,6 +417,8 @@ def _asked(record: Record) -> str:
         count, people = len(brought) + record.more, len(record.patients)
         of = f" of {people} {'person' if people == 1 else 'people'}" if people else ""
         return f"{count} resource{'' if count == 1 else 's'}{of}"
+    if whole := _WHOLE.get(record.interaction):
+        return f"{whole} {record.path}"
     asked = record.path.partition("/")[0]
     return (
         f"/{record.path}"

@@ -12,10 +12,14 @@ is refused, and nothing is left that looks like a back-up.
 
 A record is made of a file in an empty database alone, and after all of the file was found to be whole. Until it is complete `meta` says so
 (`restoring`), and no server serves it.
+
+Who copies everybody's records stands in the audit trail before the first of them is read, and so in the copy, too; who makes the record again, in
+the trail of what they made, before anybody is served it. Where that cannot be written, nothing is copied, and nothing is served.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gzip
 import os
@@ -30,12 +34,14 @@ import bson
 from bson.codec_options import CodecOptions
 from bson.errors import BSONError
 from bson.raw_bson import RawBSONDocument
-from pymongo import MongoClient
+from pymongo import AsyncMongoClient, MongoClient
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
 from pymongo.errors import OperationFailure, PyMongoError
 
 from phb_fhir import __version__
+from phb_fhir.outcome import Rejected
+from phb_fhir.security.audit import Record, moment_of
 from phb_fhir.store.concerns import DRIVER, MAJORITY
 from phb_fhir.store.documents import (
     AUDIT,
@@ -51,6 +57,7 @@ from phb_fhir.store.documents import (
     UNFINISHED,
 )
 from phb_fhir.store.embedded import CannotStart
+from phb_fhir.store.store import Limits, Store
 
 FORMAT = 1
 COLLECTIONS = (META, RESOURCES, HISTORY, LEDGER, BALANCES, REQUESTS, AUDIT, PENDING)
@@ -59,6 +66,9 @@ _LEVEL = 1  # of compression: what a disk takes, not what a processor could do
 _INSERT_BYTES_MAX = 8_000_000
 _INSERT_COUNT_MAX = 1_000
 _FETCHED = 1_000
+_LIMITS = Limits(
+    query_time_max_ms=10_000, commit_time_max_s=10.0, read_batch_max=1, commit_batch_max=1
+)  # of one record in the audit trail
 _HISTORY_GONE_CODES = {239, 246, 249}  # SnapshotTooOld, SnapshotUnavailable, … of a transaction number that is too old
 _RAW: CodecOptions[RawBSONDocument] = CodecOptions(document_class=RawBSONDocument, tz_aware=True, tzinfo=UTC)
 
@@ -69,12 +79,18 @@ Told = Callable[[Counts], None]  # how far it went, again and again
 # ---- making one ------------------------------------------------------------------------------------------------------
 
 
-def back_up(uri: str, database: str, path: Path, told: Told) -> Counts:
-    """Write the record to a new file that its owner alone may read. Raises CannotStart with a sentence that says why not."""
+def back_up(uri: str, database: str, path: Path, told: Told, by: Record) -> Counts:
+    """Write the record to a new file that its owner alone may read. `by` says in the audit trail who does.
+
+    Raises CannotStart with a sentence that says why not.
+    """
     part = path.with_name(f"{path.name}.part")
     try:
-        with _new(part, path) as out, _client(uri) as client, client.start_session(snapshot=True) as session:
-            counts = _write(out, client[database], session, told)
+        with _new(part, path) as out, _client(uri) as client:
+            _check_there(client[database])
+            _take_down(uri, database, by)
+            with client.start_session(snapshot=True) as session:
+                counts = _write(out, client[database], session, told)
         part.replace(path)
     except OSError as error:
         raise CannotStart(f"The back-up cannot be written to {path}: {error.strerror or error}.") from None
@@ -98,6 +114,30 @@ def _new(part: Path, path: Path) -> Iterator[BinaryIO]:
         os.fsync(file.fileno())
 
 
+def _check_there(database: Database[Any]) -> None:
+    if not any(database[name].find_one({}, {"_id": 1}) for name in COLLECTIONS):
+        raise CannotStart(f'There is no record in the database "{database.name}".')
+    if database[META].find_one({"_id": RESTORING}):
+        raise CannotStart(UNFINISHED)
+
+
+def _take_down(uri: str, database: str, by: Record) -> None:
+    """Seal what is done here into the audit trail. Raises CannotStart where that cannot be."""
+    try:
+        asyncio.run(_append(uri, database, by))
+    except Rejected as rejected:
+        text = "Who copies or restores the whole record is kept in its audit trail, and that could not be written."
+        raise CannotStart(f"{text} {rejected.issues[0].text}") from None
+
+
+async def _append(uri: str, database: str, by: Record) -> None:
+    store = Store(AsyncMongoClient(uri, **DRIVER), database, _LIMITS)
+    try:
+        await store.trail.append(by.text(), moment_of(by))
+    finally:
+        await store.close()
+
+
 def _write(out: BinaryIO, database: Database[Any], session: ClientSession, told: Told) -> Counts:
     counts: Counts = Counter()
     said = {"phb-fhir": FORMAT, "database": database.name, "version": __version__, "at": datetime.now(UTC)}
@@ -109,10 +149,6 @@ def _write(out: BinaryIO, database: Database[Any], session: ClientSession, told:
             counts[name] += 1
             if counts[name] % _FETCHED == 0:
                 told(counts)
-    if not counts:
-        raise CannotStart(f'There is no record in the database "{database.name}".')
-    if database.get_collection(META).find_one({"_id": RESTORING}, session=session):
-        raise CannotStart(UNFINISHED)
     out.write(bson.encode({"end": dict(counts)}))
     return counts
 
@@ -129,8 +165,11 @@ def _why_not_read(error: PyMongoError) -> str:
 # ---- making the record again -----------------------------------------------------------------------------------------
 
 
-def restore(uri: str, database: str, path: Path, told: Told) -> Counts:
-    """Make the record of a file, in a database that has none. Raises CannotStart with a sentence that says why not."""
+def restore(uri: str, database: str, path: Path, told: Told, by: Record) -> Counts:
+    """Make the record of a file, in a database that has none. `by` says in its audit trail who did.
+
+    Raises CannotStart with a sentence that says why not.
+    """
     expected = check_whole(path)
     try:
         with _client(uri) as client:
@@ -138,13 +177,14 @@ def restore(uri: str, database: str, path: Path, told: Told) -> Counts:
             _check_empty(at)
             at[META].insert_one({"_id": RESTORING, "at": datetime.now(UTC)})
             counts = _insert(at, path, told)
+            if counts != expected:
+                raise CannotStart(f"{path} changed while it was read: the record is not complete. Run this again.")
+            _take_down(uri, database, by)
             at[META].delete_one({"_id": RESTORING})
     except PyMongoError as error:
         raise CannotStart(
             f"The record could not be written: {type(error).__name__}. What is there is a part; run this again."
         ) from None
-    if counts != expected:
-        raise CannotStart(f"{path} changed while it was read: the record is not complete.")
     return counts
 
 

@@ -21,6 +21,7 @@ from phb_fhir.outcome import Kind, Refusal, Rejected, refuse
 DriverError = PyMongoError  # inside a transaction the store is to see these itself: some mean "begin again"
 
 _NO_SUCH_HINT_CODE = 2  # BadValue, for an index that is named and not there
+_UNAUTHORIZED_CODE = 13
 _TOO_LARGE_CODES = {10334, 17419, 17420}  # BSONObjectTooLarge and its kin
 
 
@@ -56,6 +57,11 @@ def rejection_of(error: PyMongoError, doing: str, *, writing: bool) -> Rejected:
         )
     if isinstance(error, OperationFailure) and error.code == _NO_SUCH_HINT_CODE and "hint" in str(error):
         text = f"The database lacks an index that is needed, while {doing}. Indexes are built when the server starts."
+        return refuse(Refusal.UNAVAILABLE, Kind.TRANSIENT, text)
+    if isinstance(error, OperationFailure) and error.code == _UNAUTHORIZED_CODE:
+        text = (
+            f"The user of the database may not do what is needed, while {doing}: it takes one who may read and write."
+        )
         return refuse(Refusal.UNAVAILABLE, Kind.TRANSIENT, text)
     return unanswered(doing, writing=writing)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
+import pwd
 import stat
 import subprocess
 import sys
@@ -20,11 +22,14 @@ from pymongo.database import Database
 from typer.testing import CliRunner, Result
 
 from phb_fhir.cli.main import app
+from phb_fhir.cli.token import Asked
+from phb_fhir.security.audit import Record
 from phb_fhir.store.backup import COLLECTIONS
-from phb_fhir.store.documents import RESTORING, UNFINISHED
+from phb_fhir.store.documents import AUDIT, META, RESTORING, UNFINISHED
 from phb_fhir.store.embedded import CannotStart
+from tests.people import People
 from tests.processes import until
-from tests.running import RunningServer
+from tests.running import RunningServer, secure_server
 from tests.stories import massage, tell
 
 DAMAGED = "is damaged, or a part of it is missing. Nothing was changed."
@@ -42,7 +47,14 @@ def said(result: Result) -> str:
 
 
 def content(database: Database[Any]) -> dict[str, list[Any]]:
-    return {name: list(database[name].find().sort("_id", 1)) for name in COLLECTIONS}
+    """All of it, but for the audit trail, which goes on where a record is made again (`told`)."""
+    found = {name: list(database[name].find().sort("_id", 1)) for name in COLLECTIONS if name != AUDIT}
+    return found | {META: [one for one in found[META] if one["_id"] != "audit"]}
+
+
+def told(database: Database[Any]) -> list[Record]:
+    """What the audit trail says."""
+    return [Record.read(text) for block in database[AUDIT].find().sort("_id", 1) for text in block["records"]]
 
 
 @pytest.fixture
@@ -74,7 +86,39 @@ def test_a_record_comes_back_as_it_was_to_the_byte(record, other, mongodb_uri, t
     taken = run("restore", mongodb_uri, other.name, file)
     assert taken.exit_code == 0, taken.output
     assert content(other) == content(record)
+    before, after = told(record), told(other)
+    assert before == after[:-1]
     assert run("check", mongodb_uri, other.name).stdout.splitlines()[-1] == "Everything agrees."
+
+
+def test_who_copied_the_record_and_who_made_it_again_stands_in_its_trail(record, other, mongodb_uri, tmp_path):
+    file = tmp_path / "monday night.phb"
+    assert run("backup", mongodb_uri, record.name, file).exit_code == 0
+    assert run("restore", mongodb_uri, other.name, file).exit_code == 0
+    assert [(one.interaction, one.path, one.status) for one in told(other)] == [
+        ("backup", "monday night.phb", 200),
+        ("restore", "monday night.phb", 200),
+    ]
+    assert {one.who.subject for one in told(other)} == {pwd.getpwuid(os.getuid()).pw_name}
+    assert [one.who.client for one in told(other)] == ["phb-fhir backup", "phb-fhir restore"]
+    assert str(tmp_path) not in "".join(one.text() for one in told(other))
+    verified = CliRunner().invoke(
+        app, ["audit", "verify", "--mongodb-uri", mongodb_uri], env={"PHB_MONGODB_DATABASE": other.name}
+    )
+    assert verified.exit_code == 0, verified.output
+
+
+def test_an_auditor_reads_who_copied_the_record(mongodb_uri, tmp_path):
+    with secure_server(mongodb_uri) as (server, database), People(server, database) as people:
+        made = run("backup", mongodb_uri, server.settings.mongodb_database, tmp_path / "copy.phb")
+        assert made.exit_code == 0, made.output
+        people.know("auditor", Asked("auditor", "Ann"))
+        found = people["auditor"].get("/AuditEvent?type=110106").json()
+        (event,) = [one["resource"] for one in found["entry"]]
+    assert "copied the whole record to the file copy.phb" in event["outcomeDesc"]
+    assert event["type"]["display"] == "Export"
+    assert event["agent"][0]["altId"] == pwd.getpwuid(os.getuid()).pw_name
+    assert not [one for one in event["entity"] if "what" in one]
 
 
 def test_what_was_acknowledged_before_is_in_a_back_up_of_a_server_at_work(mongodb_uri, database_name, other, tmp_path):
@@ -204,6 +248,7 @@ def test_a_restore_that_was_killed_is_served_by_nobody_and_begun_again_by_the_ne
 
     assert said(run("check", mongodb_uri, other.name)) == UNFINISHED
     assert said(run("backup", mongodb_uri, other.name, tmp_path / "half")) == UNFINISHED
+    assert [one.interaction for one in told(other)] in ([], ["backup"])
     with RunningServer(mongodb_uri, other.name) as server:
         answer = httpx.get(f"{server.base}/Basic/1")
         assert answer.status_code == 503

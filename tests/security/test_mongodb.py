@@ -7,7 +7,9 @@ import json
 import httpx
 import pytest
 from pymongo import MongoClient
+from typer.testing import CliRunner, Result
 
+from phb_fhir.cli.main import app
 from phb_fhir.store.embedded import CannotStart, check_replica_set
 from tests.builders import bundle, entry, person
 from tests.processes import ServerProcess, until
@@ -57,6 +59,30 @@ def test_a_server_serves_from_it_with_the_rights_of_one_database_alone(guarded, 
         assert PASSWORD not in running.log.read_text()
         assert running.stop() == 0
         assert PASSWORD not in running.log.read_text()
+
+
+def test_who_may_read_alone_copies_nothing_and_hears_why(guarded, tmp_path):
+    """A copy of everybody's record stands in the audit trail, or is not made."""
+    file, database = tmp_path / "copy", f"{DATABASE}_copied"
+    with MongoClient(guarded.admin_uri) as admin:
+        admin[database].meta.insert_one({"_id": "page-key"})
+        for user, role in (("reader", "read"), ("writer", "readWrite")):
+            admin.admin.command("createUser", user, pwd="Zaphod42", roles=[{"role": role, "db": database}])
+    environment = {"PHB_MONGODB_DATABASE": database}
+
+    def backup(user: str) -> Result:
+        uri = guarded.uri_with(user=user, password="Zaphod42")
+        return CliRunner().invoke(app, ["backup", str(file), "--mongodb-uri", uri], env=environment)
+
+    error = backup("reader").exception
+    assert isinstance(error, CannotStart)
+    assert error.sentence == (
+        "Who copies or restores the whole record is kept in its audit trail, and that could not be written. The user of the database may not do "
+        "what is needed, while keeping the audit trail: it takes one who may read and write."
+    )
+    assert list(tmp_path.iterdir()) == []
+    assert backup("writer").exit_code == 0
+    assert file.stat().st_size
 
 
 def test_a_password_that_is_changed_while_it_serves_is_told_as_a_database_out_of_reach_and_not_repeated(
