@@ -49,7 +49,7 @@ from phb_fhir.store.found import Finder, Hit, Limits, Pointer, references
 from phb_fhir.store.gather import Gather
 from phb_fhir.store.ledger import LedgerReader, LedgerWriter
 from phb_fhir.store.monitor import Counts
-from phb_fhir.store.patience import asked, patiently
+from phb_fhir.store.patience import answering, asked, patiently
 from phb_fhir.store.positions import Position
 from phb_fhir.store.rarity import Rarity
 from phb_fhir.store.reindex import Reindexing
@@ -62,6 +62,7 @@ __all__ = ["Hit", "Limits", "Pointer", "Position", "Reader", "Store", "Transacti
 
 T = TypeVar("T")
 
+READY_MAX_S = 2.5  # what sends traffic asks every few seconds, and to learn late that nobody answers is to send more to who cannot
 _OTHERS_CODES = {112, 11000}  # WriteConflict, DuplicateKey
 ATTEMPTS_MAX = 200  # of one transaction; the time limit ends a fair fight long before
 
@@ -284,8 +285,8 @@ class Store(Reader):
         await self._client.close()
 
     async def check_ready(self) -> list[str]:
-        """What keeps this store from serving, in words; empty when nothing does."""
-        with self._answering("looking at the indexes"):
+        """What keeps this store from serving, in words; empty when nothing does. Raises Rejected (503) after `READY_MAX_S`."""
+        with answering("looking at the indexes", READY_MAX_S):
             return [f"the index {name} is missing" for name in await indexes.missing(self._database)]
 
     async def secret(self, name: str, fresh: bytes) -> bytes:

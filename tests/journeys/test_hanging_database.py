@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 from pymongo import MongoClient
 
 from tests.builders import bundle
@@ -22,6 +23,7 @@ from tests.processes import Answer, Connection, until
 
 WAIT_S = 2.0  # that a request has for the database
 PATIENT_S = 20.0  # a client's patience: several times that, and less than the waits of one request together
+PROBE_S = 8.0  # the patience of what sends traffic here: more than the server takes to say that it is not ready, less than a search may take
 BATCH = bundle(
     "batch",
     *(
@@ -104,6 +106,8 @@ def test_a_database_that_hangs_is_waited_for_once_and_gone_on_with_when_it_does(
             writer.start()
         assert until(lambda: all(writer.acknowledged for writer in writers))
         with hanging(server):
+            with httpx.Client(base_url=server.root, timeout=PROBE_S) as probe:
+                assert [probe.get(f"/health/{one}").status_code for one in ("ready", "live")] == [503, 200]
             heard = asked_at_once(server)
             assert until(lambda: all(writer.statuses[503] for writer in writers), PATIENT_S)
         assert set(heard) == set(ASKED), "somebody was kept waiting for longer than a client waits"
