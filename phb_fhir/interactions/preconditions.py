@@ -13,7 +13,8 @@ from phb_fhir.interactions.request import FhirRequest, Headers
 from phb_fhir.outcome import Kind, Refusal, refuse
 from phb_fhir.search.parse import PRESENTATION, parse_criteria
 
-_TAG = re.compile(r'\s*(?:W/)?"([^"]*)"\s*')
+_TAG = re.compile(r'(?:W/)?"([^"]*)"')
+_BETWEEN = re.compile(r"[ \t]*(?:,[ \t]*)+")  # elements of a list may be empty (RFC 9110 §5.6.1.2)
 
 
 def parse_condition(header: str, name: str) -> Condition | None:
@@ -22,18 +23,17 @@ def parse_condition(header: str, name: str) -> Condition | None:
         return None
     if header.strip() == "*":
         return Condition(None)
-    numbers = set()
-    for tag in header.split(","):
-        found = _TAG.fullmatch(tag)
-        if not found:
-            raise refuse(
-                Refusal.BAD_REQUEST,
-                Kind.INVALID,
-                f'{name}: {header} is not an ETag; write it as it was given, such as W/"3".',
-            )
-        # an ETag that is no version number is none of ours, and matches nothing
-        numbers.add(int(found[1]) if found[1].isascii() and found[1].isdigit() and len(found[1]) < 19 else -1)
-    return Condition(frozenset(numbers))
+    first, *rest = _TAG.split(header)
+    tags, between, last = rest[::2], rest[1:-1:2], rest[-1] if rest else ""
+    if not tags or (first + last).strip(" \t,") or not all(_BETWEEN.fullmatch(one) for one in between):
+        text = f'{name}: {header} is not an ETag; write it as it was given, such as W/"3".'
+        raise refuse(Refusal.BAD_REQUEST, Kind.INVALID, text)
+    return Condition(frozenset(map(_number, tags)))
+
+
+def _number(tag: str) -> int:
+    """The version that an ETag is of; one that is no version number is none of ours, and matches nothing."""
+    return int(tag) if tag.isascii() and tag.isdigit() and len(tag) < 19 and str(int(tag)) == tag else -1
 
 
 def is_not_modified(headers: Headers, version: Version) -> bool:
