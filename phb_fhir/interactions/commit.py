@@ -139,6 +139,8 @@ async def settle(context: Context, transaction: Transaction, change: Change, gon
     criteria = change.unless if isinstance(change, Create) else change.where
     if criteria is None:
         return Settled(change)
+    if context.access is not None:  # else what is there would pass for what is not, and be made a second time
+        context.access.check("s", change.type)
     await check_query_settled(context, criteria.query)
     most = change.count_max if isinstance(change, Delete) else 1
     joins = Joins(context.narrow(transaction), context.asking())

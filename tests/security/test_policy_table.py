@@ -558,6 +558,32 @@ def test_a_scope_to_change_alone_shows_nothing_of_what_was_there(world):
     world.restore()
 
 
+CONDITIONAL: dict[str, tuple[str, str, Any, dict[str, str]]] = {
+    # what is asked under a condition that Jill's Task keeps, and the scope that lets it be done at all
+    "create": ("POST", "/Task", {}, {"if_none_exist": "_id=jill-task"}),
+    "update": ("PUT", "/Task?_id=jill-task", {"language": "cy"}, {}),
+    "patch": ("PATCH", "/Task?_id=jill-task", None, {"content_type": "application/merge-patch+json"}),
+}
+
+
+@pytest.mark.parametrize("kind", CONDITIONAL)
+def test_a_condition_is_looked_at_by_who_may_search_and_is_not_taken_for_one_that_nothing_keeps(world, kind):
+    world.restore()
+    method, path, more, headers = CONDITIONAL[kind]
+    task = {name: value for name, value in record("jill")["Task"].items() if name != "id"}
+    sent = {"language": "cy"} if more is None else task | more
+    count = world.database.resources.count_documents({"type": "Task"})
+    for scope in ("patient/Task.cu", "patient/Task.write", "patient/Task.cru"):
+        refused = world.ask(with_scope("jill", scope), method, path, sent, **headers)
+        assert refused.status_code == 403, (scope, refused.text)
+        assert "do not let it search Task" in refused.text
+        assert 'error="insufficient_scope"' in refused.headers["www-authenticate"]
+    assert world.database.resources.count_documents({"type": "Task"}) == count
+    assert world.ask(with_scope("jill", "patient/Task.cus"), method, path, sent, **headers).status_code == 200
+    assert world.database.resources.count_documents({"type": "Task"}) == count
+    world.restore()
+
+
 def test_a_change_is_shown_to_who_may_read_what_came_of_it(world):
     """An app that changes any of her observations, and reads those of one category."""
     world.restore()
