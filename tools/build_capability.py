@@ -75,6 +75,11 @@ HEAD = {
 
 
 def main() -> None:
+    FILE.write_text(statement())
+
+
+def statement() -> str:
+    """What the server is to promise, as it stands in the file."""
     definitions = load()
     parameters = search_parameters(definitions)
     rest = {
@@ -86,7 +91,7 @@ def main() -> None:
         "searchParam": [*(_parameter(parameters.of("Basic")[code]) for code in SHARED), *map(_special, SPECIAL)],
         "operation": _operations(*OF_THE_SYSTEM),
     }
-    FILE.write_text(_written({**HEAD, "rest": [rest]}))
+    return _written({**HEAD, "rest": [rest]})
 
 
 def _row(type_: str, parameters: SearchParameters) -> dict[str, Any]:

@@ -21,6 +21,7 @@ import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, cast
 
 import orjson
@@ -218,9 +219,14 @@ def search_parameters(definitions: Definitions) -> SearchParameters:
 
 
 def _shipped(definitions: Definitions) -> SearchParameters:
+    return read_shipped(definitions, data_path("profiles"))
+
+
+def read_shipped(definitions: Definitions, folder: Path) -> SearchParameters:
+    """R4's parameters with those of a guide. Raises ValueError for one in the folder that cannot be searched by."""
     core = SearchParameters(definitions, {})
     guide: dict[str, dict[str, SearchParameter]] = {}
-    for file in sorted(data_path("profiles").glob("SearchParameter-*.json")):
+    for file in sorted(folder.glob("SearchParameter-*.json")):
         read = read_parameter(Kept.of_text(file.read_bytes()).read(), core)
         wrong = [issue.text for issue in read.issues if issue.is_error]
         if wrong:

@@ -16,6 +16,7 @@ from phb_fhir.definitions.search_parameters import (
     alternatives,
     narrowed,
     read_parameter,
+    read_shipped,
     search_parameters,
 )
 from phb_fhir.outcome import Kind
@@ -66,11 +67,10 @@ def test_the_shipped_ones_are_read_once():
     assert search_parameters(R4) is SHIPPED
 
 
-def test_a_parameter_of_the_guide_that_cannot_be_read_stops_the_start(tmp_path, monkeypatch):
+def test_a_parameter_of_the_guide_that_cannot_be_read_stops_the_start(tmp_path):
     (tmp_path / "SearchParameter-x.json").write_text('{"resourceType": "SearchParameter", "code": "name"}')
-    monkeypatch.setattr(module, "data_path", lambda _: tmp_path)
     with pytest.raises(ValueError, match=r"SearchParameter-x.json: .* needs the types it is for"):
-        module._shipped(R4)
+        read_shipped(R4, tmp_path)
 
 
 def test_each_repair_is_of_a_parameter_that_r4_has_and_changes_it():

@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from phb_fhir.interactions import joins
+from phb_fhir.store.plan import MERGED_MAX
 from tests.builders import person, problem
 from tests.fresh import write_down
 from tests.interactions.test_history import got, link, pages
@@ -26,6 +27,7 @@ PEOPLE = 8
 # whom each reading is of, in the order they were made; the third and the sixth are of another kind
 OF = (5, 2, 7, 5, 0, 1, 2, 2, 3, 0, 5)
 OTHER = (2, 5)
+WEIGHTS = "http://sets.example/weights"
 IN_ORDER = [f"Patient/p{n}" for n in (5, 2, 0, 3)]
 
 
@@ -178,13 +180,18 @@ def explained(api: httpx.Client, address: str) -> dict[str, Any]:
     return found
 
 
-def test_a_place_that_no_page_can_go_on_from_is_gone(weighed: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    address = f"{WEIGHED}&_count=1"
+def test_a_place_that_no_page_can_go_on_from_is_gone(weighed: httpx.Client) -> None:
+    """A value set gets so many codes, while somebody turns the pages, that what has one of them is not in one order any more."""
+    put_value_set(weighed, "29463-7")
+    address = f"/Patient?_has:Observation:patient:code:in={WEIGHTS}&_count=1"
     first = got(weighed, address)
     assert weighed.get(link(first, "next")).status_code == 200
-
-    async def no(*_: object) -> None:
-        return None
-
-    monkeypatch.setattr(joins.Joins, "_leading", no)
+    put_value_set(weighed, "29463-7", *(f"code-{n}" for n in range(MERGED_MAX)))
     assert problem(weighed.get(link(first, "next")))[0] == 410
+
+
+def put_value_set(api: httpx.Client, *codes: str) -> None:
+    concepts = [{"code": code} for code in codes]
+    taken = {"include": [{"system": "http://loinc.org", "concept": concepts}]}
+    body = {"resourceType": "ValueSet", "id": "weights", "url": WEIGHTS, "status": "active", "compose": taken}
+    assert api.put("/ValueSet/weights", json=body).is_success

@@ -102,6 +102,13 @@ def rows(account: Resource, name: str) -> list[Resource]:
     return [one for one in account["extension"] if one["url"] == url(name)]
 
 
+def at_stage(account: Resource, stage: str) -> Resource:
+    """A budget that was read, at another stage of those in which it has money."""
+    (row,) = rows(account, "phb-lifecycle-status")
+    row["valueCode"] = stage
+    return {**account, "status": STATUS.get(stage, "on-hold")}
+
+
 def with_rows(account: Resource, name: str, *made: Resource) -> Resource:
     """The budget with these extensions of the name, and no others."""
     others = [one for one in account["extension"] if one["url"] != url(name)]

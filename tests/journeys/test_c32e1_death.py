@@ -9,6 +9,7 @@ import pytest
 from pymongo import MongoClient
 
 from tests.builders import bundle_of
+from tests.journeys.jills_budget import BUDGET, at_stage, notice, put, read, stands
 from tests.paying import Books, advance, made, said
 from tests.running import RunningServer
 from tests.stories import FAMILY, massage, tell
@@ -128,13 +129,13 @@ def test_nothing_ends_by_itself_and_what_is_new_waits(jill: httpx.Client) -> Non
 
 
 def test_a_suspended_budget_does_not_go_on_and_can_close(jill: httpx.Client) -> None:
+    assert put(jill, notice("2026-11-22T08:00:00Z"), at_stage(read(jill, BUDGET), "suspended")).status_code == 200
     made(dies(jill))
-    account = made(jill.get("/Account/jill-budget"))
-    for one in account["extension"]:
-        if one["url"].endswith("phb-lifecycle-status"):
-            one["valueCode"] = "closing"
-    answer = jill.put("/Account/jill-budget", json=account)
-    assert answer.status_code == 200 or not [one for one in said(answer) if "died" in one]
+    goes_on, closes = (at_stage(read(jill, BUDGET), stage) for stage in ("active", "closing"))
+    refused = jill.put(f"/{BUDGET}", json=goes_on)
+    assert "The person has died: the budget is closed now, not started." in said(refused)
+    made(jill.put(f"/{BUDGET}", json=closes))
+    assert stands(read(jill, BUDGET)) == ("closing", "on-hold")
 
 
 def test_one_is_asked_for_the_budgets_of_one_plan(

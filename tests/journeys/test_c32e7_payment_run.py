@@ -17,7 +17,18 @@ from pymongo import MongoClient
 from typer.testing import CliRunner
 
 from phb_fhir.cli import main
-from tests.journeys.jills_budget import coded, finished, looked_at_goals, put, read, reason, record, review, url
+from tests.journeys.jills_budget import (
+    at_stage,
+    finished,
+    looked_at_goals,
+    notice,
+    put,
+    read,
+    reason,
+    record,
+    review,
+    url,
+)
 from tests.journeys.test_c32e5_direct_payment_guards import exclusion, of_story, withdrawn
 from tests.journeys.test_c32e7_ac1_pay import BUDGET, COUNSELLING, DAILY, NURSING, STILLWATER, counselling, with_receipt
 from tests.journeys.test_c32e7_repayment import ask, step
@@ -125,12 +136,6 @@ def report(name: str, *results: tuple[str, str], group: str = "", reason: str = 
     )
     encoded = base64.b64encode(text.encode()).decode()
     return {"resourceType": "Parameters", "parameter": [{"name": "document", "valueBase64Binary": encoded}]}
-
-
-def at_stage(account: dict[str, Any], stage: str) -> dict[str, Any]:
-    (row,) = (one for one in account["extension"] if one["url"] == url("phb-lifecycle-status"))
-    row["valueCode"] = stage
-    return account | {"status": "active" if stage == "active" else "on-hold"}
 
 
 def results(api: httpx.Client, body: dict[str, Any]) -> httpx.Response:
@@ -508,18 +513,8 @@ def test_what_was_sent_to_somebody_whose_consent_ended_since_was_paid_all_the_sa
 
 def test_an_advance_waits_while_its_budget_is_suspended_though_it_was_queued_before(jill: httpx.Client) -> None:
     queued = made(jill.post("/PaymentReconciliation", json=advance("PAY-1", 100)))
-    letter = {
-        "resourceType": "Communication",
-        "id": "why",
-        "status": "completed",
-        "category": [coded("phb-communication-category", "decision-notice")],
-        "subject": {"reference": "Patient/jill"},
-        "about": [{"reference": BUDGET}],
-        "sent": "2026-11-22T08:00:00Z",
-        "payload": [{"contentString": "We are worried about how the money is used."}],
-    }
     suspended = at_stage(read(jill, BUDGET), "suspended")
-    assert put(jill, letter, suspended).status_code == 200
+    assert put(jill, notice("2026-11-22T08:00:00Z"), suspended).status_code == 200
     why = "The budget is suspended; money is paid in advance from one that is active."
     assert reasons(run(jill)) == [(f"PaymentReconciliation/{queued['id']}", why)]
     made(jill.put(f"/{BUDGET}", json=at_stage(read(jill, BUDGET), "active")))

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from phb_fhir.interactions import joins
-from phb_fhir.interactions.pointing import Pointing
+from tests.profiled import commands_to
 from tests.security.world import World, running_world
 
 PAGES_MAX = 50
@@ -16,6 +16,7 @@ ASKED = (
     "/Organization?_has:Account:owner:status=active,inactive,on-hold,entered-in-error,unknown",
     "/Patient?_has:Account:patient:status=active,inactive,on-hold,entered-in-error,unknown",
 )
+READ_OF_WHAT_POINTS = {"type": 1, "seq": 1, "ix.k": 1}
 
 
 @pytest.fixture(scope="module")
@@ -45,22 +46,15 @@ def test_where_many_point_everybody_sees_what_they_see_where_few_do(
     world: World, monkeypatch: pytest.MonkeyPatch, address: str, who: str
 ) -> None:
     few = walked(world, who, address)
-    looked = list[str]()
-    look = Pointing.look
-
-    async def told(self: Pointing, *args: Any, **how: Any) -> Any:
-        looked.append(who)
-        return await look(self, *args, **how)
-
-    monkeypatch.setattr(Pointing, "look", told)
     monkeypatch.setattr(joins, "JOINED_MAX", 0)
     monkeypatch.setattr(joins, "FEW", 0)
-    many = walked(world, who, address)
+    with commands_to(world.database) as asked:
+        many = walked(world, who, address)
     assert sorted(many) == sorted(few)
     assert len(set(many)) == len(many)
     # what others may see, only further questions tell, and then it begins with the candidates
     if few and who == "jill":
-        assert looked
+        assert READ_OF_WHAT_POINTS in [command.get("projection") for command in asked]
 
 
 def test_there_is_somebody_to_be_seen_and_somebody_who_is_not(world: World) -> None:

@@ -8,15 +8,12 @@ import subprocess
 import sys
 from urllib.parse import quote
 
-import httpx
 import pytest
-from pymongo import monitoring
 
 from phb_fhir.definitions.terminology_filters import listed_by_constraint
-from phb_fhir.store import open as opened
 from tests.builders import NHS_NUMBER, budget, bundle, entry, person, purchase
 from tests.fresh import tell_once
-from tests.running import RunningServer
+from tests.profiled import commands_to
 
 FHIR = {"Content-Type": "application/fhir+json"}
 PATTERNS_TIMEOUT_S = 900  # hours, if one of them takes the square
@@ -268,22 +265,6 @@ def test_a_reference_of_any_text_refers_to_nobody(two, text):
 # ---- what MongoDB is really asked ------------------------------------------------------------------------------------
 
 
-class Commands(monitoring.CommandListener):
-    """Every command that went to MongoDB while it listened."""
-
-    def __init__(self) -> None:
-        self.seen: list[tuple[str, object]] = []
-
-    def started(self, event):
-        self.seen.append((event.command_name, event.command))
-
-    def succeeded(self, event):
-        pass
-
-    def failed(self, event):
-        pass
-
-
 FORBIDDEN = {
     "$where",
     "$function",
@@ -297,21 +278,13 @@ FORBIDDEN = {
 }
 
 
-def test_no_command_has_an_operator_that_runs_code_or_a_pattern(monkeypatch, mongodb_uri, database_name):
-    """The filters as they leave this house, for all of the searches above and each of the texts."""
-    commands = Commands()
-    times = opened.CommandTimes
-    monkeypatch.setattr(opened, "CommandTimes", lambda counts: _Both(times(counts), commands))
-    with (
-        RunningServer(mongodb_uri, database_name) as running,
-        httpx.Client(base_url=running.base, timeout=60) as client,
-    ):
-        client.put("/Patient/jill", json=person(id="jill"), headers=FHIR)
-        del commands.seen[:]
+def test_no_command_has_an_operator_that_runs_code_or_a_pattern(api):
+    """The filters as they come to MongoDB, for all of the searches above and each of the texts."""
+    assert api.put("/Patient/jill", json=person(id="jill"), headers=FHIR).status_code == 201
+    with commands_to(api.shelf.database) as asked:
         for search in SEARCHES:
             for text in TEXTS:
-                client.get(f"/{search.format(quote(text, safe=''))}")
-    asked = [command for name, command in commands.seen if name in ("find", "aggregate", "count", "update", "delete")]
+                api.get(f"/{search.format(quote(text, safe=''))}")
     assert len(asked) > 100
     for command in asked:
         assert not FORBIDDEN & set(_operators(command)), command
@@ -332,23 +305,6 @@ def _operators(value):
     elif isinstance(value, list | tuple):
         for each in value:
             yield from _operators(each)
-
-
-class _Both(monitoring.CommandListener):
-    def __init__(self, *listeners):
-        self._listeners = listeners
-
-    def started(self, event):
-        for each in self._listeners:
-            each.started(event)
-
-    def succeeded(self, event):
-        for each in self._listeners:
-            each.succeeded(event)
-
-    def failed(self, event):
-        for each in self._listeners:
-            each.failed(event)
 
 
 # ---- regular expressions ---------------------------------------------------------------------------------------------

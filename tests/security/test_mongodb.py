@@ -106,6 +106,8 @@ def test_a_password_that_is_changed_while_it_serves_is_told_as_a_database_out_of
 
 def test_the_right_address_is_taken(guarded):
     check_replica_set(guarded.uri, timeout_s=10, database=DATABASE)
+    with MongoClient(guarded.uri) as found:
+        assert found[DATABASE].command("ping")["ok"] == 1
 
 
 def test_a_wrong_password_is_said_without_repeating_it(guarded):

@@ -192,5 +192,11 @@ def test_after_too_many_wrong_tokens_no_more_are_looked_at_from_there_for_a_whil
 
 def test_many_right_tokens_are_no_failures(clock):
     limits = RateLimits(settings(), clock)
+    several = Exchange("1", address="192.0.2.1")
     for _ in range(100):
-        limits.check_may_try(Exchange("1", address="192.0.2.1"))
+        limits.check_may_try(several)
+    for _ in range(2):  # and those who come in have all their wrong ones left
+        limits.check_may_try(several)
+        limits.note_failure(several)
+    with pytest.raises(Rejected, match="2 tokens in 60 seconds came from this address"):
+        limits.check_may_try(several)
