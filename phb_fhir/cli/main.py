@@ -71,42 +71,58 @@ def common(
     """
 
 
+Data = Annotated[
+    Path | None,
+    typer.Option(help="The folder of the private MongoDB.", show_default="~/.local/share/phb-fhir", metavar="DIR"),
+]
+MongodbUri = Annotated[
+    str | None, typer.Option(help="The replica set of the server, when it is no private MongoDB.", metavar="URI")
+]
+Server = Annotated[
+    str | None,
+    typer.Option(help="The base address of the server.", show_default="http://127.0.0.1:8000/fhir", metavar="URL"),
+]
+Token = Annotated[
+    str, typer.Option(help="The token of whoever does this.", envvar="PHB_TOKEN", show_default=False, metavar="TOKEN")
+]
+Json = Annotated[bool, typer.Option("--json", help="For a program.")]
+
+Host = Annotated[
+    str | None, typer.Option(help="The address to listen on.", show_default="127.0.0.1", metavar="ADDRESS")
+]
+Port = Annotated[int | None, typer.Option(help="The port to listen on; 0 takes a free one.", show_default="8000")]
+Workers = Annotated[int | None, typer.Option(help="How many processes answer.", show_default="1")]
+OtherMongodb = Annotated[
+    str | None, typer.Option(help="An existing replica set to use, not a private MongoDB.", metavar="URI")
+]
+TlsCert = Annotated[
+    Path | None,
+    typer.Option(help="Serve https with this certificate chain (PEM).", show_default=False, metavar="FILE"),
+]
+TlsKey = Annotated[
+    Path | None,
+    typer.Option(help="The private key of that certificate (PEM, no password).", show_default=False, metavar="FILE"),
+]
+Demo = Annotated[bool, typer.Option("--demo", help="Load the examples, the first time.")]
+Open = Annotated[bool, typer.Option("--open", help="Serve without authentication, on a loopback address alone.")]
+TrustLocalKey = Annotated[
+    bool, typer.Option("--trust-local-key", help="Take the tokens of `phb-fhir token`, on a loopback address alone.")
+]
+
+
 @app.command()
 def serve(
     *,
-    host: Annotated[
-        str | None, typer.Option(help="The address to listen on.", show_default="127.0.0.1", metavar="ADDRESS")
-    ] = None,
-    port: Annotated[
-        int | None, typer.Option(help="The port to listen on; 0 takes a free one.", show_default="8000")
-    ] = None,
-    data: Annotated[
-        Path | None,
-        typer.Option(help="The folder of the private MongoDB.", show_default="~/.local/share/phb-fhir", metavar="DIR"),
-    ] = None,
-    workers: Annotated[int | None, typer.Option(help="How many processes answer.", show_default="1")] = None,
-    mongodb_uri: Annotated[
-        str | None,
-        typer.Option(help="An existing replica set to use, not a private MongoDB.", metavar="URI"),
-    ] = None,
-    tls_cert: Annotated[
-        Path | None,
-        typer.Option(help="Serve https with this certificate chain (PEM).", show_default=False, metavar="FILE"),
-    ] = None,
-    tls_key: Annotated[
-        Path | None,
-        typer.Option(
-            help="The private key of that certificate (PEM, no password).", show_default=False, metavar="FILE"
-        ),
-    ] = None,
-    demo: Annotated[bool, typer.Option("--demo", help="Load the examples, the first time.")] = False,
-    open_: Annotated[
-        bool, typer.Option("--open", help="Serve without authentication, on a loopback address alone.")
-    ] = False,
-    trust_local_key: Annotated[
-        bool,
-        typer.Option("--trust-local-key", help="Take the tokens of `phb-fhir token`, on a loopback address alone."),
-    ] = False,
+    host: Host = None,
+    port: Port = None,
+    data: Data = None,
+    workers: Workers = None,
+    mongodb_uri: OtherMongodb = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+    demo: Demo = False,
+    open_: Open = False,
+    trust_local_key: TrustLocalKey = False,
 ) -> None:
     """Serve the FHIR API, under /fhir.
 
@@ -133,15 +149,6 @@ def serve(
     from phb_fhir.cli import serve as command  # noqa: PLC0415 - the server's imports are slow, `--help` need not wait
 
     command.serve(settings, demo=demo)
-
-
-Data = Annotated[
-    Path | None,
-    typer.Option(help="The folder of the private MongoDB.", show_default="~/.local/share/phb-fhir", metavar="DIR"),
-]
-MongodbUri = Annotated[
-    str | None, typer.Option(help="The replica set of the server, when it is no private MongoDB.", metavar="URI")
-]
 
 
 @app.command()
@@ -185,10 +192,7 @@ def explain(
         typer.Argument(help="A search, as it stands behind the base address.", metavar="SEARCH", show_default=False),
     ],
     *,
-    server: Annotated[
-        str | None,
-        typer.Option(help="The base address of the server.", show_default="http://127.0.0.1:8000/fhir", metavar="URL"),
-    ] = None,
+    server: Server = None,
 ) -> None:
     """Say how a running server answers a search: the filter, the index chosen, and what was looked at.
 
@@ -304,7 +308,7 @@ def story(
 @app.command()
 def check(
     *,
-    json: Annotated[bool, typer.Option("--json", help="For a program.")] = False,
+    json: Json = False,
     data: Data = None,
     mongodb_uri: MongodbUri = None,
 ) -> None:
@@ -355,7 +359,7 @@ app.add_typer(report)
 def overdue_reviews(
     *,
     on: Annotated[str, typer.Option(help="The day it is asked for.", show_default="today", metavar="DATE")] = "",
-    json: Annotated[bool, typer.Option("--json", help="For a program.")] = False,
+    json: Json = False,
     data: Data = None,
     mongodb_uri: MongodbUri = None,
 ) -> None:
@@ -405,7 +409,7 @@ def verify(
         list[str] | None,
         typer.Option(help="A head that was kept elsewhere, which the trail must still have.", metavar="N:HASH"),
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="For a program.")] = False,
+    json: Json = False,
     data: Data = None,
     mongodb_uri: MongodbUri = None,
 ) -> None:
@@ -435,13 +439,6 @@ payments = typer.Typer(
     no_args_is_help=True,
 )
 app.add_typer(payments)
-Server = Annotated[
-    str | None,
-    typer.Option(help="The base address of the server.", show_default="http://127.0.0.1:8000/fhir", metavar="URL"),
-]
-Token = Annotated[
-    str, typer.Option(help="The token of whoever does this.", envvar="PHB_TOKEN", show_default=False, metavar="TOKEN")
-]
 
 
 @payments.command(name="run")

@@ -41,6 +41,7 @@ STRANGER = Asked("commissioner", "Another commissioner", organization="Organizat
 BUDGET, PLAN = "Account/jill-budget", "CarePlan/jill-plan"
 GOALS = ("Goal/jill-goal-out-and-about", "Goal/jill-goal-skin-and-sleep", "Goal/jill-goal-stay-out-of-hospital")
 COORDINATOR = "PractitionerRole/priya-nair-coordinator"
+OF_ONE_REVIEW = ("id", "meta", "output", "executionPeriod", "identifier", "restriction", "businessStatus")
 
 
 class Jill:
@@ -380,26 +381,31 @@ class Jill:
         t.chapter("Moving on")
         t.say("Jill moves to Scotland. Her budget ends with a last review.")
         t.change(PRIYA, BUDGET, lambda there: with_stage(there, "closing"))
-        last = {
-            **{
-                name: value
-                for name, value in t.read(PRIYA, "first review").items()
-                if name
-                not in ("id", "meta", "output", "executionPeriod", "identifier", "restriction", "businessStatus")
-            },
-            "status": "in-progress",
-            "reasonCode": coded("phb-review-type", "closing"),
-        }
-        t.write(PRIYA, "last review", last)
-        said = {"outcomes": "She leaves with what she came for.", "money": "What is left goes back."}
-        t.write(PRIYA, "last record", review_record(t.key("Patient/jill"), t.today, said))
-        t.change(PRIYA, "last review", lambda there: finished(there, t.today, "close", t.key("last record")))
+        self.last_review()
         ending = parameters(review_Reference=reference(t.key("last review")), reason_String="Jill moves to Scotland.")
         t.say("Can it be closed? Not while anything is open:")
         t.quote(t.refused(COMMISSIONER, "POST", f"/{t.key(BUDGET)}/$close", ending))
         for key in ("ChargeItem/jill-swimming-2026-10", "ChargeItem/jill-gardening-tools"):
             t.change(PRIYA, key, lambda there: {**there, "status": "aborted"})
-        held = self.part(PRIYA, "daily-life")
+        self.pay_back()
+        t.send(COMMISSIONER, "POST", f"/{t.key(BUDGET)}/$close", ending)
+        found = self.balance(COMMISSIONER)
+        t.say(
+            f"The budget is closed. {pounds(found['spent'])} was spent, {pounds(found['available'])} is left, and every penny is accounted for."
+        )
+
+    def last_review(self) -> None:
+        t = self.t
+        first = {name: value for name, value in t.read(PRIYA, "first review").items() if name not in OF_ONE_REVIEW}
+        last = {**first, "status": "in-progress", "reasonCode": coded("phb-review-type", "closing")}
+        t.write(PRIYA, "last review", last)
+        said = {"outcomes": "She leaves with what she came for.", "money": "What is left goes back."}
+        t.write(PRIYA, "last record", review_record(t.key("Patient/jill"), t.today, said))
+        t.change(PRIYA, "last review", lambda there: finished(there, t.today, "close", t.key("last record")))
+
+    def pay_back(self) -> None:
+        """What was paid in advance and not spent is asked back, and comes back."""
+        t, held = self.t, self.part(PRIYA, "daily-life")
         rest = money(f"{held['advanced']['value'] - held['spent']['value']:.2f}")
         t.say(
             f"The swimming and the tools are given up. Of what was paid in advance, {pounds(held['spent'])} was spent. Jill is asked in writing:"
@@ -419,11 +425,6 @@ class Jill:
         repaid = coded("phb-task-business-status", "repaid")
         t.change(COMMISSIONER, "notice", lambda there: {**there, "status": "completed", "businessStatus": repaid})
         t.say(f"She pays {pounds(rest)} back.")
-        t.send(COMMISSIONER, "POST", f"/{t.key(BUDGET)}/$close", ending)
-        found = self.balance(COMMISSIONER)
-        t.say(
-            f"The budget is closed. {pounds(found['spent'])} was spent, {pounds(found['available'])} is left, and every penny is accounted for."
-        )
 
 
 def as_planned(charge: Resource) -> Resource:

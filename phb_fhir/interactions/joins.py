@@ -68,9 +68,7 @@ SPARE = 4  # of so many that point, one may point to what was found already
 RARE = 50  # what fewer than one candidate in so many keeps
 BATCH = 500  # candidates looked at together
 CANDIDATES_MAX = 5_000  # candidates looked at for one page
-LED_MAX = (
-    5_000  # candidates that other conditions lead to; where these are more, a page of `_has` begins with what points
-)
+LED_MAX = 5_000  # candidates that other conditions lead to; where these are more, `_has` begins with what points
 _CHUNK = 500  # ids in one question
 _COUNTED = 1_000  # matches counted at once, where they must be looked at
 _AT_ONCE = 8  # questions under way together
@@ -228,15 +226,14 @@ class Joins:
             kept = await self._that_keep(rest, seen.targets)
             found = kept + found if backwards else found + kept
             if len(found) > count:
-                page = found[len(found) - count :] if backwards else found[:count]
-                return Sifted(page, True, page[0 if backwards else -1].position if page else edge)
+                return _full(found, count, edge, backwards=backwards)
             edge = seen.edge
             if not seen.more:
                 return Sifted(found, False, edge)
             looked_at += size
             if after is None and len(found) * RARE < looked_at:
                 return NOT_SOON
-            size = min(BATCH, 1 + (count + 1 - len(found)) * looked_at // max(1, len(found)))
+            size = _needed(count + 1, len(found), looked_at)
         return Sifted(found, True, edge)
 
     async def _that_keep(self, asked: Resolved, targets: Sequence[Target]) -> list[Hit]:
@@ -279,8 +276,8 @@ class Joins:
             kept = await self.look(asked.left, candidates)
             found = kept + found if backwards else found + kept
             if len(found) > count:
-                page = found[len(found) - count :] if backwards else found[:count]
-                return Sifted(await self._whole(page), True, page[0 if backwards else -1].position if page else edge)
+                page = _full(found, count, edge, backwards=backwards)
+                return page._replace(hits=await self._whole(page.hits))
             if candidates:
                 edge = candidates[0 if backwards else -1].position
             if len(candidates) < size:
@@ -290,7 +287,7 @@ class Joins:
                 return NOT_SOON
             if not is_insisted and looked_at >= BATCH and len(found) * RARE < looked_at:
                 asked, is_insisted = await self._insisted(asked), True
-            size = min(BATCH, 1 + (count + 1 - len(found)) * looked_at // max(1, len(found)))
+            size = _needed(count + 1, len(found), looked_at)
         return Sifted(await self._whole(found), True, edge)
 
     async def _whole(self, hits: list[Hit]) -> list[Hit]:
@@ -636,6 +633,17 @@ def undecided() -> Rejected:
 def local_references(hit: Hit, parameter: str, types: Sequence[str]) -> Iterator[str]:
     """What a resource refers to here by a parameter, as `Patient/1`, of these types (none named: of any)."""
     return references(hit.index.keys, parameter, types)
+
+
+def _full(found: list[Hit], count: int, edge: Position | None, *, backwards: bool) -> Sifted:
+    """The page of these, which are more than it holds."""
+    page = found[len(found) - count :] if backwards else found[:count]
+    return Sifted(page, True, page[0 if backwards else -1].position if page else edge)
+
+
+def _needed(wanted: int, found: int, looked_at: int) -> int:
+    """How many to look at next, to find as many as are wanted, if what matches is as rare as it was so far."""
+    return min(BATCH, 1 + (wanted - found) * looked_at // max(1, found))
 
 
 def _is_of_keys(node: Node) -> bool:

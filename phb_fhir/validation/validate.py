@@ -69,20 +69,24 @@ def validate(
         mode=mode,
         governed=tuple(governed),
     )
+    found, at_least = _found(run, resource)
+    return _listed(in_document_order(found, resource, definitions), at_least) if found else found
+
+
+def _found(run: Run, resource: dict[str, Any]) -> tuple[list[Issue], str]:
+    """What the walk came upon, with why it ended before its time; and what to say before their number where it did."""
     name = resource.get("resourceType") if type(resource) is dict else ""
-    found: list[Issue] = run.issues
-    at_least = ""
     try:
         check_structure(Frame(run, resource, name if type(name) is str else ""))
     except RecursionError:
         text = "The resource nests too deep to be checked."
-        found = [*run.issues, Issue(Kind.TOO_COSTLY, text, short(str(name)))]
+        return [*run.issues, Issue(Kind.TOO_COSTLY, text, short(str(name)))], ""
     except TooCostly as ended:
         text = f"Holding this against its profiles takes more than {STEPS_MAX} steps; the rest was not looked at."
-        found = [*run.issues, Issue(Kind.TOO_COSTLY, text, path_of(ended.at))]
+        return [*run.issues, Issue(Kind.TOO_COSTLY, text, path_of(ended.at))], ""
     except TooManyErrors:
-        found, at_least = run.issues, "at least "
-    return _listed(in_document_order(found, resource, definitions), at_least) if found else found
+        return run.issues, "at least "
+    return run.issues, ""
 
 
 def _listed(issues: list[Issue], at_least: str) -> list[Issue]:

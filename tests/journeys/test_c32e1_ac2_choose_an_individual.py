@@ -13,7 +13,8 @@ import pytest
 from tests.builders import bundle_of
 from tests.journeys.jills_budget import finished, record
 from tests.paying import evidence
-from tests.security.world import Resource, World, coded, running_world
+from tests.security.elements import Resource, coded
+from tests.security.world import World, running_world
 from tests.stories import massage, story
 
 PHB = "https://fhir.phb.nhs.example"

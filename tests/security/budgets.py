@@ -1,6 +1,6 @@
 """Money in the small world: budgets of three of its patients, each with its plan and its ledger, and what happens to them.
 
-They are Jill's of `examples/`, told of each with those around them (`world.AROUND`): Jill's is seen by most of the actors, Mo's by the
+They are Jill's of `examples/`, told of each with those around them (`record.AROUND`): Jill's is seen by most of the actors, Mo's by the
 commissioner of both, Ted's by none of them.
 """
 
@@ -11,7 +11,8 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.paying import BASE, line, payment
-from tests.security.world import AROUND, World
+from tests.security.record import AROUND
+from tests.security.world import World
 from tests.stories import massage, story
 
 BUDGETED = ("jill", "mo", "ted")

@@ -18,7 +18,9 @@ from urllib.parse import quote
 
 import httpx
 
-from tests.security.world import LABELS, PHB, World, record, secret, whole_world
+from tests.security.elements import LABELS, PHB, secret
+from tests.security.record import record
+from tests.security.world import World, whole_world
 
 # who asks; none of them may see a word of these
 LOW = ("jill", "lim", "vic", "exa", "river", "priya", "harbour", "analyst", "pat", "willow")

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import pytest
 
+from tests.security.elements import secret
 from tests.security.fuzzing import LOW, OTHERS, UNSEEN, Fuzzer
-from tests.security.world import running_world, secret
+from tests.security.world import running_world
 
 ASKED = 700
 

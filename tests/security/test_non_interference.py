@@ -37,7 +37,9 @@ from tests.security.budgets import (
     reference_of,
     spend,
 )
-from tests.security.world import BUDGETS, LABELS, PHB, World, joint, labelled, record, ref, running_world, whole_world
+from tests.security.elements import BUDGETS, LABELS, PHB, labelled, ref
+from tests.security.record import record
+from tests.security.world import World, joint, running_world, whole_world
 
 EXAMPLES = 60
 ASKED_MAX = 12  # in one example

@@ -17,7 +17,9 @@ from urllib.parse import quote
 import pytest
 
 from tests.builders import bundle, entry
-from tests.security.world import BUDGETS, PHB, World, consent, item, record, ref, running_world, secret, whole_world
+from tests.security.elements import BUDGETS, PHB, consent, ref, secret
+from tests.security.record import record
+from tests.security.world import World, item, running_world, whole_world
 
 THINGS = {f"{one['resourceType']}/{one['id']}": one for one in whole_world()}
 NEVER = "never-was"

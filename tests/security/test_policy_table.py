@@ -19,24 +19,9 @@ import pytest
 from phb_fhir.security.local_key import LOCAL_ISSUER, local_key
 from tests.builders import bundle, entry
 from tests.running import FIRST_MOMENT
-from tests.security.world import (
-    ACTORS,
-    LABELS,
-    LOADED_AT,
-    PHB,
-    USER,
-    Resource,
-    World,
-    coded,
-    consent,
-    extension,
-    labelled,
-    record,
-    ref,
-    running_world,
-    secret,
-    whole_world,
-)
+from tests.security.elements import LABELS, PHB, Resource, coded, consent, extension, labelled, ref, secret
+from tests.security.record import record
+from tests.security.world import ACTORS, LOADED_AT, USER, World, running_world, whole_world
 
 PLAN = "CarePlan CareTeam Goal RiskAssessment"
 MONEY = "Account ChargeItem Coverage Invoice PaymentReconciliation"

@@ -9,7 +9,6 @@ has a resource of each type that the policy names for patients (`record`), and e
 
 from __future__ import annotations
 
-import base64
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,284 +18,13 @@ import httpx
 from pymongo.database import Database
 
 from phb_fhir.security.local_key import local_key
-from tests.builders import NHS_NUMBER, bundle, entry
+from tests.builders import bundle, entry
 from tests.running import Place, RunningServer, secure_server
+from tests.security.definitions import guide
+from tests.security.elements import BUDGETS, ODS, PHB, Resource, coded, consent, extension, labelled, ref, secret, thing
+from tests.security.record import AROUND, paid, record
 
-PHB = "https://fhir.phb.nhs.example"
-LABELS = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality"
-BUDGETS = f"{PHB}/Id/phb-budget-reference"
-ODS = "https://fhir.nhs.uk/Id/ods-organization-code"
 LOADED_AT = 100_000  # seconds after the first moment at which tests begin, long after everything was loaded
-
-Resource = dict[str, Any]
-
-
-def secret(of: str) -> str:
-    """The word that only the record of this patient has in it; nobody ever sends it."""
-    return f"zq{of}zq"
-
-
-def ref(reference: str) -> dict[str, str]:
-    return {"reference": reference}
-
-
-def coded(code: str, system: str = "http://codes.example", text: str = "") -> Resource:
-    return {"coding": [{"system": system, "code": code}], **({"text": text} if text else {})}
-
-
-def extension(name: str, **value: Any) -> Resource:
-    return {"url": f"{PHB}/StructureDefinition/{name}", **value}
-
-
-def labelled(resource: Resource, *codes: str) -> Resource:
-    """The resource with security labels of v3 Confidentiality."""
-    return {**resource, "meta": {"security": [{"system": LABELS, "code": code} for code in codes]}}
-
-
-def consent(id_: str, patient: str, actor: str, *actions: str, accounts: tuple[str, ...] = (), **more: Any) -> Resource:
-    """A Consent that lets somebody act for a patient; `more` replaces elements of it, `provision_…` those of its provision."""
-    provision = {
-        "type": "permit",
-        "period": {"start": "2026-01-01", "end": "2028-01-01"},
-        "actor": [{"role": coded("DELEGATEE"), "reference": ref(actor)}],
-        "action": [coded(action, f"{PHB}/CodeSystem/phb-consent-action") for action in actions],
-        **(
-            {"data": [{"meaning": "dependents", "reference": ref(account)} for account in accounts]} if accounts else {}
-        ),
-    }
-    inner = {name.removeprefix("provision_"): value for name, value in more.items() if name.startswith("provision_")}
-    outer = {name: value for name, value in more.items() if not name.startswith("provision_")}
-    return {
-        "resourceType": "Consent",
-        "id": id_,
-        "status": "active",
-        "scope": coded("patient-privacy", "http://terminology.hl7.org/CodeSystem/consentscope"),
-        "category": [coded("INFA", "http://terminology.hl7.org/CodeSystem/v3-ActCode")],
-        "patient": ref(patient),
-        "policyRule": coded("consent", f"{PHB}/CodeSystem/phb-legal-basis"),
-        "provision": {**provision, **inner},
-        **outer,
-    }
-
-
-def _texts(of: str, kind: str) -> str:
-    return f"{of} {kind} {secret(of)}"
-
-
-def _paid(account: str, payee: str) -> list[Resource]:
-    return [extension("phb-account", valueReference=ref(account)), extension("phb-payee", valueReference=ref(payee))]
-
-
-NUMBERS = {"jill": "9000000009", "mo": "9000000017", "asha": "9000000025", "ted": "9000000033"}
-
-
-class Around:
-    """Who is around a patient: what makes a record one's own."""
-
-    def __init__(self, commissioner: str, practice: str, provider: str, trust: str) -> None:
-        self.commissioner = f"Organization/{commissioner}"
-        self.practice = f"Organization/{practice}"
-        self.provider = f"Organization/{provider}"
-        self.trust = f"Organization/{trust}"
-
-
-AROUND = {
-    "jill": Around("north", "oak", "river", "harbour"),
-    "mo": Around("north", "elm", "lantern", "inland"),
-    "asha": Around("south", "oak", "lantern", "inland"),
-    "ted": Around("south", "elm", "lantern", "inland"),
-}
-
-
-def record(of: str) -> dict[str, Resource]:
-    """One patient's record: a resource of each type, under `<patient>-<type>`, the Patient under the patient's name."""
-    around, patient, said = AROUND[of], ref(f"Patient/{of}"), lambda kind: _texts(of, kind)
-    account, plan, letter = (
-        f"Account/{of}-account",
-        f"CarePlan/{of}-careplan",
-        f"DocumentReference/{of}-documentreference",
-    )
-    final, subject = {"status": "final"}, {"subject": patient}
-    made: dict[str, Resource] = {
-        "Patient": {
-            "identifier": [{"system": NHS_NUMBER, "value": NUMBERS[of]}],
-            "active": True,
-            "name": [{"family": said("family"), "given": [said("given")]}],
-            "telecom": [{"system": "phone", "value": said("phone")}],
-            "birthDate": "1968-05-11",
-            "address": [{"city": said("city")}],
-            "generalPractitioner": [ref(around.practice)],
-            "managingOrganization": ref(around.trust),
-        },
-        "Account": {
-            "identifier": [{"system": BUDGETS, "value": f"B-{of}"}],
-            "status": "active",
-            "name": said("budget"),
-            "subject": [patient],
-            "owner": ref(around.commissioner),
-            "extension": [extension("phb-care-plan", valueReference=ref(plan))],
-        },
-        "ChargeItem": {
-            "identifier": [{"system": f"{PHB}/Id/phb-purchase-reference", "value": f"P-{of}"}],
-            "status": "billable",
-            "definitionCanonical": [f"{PHB}/ChargeItemDefinition/massage"],
-            "code": coded("therapy", text="Massage"),
-            **subject,
-            "account": [ref(account)],
-            "occurrenceDateTime": "2026-10-09",
-            "performingOrganization": ref(around.provider),
-            "supportingInformation": [ref(letter)],
-            "quantity": {"value": 1},
-            "note": [{"text": said("note")}],
-        },
-        "Coverage": {
-            "status": "active",
-            "beneficiary": patient,
-            "payor": [ref(around.commissioner)],
-            "subscriberId": said("cover"),
-        },
-        "Invoice": {
-            "status": "issued",
-            **subject,
-            "account": ref(account),
-            "issuer": ref(around.provider),
-            "note": [{"text": said("invoice")}],
-        },
-        "PaymentReconciliation": {
-            "status": "active",
-            "created": "2026-10-10",
-            "paymentDate": "2026-10-11",
-            "paymentAmount": {"value": 45, "currency": "GBP"},
-            "disposition": said("payment"),
-            "outcome": "complete",
-            "paymentIssuer": ref(around.commissioner),
-            "paymentIdentifier": {"system": f"{PHB}/Id/phb-payment-reference", "value": f"PAY-{of}"},
-            "extension": _paid(account, around.provider),
-        },
-        "CarePlan": {
-            "status": "active",
-            "intent": "plan",
-            "title": said("plan"),
-            **subject,
-            "goal": [ref(f"Goal/{of}-goal")],
-            "careTeam": [ref(f"CareTeam/{of}-careteam")],
-            "supportingInfo": [
-                ref(f"RiskAssessment/{of}-riskassessment"),
-                ref(f"QuestionnaireResponse/{of}-questionnaireresponse"),
-            ],
-        },
-        "CareTeam": {
-            "status": "active",
-            "name": said("team"),
-            **subject,
-            "participant": [{"member": ref(around.practice)}],
-        },
-        "Goal": {"lifecycleStatus": "active", "description": {"text": said("goal")}, **subject},
-        "RiskAssessment": {**final, "mitigation": said("risk"), **subject},
-        "DocumentReference": {
-            "status": "current",
-            "description": said("letter"),
-            **subject,
-            "content": [{"attachment": {"url": f"Binary/{of}-binary", "title": said("title")}}],
-        },
-        "Binary": {
-            "contentType": "text/plain",
-            "securityContext": ref(letter),
-            "data": base64.b64encode(said("content").encode()).decode(),
-        },
-        "Task": {
-            "status": "requested",
-            "intent": "order",
-            "description": said("task"),
-            "for": patient,
-            "owner": ref(around.commissioner),
-        },
-        "Consent": consent(f"{of}-consent", f"Patient/{of}", f"Organization/{of}-nobody", "view"),
-        "RelatedPerson": {"patient": patient, "name": [{"text": said("relation")}]},
-        "Communication": {
-            "status": "completed",
-            **subject,
-            "about": [ref(account)],
-            "payload": [{"contentString": said("said")}],
-        },
-        "QuestionnaireResponse": {
-            "status": "completed",
-            **subject,
-            "item": [{"linkId": "1", "answer": [{"valueString": said("answer")}]}],
-        },
-        "AdverseEvent": {"actuality": "actual", **subject, "event": {"text": said("event")}},
-        "AllergyIntolerance": {
-            "clinicalStatus": coded("active", "http://terminology.hl7.org/CodeSystem/allergyintolerance-clinical"),
-            "patient": patient,
-            "code": {"text": said("allergy")},
-        },
-        "Appointment": {
-            "status": "booked",
-            "start": "2026-12-01T09:00:00Z",
-            "end": "2026-12-01T10:00:00Z",
-            "description": said("appointment"),
-            "participant": [{"actor": patient, "status": "accepted"}],
-        },
-        "ClinicalImpression": {"status": "completed", "summary": said("impression"), **subject},
-        "Condition": {"code": {"text": said("condition")}, **subject},
-        "Device": {"patient": patient, "deviceName": [{"name": said("device"), "type": "user-friendly-name"}]},
-        "DiagnosticReport": {**final, "code": {"text": said("report")}, **subject},
-        "Encounter": {
-            "status": "finished",
-            "class": {"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "AMB"},
-            "reasonCode": [{"text": said("encounter")}],
-            **subject,
-        },
-        "EpisodeOfCare": {"status": "active", "patient": patient, "type": [{"text": said("episode")}]},
-        "FamilyMemberHistory": {
-            "status": "completed",
-            "patient": patient,
-            "relationship": coded("FTH", "http://terminology.hl7.org/CodeSystem/v3-RoleCode"),
-            "name": said("father"),
-        },
-        "Flag": {"status": "active", "code": {"text": said("flag")}, **subject},
-        "Immunization": {
-            "status": "completed",
-            "vaccineCode": {"text": said("vaccine")},
-            "patient": patient,
-            "occurrenceDateTime": "2026-01-02",
-        },
-        "List": {"status": "current", "mode": "working", "title": said("list"), **subject},
-        "MedicationRequest": {
-            "status": "active",
-            "intent": "order",
-            "medicationCodeableConcept": {"text": said("medicine")},
-            **subject,
-        },
-        "MedicationStatement": {
-            "status": "active",
-            "medicationCodeableConcept": {"text": said("medicine")},
-            **subject,
-        },
-        "Observation": {
-            **final,
-            "category": [coded("vital-signs", "http://terminology.hl7.org/CodeSystem/observation-category")],
-            "code": {"text": said("observation")},
-            **subject,
-        },
-        "Procedure": {"status": "completed", "code": {"text": said("procedure")}, **subject},
-        "ServiceRequest": {"status": "active", "intent": "order", "code": {"text": said("service")}, **subject},
-        "Provenance": {
-            "target": [ref(account)],
-            "recorded": "2026-10-09T09:00:00Z",
-            "agent": [{"who": {"display": said("agent")}}],
-        },
-        # what the policy names for no patient
-        "Basic": {"code": {"text": said("basic")}, **subject},
-        "Media": {"status": "completed", **subject, "content": {"title": said("media")}},
-        "Person": {"name": [{"text": said("person")}], "link": [{"target": patient}]},
-    }
-    ids = {type_: of if type_ == "Patient" else f"{of}-{type_.lower()}" for type_ in made}
-    return {type_: {"resourceType": type_, **content, "id": ids[type_]} for type_, content in made.items()}
-
-
-def _thing(type_: str, id_: str, **more: Any) -> Resource:
-    return {"resourceType": type_, "id": id_, **more}
 
 
 def directory() -> list[Resource]:
@@ -305,21 +33,21 @@ def directory() -> list[Resource]:
     organisations += ("mo-nobody", "asha-nobody", "ted-nobody")
     return [
         *(
-            _thing("Organization", name, name=f"{name} trust", identifier=[{"system": ODS, "value": f"X{number:02}"}])
+            thing("Organization", name, name=f"{name} trust", identifier=[{"system": ODS, "value": f"X{number:02}"}])
             for number, name in enumerate(organisations)
         ),
-        *(_thing("Practitioner", name, name=[{"text": name}]) for name in ("priya", "tom", "sam", "bea", "pat", "una")),
-        _thing(
+        *(thing("Practitioner", name, name=[{"text": name}]) for name in ("priya", "tom", "sam", "bea", "pat", "una")),
+        thing(
             "PractitionerRole",
             "priya-role",
             practitioner=ref("Practitioner/priya"),
             organization=ref("Organization/harbour"),
         ),
-        _thing("Location", "clinic", name="Clinic"),
-        _thing("HealthcareService", "physio", name="Physiotherapy", providedBy=ref("Organization/river")),
+        thing("Location", "clinic", name="Clinic"),
+        thing("HealthcareService", "physio", name="Physiotherapy", providedBy=ref("Organization/river")),
         item("massage", "river"),
         item("respite", "lantern"),
-        _thing(
+        thing(
             "List",
             "directory",
             status="current",
@@ -334,7 +62,7 @@ def directory() -> list[Resource]:
 
 def item(id_: str, provider: str) -> Resource:
     """Something that can be bought, of this provider's part of the directory."""
-    return _thing(
+    return thing(
         "ChargeItemDefinition",
         id_,
         url=f"{PHB}/ChargeItemDefinition/{id_}",
@@ -342,93 +70,6 @@ def item(id_: str, provider: str) -> Resource:
         title=id_,
         extension=[extension("phb-provider", valueReference=ref(f"Organization/{provider}"))],
     )
-
-
-def guide() -> list[Resource]:
-    """One of each kind of definition, which everybody may read."""
-    base, active = {"name": "Thing", "status": "active"}, {"status": "active"}
-    made: dict[str, Resource] = {
-        "ActivityDefinition": active,
-        "CapabilityStatement": {
-            **active,
-            "date": "2026-01-01",
-            "kind": "requirements",
-            "fhirVersion": "4.0.1",
-            "format": ["json"],
-            "rest": [{"mode": "server"}],
-            "description": "What is asked of a server",
-        },
-        "CodeSystem": {**active, "content": "not-present"},
-        "CompartmentDefinition": {**base, "code": "Patient", "search": True},
-        "ConceptMap": active,
-        "Endpoint": {
-            **active,
-            "connectionType": {"code": "hl7-fhir-rest"},
-            "payloadType": [{"text": "any"}],
-            "address": "https://elsewhere.example",
-        },
-        "GraphDefinition": {**base, "start": "Patient"},
-        "ImplementationGuide": {**base, "packageId": "thing.example", "fhirVersion": ["4.0.1"]},
-        "Library": {**active, "type": coded("logic-library", "http://terminology.hl7.org/CodeSystem/library-type")},
-        "Measure": active,
-        "NamingSystem": {
-            **base,
-            "kind": "identifier",
-            "date": "2026-01-01",
-            "uniqueId": [{"type": "uri", "value": "http://names.example"}],
-        },
-        "OperationDefinition": {
-            **base,
-            "kind": "operation",
-            "code": "thing",
-            "system": False,
-            "type": False,
-            "instance": True,
-            "resource": ["Patient"],
-        },
-        "PlanDefinition": active,
-        "Questionnaire": active,
-        "SearchParameter": {
-            **base,
-            "status": "retired",
-            "description": "What nothing is found by",
-            "code": "thing",
-            "base": ["Basic"],
-            "type": "token",
-            "expression": "Basic.code",
-        },
-        "StructureDefinition": {
-            **base,
-            "kind": "resource",
-            "abstract": False,
-            "type": "Basic",
-            "baseDefinition": "http://hl7.org/fhir/StructureDefinition/Basic",
-            "derivation": "constraint",
-            "differential": {"element": [{"id": "Basic", "path": "Basic"}]},
-        },
-        "StructureMap": {
-            **base,
-            "group": [
-                {
-                    "name": "a",
-                    "typeMode": "none",
-                    "input": [{"name": "a", "mode": "source"}],
-                    "rule": [{"name": "r", "source": [{"context": "a"}]}],
-                }
-            ],
-        },
-        "ValueSet": active,
-    }
-    urls = {"Endpoint", "NamingSystem", "GraphDefinition"}
-    return [
-        _thing(
-            type_,
-            f"a-{type_.lower()}",
-            **({} if type_ in urls - {"GraphDefinition"} else {"url": f"http://defined.example/{type_}"}),
-            **content,
-        )
-        for type_, content in made.items()
-    ]
 
 
 def aggregates() -> list[Resource]:
@@ -440,10 +81,10 @@ def aggregates() -> list[Resource]:
         "period": {"start": "2026"},
     }
     return [
-        _thing("MeasureReport", "figures", **report),
-        _thing("MeasureReport", "ted-measurereport", **{**report, "type": "individual"}, subject=ref("Patient/ted")),
-        _thing("Group", "criteria", type="person", actual=False, managingEntity=ref("Organization/north")),
-        _thing("Group", "ted-group", type="person", actual=False, managingEntity=ref("Organization/south")),
+        thing("MeasureReport", "figures", **report),
+        thing("MeasureReport", "ted-measurereport", **{**report, "type": "individual"}, subject=ref("Patient/ted")),
+        thing("Group", "criteria", type="person", actual=False, managingEntity=ref("Organization/north")),
+        thing("Group", "ted-group", type="person", actual=False, managingEntity=ref("Organization/south")),
     ]
 
 
@@ -455,8 +96,8 @@ def consents() -> list[Resource]:
     """Whom Jill has let act for her, in every way there is; `duo` acts for Mo as well, whose record they may only see."""
     jill, related = "Patient/jill", "RelatedPerson/"
     return [
-        *(_thing("RelatedPerson", name, patient=ref(jill), name=[{"text": name}]) for name in _RELATIONS),
-        _thing("RelatedPerson", "duo-mo", patient=ref("Patient/mo")),
+        *(thing("RelatedPerson", name, patient=ref(jill), name=[{"text": name}]) for name in _RELATIONS),
+        thing("RelatedPerson", "duo-mo", patient=ref("Patient/mo")),
         consent("c-ruth", jill, f"{related}ruth", *ALL_RIGHTS),
         consent("c-lim", jill, f"{related}lim", *ALL_RIGHTS, accounts=("Account/jill-account",)),
         consent("c-vic", jill, f"{related}vic", "view"),
@@ -488,7 +129,7 @@ def teams() -> list[Resource]:
     """Priya co-ordinates Jill's care, in her role; Una's part in it is over, and so is Sam's whole team."""
 
     def team(id_: str, patient: str, *participants: Resource, status: str = "active") -> Resource:
-        return _thing("CareTeam", id_, status=status, subject=ref(f"Patient/{patient}"), participant=list(participants))
+        return thing("CareTeam", id_, status=status, subject=ref(f"Patient/{patient}"), participant=list(participants))
 
     over = {"end": "2026-01-01"}
     return [
@@ -545,7 +186,7 @@ def further() -> list[Resource]:
         ),
         again("CarePlan", "jill-other-plan", title="other plan"),
         again("ChargeItem", "jill-second-purchase", account=[ref(second)]),
-        again("PaymentReconciliation", "jill-second-payment", extension=_paid(second, "Organization/river")),
+        again("PaymentReconciliation", "jill-second-payment", extension=paid(second, "Organization/river")),
         labelled(again("Condition", "jill-restricted", code={"text": f"restricted {secret('restricted')}"}), "R"),
         labelled(again("Observation", "jill-very", code={"text": f"very restricted {secret('restricted')}"}), "N", "V"),
         labelled(again("Task", "jill-restricted-task", description=f"restricted {secret('restricted')}"), "R"),

@@ -195,6 +195,21 @@ COMPARISONS: dict[str, Callable[[Bench], Comparison]] = {
 
 def show(found: Findings) -> None:
     """Print what was found. The rates belong to this machine and this moment; the ratios are what may be compared."""
+    out = Console()
+    rates, worker = _rates(found), _worker(found)
+    if rates.row_count:
+        out.print(rates)
+        out.print(
+            "The ratio is the median of the rounds' ratios, measured in turn. Rounds far apart mean a busy machine.\n"
+        )
+    if worker.row_count:
+        out.print(worker)
+    if found.search:
+        show_search(found.search, out)
+
+
+def _rates(found: Findings) -> Table:
+    """How many of each kind of request a second, beside what does less."""
     rates = _table("What it costs to be a FHIR server", "what", "beside", "ours", "theirs", "ratio", "goal", "rounds")
     for one in found.comparisons:
         rates.add_row(
@@ -206,6 +221,11 @@ def show(found: Findings) -> None:
             "" if one.goal is None else f"{one.goal:g}",
             f"{min(one.ratios):.2f}–{max(one.ratios):.2f}",
         )
+    return rates
+
+
+def _worker(found: Findings) -> Table:
+    """What one worker takes: its memory, and the time until it answers."""
     worker = _table("One worker", "what", "is", "goal", "note")
     for when, memory in found.memory.items():
         is_ = _judged(f"{memory.resident_mb:.0f} MB", met=memory.resident_mb < MEMORY_GOAL_MB)
@@ -213,30 +233,15 @@ def show(found: Findings) -> None:
         worker.add_row(f"memory, {when}", is_, f"under {MEMORY_GOAL_MB} MB", note)
     if starts := found.starts_s:
         is_ = _judged(f"{median(starts):.2f} s", met=median(starts) < START_GOAL_S)
-        worker.add_row(
-            "start to first read",
-            is_,
-            f"under {START_GOAL_S} s",
-            f"{min(starts):.2f}–{max(starts):.2f} s, MongoDB included",
-        )
+        took = f"{min(starts):.2f}–{max(starts):.2f} s, MongoDB included"
+        worker.add_row("start to first read", is_, f"under {START_GOAL_S} s", took)
     if found.leading:
         (ours_mb, theirs_mb), (ours_s, theirs_s) = found.leading.memory_mb, found.leading.starts_s
-        worker.add_row(
-            "memory after all this", f"{ours_mb:.0f} MB", "", f"HAPI {theirs_mb:.0f} MB, its database not counted"
-        )
-        worker.add_row(
-            "start, without its database", f"{ours_s:.1f} s", "", f"HAPI {theirs_s:.1f} s, making its tables"
-        )
-    out = Console()
-    if rates.row_count:
-        out.print(rates)
-        out.print(
-            "The ratio is the median of the rounds' ratios, measured in turn. Rounds far apart mean a busy machine.\n"
-        )
-    if worker.row_count:
-        out.print(worker)
-    if found.search:
-        show_search(found.search, out)
+        heap = f"HAPI {theirs_mb:.0f} MB, its database not counted"
+        worker.add_row("memory after all this", f"{ours_mb:.0f} MB", "", heap)
+        tables = f"HAPI {theirs_s:.1f} s, making its tables"
+        worker.add_row("start, without its database", f"{ours_s:.1f} s", "", tables)
+    return worker
 
 
 def show_search(found: SearchFindings, out: Console) -> None:
