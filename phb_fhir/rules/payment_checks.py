@@ -34,7 +34,6 @@ from phb_fhir.rules.ledger import positions
 from phb_fhir.rules.paid import (
     INVOICED,
     Line,
-    bare,
     counts,
     is_done,
     lines_of,
@@ -44,7 +43,6 @@ from phb_fhir.rules.paid import (
     total_of,
 )
 from phb_fhir.rules.payment import (
-    TERMS,
     Payment,
     came_from,
     held_for,
@@ -119,13 +117,11 @@ def stays_as_it_is(p: Payment) -> Iterator[Issue]:
 
 
 def _is_less(before: Resource, after: Resource) -> bool:
-    """Whether a partial payment has some of the lines it was to have, none of them for more."""
+    """Whether a partial payment has some of the lines it was to have, none of them for more, and is else the same."""
     was = {(one.kind, one.request): one.pence for one in lines_of(before)}
-    now = lines_of(after)
-    same = [
-        bare(before.get(name)) == bare(after.get(name)) for name in TERMS if name not in ("paymentAmount", "detail")
-    ]
-    return all(same) and all(abs(one.pence) <= abs(was.get((one.kind, one.request), 0)) for one in now)
+    whole = {**after, **{name: before.get(name) for name in ("paymentAmount", "detail")}}
+    is_same = terms_of(before) == terms_of(whole)
+    return is_same and all(abs(one.pence) <= abs(was.get((one.kind, one.request), 0)) for one in lines_of(after))
 
 
 def _from_an_open_budget(p: Payment) -> Iterator[Issue]:

@@ -11,10 +11,11 @@ from phb_fhir.fhir.money import money
 from phb_fhir.rules import invoice, repayment
 from phb_fhir.rules.case import By, Case
 from phb_fhir.rules.ledger import Entry, Ledger, Sums
-from phb_fhir.rules.paid import amounts_by_purchase, line_total, paid_for, total_of
+from phb_fhir.rules.paid import RUN, amounts_by_purchase, line_total, paid_for, total_of
 from phb_fhir.rules.payment import Payment
-from phb_fhir.rules.payment_checks import OUTCOME, STATUS, _to_whom, stepped
+from phb_fhir.rules.payment_checks import OUTCOME, STATUS, _to_whom, stands, stays_as_it_is, stepped
 from phb_fhir.rules.words import BASE
+from tests.paying import advance, line
 
 NOW = datetime(2026, 11, 22, 9, tzinfo=UTC)
 STATE = f"{BASE}/CodeSystem/phb-task-business-status"
@@ -49,6 +50,33 @@ def test_an_active_payment_is_decided_once(was: str, now: str) -> None:
     said = stepping({"status": "active", "outcome": was}, {"status": "active", "outcome": now})
     assert (not said) is (was in ("queued", now))
     assert not said or said[0].startswith(f"A payment that is {was} cannot become {now}")
+
+
+def some(pence: int, request: str = "") -> dict[str, Any]:
+    return line(0, request, kind="advance") | {"amount": money(pence)}
+
+
+SENT = {"identifier": [{"system": RUN, "value": "RUN-1"}]}
+LESS_AND_MORE = [
+    ("the rest of a line", {"detail": [some(4_000)]}, True),
+    ("as much as was sent", {"detail": [some(10_000)]}, True),
+    ("more than was sent", {"detail": [some(10_001)]}, False),
+    ("a line that was not sent", {"detail": [some(4_000, "ChargeItem/1")]}, False),
+    ("to somebody else", {"payee": "Patient/ben"}, False),
+    ("from another budget", {"account": "Account/ben-budget"}, False),
+    ("of another part", {"part": "overnight"}, False),
+    ("on another day", {"paymentDate": "2026-11-21"}, False),
+]
+
+
+@pytest.mark.parametrize(("changed", "may"), [row[1:] for row in LESS_AND_MORE], ids=[row[0] for row in LESS_AND_MORE])
+def test_of_what_was_sent_to_the_bank_some_may_come_through_and_nothing_else(
+    changed: dict[str, Any], *, may: bool
+) -> None:
+    before = advance("PAY-1", 100, detail=[some(10_000)], **SENT)
+    after = advance("PAY-1", 100, outcome="partial", **{"detail": [some(10_000)]} | SENT | changed)
+    found = Payment(after, "Account/jill-budget", {"resourceType": "Account", "id": "1"}, By(), NOW.date(), before)
+    assert ([issue.text for issue in stays_as_it_is(found)] == []) is stands(found) is may
 
 
 @pytest.mark.parametrize("was", sorted(invoice.STEPS))
