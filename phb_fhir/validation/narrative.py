@@ -10,6 +10,7 @@ replaces them when it gives ids (R4 §3.1.0.11.2).
 from __future__ import annotations
 
 import re
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 from xml.parsers import expat
 
@@ -105,10 +106,8 @@ def judged(div: str, frame: Frame) -> Iterator[tuple[Severity, str]]:
     if reader.misplaced:
         # whoever keeps a text for others to read can leave the layout to their browsers
         yield "warning" if frame.run.keeps_unknown else "error", reader.misplaced
-    for number, link in enumerate(reader.links):
-        told = _link_complaint(link, reader.anchors, frame) if number < _LINKS_MAX else None
-        if told is not None:
-            yield told
+    complaints_ = (_link_complaint(link, reader.anchors, frame) for link in reader.links)
+    yield from islice(filter(None, complaints_), _LINKS_MAX)
 
 
 def complaint(div: str) -> str | None:

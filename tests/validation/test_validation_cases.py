@@ -739,6 +739,15 @@ def test_blanks_in_base64_cost_no_more_than_their_length():
     assert [issue.kind for issue in errors(of_type("valueBase64Binary", " " * 5_000 + "QUJ"))] == [Kind.VALUE]
 
 
+def test_a_hundred_links_that_lead_nowhere_are_told_wherever_they_stand():
+    whole = '<a href="http://a.example">a</a>' * 200
+    broken = "".join(f'<a href="#nowhere-{n}">a</a>' for n in range(150))
+    assert len(validate(narrative(whole), R4)) == 0
+    told = validate(narrative(whole + broken), R4)
+    assert len(told) == 100
+    assert 'The link "#nowhere-99" leads nowhere' in told[-1].text
+
+
 def test_validating_changes_nothing_in_the_resource():
     for case in CASES.values():
         before = repr(case.bad)
