@@ -411,14 +411,26 @@ def read_reference(reference: Resource) -> Resource:
     return everything()[reference["reference"]]
 
 
-@example_or_request
-def test_an_attachment_has_the_size_and_the_hash_of_its_data(path: Path) -> None:
-    for _, attachment in objects(read(path)):
-        if "contentType" in attachment and "data" in attachment:
-            data = base64.b64decode(attachment["data"], validate=True)
-            assert attachment["size"] == len(data)
-            # R4 says SHA-1 (datatypes.html#attachment): it tells a changed file, it does not protect against forgery
-            assert base64.b64decode(attachment["hash"]) == hashlib.sha1(data, usedforsecurity=False).digest()
+def attachments() -> list[Resource]:
+    """Those that hold their data, and no Binaries."""
+    return [
+        found
+        for path in (*FILES, *REQUESTS)
+        for _, found in objects(read(path))
+        if {"contentType", "data"} <= found.keys() and "resourceType" not in found
+    ]
+
+
+@pytest.mark.parametrize("attachment", attachments(), ids=lambda one: one["title"])
+def test_an_attachment_has_the_size_and_the_hash_of_its_data(attachment: Resource) -> None:
+    data = base64.b64decode(attachment["data"], validate=True)
+    assert attachment["size"] == len(data)
+    # R4 says SHA-1 (datatypes.html#attachment): it tells a changed file, it does not protect against forgery
+    assert base64.b64decode(attachment["hash"]) == hashlib.sha1(data, usedforsecurity=False).digest()
+
+
+def test_there_are_attachments_to_look_at() -> None:
+    assert len(attachments()) >= 5
 
 
 ACCOUNT_STATUS = {

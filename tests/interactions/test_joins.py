@@ -5,18 +5,23 @@ Each case is asked twice: as a few resources are, whose keys are listed, and as 
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from typing import Any
 
 import httpx
 import pytest
 
+from phb_fhir.app import at_work
 from phb_fhir.interactions import joins
+from phb_fhir.outcome import Refusal, Rejected
+from phb_fhir.query import Key, Linked, Query
 from phb_fhir.store import found
 from tests.builders import NHS_NUMBER, bundle, entry, person, problem, purchase
 from tests.fresh import write_down
 from tests.interactions.test_history import got, link, pages
 from tests.interactions.test_search import FORM, keys, outcomes
+from tests.running import RunningServer
 
 BOUNDS = {
     "few": {},
@@ -222,6 +227,23 @@ def test_a_page_ends_after_so_many_candidates_and_says_where_to_go_on(
     assert all(link(page, "previous") for page in walked[1:])
     back = list(pages(crowd, link(walked[-1], "self"), "previous"))
     assert list(itertools.chain(*(keys(page)[::-1] for page in back))) == WOMENS[::-1]
+
+
+def test_a_total_that_takes_too_long_is_refused(
+    crowd: httpx.Client, server: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(joins, "_COUNTED", 1)
+    asked = Query(("ChargeItem",), Linked("subject", ("Patient",), Key(("gender=*female",))))
+
+    async def count(most_s: float) -> int:
+        async with at_work(server.settings) as context:
+            found = joins.Joins(context.reader, context.asking())
+            return await found.count(await found.resolve(asked), most_s)
+
+    assert got(crowd, f"{BY_GENDER}&_total=accurate")["total"] == asyncio.run(count(60)) == 2
+    with pytest.raises(Rejected, match="which takes too long") as refused:
+        asyncio.run(count(0))
+    assert refused.value.refusal is Refusal.UNAVAILABLE
 
 
 def test_a_total_that_costs_a_look_at_each_is_told_where_it_is_asked_for(crowd: httpx.Client) -> None:

@@ -202,6 +202,20 @@ def test_a_total_is_told_as_wanted(record, total, told):
     assert keys(found) == PEOPLE[:1]
 
 
+def test_an_id_alone_is_of_the_one_type_that_has_it_and_of_two_it_is_asked_which(record):
+    charge = {"resourceType": "ChargeItem", "id": "c", "status": "planned", "code": {"text": "a"}}
+    assert record.put("/ChargeItem/c", json={**charge, "subject": {"reference": "Patient/ann"}}).status_code == 201
+    assert keys(got(record, "/ChargeItem?subject=ann")) == ["ChargeItem/c"]
+    group = {"resourceType": "Group", "id": "ann", "type": "person", "actual": True}
+    assert record.put("/Group/ann", json=group).status_code == 201
+    refused = problem(record.get("/ChargeItem?subject=ann"))
+    assert (refused.status, refused.text) == (
+        400,
+        "subject=ann: there are Group/ann and Patient/ann; write which is meant.",
+    )
+    assert keys(got(record, "/ChargeItem?subject=Patient/ann")) == ["ChargeItem/c"]
+
+
 def test_a_count_above_the_largest_page_means_the_largest(mongodb_uri, server, record):
     with (
         RunningServer(mongodb_uri, server.settings.mongodb_database, page_size_default=2, page_size_max=2) as small,

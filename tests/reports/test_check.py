@@ -154,9 +154,19 @@ def test_an_entry_about_a_purchase_that_is_not_there_is_found(record):
     assert found(api) == [("cause", entry["_id"]), ("position", CHARGE)]
 
 
-def test_a_day_as_it_was_reckoned_before_days_were_those_of_england_is_no_drift(record):
+@pytest.mark.parametrize(
+    "when",
+    [
+        {"occurrenceDateTime": "2026-10-10T23:30:00Z"},
+        {"occurrencePeriod": {"start": "2026-10-10T08:00:00Z", "end": "2026-10-10T23:30:00Z"}},
+        {"occurrenceTiming": {"event": ["2026-10-10T23:30:00Z"]}},
+    ],
+    ids=lambda when: next(iter(when)),
+)
+def test_a_day_as_it_was_reckoned_before_days_were_those_of_england_is_no_drift(record, when):
     api, database, _ = record
-    late = api.post("/ChargeItem", json=massage("PUR-LATE", occurrenceDateTime="2026-10-10T23:30:00Z")).json()
+    charge = {name: value for name, value in massage("PUR-LATE").items() if name != "occurrenceDateTime"} | when
+    late = made(api.post("/ChargeItem", json=charge))
     entry = entry_of(database, f"ChargeItem/{late['id']}")
     assert entry["day"] == "2026-10-11"
     for day, drifts in (("2026-10-10", []), ("2026-10-12", [("cause", entry["_id"])])):

@@ -13,10 +13,17 @@ from phb_fhir.rules.allocation import judge_allocation
 from phb_fhir.rules.budget import elements_of
 from phb_fhir.rules.case import Books, By, Case, Hold, Read
 from phb_fhir.rules.ledger import CONTINGENCY, Ledger, Sums
-from phb_fhir.rules.purchase import Purchase, link_of, occurrence
+from phb_fhir.rules.purchase import Purchase, is_of_a_budget, link_of, occurrence
 from phb_fhir.rules.purchase_checks import STEPS, in_step, lets_purchase, refusals, waits
 from phb_fhir.rules.purchasing import judge_purchase
-from phb_fhir.rules.words import ACCOUNT_TYPE, BASE
+from phb_fhir.rules.words import (
+    ACCOUNT_TYPE,
+    BASE,
+    PURCHASE_CATEGORY,
+    PURCHASE_REASON,
+    PURCHASE_REFERENCE,
+    concept,
+)
 
 TODAY = date(2026, 11, 22)
 STATUSES = ("planned", "billable", "billed", "not-billable", "aborted", "entered-in-error")
@@ -313,6 +320,35 @@ def test_new_purchases_need_a_budget_that_is_active(stage: str, count: int) -> N
 def test_what_was_agreed_is_still_paid_until_the_budget_is_closed(stage: str, count: int) -> None:
     budget = {**BUDGET, "extension": [extension("phb-lifecycle-status", valueCode=stage), *BUDGET["extension"][1:]]}
     assert len(refusals(purchase(charge(status="billable"), before=charge(status="billable"), budget=budget))) == count
+
+
+@pytest.mark.parametrize("stage", ["suspended", "closing"])
+def test_what_was_only_proposed_is_not_paid_until_the_budget_is_active_again(stage: str) -> None:
+    budget = {**BUDGET, "extension": [extension("phb-lifecycle-status", valueCode=stage), *BUDGET["extension"][1:]]}
+    assert len(refusals(purchase(charge(status="billable"), before=charge(), budget=budget))) == 1
+
+
+def test_a_purchase_stays_with_its_budget_from_when_money_is_held_for_it() -> None:
+    elsewhere = [{"reference": "Account/other"}]
+    assert refusals(purchase(charge(), before=charge(account=elsewhere))) == []
+    (issue,) = refusals(purchase(charge(status="billable"), before=charge(status="billable", account=elsewhere)))
+    assert issue.text.startswith("A purchase stays with the budget it was charged to.")
+
+
+BY_ITSELF: list[dict[str, Any]] = [
+    {"meta": {"profile": [f"{BASE}/StructureDefinition/phb-purchase"]}},
+    {"extension": [extension("phb-element", valueId="mine")]},
+    {"code": concept(PURCHASE_CATEGORY, "therapy")},
+    {"identifier": [{"system": PURCHASE_REFERENCE, "value": "P-1"}]},
+    {"reason": [concept(PURCHASE_REASON, "contingency")]},
+]
+
+
+@pytest.mark.parametrize("said", BY_ITSELF, ids=lambda said: next(iter(said)))
+def test_a_purchase_of_a_budget_says_so_by_any_word_of_the_guide(said: dict[str, Any]) -> None:
+    hospitals = {"code": {"text": "Bed"}, "identifier": [{"system": "urn:x", "value": "1"}], "reason": [{"text": "a"}]}
+    assert not is_of_a_budget(hospitals)
+    assert is_of_a_budget(hospitals | said)
 
 
 PERIODS = [

@@ -7,7 +7,7 @@ import math
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from phb_fhir.fhir.dates import span_of
@@ -157,6 +157,7 @@ def test_a_single_date_is_kept_once():
     assert not made.keys
 
 
+@example([("date", "2026"), ("Period", {"start": "2026-03"})], True)
 @given(st.lists(values, max_size=4), st.booleans())
 def test_no_shape_of_data_stops_the_index(several, is_list):
     made = kept(date.KIND, DATE, *several, is_list=is_list)

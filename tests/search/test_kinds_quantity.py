@@ -6,7 +6,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from phb_fhir.fhir.codec import Exact
@@ -230,6 +230,7 @@ def test_several_quantities_are_sorted_by_the_least_and_the_greatest_of_what_the
     }  # fmt: skip
 
 
+@example([("Quantity", {"value": 5, "unit": "g"}), ("Money", {"value": 5, "currency": "GBP"})], True)
 @given(st.lists(values, max_size=4), st.booleans())
 def test_no_shape_of_data_stops_the_index(several, is_list):
     made = kept(quantity.KIND, QUANTITY, *several, is_list=is_list)

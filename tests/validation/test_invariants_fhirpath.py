@@ -139,6 +139,12 @@ ANSWERS = {
     "'Ada  May' ~ 'ada may'": (True,),
     "(1 | 2) ~ (2 | 1)": (True,),
     # §6.2 order
+    "1 < 1": (False,),
+    "1 <= 1": (True,),
+    "1 > 1": (False,),
+    "1 >= 1": (True,),
+    "@2026-01-01 > @2026-01-01": (False,),
+    "@2026-01-01 >= @2026-01-01": (True,),
     "contact.period.start <= contact.period.end": (True,),
     "contact.period.end > @2021-06-01": (),
     "birthDate.extension.value = @1970-04-02T08:30:00Z": (True,),

@@ -173,6 +173,13 @@ def test_an_entry_that_nothing_links_to_does_not_belong_in_a_document():
     assert errors(document(pointing_back)) == []
 
 
+def test_an_address_that_is_no_reference_links_no_entry():
+    asked = {"resourceType": "Questionnaire", "id": "q", "status": "active"}
+    answers = {"resourceType": "QuestionnaireResponse", "id": "r", "status": "completed"}
+    answers["questionnaire"] = entry(asked)["fullUrl"]
+    assert places(document(answers, asked, entries=["QuestionnaireResponse/r"])) == ["Bundle.entry[3]"]
+
+
 def test_of_two_versions_a_reference_names_one():
     versions = [patient("p", meta={"versionId": v}) for v in ("1", "2")]
     assert errors(document(*versions, entries=["Patient/p/_history/1", "Patient/p/_history/2"])) == []
