@@ -24,6 +24,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 PREFIX = "PHB_"
+OF_COMMANDS = ("PHB_TOKEN",)  # what commands take from the environment, and is no setting
 API_PATH = "/fhir"
 LOOPBACK_NAMES = frozenset(("127.0.0.1", "localhost", "::1"))  # by which this machine knows itself
 
@@ -455,7 +456,7 @@ def read_settings(**given: Any) -> Settings:
 def _refuse_unknown(environment: os._Environ[str]) -> None:
     known = [PREFIX + name.upper() for name in Settings.model_fields]
     for name in sorted(environment):
-        if name.upper().startswith(PREFIX) and name.upper() not in known:
+        if name.upper().startswith(PREFIX) and name.upper() not in (*known, *OF_COMMANDS):
             near = difflib.get_close_matches(name.upper(), known, n=1)
             hint = f"; did you mean {near[0]}?" if near else "; docs/settings.md lists them."
             raise WrongSetting(f"{name} is not a setting of this server{hint}")

@@ -18,12 +18,13 @@ _FOR_THE_SHELL = ("filter", "sort")  # to be pasted into one of MongoDB's, as th
 _FHIR_JSON = "application/fhir+json"
 
 
-def explain(settings: Settings, search: str, server: str | None) -> int:
+def explain(settings: Settings, search: str, server: str | None, token: str) -> int:
     """Asks the server and says what it says; gives the code to end with."""
     address = f"{(server or settings.api_url).rstrip('/')}/{search.lstrip('/')}"
     asked = httpx.URL(address).copy_add_param("_explain", "true")
+    headers = {"Accept": _FHIR_JSON} | ({"Authorization": f"Bearer {token}"} if token else {})
     try:
-        with httpx.Client(timeout=ASKED_MAX_S, headers={"Accept": _FHIR_JSON}, follow_redirects=False) as client:
+        with httpx.Client(timeout=ASKED_MAX_S, headers=headers, follow_redirects=False) as client:
             answer = client.get(asked)
         said = answer.json()
     except (httpx.HTTPError, ValueError) as error:

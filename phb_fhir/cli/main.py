@@ -193,17 +193,19 @@ def explain(
     ],
     *,
     server: Server = None,
+    token: Token = "",
 ) -> None:
     """Say how a running server answers a search: the filter, the index chosen, and what was looked at.
 
     `phb-fhir explain 'ChargeItem?account=Account/jill-budget&_sort=-occurrence'`
 
-    Ends with 2 when the server refuses the search, with its reasons, or cannot be reached.
+    Where somebody signs in it is told to those who see all, such as the role system. Ends with 2 when the server refuses the
+    search, with its reasons, or cannot be reached.
     """
     settings = read_settings()
     from phb_fhir.cli import explain as command  # noqa: PLC0415 - its imports are slow, `--help` need not wait
 
-    raise typer.Exit(command.explain(settings, search, server))
+    raise typer.Exit(command.explain(settings, search, server, token))
 
 
 @app.command()

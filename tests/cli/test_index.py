@@ -17,6 +17,7 @@ from tests.builders import person, purchase
 from tests.definitions_at_hand import search_parameter
 from tests.packages import MANIFEST, packed
 from tests.processes import ServerProcess, ask, until
+from tests.running import secure_server
 
 WAIT_S = 120.0
 MARRIED = {"coding": [{"system": "urn:marital", "code": "M"}]}
@@ -103,6 +104,17 @@ def test_explain_says_what_was_applied_which_index_was_chosen_and_what_was_looke
     assert "subject=Patient/jill" in rest
     assert "key_seq" in rest
     assert "xamined" in rest
+
+
+def test_where_somebody_signs_in_it_explains_to_who_shows_a_token_that_sees_all(mongodb_uri):
+    with secure_server(mongodb_uri) as (server, _):
+        asking = ("explain", "ChargeItem?subject=Patient/jill", "--server", server.base)
+        tokens = {who: run("token", "--as", who, "--data", str(server.settings.data)) for who in ("system", "jill")}
+        told = run(*asking, PHB_TOKEN=tokens["system"].stdout.strip())
+        assert (told.returncode, told.stderr) == (0, "")
+        assert "keys_examined" in told.stdout
+        for done in (run(*asking), run(*asking, PHB_TOKEN=tokens["jill"].stdout.strip())):
+            assert (done.returncode, done.stdout) == (2, "")
 
 
 def test_explain_says_why_a_search_is_refused(server):
