@@ -142,7 +142,7 @@ class OnePiece(HttpToolsProtocol):
             self._said = 431, f"The request has more than the {FIELDS_MAX} header fields that this server takes."
         elif self._head_bytes > HEAD_BYTES_MAX and _size(self.url, self.headers) > HEAD_BYTES_MAX:
             self._said = 431, _TOO_LONG  # else it is the body that came along
-        elif sum(name == b"host" for name, _ in self.headers) != 1 and self.parser.get_http_version() == "1.1":
+        elif [name for name, _ in self.headers].count(b"host") != 1 and self.parser.get_http_version() == "1.1":
             self._said = (
                 400,
                 "A request of HTTP/1.1 has one Host header, and this one has none, or several (RFC 9112 3.2).",
