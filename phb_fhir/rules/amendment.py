@@ -14,7 +14,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from phb_fhir.fhir.codec import Resource
-from phb_fhir.fhir.dates import days_later
+from phb_fhir.fhir.dates import days_later, instant_text
 from phb_fhir.fhir.money import sterling
 from phb_fhir.outcome import Issue
 from phb_fhir.rules.around import policy_of, says_something, told
@@ -30,8 +30,18 @@ from phb_fhir.rules.budget import (
     plan_of,
     stage_of,
 )
-from phb_fhir.rules.case import Asking, Case, Read, ReadVersion, refusal
-from phb_fhir.rules.words import BASE, TASK_CODE, TASK_PARAMETER, code_in, extensions, key_of, keys_in, value_of
+from phb_fhir.rules.case import Asking, Case, Follow, Read, ReadVersion, refusal
+from phb_fhir.rules.words import (
+    BASE,
+    TASK_CODE,
+    TASK_PARAMETER,
+    code_in,
+    concept,
+    extensions,
+    key_of,
+    keys_in,
+    value_of,
+)
 
 OUTCOME = f"{BASE}/CodeSystem/phb-review-outcome"
 _AMOUNT = "Account.extension.where(url.endsWith('phb-budget-amount'))"
@@ -113,6 +123,19 @@ def _decided_by(reason: Reason, account: Resource) -> Asking[list[Issue]]:
     if outcome_of_review(review) == "no-change":
         return [refusal(f"{key} decided that nothing changes.", _REASON)]
     return []
+
+
+def told_in_reviews(case: Case) -> Asking[list[Follow]]:
+    """Each review that is cited for a change of money names the version of the budget that came of it, among its outputs (R14)."""
+    follow: list[Follow] = []
+    keys = {one.review: None for one in new_reasons(case)} if is_amendment(case) else {}
+    read: Mapping[str, Resource | None] = (yield Read(*keys)) if keys else {}
+    for key, review in read.items():
+        if review is not None:
+            made = {"type": concept(TASK_PARAMETER, "budget", "Budget"), "valueReference": {"reference": case.version}}
+            outputs = [*review.get("output", ()), made]
+            follow.append(Follow({**review, "output": outputs, "lastModified": instant_text(case.now)}, key))
+    return follow
 
 
 def outcome_of_review(review: Mapping[str, Any]) -> str:

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 
 from phb_fhir.fhir.codec import Resource
 from phb_fhir.outcome import Issue
-from phb_fhir.rules.amendment import amended
+from phb_fhir.rules.amendment import amended, told_in_reviews
 from phb_fhir.rules.budget import ONGOING, is_budget, is_joint, owner_of, person_of, stage_of
 from phb_fhir.rules.case import NOTHING, Case, Decision, Judging, no_step, refusal
 from phb_fhir.rules.remarks import remarked
@@ -60,7 +60,8 @@ def judge_budget(case: Case) -> Judging:
         return Decision(tuple(issues))
     issues += yield from remarked(case)
     content, follow = yield from scheduled(case)
-    return Decision(tuple(issues), content=content, follow=follow)
+    told = yield from told_in_reviews(case)
+    return Decision(tuple(issues), content=content, follow=(*follow, *told))
 
 
 def _stays_a_budget(case: Case) -> Iterator[Issue]:

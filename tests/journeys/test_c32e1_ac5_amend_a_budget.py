@@ -88,6 +88,22 @@ def test_more_money_comes_with_the_review_that_decided_it(reviewed: httpx.Client
     assert allocated(reviewed) == 27000.00
 
 
+def test_the_review_names_each_version_of_the_budget_that_came_of_it(reviewed: httpx.Client) -> None:
+    def named() -> list[str]:
+        outputs = read(reviewed, "Task/review")["output"]
+        return [text for one in outputs if "Account/" in (text := one.get("valueReference", {}).get("reference", ""))]
+
+    number = int(read(reviewed, BUDGET)["meta"]["versionId"])
+    assert put(reviewed, cited(more(reviewed))).status_code == 200
+    assert named() == [f"{BUDGET}/_history/{number + 1}"]
+    assert put(reviewed, {**read(reviewed, BUDGET), "name": "Jill's budget"}).status_code == 200
+    later = changed(read(reviewed, BUDGET), "27100.00", daily_life="19140.00")
+    assert (
+        put(reviewed, with_rows(later, "phb-amendment-reason", reason("Task/review", "2027-03-01"))).status_code == 200
+    )
+    assert named() == [f"{BUDGET}/_history/{number + 1}", f"{BUDGET}/_history/{number + 3}"]
+
+
 def test_the_review_that_is_cited_is_over(active: httpx.Client) -> None:
     assert refused(put(active, cited(more(active)))) == [
         "Task/review is in-progress. A review is over before the money changes by it."
