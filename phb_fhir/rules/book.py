@@ -18,7 +18,7 @@ from phb_fhir.rules.around import has_died
 from phb_fhir.rules.budget import is_budget
 from phb_fhir.rules.case import Rule
 from phb_fhir.rules.death import judge_death
-from phb_fhir.rules.deletion import LEANS, judge_deletion
+from phb_fhir.rules.deletion import LEANS, judge_agreement, judge_deletion, judge_item
 from phb_fhir.rules.direct_payment import is_budgets_consent, judge_consent, judge_household
 from phb_fhir.rules.evidence import is_evidence, judge_evidence, judge_file
 from phb_fhir.rules.invoice import judge_invoice
@@ -61,7 +61,7 @@ def is_anything(_: Resource) -> bool:
 
 RULES: Mapping[str, tuple[Rule, ...]] = {
     "Account": (judge_modifiers(is_budget), judge_budget, judge_allocation, judge_link, judge_joining),
-    "DocumentReference": (judge_modifiers(is_evidence), judge_evidence),
+    "DocumentReference": (judge_modifiers(is_evidence), judge_evidence, judge_agreement),
     "Binary": (judge_file,),
     "ChargeItem": (judge_modifiers(is_anything), judge_purchase, judge_paid),
     "PaymentReconciliation": (judge_modifiers(is_anything), judge_payment),
@@ -82,8 +82,11 @@ RULES: Mapping[str, tuple[Rule, ...]] = {
     "RelatedPerson": (judge_household, judge_deletion),
     "Communication": (judge_letter,),
     "Organization": (judge_deletion,),
+    "Practitioner": (judge_deletion,),
+    "PractitionerRole": (judge_deletion,),
     "CareTeam": (judge_deletion,),
     "Coverage": (judge_deletion,),
+    "ChargeItemDefinition": (judge_item,),
     "Patient": (judge_deletion, judge_death),
 }
 
@@ -123,7 +126,7 @@ _LOOKS: Mapping[str, Callable[[Resource], bool]] = {
         value_of(payment, "phb-account") is not None or bool(purchases_paid(payment))
     ),
     "Invoice": lambda invoice: bool(invoice.get("account")) or bool(amounts_by_purchase(invoice)),
-    **dict.fromkeys(LEANS, lambda _: False),  # a new one takes nothing away
+    **dict.fromkeys((*LEANS, "ChargeItemDefinition"), lambda _: False),  # a new one takes nothing away
     "Patient": has_died,
 }
 

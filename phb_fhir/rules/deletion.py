@@ -1,4 +1,5 @@
-"""What a budget needs stays in the record until it is over: the person, whose money it is, who holds it, who acts and cares, what it stands on.
+"""What a budget needs stays in the record until it is over: the person, whose money it is, who holds it, who acts and cares, what it stands on;
+and so does what was bought in the directory.
 
 LEANS is the table: by which searches the budgets are found that need a resource of a type, and what is said of each. Only a deletion asks;
 one search each, by an index. What is merely named in a budget that is over is history, and goes.
@@ -14,7 +15,8 @@ from phb_fhir.outcome import Issue
 from phb_fhir.rules.around import names_of
 from phb_fhir.rules.budget import OVER, days_of, is_budget, stage_of
 from phb_fhir.rules.case import NOTHING, Asking, Case, Decision, Find, Judging, Read, refusal
-from phb_fhir.rules.direct_payment import budgets_of
+from phb_fhir.rules.direct_payment import AGREEMENT, budgets_of, direct_payments
+from phb_fhir.rules.words import EVIDENCE_TYPE, code_in, keys_in
 
 
 class Lean(NamedTuple):
@@ -27,6 +29,10 @@ class Lean(NamedTuple):
 _HOLDS = Lean(
     "holder", "{name} is {stage}, and they hold a part of it. Close it, or have the part held by somebody else, first."
 )
+_CARES = Lean(
+    "care-plan.care-team.participant",
+    "{name} is {stage}, and they are in the team of its plan. Close it, or have somebody else in the team, first.",
+)
 LEANS: Mapping[str, tuple[Lean, ...]] = {
     "Patient": (
         Lean(
@@ -36,6 +42,8 @@ LEANS: Mapping[str, tuple[Lean, ...]] = {
     ),
     "Organization": (Lean("owner", "{name} is {stage}, and its money is theirs. Close it first."), _HOLDS),
     "RelatedPerson": (_HOLDS,),
+    "Practitioner": (_CARES,),
+    "PractitionerRole": (_CARES,),
     "CareTeam": (
         Lean(
             "care-plan.care-team",
@@ -46,6 +54,9 @@ LEANS: Mapping[str, tuple[Lean, ...]] = {
         Lean("coverage", "{name} is {stage}, and stands on this cover. Close it, or name another cover, first."),
     ),
 }
+_AGREED = (
+    "{name} is {stage}, and its direct payments are agreed on by this. Close it, or record another agreement, first."
+)
 _ACTS = "{name} is {stage}, and an active consent names them for it. Close it, or end the consent (Consent/{consent}), first."
 TOLD_MAX = 10  # budgets that a refusal names
 _NOT_OVER = ("lifecycle:not", ",".join(sorted(OVER)))
@@ -84,3 +95,31 @@ def _consented(case: Case) -> Asking[list[Issue]]:
         there = [one for one in read.values() if one is not None]
         issues += yield from _said(case, there, _ACTS, str(consent.get("id")))
     return issues
+
+
+def judge_agreement(case: Case) -> Judging:
+    """What both sides signed stays while direct payments are made on it (R92)."""
+    document = case.before or {}
+    if case.after is not None or code_in(document.get("type"), EVIDENCE_TYPE) != AGREEMENT:
+        return NOTHING
+    found: list[Resource] = yield Find("Consent", ("source-reference", case.key), ("status", "active"))
+    related = keys_in((document.get("context") or {}).get("related"))
+    keys = sorted({*(key for one in found for key in budgets_of(one)), *related})
+    accounts = [key for key in keys if key.startswith("Account/")]
+    read: Mapping[str, Resource | None] = (yield Read(*accounts)) if accounts else {}
+    paid = [one for one in read.values() if one is not None and direct_payments(one, case.today)]
+    return Decision(tuple((yield from _said(case, paid, _AGREED))))
+
+
+def judge_item(case: Case) -> Judging:
+    """An item of the directory that was bought stays: what was bought is told by it (SM-K, R25)."""
+    item = case.before or {}
+    if case.after is not None or not item.get("url"):
+        return NOTHING
+    names = (item["url"], f"{item['url']}|{item.get('version', '')}")
+    bought: list[Resource] = yield Find("ChargeItem", ("definition", names[1].rstrip("|")))
+    bought += yield Find("ChargeItem", ("definition", names[0]))
+    if not any(one in names for charge in bought for one in charge.get("definitionCanonical", ())):
+        return NOTHING
+    text = "This was bought, and purchases tell by it what. Retire it (status retired) instead: nobody buys it any more, and it stays in the record."
+    return Decision((refusal(text, "ChargeItemDefinition"),))

@@ -64,6 +64,7 @@ from phb_fhir.rules.words import (
 )
 
 MODEL = "direct-payment"
+AGREEMENT = "direct-payment-agreement"  # what both sides signed, of phb-evidence-type
 CONSENT_KIND = f"{BASE}/CodeSystem/phb-consent-kind"
 LEGAL_BASIS = f"{BASE}/CodeSystem/phb-legal-basis"
 _PART = "Account.extension.where(url.endsWith('phb-management-element'))"
@@ -219,7 +220,7 @@ def _named(consent: Mapping[str, Any]) -> frozenset[str]:
 def _signed(account: Resource, consents: Iterable[Mapping[str, Any]]) -> Asking[list[Issue]]:
     """Both sides signed what the money is for and which records are kept (R92)."""
     key = f"Account/{account['id']}"
-    agreed = f"{EVIDENCE_TYPE}|direct-payment-agreement"
+    agreed = f"{EVIDENCE_TYPE}|{AGREEMENT}"
     found: list[Resource] = yield Find("DocumentReference", ("patient", person_of(account)), ("type", agreed))
     sources = {key_of(one.get("sourceReference")) for one in consents}
     for one in found:

@@ -27,6 +27,14 @@ def jill(api: httpx.Client) -> httpx.Client:
             "they hold a part of it. Close it, or have the part held by somebody else, first.",
         ),
         ("CareTeam/jill-team", "they are the team of its plan. Close it, or name another team in the plan, first."),
+        (
+            "PractitionerRole/priya-nair-coordinator",
+            "they are in the team of its plan. Close it, or have somebody else in the team, first.",
+        ),
+        (
+            "DocumentReference/jill-direct-payment-agreement",
+            "its direct payments are agreed on by this. Close it, or record another agreement, first.",
+        ),
         ("Coverage/jill-continuing-healthcare", "stands on this cover. Close it, or name another cover, first."),
         (
             "RelatedPerson/ruth-harper",
@@ -42,7 +50,9 @@ def test_what_an_open_budget_needs_is_not_deleted(jill: httpx.Client, key: str, 
     assert jill.get(f"/{key}").status_code == 200
 
 
-@pytest.mark.parametrize("type_", ["Organization", "CareTeam", "Coverage", "RelatedPerson"])
+@pytest.mark.parametrize(
+    "type_", ["Organization", "CareTeam", "Coverage", "RelatedPerson", "Practitioner", "PractitionerRole"]
+)
 def test_what_no_budget_names_goes(jill: httpx.Client, type_: str) -> None:
     named = {
         "Organization": {"name": "A shop"},
@@ -53,6 +63,8 @@ def test_what_no_budget_names_goes(jill: httpx.Client, type_: str) -> None:
             "payor": [{"reference": "Patient/jill"}],
         },
         "RelatedPerson": {"patient": {"reference": "Patient/jill"}},
+        "Practitioner": {},
+        "PractitionerRole": {},
     }[type_]
     id_ = made(jill.post(f"/{type_}", json={"resourceType": type_, **named}))["id"]
     assert jill.delete(f"/{type_}/{id_}").status_code == 204
@@ -94,3 +106,15 @@ def test_each_funder_of_a_joint_budget_stays(api: httpx.Client) -> None:
     for key in ("Organization/wreake-valley-council", "Organization/beacon-budgets", "Coverage/asha-social-care"):
         assert said(api.delete(f"/{key}"))
         assert api.get(f"/{key}").status_code == 200
+
+
+def test_an_item_of_the_directory_that_was_bought_is_retired_and_stays(jill: httpx.Client) -> None:
+    url = "/ChargeItemDefinition/massage-therapy"
+    why = "This was bought, and purchases tell by it what. Retire it (status retired) instead: nobody buys it any more, and it stays in the record."
+    assert said(jill.delete(url)) == [why]
+    item = made(jill.get(url))
+    made(jill.put(url, json={**item, "status": "retired"}))
+    assert said(jill.delete(url)) == [why]
+    another = {**item, "id": "another", "version": "2", "status": "draft"}
+    made(jill.put("/ChargeItemDefinition/another", json=another))
+    assert jill.delete("/ChargeItemDefinition/another").status_code == 204  # version 1 alone was bought
