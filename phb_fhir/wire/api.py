@@ -31,6 +31,7 @@ from phb_fhir.wire.request import (
     segments_of,
 )
 from phb_fhir.wire.respond import Presentation, Response, respond
+from phb_fhir.wire.safeguards import HOST
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
@@ -151,8 +152,9 @@ class FhirApi:
 
 
 def _hostname(host: str) -> str | None:
+    """The name in a Host header; None where it is more than a name and a port, which would stand in every link."""
     try:
-        return urlsplit(f"//{host}").hostname
+        return urlsplit(f"//{host}").hostname if HOST.fullmatch(host) else None
     except ValueError:
         return None
 

@@ -19,7 +19,9 @@ RawHeader = tuple[bytes, bytes]
 
 DOCS_PATH = "/docs"
 _HSTS_S = 31_536_000  # a year
-_HOST = re.compile(r"[A-Za-z0-9.\-]{1,253}(:\d{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:\d{1,5})?")
+HOST = re.compile(
+    r"[A-Za-z0-9.\-]{1,253}(:\d{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:\d{1,5})?", re.ASCII
+)  # as a Host header has it
 
 _ALWAYS: tuple[RawHeader, ...] = (
     (b"cache-control", b"no-store"),
@@ -52,7 +54,7 @@ REPORT_POLICY: RawHeader = (
 def page_policy(scope: Any) -> RawHeader:
     """What the operators' page may do, in the browser of whoever opened it."""
     host = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"host"), "")
-    origin = f"{scope['scheme']}://{host}" if _HOST.fullmatch(host) else ""
+    origin = f"{scope['scheme']}://{host}" if HOST.fullmatch(host) else ""
     asked = " ".join(f"{origin}/{path}" for path in _ITS_ADDRESSES) if origin else "'none'"
     rules = (
         "default-src 'none'",

@@ -122,8 +122,20 @@ def test_an_open_server_answers_under_the_names_of_loopback(api, server, host):
     assert found["link"] == [{"relation": "self", "url": f"http://{host}:{port}/fhir/Patient"}]
 
 
-@pytest.mark.parametrize("host", ["stranger.example", "localhost.stranger.example", "192.0.2.1:8000", "[::1", ""])
+@pytest.mark.parametrize(
+    "host", ["stranger.example", "localhost.stranger.example", "192.0.2.1:8000", "[::1", "[1]", ""]
+)
 def test_an_open_server_does_not_answer_under_another_name(api, host):
     api.put("/Patient/jill", json=person(id="jill"))
     answer = api.get("/Patient/jill", headers={"Host": host})
     assert problem(answer)[:2] == (403, "forbidden")
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost:8000/elsewhere", "localhost:123456", "somebody@localhost", "localhost?a=b", "localhost,x"]
+)
+def test_what_is_more_than_a_name_and_a_port_stands_in_no_link(api, serve, host):
+    assert problem(api.get("/Patient", headers={"Host": host}))[:2] == (403, "forbidden")
+    guarded = serve(open=False, trust_local_key=True)
+    found = httpx.get(f"{guarded.base}/metadata", headers={"Host": host}).json()
+    assert found["implementation"]["url"] == guarded.base
