@@ -124,7 +124,7 @@ class Seen(Reader):
     # --- the history ---
 
     async def history(self, query: HistoryQuery, *, after: Moment | None, count: int) -> list[Version]:
-        asked, is_left = self._narrowed_history(query)
+        asked, is_left = await self._narrowed_history(query)
         found: list[Version] = []
         deadline = _deadline()
         while asked is not None and len(found) < count:
@@ -137,7 +137,7 @@ class Seen(Reader):
         return found[:count]
 
     async def history_count(self, query: HistoryQuery) -> int:
-        asked, is_left = self._narrowed_history(query)
+        asked, is_left = await self._narrowed_history(query)
         if asked is None:
             return 0
         if not is_left:
@@ -154,21 +154,31 @@ class Seen(Reader):
     async def brought_back(self, versions: Iterable[Version]) -> set[Version]:
         return await self._inner.brought_back(versions)
 
-    def _narrowed_history(self, query: HistoryQuery) -> tuple[HistoryQuery | None, bool]:
+    async def _narrowed_history(self, query: HistoryQuery) -> tuple[HistoryQuery | None, bool]:
         """The same history as far as the store can narrow it, and whether each version must be looked at besides."""
         types = self._access.types_seen((query.type,) if query.type else ())
         views = {type_: self._access.view(type_, _letter_of(query)) for type_ in types}
-        is_left = any(view.is_wide or view.masked != NOTHING or asks_others(view.where) for view in views.values())
-        where = any_of(
-            AllOf((OfType((type_,)), EVERYTHING if is_left else view.where))
-            for type_, view in views.items()
-            if view.where != NOTHING or view.masked != NOTHING
-        )
+        nodes = {type_: view.where for type_, view in views.items() if view.where != NOTHING or view.masked != NOTHING}
+        is_left = any(view.is_wide or view.masked != NOTHING for view in views.values())
+        if not is_left and not query.id:  # one resource has few versions to look at, and joins cost questions
+            nodes, is_left = await self._settled_of_each(nodes)
+        is_left = is_left or any(map(asks_others, nodes.values()))
+        where = any_of(AllOf((OfType((one,)), EVERYTHING if is_left else node)) for one, node in nodes.items())
         if where == NOTHING:
             return None, False
         is_all = not is_left and all(view.where == EVERYTHING for view in views.values()) and bool(query.type)
         parts = (query.where,) if is_all else (query.where, where)
         return replace(query, where=AllOf(parts)), is_left
+
+    async def _settled_of_each(self, nodes: dict[str, Node]) -> tuple[dict[str, Node], bool]:
+        """What is seen of each type with its joins resolved; and whether some are of too many for that."""
+        settled: dict[str, Node] = {}
+        for type_, node in nodes.items():
+            found = await self._settled((type_,), node)
+            if found.left:
+                return nodes, True
+            settled[type_] = found.query.where
+        return settled, False
 
     # --- questions ---
 

@@ -933,3 +933,17 @@ def test_who_asks_in_vain_does_not_learn_who_looks_at_that(world):
     mine = world.get("jill", "/AuditEvent?_count=1000")
     assert "Patient/jill" in mine.text
     assert "zqtedzq" not in mine.text
+
+
+@pytest.mark.parametrize("type_", ["Account", "ChargeItem"])
+def test_the_history_of_a_type_is_narrowed_by_the_database_and_not_looked_through(world, type_):
+    """What a commissioner sees is told by its budgets; of however many others there are, no version is read."""
+    world.restore()
+    world.database.command("profile", 2)
+    found = world.get("north", f"/{type_}/_history?_count=50").json()
+    world.database.command("profile", 0)
+    asked = {"op": "query", "command.sort.at": -1, "command.find": {"$in": ["resources", "history"]}}
+    rows = list(world.database["system.profile"].find(asked))
+    world.database["system.profile"].drop()
+    assert len(rows) >= 2
+    assert sum(row["nreturned"] for row in rows) == found["total"] == len(found["entry"])
