@@ -236,6 +236,25 @@ def test_a_payment_by_or_to_somebody_else_is_refused(jill: httpx.Client, changes
     assert reason.startswith(why)
 
 
+def test_a_payment_has_one_payee(jill: httpx.Client) -> None:
+    with_receipt(jill, COUNSELLING)
+    to_another = {**line(60, COUNSELLING), "payee": {"reference": MOBILITY}}
+    (why,) = said(jill.post("/PaymentReconciliation", json=payment("PAY-1", to_another, payee=STILLWATER)))
+    assert why == f"This line is paid to {MOBILITY}, and the payment to {STILLWATER}: a payment has one payee."
+
+
+def test_an_advance_is_paid_to_whoever_holds_its_part(jill: httpx.Client) -> None:
+    (why,) = said(jill.post("/PaymentReconciliation", json=advance("PAY-1", 10, payee=MOBILITY)))
+    assert why.endswith(" is paid to Patient/jill, who holds it or receives it for them.")
+
+
+def test_an_invoice_that_was_not_sent_is_not_paid(jill: httpx.Client) -> None:
+    with_receipt(jill, COUNSELLING)
+    key = f"Invoice/{made(jill.post('/Invoice', json=invoice(status='draft')))['id']}"
+    asked = payment("PAY-1", line(60, key), payee=STILLWATER)
+    assert f"{key} is draft; one that is issued is paid." in said(jill.post("/PaymentReconciliation", json=asked))
+
+
 def test_what_is_not_agreed_not_there_or_another_budgets_is_not_paid(jill: httpx.Client) -> None:
     tell(jill, name="tom")
     planned = made(jill.get("/ChargeItem/jill-gardening-tools"))
@@ -766,6 +785,16 @@ def test_an_invoice_is_paid_whole_and_is_balanced_then(jill: httpx.Client) -> No
 def test_an_invoice_that_is_wrong_is_refused(jill: httpx.Client, changes: dict[str, Any], why: str) -> None:
     (reason,) = said(jill.post("/Invoice", json=invoice(**changes)))
     assert reason.startswith(why)
+
+
+def test_what_an_invoice_that_was_sent_asks_for_stays_as_it_is(jill: httpx.Client) -> None:
+    sent = made(jill.post("/Invoice", json=invoice()))
+    less = invoice(50)
+    assert said(jill.put(f"/Invoice/{sent['id']}", json={**sent, "lineItem": less["lineItem"]}))[0] == (
+        "What an invoice that was sent asks for stays as it is. Cancel it, and send another."
+    )
+    made(jill.put(f"/Invoice/{sent['id']}", json={**sent, "status": "cancelled", "cancelledReason": "Wrong."}))
+    made(jill.post("/Invoice", json=less))
 
 
 NUMBER = {"identifier": {"system": f"{BASE}/Id/phb-account-number", "value": "PHB-2026-000417"}}

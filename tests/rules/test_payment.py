@@ -13,7 +13,7 @@ from phb_fhir.rules.case import By, Case
 from phb_fhir.rules.ledger import Entry, Ledger, Sums
 from phb_fhir.rules.paid import RUN, amounts_by_purchase, line_total, paid_for, total_of
 from phb_fhir.rules.payment import Payment
-from phb_fhir.rules.payment_checks import OUTCOME, STATUS, _to_whom, stands, stays_as_it_is, stepped
+from phb_fhir.rules.payment_checks import OUTCOME, STATUS, _for_something, _to_whom, stands, stays_as_it_is, stepped
 from phb_fhir.rules.words import BASE
 from tests.paying import advance, line
 
@@ -52,8 +52,40 @@ def test_an_active_payment_is_decided_once(was: str, now: str) -> None:
     assert not said or said[0].startswith(f"A payment that is {was} cannot become {now}")
 
 
-def some(pence: int, request: str = "") -> dict[str, Any]:
-    return line(0, request, kind="advance") | {"amount": money(pence)}
+def some(pence: int, request: str = "", kind: str = "advance") -> dict[str, Any]:
+    return line(0, request, kind) | {"amount": money(pence)}
+
+
+CHARGE = "ChargeItem/1"
+WHAT_FOR = [
+    (some(60, CHARGE, "payment"), ""),
+    (some(60, "Invoice/1", "payment"), ""),
+    (some(-60, CHARGE, "adjustment"), ""),
+    (some(60), ""),
+    (some(60, CHARGE, "discount"), "A line is a payment, an advance or an adjustment."),
+    (
+        some(-60, CHARGE, "payment"),
+        "Money that comes back for a purchase is an adjustment; a payment is more than nothing,",
+    ),
+    (some(60, CHARGE, "adjustment"), "An adjustment is what comes back for a purchase."),
+    (some(60, "", "payment"), "Say which purchase this line is about."),
+    (some(-60, "Invoice/1", "adjustment"), "What comes back is about one purchase: say which."),
+    (some(0, CHARGE, "payment"), "A line is of more or less than nothing, in whole pence."),
+]
+
+
+@pytest.mark.parametrize(("one", "why"), WHAT_FOR)
+def test_each_line_says_what_it_is_for_as_its_kind_asks(one: dict[str, Any], why: str) -> None:
+    found = Payment({"detail": [one]}, "Account/1", {"resourceType": "Account", "id": "1"}, By(), NOW.date())
+    issues = list(_for_something(found))
+    assert len(issues) == bool(why)
+    assert not why or issues[0].text.startswith(why)
+
+
+def test_each_line_of_an_invoice_says_which_purchase_it_is_about() -> None:
+    travel = {"chargeItemCodeableConcept": {"text": "Travel"}}
+    found = invoice.Invoice({"lineItem": [travel]}, {"resourceType": "Account", "id": "1"}, By())
+    assert [issue.text for issue in invoice._lines(found)] == ["Each line says which purchase it is about."]
 
 
 SENT = {"identifier": [{"system": RUN, "value": "RUN-1"}]}
