@@ -393,6 +393,26 @@ def test_without_shares_each_is_used_up_in_the_order_of_its_priority(asha: httpx
     assert books.agrees()
 
 
+def test_without_a_share_and_a_priority_a_budget_does_not_join(asha: httpx.Client) -> None:
+    for account in (CARE, HEALTH):
+        made(leave(asha, account))
+    health = made(asha.get(f"/{HEALTH}"))
+    for row in health["coverage"]:
+        row.pop("priority", None)
+    made(asha.put(f"/{HEALTH}", json=health))
+    (why,) = said(join(asha, HEALTH))
+    assert why.startswith("Say this budget's share beside the others' (phb-joint-share), or its priority")
+
+
+def test_a_joint_budget_does_not_end_before_its_parts_have_left(asha: httpx.Client) -> None:
+    joint = made(asha.get(f"/{JOINT}"))
+    assert (
+        "Asha's health budget, Asha's social care budget must leave this joint budget before it ends ($leave)."
+        in said(asha.delete(f"/{JOINT}"))
+    )
+    assert made(asha.get(f"/{JOINT}"))["meta"] == joint["meta"]
+
+
 def test_two_of_one_priority_are_told_apart_first(asha: httpx.Client) -> None:
     for account in (CARE, HEALTH):
         made(leave(asha, account))

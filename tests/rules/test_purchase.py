@@ -335,6 +335,16 @@ def test_a_purchase_stays_with_its_budget_from_when_money_is_held_for_it() -> No
     assert issue.text.startswith("A purchase stays with the budget it was charged to.")
 
 
+@pytest.mark.parametrize(
+    ("role", "may"), [("person", False), ("delegate", False), ("care-coordinator", True), ("", True)]
+)
+def test_who_entered_a_purchase_stays_on_record(role: str, *, may: bool) -> None:
+    another = charge(enterer={"reference": "RelatedPerson/ruth"})
+    by = By(role, frozenset({"Patient/jill", "RelatedPerson/ruth"}), frozenset({"Patient/jill"}))
+    said = [issue.text for issue in refusals(purchase(another, before=charge(), by=by))]
+    assert ("Who entered a purchase stays on record." not in said) is may
+
+
 BY_ITSELF: list[dict[str, Any]] = [
     {"meta": {"profile": [f"{BASE}/StructureDefinition/phb-purchase"]}},
     {"extension": [extension("phb-element", valueId="mine")]},

@@ -652,6 +652,14 @@ def test_an_extension_at_an_address_for_examples_is_refused_nowhere():
     assert (issue.severity, issue.expression) == ("information", "Patient.extension[0]")
 
 
+def test_a_profile_may_hold_every_extension_to_one_definition():
+    mine = profile("Patient", element("Patient.extension", type=[{"code": "Extension", "profile": [COLOUR["url"]]}]))
+    assert errors(patient(extension=coloured(valueCode="red")), mine, COLOUR) == []
+    other = {"url": "https://example.org/other", "valueCode": "red"}
+    [issue] = errors(patient(extension=[*coloured(valueCode="red"), other]), mine, COLOUR)
+    assert issue.expression.startswith("Patient.extension[1]")
+
+
 def test_a_profile_asks_for_an_extension_by_its_url():
     mine = profile(
         "Patient",
