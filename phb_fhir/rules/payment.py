@@ -81,6 +81,7 @@ class Payment:
     consents: Sequence[Resource] = ()
     person: Resource | None = None
     is_excluded: bool = False
+    counted: int = 0  # pence that the notice to repay which it names has taken off already, by being repaid
 
     @property
     def issuer(self) -> str:
@@ -194,6 +195,9 @@ def read_payment(case: Case, payment: Resource) -> Asking[Payment | None]:
     if (who := person_of(budget)) and any(line.kind == "advance" for line in lines_of(payment)):
         excluded = yield from exclusions(who, case.today)
         found = replace(found, person=(yield Read(who))[who], is_excluded=bool(excluded))
+    if (notice := key_of(payment.get("request"))).startswith("Task/"):
+        entries: list[Entry] = yield Posted(notice)
+        found = replace(found, counted=-sum(one.sums.advanced for one in entries))
     found = yield from _with_purchases(found, case)
     asked = [*found.paying, *found.purchases]
     return replace(found, seen=(yield Sees(*asked)) if len(asked) > 1 else frozenset(asked))

@@ -441,6 +441,12 @@ def _returned(p: Payment, is_held: bool, may: Collection[str]) -> Iterator[Issue
     elif is_held and p.issuer not in may:
         text = f"{p.issuer} does not hold this money; it comes back from {_among(may, p.named, 'somebody else')}."
         yield refusal(text, _ISSUER)
+    elif p.counted > 0:
+        text = (
+            f"{key_of(p.payment.get('request'))} is repaid, and {sterling(p.counted)} was taken off by that: this would be taken off a second time. If it is"
+            " other money, leave out the request."
+        )
+        yield refusal(text, "PaymentReconciliation.request")
 
 
 def checks_of(p: Payment) -> Iterator[Issue]:

@@ -264,6 +264,23 @@ def test_what_came_back_before_a_notice_or_for_another_is_not_for_this_one(jill:
     assert books.pot(BUDGET, DAILY)["advanced"] == 305_000 - 10_000 - 40_000 - 30_000
 
 
+def test_what_came_back_for_a_notice_that_is_repaid_is_not_taken_off_again(jill: httpx.Client, books: Books) -> None:
+    notice = made(ask(jill))
+    made(step(jill, notice, "repaid"))
+    left = books.pot(BUDGET, DAILY)
+    late = payment("BACK-1", line("400.00", kind="advance"), payee=NORTH, part=DAILY, outcome="complete")
+    late |= {"paymentIssuer": {"display": "Jill Harper"}, "request": {"reference": f"Task/{notice['id']}"}}
+    (why,) = said(jill.post("/PaymentReconciliation", json=late))
+    assert why == (
+        f"Task/{notice['id']} is repaid, and £400.00 was taken off by that: this would be taken off a second time. If it is other money, leave out the"
+        " request."
+    )
+    assert books.pot(BUDGET, DAILY) == left
+    stored = made(jill.get(f"/Task/{notice['id']}"))
+    made(jill.put(f"/Task/{notice['id']}", json={**stored, "status": "entered-in-error"}))
+    made(jill.post("/PaymentReconciliation", json=late))
+
+
 def test_what_came_back_counts_towards_one_notice_alone(jill: httpx.Client, books: Books) -> None:
     first, second = made(ask(jill)), made(ask(jill, amount=pounds(300)))
     returned(jill, "BACK-1", "450.00")
