@@ -36,7 +36,8 @@ COLUMNS = (
     "cause",
     "reason",
 )
-_RUN_BY_SPREADSHEETS = ("=", "+", "-", "@", "\t", "\r")
+# in some languages the wide forms are taken as well
+_RUN_BY_SPREADSHEETS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 def as_csv(found: Statement) -> bytes:

@@ -267,7 +267,7 @@ def test_as_csv_it_has_a_row_for_each_movement_however_it_is_asked_for(jills, as
     )
 
 
-@pytest.mark.parametrize("name", ["=HYPERLINK(1)", "+1", "-1", "@SUM(1)", "\t=1"])
+@pytest.mark.parametrize("name", ["=HYPERLINK(1)", "+1", "-1", "@SUM(1)", "\t=1", "\uff1d1", "\uff0b1", "\uff20SUM(1)"])
 def test_no_spreadsheet_runs_what_somebody_called_a_purchase(jills, name):
     charge = massage()
     charge["code"]["text"] = name
