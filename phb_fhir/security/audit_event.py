@@ -66,6 +66,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "RelatedPerson": ("contact", "contacts"),
     "RiskAssessment": ("risk assessment", "risk assessments"),
 }
+_APART_SINCE = 2  # with which `Record.words` what a person asked about another is told to each by itself
 WORDED_SINCE = {"Binary": 1}  # with which `Record.words` a type is called so; before that, by its own name
 # purposes of use (v3 ActReason), in words
 PURPOSES: dict[str, str] = {
@@ -152,7 +153,9 @@ def _is_one(record: Record, patients: Sequence[str]) -> bool:
     if not patients:
         return True
     is_own = len(patients) == 1 and record.who.user == f"Patient/{patients[0]}"
-    return is_own or (len(patients) == 1 and not record.query and not record.is_refused)
+    # a person who asks about another has that among what they did, and the other is told by an event of their own
+    is_anothers = record.who.user.startswith("Patient/") and record.words >= _APART_SINCE
+    return is_own or (len(patients) == 1 and not record.query and not record.is_refused and not is_anothers)
 
 
 def _shown(record: Record, patients: Sequence[str]) -> tuple[Row, ...]:

@@ -175,6 +175,19 @@ def test_every_role_has_words() -> None:
 # ---- whose it is -----------------------------------------------------------------------------------------------------
 
 
+def test_what_a_person_asked_about_another_is_told_to_each_by_itself() -> None:
+    """By a compartment, whose address names them without a query; for whoever asked, there is nobody there."""
+    asked = record("search-type", path="Patient/sam/Account", who=JILL, what=(("Account", "sam"),), words=WORDS_NOW)
+    own, sams = events(asked, PLACE)
+    assert (patients(own), patients(sams)) == ([], ["sam"])
+    assert own["agent"][0]["who"]["reference"] == "Patient/jill"
+    assert "Patient/jill" not in json.dumps(sams)
+    assert words(own).startswith("Jill Harper (the person) looked at ")
+    assert "your" not in words(own)
+    assert words(sams).startswith("Jill Harper (the person) asked about your budgets")
+    assert len(events(asked._replace(words=1), PLACE)) == 1  # as it was published then
+
+
 def test_an_access_to_one_person_is_one_event_about_them() -> None:
     (event,) = events(record(), PLACE)
     references = [entity.get("what", {}).get("reference") for entity in event["entity"]]
