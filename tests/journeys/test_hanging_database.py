@@ -19,7 +19,7 @@ from pymongo import MongoClient
 from tests.builders import bundle
 from tests.journeys.audited import budget
 from tests.journeys.test_audit_crash import Secure, created, token
-from tests.processes import Answer, Connection, until
+from tests.processes import Answer, Connection, ServerProcess, until
 
 WAIT_S = 2.0  # that a request has for the database
 PATIENT_S = 20.0  # a client's patience: several times that, and less than the waits of one request together
@@ -49,7 +49,7 @@ ASKED: dict[str, tuple[str, str, Any]] = {
 
 
 @contextmanager
-def hanging(server: Secure) -> Iterator[None]:
+def hanging(server: ServerProcess) -> Iterator[None]:
     os.kill(server.mongod_pid(), signal.SIGSTOP)
     try:
         yield
@@ -121,6 +121,17 @@ def test_a_database_that_hangs_is_waited_for_once_and_gone_on_with_when_it_does(
             writer.join(PATIENT_S)
         assert all(set(writer.statuses) == {201, 503} for writer in writers)
         check_record(server, {version for writer in writers for version in writer.acknowledged})
+
+
+def test_who_asks_whether_the_record_is_whole_hears_at_once_that_nobody_can_tell(tmp_path: Path) -> None:
+    """Each step of that may take minutes, so it is asked first whether there is anybody to answer."""
+    with (
+        ServerProcess(tmp_path, data=tmp_path / "data", guide=False) as server,
+        httpx.Client(base_url=server.base, timeout=PATIENT_S) as client,
+    ):
+        assert client.get("/$fsck").status_code == 200
+        with hanging(server):
+            assert client.get("/$fsck").status_code == 503
 
 
 def check_record(server: Secure, acknowledged: set[str]) -> None:
