@@ -28,8 +28,10 @@ class Inputs(NamedTuple):
     def texts(self, name: str) -> tuple[str, ...]:
         found = self.values.get(name, [])
         for value in found:
-            if not isinstance(value, str) or not value.strip():
+            if not isinstance(value, str):
                 raise bad_input(f'The parameter "{name}" must be a text.')
+            if not value.strip():
+                raise bad_input(f'The parameter "{name}" is empty: say something, or leave it out.')
         return tuple(found)
 
     def text(self, name: str) -> str:

@@ -88,9 +88,12 @@ def _in_record(request: FhirRequest, inputs: Inputs) -> Node:
 
 
 def _care_given(inputs: Inputs) -> list[Node]:
+    start, end = (_period(inputs, name) if inputs.text(name) else None for name in ("start", "end"))
+    if start is not None and end is not None and start[0] >= end[1]:
+        raise bad_input('"start" is after "end".')
     bounds = [
-        *(Bound("hi", ">", sortable_text(_period(inputs, "start")[0])) for _ in inputs.texts("start")),
-        *(Bound("lo", "<", sortable_end(_period(inputs, "end")[1])) for _ in inputs.texts("end")),
+        *([Bound("hi", ">", sortable_text(start[0]))] if start is not None else []),
+        *([Bound("lo", "<", sortable_end(end[1]))] if end is not None else []),
     ]
     if not bounds:
         return []

@@ -13,26 +13,29 @@ from phb_fhir.fhir.dates import period_of
 from phb_fhir.rules.budget import LONDON, first_day, last_day
 
 STEP = timedelta(milliseconds=1)
+_FIRST = datetime(
+    2, 1, 1, tzinfo=UTC
+)  # nothing is recorded before, and a step back from it is still a time that clocks show
 
 
 def first_instant(text: str) -> datetime:
     """The instant at which a FHIR date or dateTime begins; a date, in England. Raises ValueError."""
     if "T" in text:
-        return period_of(_with_plus(text))[0]
+        return max(period_of(_with_plus(text))[0], _FIRST)
     day = first_day(text) if _is_date(text) else None
     if day is None:
         raise ValueError(text)
-    return midnight(day)
+    return max(midnight(day), _FIRST)
 
 
 def last_instant(text: str) -> datetime:
     """The last millisecond of a FHIR date or dateTime; of a date, in England. Raises ValueError."""
     if "T" in text:
-        return period_of(_with_plus(text))[1] - STEP
+        return max(period_of(_with_plus(text))[1] - STEP, _FIRST)
     day = last_day(text) if _is_date(text) else None
     if day is None or day == date.max:
         raise ValueError(text)
-    return midnight(day + timedelta(days=1)) - STEP
+    return max(midnight(day + timedelta(days=1)) - STEP, _FIRST)
 
 
 def midnight(day: date) -> datetime:

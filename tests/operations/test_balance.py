@@ -107,9 +107,18 @@ def test_as_of_an_instant_before_one_left_a_joint_budget_is_what_it_was_made_of_
     assert told(familys.get("/Account/asha-joint/$statement"))["closing"] == now["available"]
 
 
+@pytest.mark.parametrize("as_of", ["0001", "0001-01-01", "0001-01-01T00:00:00Z", "0001-01-01T00:00:00+14:00"])
+def test_before_there_was_anything_there_was_no_money(jills, as_of):
+    assert balance(jills, asOf=as_of)["allocated"] == 0
+    stated = told(jills.get("/Account/jill-budget/$statement", params={"start": as_of}))
+    assert stated["opening"] == 0
+    assert stated["closing"] == balance(jills)["available"]
+
+
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
+        ({"asOf": ""}, "is empty"),
         ({"asOf": "2030-01-01"}, "still to come"),
         ({"asOf": "2026-11-23T00:00:00Z"}, "still to come"),
         ({"asOf": "2026-11-30"}, "still to come"),

@@ -186,6 +186,7 @@ def test_start_and_end_are_about_when_care_was_given(record):
         ("/Patient/nobody/$everything", 404, "no Patient/nobody"),
         ("/Patient/jill/$everything?_type=Organisation", 400, "never brings a Organisation"),
         ("/Patient/jill/$everything?start=yesterday", 400, '"start" must be a date'),
+        ("/Patient/jill/$everything?start=2027&end=2026", 400, '"start" is after "end"'),
         ("/Patient/jill/$everything?_sort=date", 400, "has no parameter"),
         ("/Account/budget/$everything?start=2026", 400, "has no parameter"),
         ("/Observation/o1/$everything", 404, "$everything is not an operation of Observation"),
