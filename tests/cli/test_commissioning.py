@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tests.cli.test_index import run
+from tests.commands import run
 
 
 def test_a_policy_that_is_wrong_ends_the_start_with_its_place(tmp_path: Path, mongodb_uri: str) -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,22 +9,14 @@ import pytest
 from pymongo import MongoClient
 
 from phb_fhir.cli.explain import lines
-from phb_fhir.settings import PREFIX
 from tests.builders import person, purchase
+from tests.commands import run
 from tests.definitions_at_hand import search_parameter
 from tests.packages import MANIFEST, packed
 from tests.processes import ServerProcess, ask, until
 from tests.running import secure_server
 
-WAIT_S = 120.0
 MARRIED = {"coding": [{"system": "urn:marital", "code": "M"}]}
-
-
-def run(*words: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    bare = {name: value for name, value in os.environ.items() if not name.upper().startswith(PREFIX)}
-    command = [sys.executable, "-m", "phb_fhir.cli.main", *words]
-    environment = {**bare, "NO_COLOR": "1", "COLUMNS": "200", "PHB_MONGODB_CACHE_MB": "256", **settings}
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=WAIT_S, check=False)
 
 
 @pytest.fixture

@@ -2,37 +2,30 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import tarfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from phb_fhir.settings import PREFIX
+from tests import commands
 from tests.builders import person
+from tests.commands import Done
 from tests.definitions_at_hand import claiming, profile
 from tests.packages import MANIFEST, UK_CORE, packed
 from tests.processes import ServerProcess, ask, until
 
-WAIT_S = 120.0
+
+def run(*words: str | Path, **settings: str) -> Done:
+    return commands.run("packages", *words, **settings)
 
 
-def run(*words: str | Path, **settings: str) -> subprocess.CompletedProcess[str]:
-    bare = {name: value for name, value in os.environ.items() if not name.upper().startswith(PREFIX)}
-    command = [sys.executable, "-m", "phb_fhir.cli.main", "packages", *map(str, words)]
-    environment = {**bare, "NO_COLOR": "1", "COLUMNS": "200", "PHB_MONGODB_CACHE_MB": "256", **settings}
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=WAIT_S, check=False)
-
-
-def said(done: subprocess.CompletedProcess[str]) -> str:
+def said(done: Done) -> str:
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
     return done.stdout
 
 
-def refused(done: subprocess.CompletedProcess[str]) -> list[str]:
+def refused(done: Done) -> list[str]:
     assert (done.returncode, done.stdout) == (2, ""), done.stdout
     return done.stderr.splitlines()
 

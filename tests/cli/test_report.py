@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from tests.builders import bundle_of
-from tests.cli.test_index import run
+from tests.commands import run
 from tests.journeys.jills_budget import budget, review, whole
 from tests.journeys.test_surplus import LONG, began
 from tests.paying import advance, made

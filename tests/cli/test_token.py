@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 import os
 import stat
@@ -11,11 +9,10 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
-from phb_fhir.cli.main import main
 from phb_fhir.cli.token import MINUTES, PERSONAS, tokens_of_personas
 from phb_fhir.data import data_path
 from phb_fhir.outcome import Rejected
@@ -24,29 +21,10 @@ from phb_fhir.security.authenticate import Authenticator
 from phb_fhir.security.local_key import key_path, local_key
 from phb_fhir.security.scopes import parse_scopes
 from phb_fhir.settings import PREFIX, Settings, WrongSetting
+from tests.commands import run
 from tests.security.authorization import parts_of
 
 LIFE_MAX_MINUTES = 1440
-
-
-class Done(NamedTuple):
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-def run(*words: str) -> Done:
-    """The command, in this process: its imports would take longer than all of these tests."""
-    out, err = io.StringIO(), io.StringIO()
-    before, sys.argv = sys.argv, ["phb-fhir", *words]
-    try:
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            main()
-    except SystemExit as end:
-        return Done(int(end.code or 0), out.getvalue(), err.getvalue())
-    finally:
-        sys.argv = before
-    raise AssertionError("the command did not end")
 
 
 @pytest.fixture(autouse=True)
