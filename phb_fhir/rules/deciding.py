@@ -148,7 +148,7 @@ def check_taken_up(case: Case) -> Iterator[Issue]:
 
 
 def bare(value: Any) -> Any:
-    """The value without the names that are for reading only."""
+    """The value without the names that are for reading only (`display`)."""
     if isinstance(value, dict):
         return {name: bare(one) for name, one in value.items() if name != "display"}
     return [bare(one) for one in value] if isinstance(value, list) else value

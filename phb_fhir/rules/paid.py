@@ -84,13 +84,6 @@ def reference_of(payment: Resource) -> str:
     return pair_of(payment.get("paymentIdentifier"))[1] or f"PaymentReconciliation/{payment.get('id')}"
 
 
-def bare(value: Any) -> Any:
-    """The value without what is for reading only."""
-    if isinstance(value, dict):
-        return {name: bare(one) for name, one in value.items() if name != "display"}
-    return [bare(one) for one in value] if isinstance(value, list) else value
-
-
 # ---- invoices ------------------------------------------------------------------------------------
 
 INVOICED = frozenset(("issued", "balanced"))  # statuses in which an invoice asks for money

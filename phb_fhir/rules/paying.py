@@ -40,9 +40,9 @@ from phb_fhir.rules.case import (
     Sees,
     refusal,
 )
+from phb_fhir.rules.deciding import bare
 from phb_fhir.rules.ledger import CONTINGENCY, NONE, Entry, Ledger, Sums, Told, entry, positions, reversal
 from phb_fhir.rules.paid import (
-    bare,
     counts,
     is_done,
     lines_of,

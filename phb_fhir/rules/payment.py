@@ -36,13 +36,13 @@ from phb_fhir.rules.case import (
     Read,
     Sees,
 )
+from phb_fhir.rules.deciding import bare
 from phb_fhir.rules.eligibility import exclusions
 from phb_fhir.rules.ledger import Entry, positions
 from phb_fhir.rules.paid import (
     Line,
     Share,
     amounts_by_purchase,
-    bare,
     counts,
     is_done,
     lines_of,

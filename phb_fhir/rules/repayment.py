@@ -46,9 +46,9 @@ from phb_fhir.rules.case import (
     no_step,
     refusal,
 )
-from phb_fhir.rules.deciding import given, is_about, notice, reason_in_words, same_person, says_why
+from phb_fhir.rules.deciding import bare, given, is_about, notice, reason_in_words, same_person, says_why
 from phb_fhir.rules.ledger import Entry, Ledger, Told, entry, positions, reversal
-from phb_fhir.rules.paid import bare, counts, lines_of
+from phb_fhir.rules.paid import counts, lines_of
 from phb_fhir.rules.words import BASE, BUSINESS_STATUS, TASK_CODE, code_in, codings, key_of, value_of
 
 CODE = "repayment-notice"

@@ -8,11 +8,14 @@ A test gets an element in the shape its type has: an object, or for a primitive 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, TypeAlias
 
-from phb_fhir.fhirpath.values import compared_dates
-from phb_fhir.fhirpath.walk import Surroundings
+from phb_fhir.fhirpath.evaluate import compiled, evaluate
+from phb_fhir.fhirpath.values import compared_dates, truth
+from phb_fhir.fhirpath.walk import Evaluation, Surroundings, item_of
+from phb_fhir.validation.wording import short
 
 Node: TypeAlias = dict[str, Any]
 Test: TypeAlias = Callable[[Any, Any, Surroundings], object]
@@ -184,3 +187,21 @@ def is_not_after(start: str, end: str) -> bool:
         return start <= end  # written alike, in the same zone: the texts are in the order of the times
     order = compared_dates(start, end)
     return order is not None and order <= 0
+
+
+def each_has_its_own(expression: str, tree: str, name: str, sentence: str) -> Closure:
+    """In a tree of these (`item` in `item`) no two have the same `name`. What is contained has such trees too, and FHIRPath's
+    descendants() looks into them.
+    """
+
+    def test(node: Node, _twin: Any, frame: Surroundings) -> bool:
+        if "contained" in node:
+            return truth(evaluate(compiled(expression), Evaluation(frame, item_of(node, "")))) is True
+        return are_distinct(in_tree(node.get(tree, []), tree, name))
+
+    def says(node: Any, _: Surroundings) -> str:
+        counted = Counter(map(str, in_tree(node.get(tree, []), tree, name)))
+        twice = ", ".join(f'"{short(one)}"' for one, count in counted.most_common(12) if count > 1)
+        return f"{sentence} of its own; these stand more than once: {twice}."
+
+    return Closure(test, says)

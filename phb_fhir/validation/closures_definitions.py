@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from phb_fhir.fhirpath.evaluate import compiled, evaluate
 from phb_fhir.fhirpath.functions import pattern
-from phb_fhir.fhirpath.values import truth
-from phb_fhir.fhirpath.walk import Evaluation, Surroundings, item_of
+from phb_fhir.fhirpath.walk import Surroundings
 from phb_fhir.validation.closure_makers import (
     Closure,
     Node,
@@ -18,9 +15,9 @@ from phb_fhir.validation.closure_makers import (
     any_of,
     are_distinct,
     count_of,
+    each_has_its_own,
     each_of,
     excludes,
-    in_tree,
     is_one_of,
     is_other_than,
     keys_of,
@@ -56,18 +53,6 @@ def _name_0_says(node: Any, _: Surroundings) -> str:
 # ---- CodeSystem ------------------------------------------------------------------------------------
 
 _CSD_1 = "concept.code.combine($this.descendants().concept.code).isDistinct()"
-
-
-def _csd_1(node: Node, _twin: Any, frame: Surroundings) -> bool:
-    if "contained" in node:  # descendants() looks into those as well
-        return truth(evaluate(compiled(_CSD_1), Evaluation(frame, item_of(node, "")))) is True
-    return are_distinct(in_tree(node.get("concept", []), "concept", "code"))
-
-
-def _csd_1_says(node: Any, _: Surroundings) -> str:
-    counted = Counter(map(str, in_tree(node.get("concept", []), "concept", "code")))
-    twice = ", ".join(f'"{short(code)}"' for code, count in counted.most_common(12) if count > 1)
-    return f"Each concept of a code system has a code of its own; these stand more than once: {twice}."
 
 
 # ---- StructureDefinition and ElementDefinition -----------------------------------------------------
@@ -200,7 +185,7 @@ DEFINITIONS: Table = {
         "code", lambda node: node.get("abstract") is not True, 'Only an abstract entry of an expansion has no "code".'
     ),
     ("vsd-10", "code.empty() or system.exists()"): needs("code", "system"),
-    ("csd-1", _CSD_1): Closure(_csd_1, _csd_1_says),
+    ("csd-1", _CSD_1): each_has_its_own(_CSD_1, "concept", "code", "Each concept of a code system has a code"),
     ("cmd-1", "comment.exists() or equivalence.empty() or ((equivalence != 'narrower') and (equivalence != 'inexact'))"): (
         required_if(
             "comment", is_one_of("equivalence", "narrower", "inexact"), "A narrower or inexact match says in a comment how it differs."

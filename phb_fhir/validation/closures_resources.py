@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -18,10 +17,10 @@ from phb_fhir.validation.closure_makers import (
     any_of,
     are_distinct,
     count_of,
+    each_has_its_own,
     each_of,
     excludes,
     has_code,
-    in_tree,
     is_not_after,
     is_one_of,
     is_other_than,
@@ -175,18 +174,6 @@ def _que_1(node: Node) -> bool:
 
 
 _QUE_2 = "descendants().linkId.isDistinct()"
-
-
-def _que_2(node: Node, _twin: Any, frame: Surroundings) -> bool:
-    if "contained" in node:  # descendants() looks into those as well
-        return truth(evaluate(compiled(_QUE_2), Evaluation(frame, item_of(node, "")))) is True
-    return are_distinct(in_tree(node.get("item", []), "item", "linkId"))
-
-
-def _que_2_says(node: Any, _: Surroundings) -> str:
-    counted = Counter(map(str, in_tree(node.get("item", []), "item", "linkId")))
-    twice = ", ".join(f'"{short(id_)}"' for id_, count in counted.most_common(12) if count > 1)
-    return f"Each item of a questionnaire has a linkId of its own; these stand more than once: {twice}."
 
 
 def _que_13(node: Node) -> bool:
@@ -343,7 +330,7 @@ RESOURCES: Table = {
         "que-1",
         "(type='group' implies item.empty().not()) and (type.trace('type')='display' implies item.trace('item').empty())",
     ): must(_que_1, "A group has items inside it, and a display has none."),
-    ("que-2", _QUE_2): Closure(_que_2, _que_2_says),
+    ("que-2", _QUE_2): each_has_its_own(_QUE_2, "item", "linkId", "Each item of a questionnaire has a linkId"),
     ("que-3", "type!='display' or code.empty()"): only_if(
         "code", is_other_than("type", "display"), f'{_DISPLAY} has no "code".'
     ),
