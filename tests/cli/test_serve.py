@@ -13,7 +13,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,24 +23,15 @@ import pytest
 from phb_fhir.cli.serve import WORKER_SILENT_MAX_S, answers, config_of
 from phb_fhir.cli.welcome import curl_lines
 from phb_fhir.settings import PREFIX, Settings
+from tests.processes import children, is_running, until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 WAIT_S = 60.0
 FHIR = {"Content-Type": "application/fhir+json"}
 PATIENT = {"resourceType": "Patient", "active": True}
 ROOT = Path(__file__).parents[2]
-
-
-def until(holds: Callable[[], object]) -> bool:
-    """Whether `holds` came true within the time a test may wait."""
-    deadline = time.monotonic() + WAIT_S
-    while not holds():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True
 
 
 def command(*words: str) -> list[str]:
@@ -54,19 +44,10 @@ def environment(**settings: str) -> dict[str, str]:
     return {**bare, "NO_COLOR": "1", "COLUMNS": "200", **settings}
 
 
-def children(pid: int) -> list[int]:
-    lists = Path(f"/proc/{pid}/task").glob("*/children")
-    return sorted(int(child) for it in lists for child in it.read_text().split())
-
-
 def words_of(pid: int) -> str:
     with contextlib.suppress(OSError):
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
     return ""
-
-
-def is_running(pid: int) -> bool:
-    return bool(words_of(pid))  # a process that has ended, reaped or not, has no command line
 
 
 @dataclass
@@ -90,11 +71,11 @@ class Server:
 
     @property
     def mongods(self) -> list[int]:
-        return [pid for pid in children(self.process.pid) if "--dbpath" in words_of(pid)]
+        return [pid for pid in sorted(children(self.process.pid)) if "--dbpath" in words_of(pid)]
 
     @property
     def workers(self) -> list[int]:
-        return [pid for pid in children(self.process.pid) if "spawn_main" in words_of(pid)]
+        return [pid for pid in sorted(children(self.process.pid)) if "spawn_main" in words_of(pid)]
 
     def stop(self, number: int = signal.SIGINT) -> int:
         self.process.send_signal(number)

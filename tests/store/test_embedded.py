@@ -11,7 +11,6 @@ import socketserver
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +19,10 @@ from pymongo import MongoClient, WriteConcern
 
 from phb_fhir.store import embedded
 from phb_fhir.store.embedded import CannotStart, PrivateMongo, check_replica_set, find_mongod
+from tests.processes import is_running, until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 WAIT_S = 30.0
 JOURNALED = WriteConcern(w="majority", j=True)
@@ -39,22 +39,6 @@ with PrivateMongo(Path(sys.argv[1]), cache_mb=256) as mongo:
 
 def private(folder: Path, **more: Any) -> PrivateMongo:
     return PrivateMongo(folder, cache_mb=256, start_timeout_s=WAIT_S, **more)
-
-
-def until(holds: Callable[[], object]) -> bool:
-    """Whether `holds` came true within the time a test may wait."""
-    deadline = time.monotonic() + WAIT_S
-    while not holds():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True
-
-
-def is_running(pid: int) -> bool:
-    with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    return False
 
 
 def write(uri: str, word: str) -> None:
