@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from phb_fhir.rules.around import age_on, turns
+from phb_fhir.rules.case import Read, answered
 from phb_fhir.rules.characteristics import CHARACTERISTICS, CRITERION, Facts, _judged, levels_of
 from phb_fhir.rules.commissioning import Policy
-from phb_fhir.rules.eligibility import Eligibility, Ground, _why_not, categories
+from phb_fhir.rules.eligibility import Eligibility, Ground, _unmet, _why_not, categories
 from phb_fhir.rules.words import BASE, ELIGIBILITY
 
 DAY = date(2026, 11, 22)
@@ -232,3 +233,8 @@ def test_a_level_of_a_domain_is_that_of_the_last_assessment() -> None:
 
 def test_each_criterion_that_is_told_is_one_of_the_guide_and_tried_here() -> None:
     assert set(CHARACTERISTICS) <= {code for code, _, _ in CASES} | {"dst-domain-level"}
+
+
+def test_criteria_that_are_not_there_are_not_met() -> None:
+    told = answered(_unmet("Group/gone", "Patient/jill", DAY), {Read("Group/gone"): {"Group/gone": None}})
+    assert told == ["The commissioner's criteria (Group/gone) are not there."]
