@@ -35,6 +35,9 @@ def began(api: httpx.Client, period: Resource) -> httpx.Client:
     """Jill's budget and plan run through a period, and nothing was bought yet."""
     around = [_through(one, period) for one in whole()]
     account = with_rows(budget("active", servicePeriod=period), "phb-review-schedule", reviewed(period["start"]))
+    for part in (part for row in account["extension"] for part in row.get("extension", ())):
+        if part["url"] == "period":
+            part["valuePeriod"] = period
     answer = put(api, *around, account)
     assert answer.status_code == 200, answer.text
     return api
