@@ -112,7 +112,7 @@ def judge_agreement(case: Case) -> Judging:
 
 
 def judge_item(case: Case) -> Judging:
-    """An item of the directory that was bought stays: what was bought is told by it (SM-K, R25)."""
+    """An item of the directory that was bought stays: what was bought is told by it (SM-K, R25). Where it is there twice, one may go."""
     item = case.before or {}
     if case.after is not None or not item.get("url"):
         return NOTHING
@@ -120,6 +120,9 @@ def judge_item(case: Case) -> Judging:
     bought: list[Resource] = yield Find("ChargeItem", ("definition", names[1].rstrip("|")))
     bought += yield Find("ChargeItem", ("definition", names[0]))
     if not any(one in names for charge in bought for one in charge.get("definitionCanonical", ())):
+        return NOTHING
+    found: list[Resource] = yield Find("ChargeItemDefinition", ("url", item["url"]))
+    if any(one.get("version") == item.get("version") and one.get("id") != case.id for one in found):
         return NOTHING
     text = "This was bought, and purchases tell by it what. Retire it (status retired) instead: nobody buys it any more, and it stays in the record."
     return Decision((refusal(text, "ChargeItemDefinition"),))

@@ -118,3 +118,5 @@ def test_an_item_of_the_directory_that_was_bought_is_retired_and_stays(jill: htt
     another = {**item, "id": "another", "version": "2", "status": "draft"}
     made(jill.put("/ChargeItemDefinition/another", json=another))
     assert jill.delete("/ChargeItemDefinition/another").status_code == 204  # version 1 alone was bought
+    made(jill.put("/ChargeItemDefinition/twice", json={**item, "id": "twice"}))
+    assert jill.delete("/ChargeItemDefinition/twice").status_code == 204  # the other tells as well what was bought

@@ -137,7 +137,7 @@ def test_who_else_gives_money_is_not_told_to_who_may_not_see_their_budget(people
     charge = made(people["system"].post("/ChargeItem", json=kit("PUR-C", 6)))
     key = f"ChargeItem/{charge['id']}"
     # issued by somebody who holds none of it
-    paid = payment("PAY-X", line(6, key), account=HEALTH, issuer=NORTH, payee="Organization/hollow-farm")
+    paid = payment("PAY-X", line(6, key), account=JOINT, issuer=NORTH, payee="Organization/hollow-farm")
     told = {}
     for who in ("system", "another commissioner"):
         reasons = said(people[who].post("/PaymentReconciliation", json=paid))
