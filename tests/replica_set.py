@@ -33,6 +33,8 @@ class ReplicaSet:
             ended_if_this_fails.callback(self._end)
             for port in self._ports:
                 self._start(port)
+            if not until(lambda: all(map(_answers, self._ports))):
+                raise RuntimeError("the members of the replica set did not start")
             members = [{"_id": number, "host": f"127.0.0.1:{port}"} for number, port in enumerate(self._ports)]
             config = {"_id": NAME, "members": members, "settings": _HASTE}
             with _client(f"mongodb://127.0.0.1:{self._ports[0]}/?directConnection=true") as client:
@@ -95,6 +97,15 @@ class ReplicaSet:
             process.kill()
         for process in self._members.values():
             process.wait()
+
+
+def _answers(port: int) -> bool:
+    try:
+        with _client(f"mongodb://127.0.0.1:{port}/?directConnection=true") as client:
+            client.admin.command("hello")
+    except PyMongoError:
+        return False
+    return True
 
 
 def _client(uri: str) -> MongoClient[dict[str, Any]]:

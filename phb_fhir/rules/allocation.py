@@ -32,7 +32,7 @@ def judge_allocation(case: Case) -> Judging:
     if is_joint(case.after):
         return Decision(tuple(issues))
     issues += _too_much_in_parts(case.after)
-    was = allocation(case.before) if ledger.last and case.before is not None else {}
+    was = _allocated(case, ledger)
     entries = list(_moves(case, was, allocation(case.after)))
     after = ledger.after(entries)
     issues += _taken(case, ledger, after)
@@ -42,6 +42,16 @@ def judge_allocation(case: Case) -> Judging:
     if was and not is_closing and stage_of(case.before) == stage_of(case.after) == "closed" and entries:
         issues.append(refusal("This budget is closed, and its money is settled: its amounts cannot change.", _AMOUNT))
     return Decision(tuple(issues), entries=() if issues else tuple(entries))
+
+
+def _allocated(case: Case, ledger: Ledger) -> dict[str, int]:
+    """What each pot has been given before this write. Of a budget whose amounts change that is what its ledger says, even where an amount was
+    reckoned otherwise when it was posted: so a change puts right what `check` tells of.
+    """
+    was = allocation(case.before) if ledger.last and case.before is not None else {}
+    if was == allocation(case.after) or stage_of(case.before) == "closed":
+        return was
+    return {pot: sums.allocated for pot, sums in ledger.pots.items() if sums.allocated}
 
 
 def _charged_before(case: Case) -> Asking[list[Issue]]:
