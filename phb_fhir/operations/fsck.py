@@ -28,9 +28,8 @@ async def fsck(context: Context, request: FhirRequest) -> Answer:
     """Raises Rejected: 400 for any input, 403 for who does not see the whole audit trail, 503 without the database."""
     read_inputs(NAME, parameters_of(context.known, request, NAME), {})
     _check_may(context)
-    await (
-        context.store.check_ready()
-    )  # what looks through all of it has minutes for each step, and would wait so long for nobody
+    # what looks through all of it has minutes for each step, and would wait so long for nobody
+    await context.store.check_ready()
     looked, found, is_all = Looked(), list[Drift](), True
     try:
         async with asyncio.timeout(TIME_MAX_S), aclosing(check(context, looked)) as drifts:
