@@ -8,7 +8,7 @@ import re
 import zlib
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote
 
 from phb_fhir.fhir.codec import Resource, as_resource, loads
 from phb_fhir.interactions.apart import apart
@@ -46,7 +46,12 @@ def headers_of(scope: Scope) -> RawHeaders:
 
 
 def segments_of(scope: Scope) -> tuple[str, ...]:
-    """The path below the base; a slash at the end means nothing."""
+    """The path below the base; a slash at the end means nothing. One that is percent-encoded is part of a name (RFC 3986 §2.2), and no name has one:
+    what stands before this server and goes by paths must not be walked past.
+    """
+    raw: bytes = scope["raw_path"]
+    if b"%" in raw and b"%2f" in raw.lower():
+        return tuple(map(unquote, raw[len(API_PATH) :].decode("latin-1").strip("/").split("/")))
     path: str = scope["path"]
     below = path[len(API_PATH) :].strip("/")
     return tuple(below.split("/")) if below else ()

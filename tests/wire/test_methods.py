@@ -248,6 +248,15 @@ def test_outside_the_api_an_address_that_is_none_says_where_the_api_is(api, serv
 
 
 @pytest.mark.parametrize(
+    "path", ["/fhir%2FPatient/jill", "/fhir/Patient%2Fjill", "/fhir/Patient%2fjill/_history", "/fhir%2Fmetadata"]
+)
+def test_a_slash_that_is_percent_encoded_parts_no_path(jill, server, path):
+    """So who is kept from an address by what stands before the server is not let in by another way of writing it."""
+    assert jill.get(server.root + path.replace("%2F", "/").replace("%2f", "/")).status_code == 200
+    assert problem(jill.get(server.root + path)).status == 404
+
+
+@pytest.mark.parametrize(
     "id_", ["a%2Fb", "%00", "%ff", "..%2f..%2fetc", "a%20b", "x" * 65, "%F0%9F%8C%BB", "'", "{$gt:''}", "jill%0d%0aX:1"]
 )
 def test_an_id_that_can_be_none_is_not_found_and_harms_nothing(jill, id_):
