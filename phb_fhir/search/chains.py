@@ -25,7 +25,7 @@ from phb_fhir.search.asking import (
     too_costly,
     unsupported,
 )
-from phb_fhir.search.conditions import any_of, check_followed, leads_by_url, plain, targets_of
+from phb_fhir.search.conditions import any_of, check_followed, leads_by_url, parted, plain, targets_of
 
 HAS = "_has:"
 _NAMED_MAX = 6  # types in one sentence
@@ -79,7 +79,7 @@ def has_parts(name: str) -> tuple[str, str, str]:
 def follow(types: Types, head: str, asking: Asking, links: int, inner: Callable[[str], Condition]) -> Condition:
     """The condition that `head`, `subject` or `subject:Patient`, points to something that `inner`, of its type, holds for."""
     _count_links(links)
-    code, _, modifier = head.partition(":")
+    code, modifier = parted(head)
     parameter = _reference(types, code, asking)
     found: dict[str, Condition] = {}
     lacking: list[NotKnown] = []

@@ -39,12 +39,20 @@ _ESCAPE = re.compile(r"\\[,|$\\]")
 
 def plain(types: Types, name: str, asking: Asking) -> Condition:
     """The condition of an unchained parameter, `code` or `code:modifier`. Raises NotKnown, or Rejected for the modifier."""
-    code, _, modifier = name.partition(":")
+    code, modifier = parted(name)
     if code in OWN:
         if not asking.is_promised(types, code) and code != "_query":
             raise asking.unknown(types, code)
         return OWN[code](name, modifier)
     return of_parameter(asking.parameter(types, code), modifier, asking)
+
+
+def parted(name: str) -> tuple[str, str]:
+    """A parameter and its modifier, "" without one. Raises Rejected for a colon with nothing behind it."""
+    code, colon, modifier = name.partition(":")
+    if colon and not modifier:
+        raise unsupported(f"{name}: a modifier is to stand behind the colon, and there is none.")
+    return code, modifier
 
 
 def of_parameter(parameter: SearchParameter, modifier: str, asking: Asking) -> Condition:
