@@ -16,8 +16,9 @@ from phb_fhir.fhir.codec import Resource
 from phb_fhir.interactions.context import Context
 from phb_fhir.interactions.facts import Facts
 from phb_fhir.interactions.seen import whole
+from phb_fhir.rules.around import version_at
 from phb_fhir.rules.budget import Element, elements_of, is_joint, joint_of, owner_of, person_of
-from phb_fhir.rules.case import Asking, Find, ReadVersion
+from phb_fhir.rules.case import Asking, Find
 from phb_fhir.rules.ledger import CONTINGENCY, NONE, UNASSIGNED, Ledger, Sums, summed
 
 
@@ -88,24 +89,10 @@ def _parts_at(joint: Resource, at: datetime) -> Asking[list[Resource]]:
     theirs: list[Resource] = (yield Find("Account", ("patient", person))) if person else []
     found = []
     for one in theirs:
-        then = yield from _at(one, at)
+        then = yield from version_at(f"Account/{one['id']}", at)
         if then is not None and joint_of(then) == f"Account/{joint['id']}":
             found.append(one)
     return found
-
-
-def _at(resource: Resource, at: datetime) -> Asking[Resource | None]:
-    """The version that was current at an instant: of those recorded by then, the last; None before there was any."""
-    key = f"{resource['resourceType']}/{resource['id']}"
-    first, after, then = 1, int(resource["meta"]["versionId"]) + 1, None
-    while first < after:
-        middle = (first + after) // 2
-        version: Resource | None = yield ReadVersion(key, middle)
-        if version is not None and datetime.fromisoformat(version["meta"]["lastUpdated"]) <= at:
-            first, then = middle + 1, version
-        else:
-            after = middle
-    return then
 
 
 async def ledgers_of(context: Context, accounts: Sequence[str], as_of: datetime | None) -> dict[str, Ledger]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 from phb_fhir.fhir.codec import Resource
 from phb_fhir.fhir.dates import days_later, months_later
 from phb_fhir.rules.budget import days_of, first_day, last_day, person_of
-from phb_fhir.rules.case import Asking, Case, Find, PolicyOf, Read, Sees
+from phb_fhir.rules.case import Asking, Case, Find, PolicyOf, Read, ReadVersion, Sees
 from phb_fhir.rules.commissioning import Policy
 from phb_fhir.rules.words import BASE, TASK_CODE, code_in, key_of, keys_in, pair_of, value_of
 
@@ -44,6 +44,25 @@ def ods_of(organization: Any) -> Asking[str]:
 def _ods(identifier: Any) -> str:
     system, value = pair_of(identifier)
     return value if system == ODS else ""
+
+
+def version_at(key: str, at: datetime) -> Asking[Resource | None]:
+    """The version of a resource that was current at an instant: of those recorded by then, the last; None before there was any."""
+    last, next_, then = 0, 1, None
+    while (version := (yield from _recorded_by(key, next_, at))) is not None:
+        last, next_, then = next_, 2 * next_, version
+    while next_ - last > 1:
+        middle = (last + next_) // 2
+        if (version := (yield from _recorded_by(key, middle, at))) is None:
+            next_ = middle
+        else:
+            last, then = middle, version
+    return then
+
+
+def _recorded_by(key: str, number: int, at: datetime) -> Asking[Resource | None]:
+    version: Resource | None = yield ReadVersion(key, number)
+    return version if version is not None and datetime.fromisoformat(version["meta"]["lastUpdated"]) <= at else None
 
 
 # ---- those close to the person -------------------------------------------------------------------

@@ -12,20 +12,24 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import date, datetime, time
 from typing import Any
 
 from phb_fhir.fhir.codec import Resource
 from phb_fhir.fhir.money import pence_of
+from phb_fhir.rules.around import version_at
 from phb_fhir.rules.budget import (
+    LONDON,
     Element,
     days_of,
     elements_of,
+    first_day,
     is_budget,
     is_joint,
     joint_of,
     owner_of,
     person_of,
+    stage_of,
 )
 from phb_fhir.rules.case import (
     Asking,
@@ -81,6 +85,7 @@ class Payment:
     consents: Sequence[Resource] = ()
     person: Resource | None = None
     is_excluded: bool = False
+    stage_then: str = ""  # the budget's, when the day of the payment began; "" where it was not recorded yet
     counted: int = 0  # pence that the notice to repay which it names has taken off already, by being repaid
 
     @property
@@ -195,6 +200,9 @@ def read_payment(case: Case, payment: Resource) -> Asking[Payment | None]:
     if (who := person_of(budget)) and any(line.kind == "advance" for line in lines_of(payment)):
         excluded = yield from exclusions(who, case.today)
         found = replace(found, person=(yield Read(who))[who], is_excluded=bool(excluded))
+    if (day := first_day(payment.get("paymentDate"))) is not None and stage_of(budget) != "active":
+        then = yield from version_at(account, datetime.combine(day, time.min, LONDON))
+        found = replace(found, stage_then=stage_of(then))
     if (notice := key_of(payment.get("request"))).startswith("Task/"):
         entries: list[Entry] = yield Posted(notice)
         found = replace(found, counted=-sum(one.sums.advanced for one in entries))

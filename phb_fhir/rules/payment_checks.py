@@ -129,8 +129,8 @@ def _from_an_open_budget(p: Payment) -> Iterator[Issue]:
         return
     stage, day = stage_of(p.budget), first_day(p.payment.get("paymentDate"))
     is_new_advance = any(one.kind == "advance" and one.pence > 0 for one in p.lines)
-    # what is out of the door is recorded, and asked back
-    is_told_late = is_done(p.payment) and day is not None and day < p.today
+    # what went out while it was active is recorded, and asked back
+    is_told_late = is_done(p.payment) and day is not None and day < p.today and p.stage_then in ("active", "")
     allowed = ("active",) if is_new_advance and not is_told_late else _PAID_FROM
     if stage in allowed or (stage == "closed" and all(one.pence < 0 for one in p.lines)):
         return

@@ -850,7 +850,7 @@ def test_a_purchase_is_invoiced_once(jill: httpx.Client) -> None:
 
 
 def test_an_advance_that_was_paid_before_is_recorded_though_its_budget_is_closing_now(
-    jill: httpx.Client, books: Books
+    jill: httpx.Client, server: RunningServer, books: Books
 ) -> None:
     """It is out of the door: what is not recorded nobody asks back."""
     account = made(jill.get("/Account/jill-budget"))
@@ -867,3 +867,9 @@ def test_an_advance_that_was_paid_before_is_recorded_though_its_budget_is_closin
     made(jill.post("/PaymentReconciliation", json=late))
     assert books.pot(BUDGET, DAILY)["advanced"] == before + 10_000
     assert books.agrees()
+    server.foretold.set(seconds=3 * 86_400)  # a day on which it had been closing for a while is no earlier day
+    later = advance("PAY-2", 100, outcome="complete", paymentDate="2026-11-24")
+    assert said(jill.post("/PaymentReconciliation", json=later)) == [
+        "The budget is closing; money is paid in advance from one that is active."
+    ]
+    assert books.pot(BUDGET, DAILY)["advanced"] == before + 10_000
