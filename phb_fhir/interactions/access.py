@@ -7,7 +7,7 @@ may be written, `judgement` asks here before and after. It outlives the request 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -286,11 +286,6 @@ class Access:
         return version.type == "Account" and self.who is not None and funds_alone(self.who, version.access)
 
     # --- what is written ---
-
-    async def may_name(self, reader: Reader, keys: Collection[str]) -> set[str]:
-        """Those of these that may be named anew: what is seen, but for a joint budget that another leads, from which another spends."""
-        found = await self.narrowed(reader).read_all(keys) if keys else {}
-        return {key for key, version in found.items() if not self.funds_alone(version)}
 
     def may_choose_ids(self, type_: str) -> bool:
         """Whether a PUT may make a resource under an id of the client's choice.

@@ -89,6 +89,11 @@ class Context:
         """The same reader as the one who asks sees through it."""
         return reader if self.access is None else self.access.narrowed(reader)
 
+    async def may_name(self, reader: Reader, keys: Collection[str]) -> set[str]:
+        """Those of these that the one who asks may name anew: what they see, but for a joint budget that another leads, from which another spends."""
+        found = await self.narrow(reader).read_all(keys) if keys else {}
+        return {key for key, one in found.items() if self.access is None or not self.access.funds_alone(one)}
+
     @property
     def known(self) -> Registry:
         """The profiles, extensions and codes that resources are held against."""

@@ -134,9 +134,7 @@ class Facts:
         """What is written together with what is asked about is known to who writes it; of the rest, what they may name."""
         written = {key for key in keys if self.pending.get(key) is not None}
         others = [key for key in keys if key not in written]
-        if whose.access is None:
-            return frozenset(written | set(await self._reader.read_all(others) if others else ()))
-        return frozenset(written | await whose.access.may_name(self._reader, others))
+        return frozenset(written | await whose.may_name(self._reader, others))
 
     async def _find(self, question: Find) -> list[Resource]:
         if question not in self._stored:

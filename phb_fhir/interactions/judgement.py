@@ -106,7 +106,7 @@ async def check_references(
     keys = {key for at in added if (key := _key(context, at)) and not _is_everybodys(access, key)}
     pending = {f"{content['resourceType']}/{content.get('id')}" for _, content in written}
     there = pending | _named(access)
-    there |= await access.may_name(reader, keys - there)
+    there |= await context.may_name(reader, keys - there)
     issues: list[Issue] = []
     for before, content in written:
         missing = [

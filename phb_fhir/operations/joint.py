@@ -97,8 +97,9 @@ async def leave(context: Context, request: FhirRequest) -> Answer:
     if not joint:
         text = f"Account/{account['id']} is part of no joint budget."
         raise refuse(Refusal.UNPROCESSABLE, Kind.BUSINESS_RULE, text, "Account.partOf")
-    may_name = context.access is None or await context.access.may_name(context.store, [joint])
-    named = joint if may_name else ""  # its lead's, and not every funder's to write of
+    named = (
+        joint if await context.may_name(context.store, [joint]) else ""
+    )  # its lead's, and not every funder's to write of
     letter = letter_of_leaving(account, named, reason, instant_text(context.now()))
     telling = Create("Communication", context.new_id(), letter, advice=check_resource(context, letter, "Communication"))
     await commit_all(context, [Patch("Account", instance_of(request), _alone), telling])

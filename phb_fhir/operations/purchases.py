@@ -91,7 +91,7 @@ async def _tried(context: Context, purchase: Resource, issues: list[Issue]) -> t
 async def _check_seen(context: Context, charge: Resource) -> None:
     """Raise Rejected (422) for a budget that the one who asks may not see, as a write would."""
     accounts = [key for one in charge.get("account", ()) if (key := key_of(one))]
-    there = accounts if context.access is None else await context.access.may_name(context.store, accounts)
+    there = await context.may_name(context.store, accounts)
     if missing := [key for key in accounts if key not in there]:
         raise refuse(Refusal.UNPROCESSABLE, Kind.NOT_FOUND, f"There is no {missing[0]}.", "ChargeItem.account[0]")
 

@@ -72,8 +72,8 @@ async def members_of(context: Context, account: Resource, as_of: datetime | None
     key = f"Account/{account['id']}"
     asking = _parts_of(key) if as_of is None else _parts_at(account, as_of)
     found = await Facts(context, whole(context.reader)).ask(asking)
-    if context.access is not None and not await context.access.may_name(whole(context.reader), [key]):
-        own = await context.access.may_name(whole(context.reader), [f"Account/{one['id']}" for one in found])
+    if not await context.may_name(whole(context.reader), [key]):
+        own = await context.may_name(whole(context.reader), [f"Account/{one['id']}" for one in found])
         found = [one for one in found if f"Account/{one['id']}" in own]
     return sorted(found, key=lambda one: str(one["id"]))
 
