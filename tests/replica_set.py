@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,6 +19,7 @@ NAME = "three"
 MEMBERS = 3
 # so that a lost primary is missed soon
 _HASTE = {"electionTimeoutMillis": 1_000, "heartbeatIntervalMillis": 200}
+_HELD_BACK = "stopReplProducer"  # MongoDB's own name for a secondary that takes nothing from the primary
 
 
 class ReplicaSet:
@@ -37,7 +40,7 @@ class ReplicaSet:
                 raise RuntimeError("the members of the replica set did not start")
             members = [{"_id": number, "host": f"127.0.0.1:{port}"} for number, port in enumerate(self._ports)]
             config = {"_id": NAME, "members": members, "settings": _HASTE}
-            with _client(f"mongodb://127.0.0.1:{self._ports[0]}/?directConnection=true") as client:
+            with _alone(self._ports[0]) as client:
                 client.admin.command("replSetInitiate", config)
             self._await_whole()
             ended_if_this_fails.pop_all()
@@ -66,12 +69,44 @@ class ReplicaSet:
             except AutoReconnect:  # it may hang up as it goes
                 return
 
+    def elect(self) -> None:
+        """Have a secondary take the place of the primary."""
+        self._step_up(*self._primary_and_others()[1:])
+
+    @contextmanager
+    def elected_and_alone(self) -> Iterator[None]:
+        """A newly elected primary, from which the others take nothing until this ends: none of what it writes is a majority's."""
+        primary, chosen, other = self._primary_and_others()
+        held = (primary, other)
+        try:
+            for one in held:
+                _set(one, "alwaysOn")
+            self._step_up(chosen)
+            yield
+        finally:
+            for one in held:
+                _set(one, "off")
+
+    def _primary_and_others(self) -> list[int]:
+        self._await_whole()
+        with _client(self.uri) as client:
+            members = client.admin.command("replSetGetStatus")["members"]
+        ordered = sorted(members, key=lambda one: one["stateStr"])  # PRIMARY is before SECONDARY
+        return [int(one["name"].rpartition(":")[2]) for one in ordered]
+
+    def _step_up(self, *ports: int) -> None:
+        """Have one of these elected; MongoDB refuses who is a moment behind."""
+        turns = itertools.cycle(ports)
+        if not until(lambda: _steps_up(next(turns))):
+            raise RuntimeError("no other member was elected")
+
     def _start(self, port: int) -> None:
         data = self._folder / str(port)
         data.mkdir(exist_ok=True)
         words = [str(find_mongod()), "--quiet", "--nounixsocket", "--bind_ip", "127.0.0.1", "--port", str(port)]
         words += ["--dbpath", str(data), "--logpath", str(data / "log"), "--logappend", "--replSet", NAME]
         words += ["--wiredTigerCacheSizeGB", "0.25", "--setParameter", "diagnosticDataCollectionEnabled=false"]
+        words += ["--setParameter", "enableTestCommands=1"]  # for `elected_and_alone`
         self._members[port] = subprocess.Popen(words, stdout=subprocess.DEVNULL)
 
     def _revive(self) -> None:
@@ -101,11 +136,30 @@ class ReplicaSet:
 
 def _answers(port: int) -> bool:
     try:
-        with _client(f"mongodb://127.0.0.1:{port}/?directConnection=true") as client:
+        with _alone(port) as client:
             client.admin.command("hello")
     except PyMongoError:
         return False
     return True
+
+
+def _steps_up(port: int) -> bool:
+    try:
+        with _alone(port) as client:
+            client.admin.command("replSetStepUp")
+            return bool(client.admin.command("hello")["isWritablePrimary"])
+    except PyMongoError:
+        return False
+
+
+def _set(port: int, mode: str) -> None:
+    with _alone(port) as client:
+        client.admin.command("configureFailPoint", _HELD_BACK, mode=mode)
+
+
+def _alone(port: int) -> MongoClient[dict[str, Any]]:
+    """One member, whatever it is."""
+    return _client(f"mongodb://127.0.0.1:{port}/?directConnection=true")
 
 
 def _client(uri: str) -> MongoClient[dict[str, Any]]:

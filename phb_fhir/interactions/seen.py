@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any
@@ -151,7 +151,7 @@ class Seen(Reader):
             after = (batch[-1].at, batch[-1].key)
             _check_time(deadline)
 
-    async def brought_back(self, versions: Iterable[Version]) -> set[Version]:
+    async def brought_back(self, versions: Collection[Version]) -> set[Version]:
         return await self._inner.brought_back(versions)
 
     async def _narrowed_history(self, query: HistoryQuery) -> tuple[HistoryQuery | None, bool]:

@@ -13,7 +13,7 @@ from pymongo.read_preferences import ReadPreference
 from pymongo.write_concern import WriteConcern
 
 MAJORITY = WriteConcern(w="majority", j=True)
-KEPT = ReadConcern("majority")  # what a majority has, and no failover takes back
+KEPT = ReadConcern("majority")  # what a majority has, and no failover takes back; all of it, as `store/primary` asks
 SNAPSHOT = ReadConcern("snapshot")
 PRIMARY = ReadPreference.PRIMARY
 DRIVER: dict[str, Any] = {

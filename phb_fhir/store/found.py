@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
@@ -30,7 +29,6 @@ from phb_fhir.store.explained import summary
 from phb_fhir.store.filters import Filter, joint, of_types
 from phb_fhir.store.indexes import BY_SEQ
 from phb_fhir.store.pages import Page, Pages, command_of, phases_left
-from phb_fhir.store.patience import answering
 from phb_fhir.store.plan import (
     PROBED_MAX,
     RARE_MAX,
@@ -48,6 +46,7 @@ from phb_fhir.store.plan import (
     probes,
 )
 from phb_fhir.store.positions import Position, lost, mode_of, ordered, time_of
+from phb_fhir.store.primary import Ask, question
 from phb_fhir.store.rarity import Rarity
 from phb_fhir.store.ways import ANY_TYPE, SEQ, Way, conditions, types_named, ways
 
@@ -99,13 +98,13 @@ class Finder:
     def __init__(
         self,
         database: AsyncDatabase[Document],
-        limits: Limits,
+        ask: Ask,
         session: AsyncClientSession | None = None,
         rarity: Rarity | None = None,
     ) -> None:
         self._resources: AsyncCollection[Document] = database[RESOURCES]
         self._database = database
-        self._limits = limits
+        self._ask = ask
         self._session = session
         self._rarity = rarity or Rarity()
         self._pages = Pages(database, session, self._rarity)
@@ -146,15 +145,15 @@ class Finder:
         found = await self._found(query, (), Page(count, fields={"_id": 1}, dated="never"))
         return [document["_id"] for document, _ in found]
 
+    @question("counting")
     async def count(self, query: Query) -> int:
         """How many resources match."""
-        with self._answering("counting"):
-            return await self._counted(await self._named(query))
+        return await self._counted(await self._named(query))
 
+    @question("counting")
     async def count_up_to(self, query: Query, most: int) -> int:
         """How many resources match, no more than `most` of them counted."""
-        with self._answering("counting"):
-            return await self._counted(await self._named(query), most) if most > 0 else 0
+        return await self._counted(await self._named(query), most) if most > 0 else 0
 
     async def leads_in_order(self, query: Query) -> bool:
         """Whether what matches is read off an index in the order of `seq`, whatever else it could be found by."""
@@ -178,30 +177,30 @@ class Finder:
             for document, position in await self._found(query, (), page)
         ]
 
+    @question("following references")
     async def first_pointers(
         self, query: Query, parameter: str, keys: Sequence[str], *, as_of: Position
     ) -> dict[str, str]:
         """By these keys, the first in the order of `seq` of what matches and points to it, as of the page of this position."""
         pointing = query & Key(tuple(f"{parameter}={key}" for key in keys))
-        with self._answering("following references"):
-            way, _ = await self._soonest(pointing, ways(pointing), is_sized=False)
-            stages = first_to_point(parameter, keys)
-            found = await self._pages.grouped(led(pointing, way), stages, len(keys), time_of(as_of))
+        way, _ = await self._soonest(pointing, ways(pointing), is_sized=False)
+        stages = first_to_point(parameter, keys)
+        found = await self._pages.grouped(led(pointing, way), stages, len(keys), time_of(as_of))
         return {document["_id"]: str(document["seq"]) for document in found}
 
+    @question("following references")
     async def pointed_at(self, query: Query, parameter: str, types: Sequence[str], *, count: int) -> list[str]:
         """The distinct resources here of these types (empty: any) that the reference parameter of what matches points to."""
-        with self._answering("following references"):
-            query = await self._named(query)
-            return await self._distinct(query, pointed_at(parameter, types), count)
+        query = await self._named(query)
+        return await self._distinct(query, pointed_at(parameter, types), count)
 
+    @question("looking what is in use")
     async def entries_in_use(
         self, types: Sequence[str], start: str, *, most: int, where: Node = EVERYTHING
     ) -> list[str]:
         """The distinct keys beginning like this (`_tag=`) of the resources of these types (empty: any), up to `most`."""
-        with self._answering("looking what is in use"):
-            query = await self._named(Query(tuple(types), AllOf((beginning(start), where))))
-            return await self._distinct(query, entries(start), most)
+        query = await self._named(Query(tuple(types), AllOf((beginning(start), where))))
+        return await self._distinct(query, entries(start), most)
 
     async def _distinct(self, query: Query, stages: list[Document], most: int) -> list[str]:
         """What these stages make of the matches, each `_id` once, sorted."""
@@ -211,21 +210,21 @@ class Finder:
         cursor = await self._resources.aggregate(pipeline, session=self._session, hint=leading.index)
         return sorted(document["_id"] for document in await cursor.to_list())
 
+    @question("counting")
     async def led_to(self, query: Query) -> int:
         """How many an index leads to at the least, of what matches and of what does not; as far as that was counted a moment ago."""
-        with self._answering("counting"):
-            query = await self._named(query)
-            return (await self._soonest(query, ways(query), is_sized=True))[1]
+        query = await self._named(query)
+        return (await self._soonest(query, ways(query), is_sized=True))[1]
 
+    @question("looking how much there is")
     async def check_served(self, query: Query) -> None:
         """Raise Rejected (400) when no index leads to what is asked, and there is too much to look through."""
-        with self._answering("looking how much there is"):
-            if not conditions(query.where) or ways(query):
-                return
-            if await self._size((), self._resources.estimated_document_count) <= SCANNED_MAX:
-                return
-            named = await self._named(query)
-            population = 0 if ways(named) else await self._population(named.types)
+        if not conditions(query.where) or ways(query):
+            return
+        if await self._size((), self._resources.estimated_document_count) <= SCANNED_MAX:
+            return
+        named = await self._named(query)
+        population = 0 if ways(named) else await self._population(named.types)
         if population > SCANNED_MAX:
             raise _unserved(query.types)
 
@@ -237,17 +236,17 @@ class Finder:
     async def _size(self, types: tuple[str, ...], count: Callable[[], Awaitable[int]]) -> int:
         return await self._rarity.of(("size", types), count, _SIZE_REMEMBERED_S)
 
+    @question("explaining")
     async def explain(self, query: Query, order: Order, count: int, *, after: Position | None = None) -> dict[str, Any]:
         """How this search is answered: by phase, what MongoDB is asked and what it did. `count` matches are asked for."""
-        with self._answering("explaining"):
-            plan = await self._planned(await self._named(query), order, after, count)
-            phases: list[dict[str, Any]] = []
-            wanted = count
-            for number, beyond in phases_left(plan, after, 1):
-                phases.append(await self._explained(plan, plan.phases[number], beyond, wanted))
-                wanted -= phases[-1]["returned"]
-                if wanted <= 0:
-                    break
+        plan = await self._planned(await self._named(query), order, after, count)
+        phases: list[dict[str, Any]] = []
+        wanted = count
+        for number, beyond in phases_left(plan, after, 1):
+            phases.append(await self._explained(plan, plan.phases[number], beyond, wanted))
+            wanted -= phases[-1]["returned"]
+            if wanted <= 0:
+                break
         return {"order": plan.mode, "phases": phases}
 
     async def _explained(self, plan: Plan, phase: Phase | Computed, beyond: Filter, count: int) -> dict[str, Any]:
@@ -264,16 +263,16 @@ class Finder:
 
     # --- pages ---
 
+    @question("searching")
     async def _found(
         self, query: Query, order: Order, page: Page, *, is_steady: bool = False
     ) -> list[tuple[Document, Position]]:
         if page.count <= 0:  # which MongoDB takes for "all of them"
             return []
-        with self._answering("searching"):
-            plan = await self._planned(await self._named(query), order, page.after, page.count, is_steady=is_steady)
-            if any(isinstance(phase, Computed) for phase in plan.phases):
-                await self._check_sorted(plan)
-            return await self._pages.read(plan, page)
+        plan = await self._planned(await self._named(query), order, page.after, page.count, is_steady=is_steady)
+        if any(isinstance(phase, Computed) for phase in plan.phases):
+            await self._check_sorted(plan)
+        return await self._pages.read(plan, page)
 
     async def _check_sorted(self, plan: Plan) -> None:
         if await self._count(plan.led, SORTED_MAX + 1) > SORTED_MAX:
@@ -393,16 +392,6 @@ class Finder:
         command: Document = {"count": RESOURCES, "query": wanted, "hint": index, **limit}
         answer = await self._database.command({**command, "readConcern": {"level": "majority"}})
         return int(answer["n"])
-
-    @contextmanager
-    def _answering(self, doing: str) -> Iterator[None]:
-        """Around every question: the bound on its time, which MongoDB is told of too, and its errors in our words."""
-        if self._session:
-            # a transaction has its own deadline; and the driver must see its own errors, to know that they mean "begin again"
-            yield
-            return
-        with answering(doing, self._limits.query_time_max_ms / 1000):
-            yield
 
 
 def references(entries: Iterable[str], parameter: str, types: Sequence[str]) -> Iterator[str]:

@@ -14,7 +14,7 @@ MongoDB lets one of them through: the other begins again, and sees what the firs
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -25,6 +25,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from phb_fhir.rules.ledger import Entry, Ledger, Sums, numbered, summed
 from phb_fhir.store.documents import BALANCES, LEDGER, Document
+from phb_fhir.store.primary import Ask, at_once, question
 
 ENTRIES_ABOUT_MAX = 10_000  # of one purchase or payment
 
@@ -32,18 +33,20 @@ ENTRIES_ABOUT_MAX = 10_000  # of one purchase or payment
 class LedgerReader:
     """Questions about accounts. With a session, they are asked inside its transaction."""
 
-    def __init__(self, database: AsyncDatabase[Document], session: AsyncClientSession | None = None) -> None:
+    def __init__(self, database: AsyncDatabase[Document], ask: Ask, session: AsyncClientSession | None = None) -> None:
+        self._ask = ask
         self._entries = database[LEDGER]
         self._balances = database[BALANCES]
         self._session = session
 
-    async def of(self, accounts: Iterable[str]) -> dict[str, Ledger]:
+    @question("reading the ledger")
+    async def of(self, accounts: Collection[str]) -> dict[str, Ledger]:
         """What the entries of these accounts (`Account/1`) come to; an empty ledger where there are none."""
-        wanted = list(accounts)
-        found = self._balances.find({"_id": {"$in": wanted}}, session=self._session)
+        found = self._balances.find({"_id": {"$in": list(accounts)}}, session=self._session)
         ledgers = {document["_id"]: _ledger_of(document) for document in await found.to_list()}
-        return {account: ledgers.get(account) or Ledger(account) for account in wanted}
+        return {account: ledgers.get(account) or Ledger(account) for account in accounts}
 
+    @question("reading the ledger")
     async def about(self, key: str) -> list[Entry]:
         """The entries that are about a purchase or payment, oldest first."""
         found = self._entries.find({"about": key}, session=self._session).sort("_id", 1).limit(ENTRIES_ABOUT_MAX)
@@ -51,12 +54,14 @@ class LedgerReader:
             (_entry_of(one) for one in await found.to_list()), key=lambda one: (one.at, one.account, one.number)
         )
 
+    @question("reading the ledger")
     async def entries(self, account: str, *, after: int = 0, until: datetime | None = None, count: int) -> list[Entry]:
         """Up to `count` entries of an account, oldest first, those after a number and not later than an instant."""
         wanted: Document = {"account": account, "n": {"$gt": after}, **({"at": {"$lte": until}} if until else {})}
         found = self._entries.find(wanted, session=self._session).sort("n", 1).limit(count)
         return [_entry_of(one) for one in await found.to_list()]
 
+    @question("reading the ledger")
     async def as_of(self, account: str, instant: datetime) -> Ledger:
         """What an account's entries came to at an instant, worked out anew from them."""
         sums = {name: {"$sum": f"${name}"} for name in Sums._fields}
@@ -76,6 +81,9 @@ class LedgerReader:
 
 class LedgerWriter(LedgerReader):
     """The ledger inside one transaction."""
+
+    def __init__(self, database: AsyncDatabase[Document], session: AsyncClientSession) -> None:
+        super().__init__(database, at_once, session)
 
     async def post(self, entries: Sequence[Entry], before: Mapping[str, Ledger], at: datetime) -> None:
         """Post entries; `before` are the ledgers of their accounts as this transaction read them.

@@ -51,6 +51,7 @@ from phb_fhir.store.ledger import LedgerReader, LedgerWriter
 from phb_fhir.store.monitor import Counts
 from phb_fhir.store.patience import answering, asked, patiently
 from phb_fhir.store.positions import Position
+from phb_fhir.store.primary import Ask, Primary, at_once, question
 from phb_fhir.store.rarity import Rarity
 from phb_fhir.store.reindex import Reindexing
 from phb_fhir.store.room import Room
@@ -84,13 +85,13 @@ class Reader(Finder):
     def __init__(
         self,
         database: AsyncDatabase[Document],
-        limits: Limits,
+        ask: Ask,
         session: AsyncClientSession | None = None,
         rarity: Rarity | None = None,
     ) -> None:
-        super().__init__(database, limits, session, rarity)
+        super().__init__(database, ask, session, rarity)
         self._history: AsyncCollection[Document] = database[HISTORY]
-        self.ledger = LedgerReader(database, session)
+        self.ledger = LedgerReader(database, ask, session)
 
     @property
     def is_in_transaction(self) -> bool:
@@ -103,60 +104,63 @@ class Reader(Finder):
 
     async def read_all(self, keys: Iterable[str]) -> dict[str, Version]:
         """The current versions under these keys (`Patient/1`), in one call."""
-        return {document["_id"]: version_of(document) for document in await self._documents(keys)}
+        return {document["_id"]: version_of(document) for document in await self._documents(list(keys))}
 
-    async def _documents(self, keys: Iterable[str]) -> list[Document]:
-        with self._answering("reading"):
-            cursor = self._resources.find({"_id": {"$in": list(keys)}}, WITHOUT_INDEX, session=self._session)
-            return await cursor.to_list()
+    @question("reading")
+    async def _documents(self, keys: list[str]) -> list[Document]:
+        cursor = self._resources.find({"_id": {"$in": keys}}, WITHOUT_INDEX, session=self._session)
+        return await cursor.to_list()
 
     async def read_version(self, type_: str, id_: str, number: int) -> Version | None:
         """One version. The current one is looked at first: a version only ever moves from there into the history."""
         current = await self.read(type_, id_)
         if current is None or current.number == number:
             return current
-        with self._answering("reading a version"):
-            document = await self._history.find_one({"_id": f"{type_}/{id_}/{number}"}, session=self._session)
+        document = await self._superseded(f"{type_}/{id_}/{number}")
         return version_of(document) if document else None
 
+    @question("reading a version")
+    async def _superseded(self, key: str) -> Document | None:
+        return await self._history.find_one({"_id": key}, session=self._session)
+
+    @question("reading the history")
     async def history(self, query: HistoryQuery, *, after: Moment | None, count: int) -> list[Version]:
         """Up to `count` versions, newest first, those older than the position `after`.
 
         The current versions are read before the superseded ones: a version that moves in between is then met twice,
         which is mended here, and never missed.
         """
-        with self._answering("reading the history"):
-            found = await self._newest(self._resources, current_filter(query), "_id", after, count)
-            found += await self._newest(self._history, superseded_filter(query), "key", after, count)
+        found = await self._newest(self._resources, current_filter(query), "_id", after, count)
+        found += await self._newest(self._history, superseded_filter(query), "key", after, count)
         unique = {(version.key, version.number): version for version in found}
         return sorted(unique.values(), key=lambda version: (version.at, version.key), reverse=True)[:count]
 
+    @question("counting the history")
     async def history_count(self, query: HistoryQuery) -> int:
         """How many versions a history has."""
-        with self._answering("counting the history"):
-            current = await self._resources.count_documents(current_filter(query), session=self._session)
-            return current + await self._history.count_documents(superseded_filter(query), session=self._session)
+        current = await self._resources.count_documents(current_filter(query), session=self._session)
+        return current + await self._history.count_documents(superseded_filter(query), session=self._session)
 
-    async def brought_back(self, versions: Iterable[Version]) -> set[Version]:
+    @question("reading the history")
+    async def brought_back(self, versions: Collection[Version]) -> set[Version]:
         """Those of these versions that brought back what was deleted: the one before each is its deletion."""
         before = {f"{one.key}/{one.number - 1}": one for one in versions if one.method == "PUT" and one.number > 1}
         if not before:
             return set()
-        with self._answering("reading the history"):
-            wanted = {"_id": {"$in": list(before)}, "method": "DELETE"}
-            found = await self._history.find(wanted, {"_id": 1}, session=self._session).to_list()
+        wanted = {"_id": {"$in": list(before)}, "method": "DELETE"}
+        found = await self._history.find(wanted, {"_id": 1}, session=self._session).to_list()
         return {before[document["_id"]] for document in found}
 
+    @question("reading a note")
     async def note_of(self, name: str) -> Document | None:
         """The note kept under this name (`Transaction.note`); None where there is none."""
-        with self._answering("reading a note"):
-            return await self._database[META].find_one({"_id": name}, session=self._session)
+        return await self._database[META].find_one({"_id": name}, session=self._session)
 
+    @question("reading notes")
     async def notes(self, start: str, *, count: int) -> list[Document]:
         """Up to `count` notes whose names begin like this, by name."""
-        with self._answering("reading notes"):
-            wanted = {"_id": {"$gte": start, "$lt": start + "\uffff"}}
-            return await self._database[META].find(wanted, session=self._session).sort("_id", 1).limit(count).to_list()
+        wanted = {"_id": {"$gte": start, "$lt": start + "\uffff"}}
+        return await self._database[META].find(wanted, session=self._session).sort("_id", 1).limit(count).to_list()
 
     async def _newest(
         self,
@@ -187,12 +191,11 @@ class Transaction(Reader):
     def __init__(
         self,
         database: AsyncDatabase[Document],
-        limits: Limits,
         session: AsyncClientSession,
         rarity: Rarity,
         trail: Chain,
     ) -> None:
-        super().__init__(database, limits, session, rarity)
+        super().__init__(database, at_once, session, rarity)
         self.books = LedgerWriter(database, session)
         self._of = session
         self._trail = trail
@@ -261,8 +264,10 @@ class Store(Reader):
         database = client.get_database(
             name, codec_options=CODEC, read_preference=PRIMARY, read_concern=KEPT, write_concern=MAJORITY
         )
-        super().__init__(database, limits)
+        self._primary = Primary(client, database, limits.query_time_max_ms / 1000, limits.commit_time_max_s)
+        super().__init__(database, self._primary.ask)
         self._client = client
+        self._limits = limits
         self._reads = Gather(self._read_batch, batch_max=limits.read_batch_max, under_way_max=2)
         self._inserts = Gather(self._insert_batch, batch_max=limits.commit_batch_max, under_way_max=2)
         self._queues: dict[str, tuple[asyncio.Lock, int]] = {}
@@ -278,6 +283,7 @@ class Store(Reader):
             if await self._database[META].find_one({"_id": RESTORING}):
                 raise refuse(Refusal.UNAVAILABLE, Kind.TRANSIENT, UNFINISHED)
             await indexes.build(self._database)
+        await self._primary.known("opening the database")
 
     async def close(self) -> None:
         await self.trail.close()
@@ -286,12 +292,13 @@ class Store(Reader):
 
     async def check_ready(self) -> list[str]:
         """What keeps this store from serving, in words; empty when nothing does. Raises Rejected (503) after `READY_MAX_S`."""
+        await self._primary.known("asking the primary", READY_MAX_S)
         with answering("looking at the indexes", READY_MAX_S):
             return [f"the index {name} is missing" for name in await indexes.missing(self._database)]
 
     async def secret(self, name: str, fresh: bytes) -> bytes:
         """The bytes kept under `name`, the same for every worker: `fresh` if there were none yet."""
-        with self._answering("reading a secret"):
+        with answering("reading a secret", self._limits.query_time_max_ms / 1000):
             document = await self._database[META].find_one_and_update(
                 {"_id": name}, {"$setOnInsert": {"secret": fresh}}, upsert=True, return_document=True
             )
@@ -357,7 +364,7 @@ class Store(Reader):
 
         async def inside(session: AsyncClientSession) -> T:
             nonlocal written, filed
-            transaction = Transaction(self._database, self._limits, session, self._rarity, self.trail)
+            transaction = Transaction(self._database, session, self._rarity, self.trail)
             answer = await work(transaction)
             written, filed = transaction.written, transaction.filed
             return answer
@@ -410,7 +417,7 @@ class Store(Reader):
                 self._queues[name] = (lock, waiting - 1)
 
     async def _read_batch(self, keys: list[str]) -> list[Version | BaseException | None]:
-        found = {document["_id"]: document for document in await self._documents(dict.fromkeys(keys))}
+        found = {document["_id"]: document for document in await self._documents(list(dict.fromkeys(keys)))}
         return [_read_or_fault(found.get(key)) for key in keys]
 
     async def _insert_batch(self, documents: list[Document]) -> list[bool | BaseException]:

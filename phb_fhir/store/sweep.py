@@ -17,6 +17,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from phb_fhir.store.documents import BALANCES, HISTORY, LEDGER, RESOURCES, Document
 from phb_fhir.store.faults import translated
 from phb_fhir.store.ledger import LedgerReader
+from phb_fhir.store.primary import at_once
 
 STEP_BYTES_MAX = 8_000_000  # of resources that one step holds
 
@@ -51,7 +52,7 @@ class Still:
     def __init__(self, database: AsyncDatabase[Document], session: AsyncClientSession) -> None:
         self._database = database
         self._session = session
-        self.ledger = LedgerReader(database, session)
+        self.ledger = LedgerReader(database, at_once, session)
 
     async def next_account(self, after: str) -> str | None:
         """The next account, by key, that has entries, a balance, or is there; None after the last."""
