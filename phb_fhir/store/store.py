@@ -292,9 +292,11 @@ class Store(Reader):
 
     async def check_ready(self) -> list[str]:
         """What keeps this store from serving, in words; empty when nothing does. Raises Rejected (503) after `READY_MAX_S`."""
-        await self._primary.known("asking the primary", READY_MAX_S)
         with answering("looking at the indexes", READY_MAX_S):
-            return [f"the index {name} is missing" for name in await indexes.missing(self._database)]
+            _, missing = await asyncio.gather(
+                self._primary.known("asking the primary", READY_MAX_S), indexes.missing(self._database)
+            )
+        return [f"the index {name} is missing" for name in missing]
 
     async def secret(self, name: str, fresh: bytes) -> bytes:
         """The bytes kept under `name`, the same for every worker: `fresh` if there were none yet."""
