@@ -1,7 +1,8 @@
 """Changes of a budget's money once it is authorised: they cite the review that decided them, and less needs notice (R14, R150, DP-7).
 
 What changes money is what the approved and contingency rows, and the parts, say; and the days for which there is any, until the budget is
-closing. A change adds a row of `phb-amendment-reason`, which names
+closing; and how much of what is bought from a joint budget falls to it, while it is part of that (joining and leaving are `joining`'s).
+A change adds a row of `phb-amendment-reason`, which names
 a completed review of this budget or its plan. A reduction (less in all, or less in direct payments) takes effect no sooner than so many
 days (the commissioner's policy; 28 by default) after the person was told why, in writing, and that is in the record.
 """
@@ -26,11 +27,13 @@ from phb_fhir.rules.budget import (
     elements_of,
     first_day,
     in_words,
+    joint_of,
     person_of,
     plan_of,
     stage_of,
 )
 from phb_fhir.rules.case import Asking, Case, Follow, Read, ReadVersion, refusal
+from phb_fhir.rules.joint import falls_otherwise
 from phb_fhir.rules.words import (
     BASE,
     TASK_CODE,
@@ -46,7 +49,6 @@ from phb_fhir.rules.words import (
 OUTCOME = f"{BASE}/CodeSystem/phb-review-outcome"
 _AMOUNT = "Account.extension.where(url.endsWith('phb-budget-amount'))"
 _REASON = "Account.extension.where(url.endsWith('phb-amendment-reason'))"
-_CHANGES = "money of an authorised budget changes"
 _KINDS = ("approved", "contingency")
 
 
@@ -72,12 +74,23 @@ def new_reasons(case: Case) -> list[Reason]:
 
 
 def is_amendment(case: Case) -> bool:
-    """Whether this write changes the money of a budget that was authorised before, or the days it is for."""
+    """Whether this write changes the money of a budget that was authorised before, the days it is for, or what of a joint one falls to it."""
+    return bool(_changes(case))
+
+
+def _changes(case: Case) -> str:
+    """What an amendment changes, in words; "" where it is none."""
     before, after = case.before, case.after
     if before is None or after is None or case.is_own:
-        return False
-    ongoing = stage_of(before) in ONGOING and stage_of(after) in ONGOING
-    return ongoing and (_money(before) != _money(after) or _lasts_otherwise(before, after))
+        return ""
+    if stage_of(before) not in ONGOING or stage_of(after) not in ONGOING:
+        return ""
+    if _money(before) != _money(after):
+        return "money of an authorised budget changes"
+    if _lasts_otherwise(before, after):
+        return "dates of an authorised budget change"
+    stays = joint_of(before) == joint_of(after) != ""
+    return "share of an authorised budget in a joint one changes" if stays and falls_otherwise(before, after) else ""
 
 
 def _lasts_otherwise(before: Resource, after: Resource) -> bool:
@@ -99,10 +112,10 @@ def amended(case: Case) -> Asking[list[Issue]]:
     fresh = new_reasons(case)
     for reason in fresh:
         issues += yield from _decided_by(reason, after)
-    if not is_amendment(case):
+    what = _changes(case)
+    if not what:
         return issues
     if not fresh:
-        what = "dates of an authorised budget change" if _money(case.before or {}) == _money(after) else _CHANGES
         text = f"The {what} after a review: say why, from when, and which review decided it (phb-amendment-reason)."
         issues.append(refusal(text, _REASON))
     return issues + (yield from _with_notice(case, fresh))

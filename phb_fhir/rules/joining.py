@@ -2,7 +2,8 @@
 
 A budget is part of a joint one (`Account.partOf`) because the person asked for that: a Task `joint-budget-request` of the person, or of who
 speaks for them, that was agreed. Each budget keeps its money, its owner and its ledger. All of them have a share (`phb-joint-share`), or none
-has, and the priority of their coverage says which is used first. What was bought before somebody leaves stays split as it was.
+has, and the priority of their coverage says which is used first. While a budget is part of it, a review changes either (`amendment`). What was
+bought before somebody leaves stays split as it was.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from phb_fhir.outcome import Issue
 from phb_fhir.rules.around import COMMUNICATION, NEVER_MEANT, names_of, told_lately
 from phb_fhir.rules.budget import OVER, days_of, is_budget, is_joint, joint_of, owner_of, person_of, stage_of
 from phb_fhir.rules.case import NOTHING, Asking, Case, Decision, Find, Follow, Hold, Judging, Read, refusal
-from phb_fhir.rules.joint import ranks_of, share_of
+from phb_fhir.rules.joint import falls_otherwise, ranks_of, share_of
 from phb_fhir.rules.words import BUSINESS_STATUS, TASK_CODE, code_in, concept, key_of, value_of
 
 REQUEST = "joint-budget-request"
@@ -36,18 +37,10 @@ def judge_joining(case: Case) -> Judging:
         return (yield from _closed_with_parts(case, after))
     if not now:
         return (yield from _left(case, was))
-    if was == now and not _changed(case):
+    if was == now and not falls_otherwise(case.before or {}, after):
         return NOTHING
     issues = yield from _joined(case, after, now, is_new=was != now)
     return Decision(tuple(issues))
-
-
-def _changed(case: Case) -> bool:
-    before, after = case.before or {}, case.after or {}
-    return (value_of(before, "phb-joint-share"), ranks_of(before)) != (
-        value_of(after, "phb-joint-share"),
-        ranks_of(after),
-    )
 
 
 def _joined(case: Case, account: Resource, key: str, *, is_new: bool) -> Asking[list[Issue]]:

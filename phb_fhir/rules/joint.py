@@ -112,6 +112,12 @@ def ranks_of(member: Resource) -> list[int]:
     return [rank for rank in ranks if isinstance(rank, int) and not isinstance(rank, bool)]
 
 
+def falls_otherwise(before: Resource, after: Resource) -> bool:
+    """Whether something else of what is bought jointly would fall to a budget: by its share, or by when its turn is."""
+    was, now = ((share_of(one), min(ranks_of(one), default=_NO_PRIORITY)) for one in (before, after))
+    return was != now
+
+
 def _rank(member: Resource) -> tuple[int, str]:
     return min(ranks_of(member), default=_NO_PRIORITY), _key(member)
 

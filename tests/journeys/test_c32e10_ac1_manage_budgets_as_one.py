@@ -449,6 +449,45 @@ def test_a_budget_with_money_of_its_own_does_not_become_a_joint_one(asha: httpx.
     assert books.agrees()
 
 
+# ---- another share -------------------------------------------------------------------------------
+
+NO_REVIEW = (
+    "The share of an authorised budget in a joint one changes after a review: say why, from when, and which review decided it"
+    " (phb-amendment-reason)."
+)
+
+
+def cited(account: dict[str, Any], review: str) -> dict[str, Any]:
+    """The budget with another reason for a change, decided by this review."""
+    parts: list[dict[str, Any]] = [
+        {"url": "date", "valueDate": "2026-11-22"},
+        {"url": "reason", "valueString": "The council pays for more of it."},
+        {"url": "review", "valueReference": {"reference": review}},
+    ]
+    row = {"url": f"{BASE}/StructureDefinition/phb-amendment-reason", "extension": parts}
+    return {**account, "extension": [*account["extension"], row]}
+
+
+def test_another_share_of_a_joint_budget_comes_by_a_review(asha: httpx.Client, books: Books) -> None:
+    care = share(made(asha.get(f"/{CARE}")), 5)
+    assert said(asha.put(f"/{CARE}", json=care)) == [NO_REVIEW]
+    assert said(join(asha, CARE, share=("Decimal", 5))) == [NO_REVIEW]
+    review = copy.deepcopy(next(one for one in story(FAMILY) if one["id"] == "asha-needs-change-review"))
+    review |= {"id": "shares", "focus": {"reference": JOINT}}
+    review["identifier"][0]["value"] = "TSK-SHARES"
+    made(asha.put("/Task/shares", json=review))
+    made(asha.put(f"/{CARE}", json=cited(care, "Task/shares")))
+    charge = made(asha.post("/ChargeItem", json=joint_purchase(10)))
+    assert split_of(books, f"ChargeItem/{charge['id']}") == {HEALTH: 500, CARE: 500}
+    made(asha.put(f"/{CARE}", json={**made(asha.get(f"/{CARE}")), "description": "With the same share."}))
+
+
+def test_another_priority_in_a_joint_budget_comes_by_a_review(asha: httpx.Client) -> None:
+    patch = [{"op": "replace", "path": "/coverage/0/priority", "value": 7}]
+    answer = asha.patch(f"/{CARE}", json=patch, headers={"Content-Type": "application/json-patch+json"})
+    assert said(answer) == [NO_REVIEW]
+
+
 # ---- leaving -------------------------------------------------------------------------------------
 
 
