@@ -2,7 +2,8 @@
 
 A client that heard no answer does not know whether its purchase was recorded. If it sends the same again under the same X-Request-ID, it
 is told what became of it then. The same is the same sender, id, address, conditions, body and X-Provenance: an id that a proxy puts on
-everything makes no two different requests one. What came of a request is kept in the transaction that wrote it, for `store.indexes.REQUEST_LIFE_S`.
+everything makes no two different requests one. So for what would do something else the second time: a POST, a PATCH, and an update or a
+delete of one version (If-Match), which would be refused. Any other PUT and DELETE says what there is to be, and may be said again. What came of a request is kept in the transaction that wrote it, for `store.indexes.REQUEST_LIFE_S`.
 """
 
 from __future__ import annotations
@@ -47,6 +48,12 @@ class Once:
         """The name of what is written now."""
         self._count += 1
         return f"{self._name}/{self._count}"
+
+
+def is_done_once(request: FhirRequest) -> bool:
+    """Whether a request that comes again is answered, and not run again."""
+    names_version = request.headers.if_match.strip() not in ("", "*")
+    return request.method in ("POST", "PATCH") or (request.method in ("PUT", "DELETE") and names_version)
 
 
 async def first_outcome(transaction: Transaction, name: str) -> list[Committed] | None:

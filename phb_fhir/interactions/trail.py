@@ -31,7 +31,7 @@ from phb_fhir.fhir.reference import is_id
 from phb_fhir.interactions.access import Access
 from phb_fhir.interactions.concerned import concerned
 from phb_fhir.interactions.context import Context
-from phb_fhir.interactions.once import Once
+from phb_fhir.interactions.once import Once, is_done_once
 from phb_fhir.interactions.provenance import not_to_be_written
 from phb_fhir.interactions.reindex import owner
 from phb_fhir.interactions.request import Answer, BundleAnswer, FhirRequest
@@ -106,7 +106,7 @@ async def answered(context: Context, request: FhirRequest, route: Route) -> Answ
             text = "X-Provenance goes with a change; this request changes nothing."
             raise refuse(Refusal.BAD_REQUEST, Kind.INVALID, text)
         context = replace(context, provenance=request.provenance)
-    if request.is_identified and request.method == "POST":
+    if request.is_identified and is_done_once(request):
         context = replace(context, once=Once.of(request, _sender(context)))
     trail = context.trail
     if trail is None:

@@ -317,3 +317,56 @@ def test_a_fhirpath_patch_points_to_what_it_contains(api: httpx.Client, jill: st
     assert answer.status_code == 422
     places = [issue["expression"] for issue in answer.json()["issue"]]
     assert ["Patient.managingOrganization"] in places
+
+
+# ---- sent again --------------------------------------------------------------------------------------------------------
+
+ADDS: dict[str, Any] = {
+    "JSON": ([op("add", "/name/-", {"family": "Moss"})], "application/json-patch+json"),
+    "FHIRPath": (
+        fhirpath_patch(
+            {
+                "name": "operation",
+                "part": [
+                    {"name": "type", "valueCode": "add"},
+                    {"name": "path", "valueString": "Patient"},
+                    {"name": "name", "valueString": "name"},
+                    {"name": "value", "valueHumanName": {"family": "Moss"}},
+                ],
+            }
+        ),
+        "application/fhir+json",
+    ),
+}
+
+
+@pytest.mark.parametrize("address", ["Patient/jill", f"Patient?identifier={NHS_NUMBER}|9000000009"])
+@pytest.mark.parametrize("kind", ADDS)
+def test_a_patch_sent_again_under_its_request_id_adds_nothing_more(
+    api: httpx.Client, jill: str, kind: str, address: str
+) -> None:
+    body, media = ADDS[kind]
+    headers = {"Content-Type": media, "X-Request-ID": "0c7a1f6e-adds-a-name"}
+    answers = [api.patch(address, json=body, headers=headers) for _ in range(3)]
+    assert answers[0].status_code == 200, answers[0].text
+    assert {(one.status_code, one.headers["etag"], one.text) for one in answers} == {(200, 'W/"2"', answers[0].text)}
+    assert len(made(api.get(jill), 200)["name"]) == 2
+    assert api.patch(address, json=body, headers={**headers, "X-Request-ID": "another"}).headers["etag"] == 'W/"3"'
+
+
+def test_an_update_of_one_version_sent_again_under_its_request_id_is_answered_as_the_first_time(
+    api: httpx.Client, jill: str
+) -> None:
+    sends = {"X-Request-ID": "0c7a1f6e-an-update", "If-Match": 'W/"1"'}
+    first, again = (api.put(jill, json=person(id="jill", active=True), headers=sends) for _ in range(2))
+    assert (first.status_code, again.status_code, again.text) == (200, 200, first.text)
+    gone = {"X-Request-ID": "0c7a1f6e-a-delete", "If-Match": 'W/"2"'}
+    assert [api.delete(jill, headers=gone).status_code for _ in range(2)] == [204, 204]
+    assert len(versions(api, jill)) == 3
+
+
+def test_who_goes_back_to_what_was_there_gets_there_under_whatever_request_id(api: httpx.Client, jill: str) -> None:
+    headers = {"X-Request-ID": "a-proxy-puts-this-on-everything"}
+    for active in (True, False, True):
+        made(api.put(jill, json=person(id="jill", active=active), headers=headers), 200)
+    assert made(api.get(jill), 200)["active"] is True
