@@ -281,6 +281,10 @@ class Access:
         plain = self.view(version.type).plain
         return plain if plain is None or isinstance(plain, bool) else not plain.isdisjoint(version.access)
 
+    def reads_what_it_changes(self, type_: str) -> bool:
+        """Whether every scope that lets the token change a type shows the same to it. Of the roles, each reads all that it changes (`POLICY`)."""
+        return all(one.permissions & {"r", "s"} for one in self._scopes("u", type_))
+
     def funds_alone(self, version: Version) -> bool:
         """Whether a budget that they see is a joint one of which they see their own share alone: another funder leads it."""
         return version.type == "Account" and self.who is not None and funds_alone(self.who, version.access)

@@ -23,7 +23,14 @@ from phb_fhir.fhir.dates import to_millisecond
 from phb_fhir.interactions.context import Context
 from phb_fhir.interactions.facts import Facts
 from phb_fhir.interactions.joins import Joins
-from phb_fhir.interactions.judgement import check_change, check_references, check_repeated, check_written, standing
+from phb_fhir.interactions.judgement import (
+    Standing,
+    check_change,
+    check_references,
+    check_repeated,
+    check_written,
+    standing,
+)
 from phb_fhir.interactions.judging import Judgement, named
 from phb_fhir.interactions.once import first_outcome, keep_outcome
 from phb_fhir.interactions.provenance import not_to_be_written, provenance_of
@@ -220,13 +227,13 @@ async def prepare(
         context.trail.begin_again()
     # what a create makes is new: its id was never given to anybody
     keys = {f"{change.type}/{change.id}" for change in changes if not isinstance(change, Create)}
-    view, theirs = await standing(context, transaction, changes, await transaction.read_all(keys) if keys else {})
+    stands = await standing(context, transaction, changes, await transaction.read_all(keys) if keys else {})
     now = to_millisecond(context.now())
     decided: list[list[Decided]] = []
     for index, one in enumerate(settled):
         wanted = [change for change in (one.change, *one.more) if change is not None]
         try:
-            decided.append([_decide(context, change, view, theirs, now) for change in wanted])
+            decided.append([_decide(context, change, stands, now) for change in wanted])
         except Rejected as rejected:
             raise told(index, rejected) from None
     await _govern(context, transaction, decided, told)
@@ -308,12 +315,10 @@ async def _govern(
         one.committed = replace(one.committed, advice=said)
 
 
-def _decide(
-    context: Context, change: Change, view: dict[str, Version], theirs: Collection[str], now: datetime
-) -> Decided:
+def _decide(context: Context, change: Change, stands: Standing, now: datetime) -> Decided:
     key = f"{change.type}/{change.id}"
-    current = view.get(key)
-    check_change(context, change, current, theirs)
+    current = stands.known.get(key)
+    check_change(context, change, current, stands)
     check_preconditions(change, current, context.settings.versioned_update)
     if current is not None:
         context.knowledge.check_guide(current)
@@ -321,12 +326,12 @@ def _decide(
     if content is None:
         if current is None or current.is_deleted:
             return Decided(Committed(Effect.ABSENT, current, 0))
-    elif current is not None and current.json is not None and is_same(current, content):
+    elif current is not None and key in stands.read and is_same(current, content):  # else it tells what is there
         return Decided(Committed(Effect.UNCHANGED, current, advice=advice))
     # rules may still change the content: it is indexed once it is settled
     after = next_version(change, current, content, now, None)
     write = Write(current, after, None)
-    view[key] = after
+    stands.known[key] = after
     if content is None:
         return Decided(Committed(Effect.DELETED, after), write)
     effect = Effect.CREATED if current is None or current.is_deleted else Effect.UPDATED

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from phb_fhir.change import Change, Committed, Delete, Put, Version
+from phb_fhir.change import Change, Committed, Delete, Patch, Put, Version
 from phb_fhir.definitions.walk import ReferenceAt, references
 from phb_fhir.fhir.codec import Resource
 from phb_fhir.interactions.access import Access, others_items
@@ -34,10 +34,11 @@ _LOCAL = re.compile(r"([A-Z][A-Za-z]*/[A-Za-z0-9\-.]{1,64})(?:[/#?|].*)?", re.DO
 
 
 class Standing(NamedTuple):
-    """What stands, for one who writes: the current versions they know of, and which of these they may change as they ask to."""
+    """What stands, for one who writes: the current versions they know of, which of these they may change as they ask to, and which they may read."""
 
     known: dict[str, Version]
     theirs: frozenset[str]
+    read: frozenset[str]
 
 
 async def standing(
@@ -45,7 +46,7 @@ async def standing(
 ) -> Standing:
     """What of the current versions is there for the writer: what they may not see, nor change, is not."""
     if context.access is None:
-        return Standing(dict(view), frozenset(view))
+        return Standing(dict(view), frozenset(view), frozenset(view))
     letters = {
         f"{change.type}/{change.id}": letter_of(change, view.get(f"{change.type}/{change.id}")) for change in changes
     }
@@ -54,7 +55,16 @@ async def standing(
         asked = [version for key, version in view.items() if letters.get(key) == letter]
         theirs |= _whole(view, await context.access.shown(transaction, asked, letter))
     others = [version for key, version in view.items() if key not in theirs]
-    return Standing({**theirs, **_whole(view, await context.access.shown(transaction, others))}, frozenset(theirs))
+    known = {**theirs, **_whole(view, await context.access.shown(transaction, others))}
+    read = await _read(context.access, transaction, theirs)
+    return Standing(known, frozenset(theirs), frozenset(known.keys() - theirs.keys() | read))
+
+
+async def _read(access: Access, transaction: Transaction, theirs: dict[str, Version]) -> set[str]:
+    """Which of what somebody may change they may read as well, which the scopes of their token may part."""
+    asked = [version for version in theirs.values() if not access.reads_what_it_changes(version.type)]
+    read = _whole(theirs, await access.shown(transaction, asked, "r")) if asked else {}
+    return theirs.keys() - {version.key for version in asked} | read.keys()
 
 
 def _whole(view: Mapping[str, Version], shown: Iterable[Version]) -> dict[str, Version]:
@@ -62,10 +72,10 @@ def _whole(view: Mapping[str, Version], shown: Iterable[Version]) -> dict[str, V
     return {version.key: version for version in shown if version.json == view[version.key].json}
 
 
-def check_change(context: Context, change: Change, current: Version | None, theirs: Collection[str]) -> None:
+def check_change(context: Context, change: Change, current: Version | None, stands: Standing) -> None:
     """Raise Rejected: 403 for what the writer may never do to this type, or not to this; 404 for a PUT to where they see nothing.
 
-    `theirs` are the keys of what they may change as they ask to.
+    Whether a patch fits, and what is wrong with what it makes, tells what is there: it takes a token that reads that.
     """
     access = context.access
     if access is None:
@@ -77,9 +87,12 @@ def check_change(context: Context, change: Change, current: Version | None, thei
         raise refuse(Refusal.NOT_FOUND, Kind.NOT_FOUND, text)
     if letter != "d" or current is not None:
         access.check(letter, change.type)
-    if current is not None and not current.is_deleted and current.key not in theirs:
+    if current is not None and not current.is_deleted and current.key not in stands.theirs:
         text = f"{current.key} is not yours to change with the role of {access.who.role if access.who else 'none'}."
         raise refuse(Refusal.FORBIDDEN, Kind.FORBIDDEN, text)
+    if isinstance(change, Patch) and current is not None and current.key not in stands.read:
+        text = f"A patch goes by what is there, and the scopes of the token do not let it read {current.key}. A PUT sends all of it."
+        raise refuse(Refusal.OUT_OF_SCOPE, Kind.FORBIDDEN, text)
 
 
 def letter_of(change: Change, current: Version | None) -> str:

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from phb_fhir.security.local_key import LOCAL_ISSUER, local_key
+from phb_fhir.security.policy import POLICY, anybody
 from tests.builders import bundle, entry
 from tests.running import FIRST_MOMENT
 from tests.security.elements import LABELS, PHB, Resource, coded, consent, extension, labelled, ref, secret
@@ -528,18 +529,75 @@ def test_a_scope_lets_its_token_do_what_it_says(world, scope, expected):
 def test_a_scope_to_change_alone_shows_nothing_of_what_was_there(world):
     """What an app may change and not read, it is not told by changing nothing of it."""
     world.restore()
-    patch = {"content_type": "application/merge-patch+json", "prefer": "return=representation"}
+    task = record("jill")["Task"]
     for scope, is_told in (("patient/Task.cu", False), ("patient/Task.cru", True)):
-        changed = world.ask(with_scope("jill", scope), "PATCH", "/Task/jill-task", {"language": "cy"}, **patch)
+        changed = world.put(with_scope("jill", scope), {**task, "language": "cy"}, prefer="return=representation")
         assert changed.status_code == 200, changed.text
         assert (secret("jill") in changed.text) is is_told
-        sent = bundle("transaction", entry("PUT", "Task/jill-task", {**record("jill")["Task"], "language": "en"}))
+        sent = bundle("transaction", entry("PUT", "Task/jill-task", {**task, "language": "en"}))
         answered = world.post(with_scope("jill", scope), "/", sent, prefer="return=representation")
         assert answered.status_code == 200, answered.text
         assert (secret("jill") in answered.text) is is_told
-    fresh = {name: value for name, value in record("jill")["Task"].items() if name != "id"}
+    fresh = {name: value for name, value in task.items() if name != "id"}
     made = world.post(with_scope("jill", "patient/Task.c"), "/Task", fresh)
     assert (made.status_code, secret("jill") in made.text) == (201, True)  # it is their own
+    world.restore()
+
+
+def test_of_the_roles_each_reads_all_that_it_changes():
+    for role, rows in POLICY.items():
+        for row in rows:
+            for type_ in row.types if "u" in row.letters else ():
+                reading = (one for one in rows if "r" in one.letters and type_ in one.types and not one.is_masked)
+                assert any(one.where in (row.where, anybody) for one in reading), (role, type_)
+
+
+CLAIMS = {"meta": {"profile": [f"{PHB}/StructureDefinition/phb-task"]}, "code": None}
+CONDITION = [  # of a FHIRPath Patch: that somebody wrote a word in it
+    {"name": "type", "valueCode": "delete"},
+    {"name": "path", "valueString": f"Task.where(description.contains('{secret('jill')}')).language"},
+]
+PATCHES: dict[str, tuple[str, Any]] = {
+    "JSON Patch": ("json-patch+json", [{"op": "test", "path": "/status", "value": "requested"}]),
+    "JSON Patch that copies": ("json-patch+json", [{"op": "copy", "from": "/status", "path": "/language"}]),
+    "FHIRPath Patch": (
+        "fhir+json",
+        {"resourceType": "Parameters", "parameter": [{"name": "operation", "part": CONDITION}]},
+    ),
+    "Merge Patch": ("merge-patch+json", CLAIMS),
+}
+
+
+@pytest.mark.parametrize("kind", PATCHES)
+def test_a_patch_is_for_who_reads_what_it_goes_by(world, kind):
+    """Whether it fits, and what is wrong with what it makes, would tell an app that may change something and not read it."""
+    world.restore()
+    content_type, sent = PATCHES[kind]
+    headers = {"content_type": f"application/{content_type}"}
+    for scope in ("patient/Task.u", "patient/Task.cud", "patient/Task.u patient/Task.r?status=draft"):
+        refused = world.ask(with_scope("jill", scope), "PATCH", "/Task/jill-task", sent, **headers)
+        assert refused.status_code == 403, (scope, refused.text)
+        assert "do not let it read Task/jill-task" in refused.text
+        assert 'error="insufficient_scope"' in refused.headers["www-authenticate"]
+    for scope in ("patient/Task.ru", "patient/Task.us", "patient/Task.u patient/Task.r?_id=jill-task"):
+        taken = world.ask(with_scope("jill", scope), "PATCH", "/Task/jill-task", sent, **headers)
+        assert taken.status_code in (200, 400, 422), (scope, taken.text)
+    world.restore()
+
+
+def test_an_update_that_changes_nothing_is_a_version_like_any_other_for_who_does_not_read(world):
+    """Else an app that guesses what is there hears whether it is right."""
+    world.restore()
+    stands = world.stands("Task/jill-task") or {}
+    other = {**stands, "language": "cy"}
+
+    def versions(scope: str) -> list[str]:
+        return [world.put(with_scope("jill", scope), one).headers["etag"] for one in (stands, other, other)]
+
+    assert versions("patient/Task.u") == ['W/"2"', 'W/"3"', 'W/"4"']
+    world.restore()
+    first, *more = versions("patient/Task.ru")
+    assert (first, more) == ('W/"1"', ['W/"2"'] * 2)
     world.restore()
 
 
@@ -578,7 +636,7 @@ def test_a_change_is_shown_to_who_may_read_what_came_of_it(world):
     for id_, is_told in (("jill-laboratory", False), ("jill-observation", True)):
         assert world.get(who, f"/Observation/{id_}").status_code == (200 if is_told else 404)
         changed = world.ask(who, "PATCH", f"/Observation/{id_}", {"language": "cy"}, **patch)
-        assert (changed.status_code, secret("jill") in changed.text) == (200, is_told)
+        assert (changed.status_code, secret("jill") in changed.text) == (200 if is_told else 403, is_told)
         stands = world.stands(f"Observation/{id_}") or {}
         sent = bundle("transaction", entry("PUT", f"Observation/{id_}", {**stands, "language": "en"}))
         answered = world.post(who, "/", sent, prefer="return=representation")
