@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pymongo.errors import (
+    ConnectionFailure,
     DocumentTooLarge,
     DuplicateKeyError,
     ExecutionTimeout,
@@ -70,6 +71,11 @@ def unanswered(doing: str, *, writing: bool = False) -> Rejected:
     """The refusal (503) where the database is away, or was waited for in vain."""
     text = f"The database cannot be reached just now, while {doing}."
     return refuse(Refusal.UNAVAILABLE, Kind.TRANSIENT, text + (_PERHAPS if writing else " Try again in a moment."))
+
+
+def is_silence(error: PyMongoError) -> bool:
+    """Whether nobody answered: no server to ask, no connection to it, or not a word on one in time."""
+    return isinstance(error, ConnectionFailure)
 
 
 def _is_slow(error: PyMongoError) -> bool:

@@ -43,7 +43,7 @@ from phb_fhir.store.documents import (
     superseded,
     version_of,
 )
-from phb_fhir.store.faults import rejection_of, translated
+from phb_fhir.store.faults import is_silence, rejection_of, translated
 from phb_fhir.store.filters import current_filter, superseded_filter
 from phb_fhir.store.found import Finder, Hit, Limits, Pointer, references
 from phb_fhir.store.gather import Gather
@@ -344,7 +344,7 @@ class Store(Reader):
             try:
                 return await work(transaction)
             except PyMongoError as error:
-                others = _met_others(error) or (others and error.timeout)
+                others = _met_others(error) or (others and error.timeout and not is_silence(error))
                 raise
 
         for attempt in range(ATTEMPTS_MAX):

@@ -196,6 +196,34 @@ def test_with_the_database_frozen_each_question_is_refused_in_time_and_answered_
     run(story)
 
 
+@pytest.mark.parametrize("gone", [Road.cut, Road.block])
+def test_who_met_others_and_then_nobody_hears_of_the_database_and_not_of_the_others(
+    uri: str, road: Road, database_name: str, gone: Callable[[Road], None]
+) -> None:
+    """One who is in the way, and then no answer: to be told that others kept writing (409) would be to be told to send it again at once."""
+
+    async def story() -> None:
+        attempts = 0
+
+        async def work(transaction: Transaction) -> None:
+            nonlocal attempts
+            attempts += 1
+            if attempts == 2:
+                gone(road)
+            await transaction.lock(["x"])
+
+        async with opened(road.uri, database_name, **HASTY) as store:
+            with MongoClient[dict[str, Any]](uri) as other, other.start_session() as session:
+                session.start_transaction()
+                other[database_name]["locks"].insert_one({"_id": "x"}, session=session)
+                refused = await in_time(store.transaction(work))
+            assert attempts > 1
+            assert refused.refusal is Refusal.UNAVAILABLE
+            assert refused.issues[0].text.startswith("The database ")
+
+    run(story)
+
+
 async def _until_answered(question: Callable[[Store], Awaitable[Any]], store: Store) -> None:
     while True:
         try:
