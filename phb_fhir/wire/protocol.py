@@ -21,6 +21,7 @@ not knowing whether that was done. So it stays for a moment, and a request that 
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 from dataclasses import dataclass
 from enum import Enum
@@ -45,7 +46,13 @@ BYTES_A_SECOND_MIN = 8_000
 LOOK_S = 0.25
 _TOO_LONG = f"The head of the request is larger than the {HEAD_BYTES_MAX} bytes that this server takes."
 _log = structlog.get_logger("phb_fhir.request")
-_STATUS = {400: b"Bad Request", 408: b"Request Timeout", 431: b"Request Header Fields Too Large"}
+_STATUS = {
+    400: b"Bad Request",
+    408: b"Request Timeout",
+    431: b"Request Header Fields Too Large",
+    501: b"Not Implemented",
+}
+_KINDS = {408: Kind.TIMEOUT, 501: Kind.NOT_SUPPORTED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,22 +145,32 @@ class OnePiece(HttpToolsProtocol):
             self._head_bytes = 0
 
     def on_headers_complete(self) -> None:
-        if len(self.headers) > FIELDS_MAX:
-            self._said = 431, f"The request has more than the {FIELDS_MAX} header fields that this server takes."
-        elif self._head_bytes > HEAD_BYTES_MAX and _size(self.url, self.headers) > HEAD_BYTES_MAX:
-            self._said = 431, _TOO_LONG  # else it is the body that came along
-        elif [name for name, _ in self.headers].count(b"host") != 1 and self.parser.get_http_version() == "1.1":
-            self._said = (
-                400,
-                "A request of HTTP/1.1 has one Host header, and this one has none, or several (RFC 9112 3.2).",
-            )
+        self._said = self._why_not()
         if self._said is not None:
             raise httptools.HttpParserError(self._said[1])
+        if not self.url.startswith(b"/"):
+            self.url = _origin_form(self.url, self.headers)
+        if self.parser.get_http_version() == "1.0":
+            self.expect_100_continue = False  # which HTTP/1.0 did not have (RFC 9110 10.1.1)
         super().on_headers_complete()
         if self._is_ending and self.cycle is not None:
             self.cycle.keep_alive = False
         self._body_bytes = 0
         self._enter(_Phase.BODY)
+
+    def _why_not(self) -> tuple[int, str] | None:
+        """Why a head is not one of a request to be answered by the application: the status, and the reason in words."""
+        if len(self.headers) > FIELDS_MAX:
+            return 431, f"The request has more than the {FIELDS_MAX} header fields that this server takes."
+        if self._head_bytes > HEAD_BYTES_MAX and _size(self.url, self.headers) > HEAD_BYTES_MAX:
+            return 431, _TOO_LONG  # else it is the body that came along
+        names = [name for name, _ in self.headers]
+        if names.count(b"host") != 1 and self.parser.get_http_version() == "1.1":
+            return 400, "A request of HTTP/1.1 has one Host header, and this one has none, or several (RFC 9112 3.2)."
+        if b"transfer-encoding" in names and (coding := _transfer_coding(self.headers)) != b"chunked":
+            text = "compress a body by Content-Encoding: gzip"
+            return 501, f"This server takes no Transfer-Encoding but chunked, not {coding.decode('latin-1')!r}; {text}."
+        return None
 
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)
@@ -257,8 +274,27 @@ def _size(url: bytes, headers: list[tuple[bytes, bytes]]) -> int:
     return len(url) + sum(len(name) + len(value) for name, value in headers)
 
 
+def _transfer_coding(headers: list[tuple[bytes, bytes]]) -> bytes:
+    return b", ".join(value for name, value in headers if name == b"transfer-encoding").strip().lower()
+
+
+def _origin_form(target: bytes, headers: list[tuple[bytes, bytes]]) -> bytes:
+    """The path and query of a target that names the server, too, as one for a proxy does: what it names is the Host, whatever that header
+    says (RFC 9112 3.2.2), which is mended in `headers`. Any other target stays as it is.
+    """
+    absolute = _ABSOLUTE.fullmatch(target)
+    if absolute is None:
+        return target
+    authority, rest = absolute.groups()
+    headers[:] = [*(one for one in headers if one[0] != b"host"), (b"host", authority)]
+    return rest if rest.startswith(b"/") else b"/" + rest
+
+
+_ABSOLUTE = re.compile(rb"https?://([^/?#]*)(.*)", re.IGNORECASE)
+
+
 def _refusal(status: int, text: str, more: tuple[RawHeader, ...]) -> bytes:
-    body = dumps(outcome_of([Issue(Kind.TIMEOUT if status == 408 else Kind.STRUCTURE, text)]))
+    body = dumps(outcome_of([Issue(_KINDS.get(status, Kind.STRUCTURE), text)]))
     headers = (
         (b"content-type", b"application/fhir+json;charset=utf-8"),
         (b"content-length", str(len(body)).encode()),

@@ -1,0 +1,108 @@
+"""Where a request begins and ends, and whom it is for (RFC 9112), on real sockets."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import socket
+import time
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.builders import person
+from tests.processes import ServerProcess
+
+BODY = json.dumps(person()).encode()
+CHUNKED = b"%x\r\n%s\r\n0\r\n\r\n" % (len(BODY), BODY)
+
+
+@pytest.fixture(scope="module")
+def server(mongodb_uri, mongodb_admin, tmp_path_factory) -> Iterator[ServerProcess]:
+    database = f"test_framing_{time.time_ns()}"
+    folder = tmp_path_factory.mktemp("framing")
+    with ServerProcess(folder, mongodb_uri=mongodb_uri, mongodb_database=database, guide="false") as running:
+        yield running
+    mongodb_admin.drop_database(database)
+
+
+def said(server, *parts: bytes) -> bytes:
+    """What comes back until the server closes."""
+    url = urlsplit(server.base)
+    found = b""
+    with socket.create_connection((url.hostname, url.port), timeout=30) as client:
+        client.sendall(b"".join(parts))
+        with contextlib.suppress(ConnectionResetError):
+            while chunk := client.recv(65_536):
+                found += chunk
+    return found
+
+
+def head(
+    target: bytes, *lines: bytes, method: bytes = b"GET", host: bytes = b"127.0.0.1", version: bytes = b"1.1"
+) -> bytes:
+    first = b"%s %s HTTP/%s" % (method, target, version)
+    return b"\r\n".join([first, b"Host: " + host, *lines, b"", b""])
+
+
+def posting(*lines: bytes, target: bytes = b"/fhir/Patient", version: bytes = b"1.1") -> bytes:
+    return head(target, b"Content-Type: application/fhir+json", *lines, method=b"POST", version=version)
+
+
+CLOSE = b"Connection: close"
+LAST = head(b"/fhir/metadata?_elements=name", CLOSE)
+
+
+def answers(found: bytes) -> list[bytes]:
+    """The status of each answer, in order."""
+    return re.findall(rb"HTTP/1\.1 (\d{3}) ", found)
+
+
+# ---- the body's coding -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "coding", [(b"Transfer-Encoding: gzip, chunked",), (b"Transfer-Encoding: gzip", b"Transfer-Encoding: chunked")]
+)
+def test_a_transfer_coding_that_is_not_known_is_not_read_as_if_it_were_none(server, coding):
+    found = said(server, posting(*coding), CHUNKED)
+    assert answers(found) == [b"501"]
+    (issue,) = json.loads(found.split(b"\r\n\r\n", 1)[1])["issue"]
+    assert issue["code"] == "not-supported"
+    assert "takes no Transfer-Encoding but chunked, not 'gzip, chunked'" in issue["details"]["text"]
+
+
+@pytest.mark.parametrize("coding", [b"chunked", b"CHUNKED", b" chunked"])
+def test_a_body_in_chunks_is_taken(server, coding):
+    assert answers(said(server, posting(b"Transfer-Encoding: " + coding), CHUNKED, LAST)) == [b"201", b"200"]
+
+
+# ---- whom it is for --------------------------------------------------------------------------------------------------
+
+
+def test_a_target_that_names_the_server_counts_for_more_than_the_host_header(server):
+    authority = b"localhost:%d" % urlsplit(server.base).port
+    for named, host, status in (
+        (authority, b"127.0.0.1", b"200"),
+        (authority, b"elsewhere.example", b"200"),
+        (b"elsewhere.example", b"127.0.0.1", b"403"),
+        (b"somebody@" + authority, b"127.0.0.1", b"403"),
+    ):
+        found = said(server, head(b"http://" + named + b"/fhir/metadata?_elements=name", CLOSE, host=host))
+        assert answers(found) == [status], named
+        found = said(server, head(b"HTTP://" + named + b"/fhir/Patient?_count=0", CLOSE, host=host))
+        assert answers(found) == [status], named
+        assert (b"http://" + authority + b"/fhir/Patient?_count=0" in found) == (status == b"200")
+
+
+def test_a_target_that_names_the_server_alone_is_its_root(server):
+    authority = b"http://127.0.0.1:%d" % urlsplit(server.base).port
+    assert said(server, head(authority, CLOSE))[:15] == said(server, head(b"/", CLOSE))[:15]
+
+
+def test_nobody_of_http_1_0_is_told_to_go_on(server):
+    lines = (b"Expect: 100-continue", b"Content-Length: %d" % len(BODY))
+    assert answers(said(server, posting(*lines, version=b"1.0"), BODY)) == [b"201"]
+    assert answers(said(server, posting(*lines, CLOSE), BODY)) == [b"100", b"201"]
