@@ -1,5 +1,5 @@
-"""HTTP/1.1 as uvicorn speaks it, but for three things: what is written in one turn leaves in one piece, nobody may dawdle, and a
-server that ends reads what was sent to it before it said so.
+"""HTTP/1.1 as uvicorn speaks it, but for four things: what is written in one turn leaves in one piece, nobody may dawdle, a server that
+ends reads what was sent to it before it said so, and a head is what stands before the body and nothing else.
 
 An ASGI answer is two messages, its head and its body, and uvicorn hands each to the kernel by itself. One packet instead of
 two is less work for the kernel, and the client wakes up once.
@@ -23,6 +23,7 @@ from __future__ import annotations
 import asyncio
 import re
 import ssl
+from collections import deque
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -44,6 +45,7 @@ HEAD_BYTES_MAX = 65_536
 FIELDS_MAX = 100  # more is nobody's request, and each costs
 BYTES_A_SECOND_MIN = 8_000
 LOOK_S = 0.25
+_NOWHERE: Any = deque(maxlen=0)  # keeps nothing
 _TOO_LONG = f"The head of the request is larger than the {HEAD_BYTES_MAX} bytes that this server takes."
 _log = structlog.get_logger("phb_fhir.request")
 _STATUS = {
@@ -122,6 +124,7 @@ class OnePiece(HttpToolsProtocol):
         self._unread: tuple[float, int] | None = None
         self._said: tuple[int, str] | None = None
         self._is_ending = False
+        self._again = b""  # the head of a request that has to be read once more
         self._gathering = _Gathering(transport, self.loop)
         super().connection_made(self._gathering)  # type: ignore[arg-type]
         _make_room(self)
@@ -134,9 +137,24 @@ class OnePiece(HttpToolsProtocol):
             self._enter(_Phase.HEAD)  # empty lines may come first, and are no request yet
             self._head_bytes = 0
         self._head_bytes += len(data)
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        self._parse(data)
         if self._phase is _Phase.HEAD and self._head_bytes > HEAD_BYTES_MAX:
             self._refuse(431, _TOO_LONG)
+
+    def _parse(self, data: bytes) -> None:
+        while True:
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                self._again, data = b"", self._again + data[upgrade.args[0] :]
+                self.parser = httptools.HttpRequestParser(self)
+                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's
+            except httptools.HttpParserError:
+                self.send_400_response("")
+                return
+            else:
+                return
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -152,11 +170,21 @@ class OnePiece(HttpToolsProtocol):
             self.url = _origin_form(self.url, self.headers)
         if self.parser.get_http_version() == "1.0":
             self.expect_100_continue = False  # which HTTP/1.0 did not have (RFC 9110 10.1.1)
+        if self._is_elsewhere():
+            self._again = _replayed(self.parser, self.url, self.headers)
+            return
         super().on_headers_complete()
+        self.headers = _NOWHERE  # what comes behind the body is no field of the head (RFC 9110 6.5.1)
         if self._is_ending and self.cycle is not None:
             self.cycle.keep_alive = False
         self._body_bytes = 0
         self._enter(_Phase.BODY)
+
+    def _is_elsewhere(self) -> bool:
+        """Whether a client would rather go on in another protocol. It goes on in this one (RFC 9110 7.8), but the parser takes what follows
+        the head for the other: so another parser gets the head without that wish, and what follows.
+        """
+        return self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
 
     def _why_not(self) -> tuple[int, str] | None:
         """Why a head is not one of a request to be answered by the application: the status, and the reason in words."""
@@ -177,6 +205,8 @@ class OnePiece(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
+        if self._again:
+            return
         super().on_message_complete()
         self._enter(_Phase.WHOLE if self._is_answering() else _Phase.IDLE)
 
@@ -272,6 +302,12 @@ class OnePiece(HttpToolsProtocol):
 
 def _size(url: bytes, headers: list[tuple[bytes, bytes]]) -> int:
     return len(url) + sum(len(name) + len(value) for name, value in headers)
+
+
+def _replayed(parser: httptools.HttpRequestParser, target: bytes, headers: list[tuple[bytes, bytes]]) -> bytes:
+    first = b"%s %s HTTP/%s" % (parser.get_method(), target, parser.get_http_version().encode())
+    fields = [name + b": " + value for name, value in headers if name != b"upgrade"]
+    return b"\r\n".join([first, *fields, b"", b""])
 
 
 def _transfer_coding(headers: list[tuple[bytes, bytes]]) -> bytes:

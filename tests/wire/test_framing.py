@@ -106,3 +106,48 @@ def test_nobody_of_http_1_0_is_told_to_go_on(server):
     lines = (b"Expect: 100-continue", b"Content-Length: %d" % len(BODY))
     assert answers(said(server, posting(*lines, version=b"1.0"), BODY)) == [b"201"]
     assert answers(said(server, posting(*lines, CLOSE), BODY)) == [b"100", b"201"]
+
+
+# ---- what is no part of the head -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("field", [b"Host: elsewhere.example", b"If-None-Exist: colour=red", b"Content-Encoding: gzip"])
+def test_what_stands_behind_the_body_is_no_header(server, field):
+    """Who looks over the headers before this server sees none of them."""
+    chunked = CHUNKED.removesuffix(b"\r\n") + field + b"\r\nX-Request-ID: from-behind\r\n\r\n"
+    found = said(server, posting(b"Transfer-Encoding: chunked"), chunked, LAST)
+    assert answers(found) == [b"201", b"200"]
+    assert b"from-behind" not in found
+
+
+# ---- another protocol ------------------------------------------------------------------------------------------------
+
+UPGRADE = (b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: h2c", b"HTTP2-Settings: AAMAAABk")
+
+
+@pytest.mark.parametrize("body", [CHUNKED, BODY])
+def test_who_would_rather_speak_http_2_is_answered_in_http_1_1(server, body):
+    """As Java's own client asks, at the first request of a connection."""
+    framing = b"Transfer-Encoding: chunked" if body is CHUNKED else b"Content-Length: %d" % len(BODY)
+    asked = posting(framing, *UPGRADE)
+    assert answers(said(server, asked, body, LAST)) == [b"201", b"200"]
+    for size in (1, 7):
+        assert answers(said_in_pieces(server, asked + body + LAST, size)) == [b"201", b"200"]
+
+
+def test_what_follows_the_wish_for_another_protocol_is_answered(server):
+    wish = head(b"/fhir/metadata?_elements=name", *UPGRADE)
+    websocket = head(b"/fhir/metadata?_elements=name", b"Connection: Upgrade", b"Upgrade: websocket")
+    assert answers(said(server, *[wish] * 30, *[websocket] * 30, LAST, wish)) == [b"200"] * 61
+
+
+def said_in_pieces(server, data: bytes, size: int) -> bytes:
+    url = urlsplit(server.base)
+    with socket.create_connection((url.hostname, url.port), timeout=30) as client:
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for start in range(0, len(data), size):
+            client.sendall(data[start : start + size])
+        found = b""
+        while chunk := client.recv(65_536):
+            found += chunk
+    return found
