@@ -103,9 +103,9 @@ def some(strategy: Strategy, most: int = 2) -> Strategy:
 
 # --- the parts of resources ---
 
-CODING = st.fixed_dictionaries({}, optional={"system": of(*SYSTEMS), "code": of(*CODES), "display": of(*WORDS)}).filter(
-    lambda coding: "code" in coding or "display" in coding
-)
+CODING = st.fixed_dictionaries(
+    {"code": of(*CODES)}, optional={"system": of(*SYSTEMS), "display": of(*WORDS)}
+) | st.fixed_dictionaries({"display": of(*WORDS)}, optional={"system": of(*SYSTEMS)})
 CONCEPT = st.fixed_dictionaries({"coding": some(CODING)}, optional={"text": of(*WORDS)}) | st.builds(
     lambda text: {"text": text}, of(*WORDS)
 )
