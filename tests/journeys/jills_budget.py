@@ -40,8 +40,8 @@ _LATER = (
     "Provenance",
     "Task/jill-sign-off",
     "Task/jill-step-6-first-review",
+    "Task/jill-unusual-request",
 )
-_LATER = (*_LATER, "Task/jill-unusual-request")
 _MONEY = {"approved", "contingency"}
 
 

@@ -184,7 +184,7 @@ def test_no_amount_is_named_before_the_person_was_told_about_budgets(api: httpx.
 @pytest.mark.parametrize("papers", INFORMED)
 def test_either_a_message_or_a_task_shows_that_they_were_told(api: httpx.Client, papers: str) -> None:
     begin(api, papers)
-    come_to(api, "indicative-set")
+    assert stands(come_to(api, "indicative-set"))[0] == "indicative-set"
 
 
 @pytest.mark.parametrize(
