@@ -20,7 +20,7 @@ from phb_fhir.rules.budget import is_budget, is_joint, person_of, stage_of
 from phb_fhir.rules.case import Asking, Read, refusal
 from phb_fhir.rules.characteristics import levels_of, levels_said
 from phb_fhir.rules.commissioning import LEVELS, Policy, Table
-from phb_fhir.rules.words import BASE, concept, extension_url, extensions, key_of, value_of, with_value
+from phb_fhir.rules.words import BASE, concept, extension_url, key_of, value_of, with_value
 
 METHOD = f"{BASE}/CodeSystem/phb-budget-method"
 AMOUNT_ITEM = "weekly-amount"  # the link id under which a form says an amount itself
@@ -205,9 +205,3 @@ def _row(account: Resource, working: Working, method: str, source: str) -> dict[
         *({"url": "working", "valueString": step} for step in working.steps),
     ]
     return {"url": extension_url(_ROW), "extension": parts}
-
-
-def working_of(account: Resource) -> list[str]:
-    """How the indicative amount of a budget came about, as it was kept."""
-    rows = [one for one in extensions(account, _ROW) if value_of(one, "type") == "indicative"]
-    return [str(one.get("valueString")) for row in rows for one in extensions(row, "working")]

@@ -30,8 +30,8 @@ from phb_fhir.search.expressions import extractor
 from phb_fhir.search.kinds import KINDS
 from phb_fhir.search.kinds.date import parse_updated
 from phb_fhir.search.kinds.kind import Asked, Kind
+from phb_fhir.search.kinds.token import NEGATIVE_MODIFIERS
 
-NEGATIVE = frozenset({"not", "not-in"})
 _IN_INTERVALS = frozenset({"date", "number", "quantity"})  # kinds whose values are spans, not keys
 _CANONICAL = frozenset({"canonical", "uri", "url"})
 _ESCAPE = re.compile(r"\\[,|$\\]")
@@ -67,7 +67,7 @@ def of_parameter(parameter: SearchParameter, modifier: str, asking: Asking) -> C
         )
     if modifier and modifier not in kind.modifiers and modifier not in _type_modifiers(parameter, asking):
         raise unsupported(_no_modifier(name, modifier, parameter, kind))
-    return partial(_values, name, partial(_of_kind, parameter, kind, modifier, asking), modifier in NEGATIVE)
+    return partial(_values, name, partial(_of_kind, parameter, kind, modifier, asking), modifier in NEGATIVE_MODIFIERS)
 
 
 def kind_of(parameter: SearchParameter) -> Kind:

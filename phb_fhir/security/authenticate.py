@@ -76,7 +76,6 @@ class Authenticator:
         self._opaque = next((name for name in self._introspectors if self._asks_about_opaque(name)), None)
         self._known: OrderedDict[bytes, tuple[Actor, float]] = OrderedDict()
         self._refused: OrderedDict[bytes, tuple[str, float]] = OrderedDict()
-        self._revoked: OrderedDict[bytes, tuple[str, float]] = OrderedDict()
 
     @staticmethod
     def of(settings: Settings) -> Authenticator:
@@ -102,7 +101,7 @@ class Authenticator:
         found = await self._completed(found, token)
         base = self._settings.api_url
         actor = actor_of(found.issuer, found.claims, token=token, expires=found.expires, base=base, said=found.said)
-        self._check_not_refused(digest)  # it may have been revoked meanwhile
+        self._check_not_refused(digest)  # another request may have found meanwhile that it is
         self._remember(self._known, digest, (actor, found.until))
         return actor
 
@@ -115,13 +114,6 @@ class Authenticator:
             return Advertised(issuers, await self._issuers[issuers[0]].metadata())
         except NotReached:
             return Advertised(issuers)
-
-    def revoke(self, token: str) -> None:
-        """Take a token no more, in this process, for as long as any token may live."""
-        digest = _digest(token)
-        self._known.pop(digest, None)
-        until = self._clock() + self._settings.token_life_max_s + self._settings.clock_skew_max_s
-        self._remember(self._revoked, digest, ("The token was revoked.", until))
 
     async def close(self) -> None:
         for introspector in self._introspectors.values():
@@ -227,11 +219,10 @@ class Authenticator:
         return found[0]
 
     def _check_not_refused(self, digest: bytes) -> None:
-        for refused in (self._revoked, self._refused):
-            sentence, until = refused.get(digest, ("", 0.0))
-            if self._clock() < until:
-                raise not_trusted(sentence)
-            refused.pop(digest, None)
+        sentence, until = self._refused.get(digest, ("", 0.0))
+        if self._clock() < until:
+            raise not_trusted(sentence)
+        self._refused.pop(digest, None)
 
     def _remember(self, where: OrderedDict[bytes, Any], digest: bytes, what: tuple[Any, float]) -> None:
         where[digest] = what

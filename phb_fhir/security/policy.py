@@ -24,7 +24,6 @@ from phb_fhir.search.access import CONCERNS
 from phb_fhir.search.kinds.keys import beginning
 from phb_fhir.security.actor import Role
 
-Letter = Literal["c", "r", "u", "d", "s"]
 Right = Literal["view", "purchase", "plan", "receive-payment"]  # CodeSystem phb-consent-action
 
 # --- the types, in groups ---

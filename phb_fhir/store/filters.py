@@ -36,11 +36,6 @@ _DIGITS_MAX = 18  # of a number that MongoDB has room for
 _OPERATORS = {"<": "$lt", "<=": "$lte", ">": "$gt", ">=": "$gte"}
 
 
-def filter_of(query: Query) -> Filter:
-    """The filter over `resources` for a search: current versions that are not deleted."""
-    return joint([*base(query), condition(query.where, query.types)])
-
-
 def base(query: Query) -> list[Filter]:
     """What holds for all that any search of these types finds."""
     parts: list[Filter] = [of_types(query.types)] if query.types else []

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from phb_fhir.rules.commissioning import Band, Policy, Table
-from phb_fhir.rules.indicative import amount_in, with_indicative, worked_out, working_of
+from phb_fhir.rules.indicative import amount_in, with_indicative, worked_out
 from phb_fhir.rules.words import BASE
 
 LEVEL = f"{BASE}/CodeSystem/phb-dst-level"
@@ -85,7 +85,8 @@ def test_the_row_takes_the_place_of_the_one_there_was_and_leaves_the_others() ->
     )
     again = with_indicative(once, worked_out(assessed(("skin", "low")), "ras", NORTH), "ras", "QuestionnaireResponse/2")
     assert [row["url"].rpartition("/")[2] for row in again["extension"]] == ["x", "phb-budget-amount"]
-    assert working_of(again)[1] == "skin: low, 1 point."
+    working = [part["valueString"] for part in again["extension"][1]["extension"] if part["url"] == "working"]
+    assert working[1] == "skin: low, 1 point."
     assert account["extension"] == [{"url": "x"}]
 
 

@@ -13,7 +13,7 @@ from phb_fhir.rules.allocation import judge_allocation
 from phb_fhir.rules.budget import elements_of
 from phb_fhir.rules.case import Books, By, Case, Hold, Read
 from phb_fhir.rules.ledger import CONTINGENCY, Ledger, Sums
-from phb_fhir.rules.purchase import Purchase, is_of_a_budget, link_of, occurrence
+from phb_fhir.rules.purchase import Purchase, is_of_a_budget, link_of, occurrence, read_purchase
 from phb_fhir.rules.purchase_checks import STEPS, in_step, lets_purchase, refusals, waits
 from phb_fhir.rules.purchasing import judge_purchase
 from phb_fhir.rules.words import (
@@ -402,3 +402,11 @@ def test_a_purchase_from_no_budget_and_the_budget_that_comes_there_do_not_pass_e
         == comes.send({"Account/b": Ledger("Account/b")})
         == Hold("no budget Account/b")
     )
+
+
+@pytest.mark.parametrize("account", [[], [{"display": "Jill's money"}], [{"reference": "Patient/jill"}]])
+def test_what_is_charged_to_no_account_is_no_purchase_and_asks_nothing_of_the_record(account: list[Any]) -> None:
+    asking = read_purchase({"resourceType": "ChargeItem", "account": account}, By(), TODAY)
+    with pytest.raises(StopIteration) as ended:
+        next(asking)
+    assert ended.value.value is None

@@ -29,7 +29,6 @@ from phb_fhir.search.filter_syntax import CHARACTERS_MAX, DEPTH_MAX, TESTS_MAX
 from tests.search.parsing import BAD_VALUE, check_refused, conditions, parsed, refused
 
 MALE = Key(("gender=*male",))
-FEMALE = Key(("gender=*female",))
 HAS_GENDER = KeyRange("gender:", "gender>")
 START, END = "2000-01-01T00:00:00.000000Z", "2001-01-01T00:00:00.000000Z"
 

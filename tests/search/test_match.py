@@ -43,7 +43,8 @@ from phb_fhir.query import (
 from phb_fhir.search.kinds.kind import Index
 from phb_fhir.search.match import Subject, keys_asked, match, match_query, names_tokens
 from phb_fhir.store.documents import document_of
-from phb_fhir.store.filters import filter_of
+from phb_fhir.store.filters import Filter, base, condition, joint
+from phb_fhir.store.plan import parts_of
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 TYPES = ("Patient", "Person", "Task")
@@ -155,6 +156,18 @@ def stored(collection: Collection[dict[str, Any]], found: Found) -> dict[str, Su
     }
 
 
+def filters(query: Query) -> tuple[Filter, Filter]:
+    """What a search asks of MongoDB: written as what leads to it is, and as all that is looked at besides is."""
+    return joint([*base(query), condition(query.where, query.types)]), joint(parts_of(query))
+
+
+def found_by(collection: Collection[dict[str, Any]], query: Query) -> set[str]:
+    """The keys of what the database finds, however it is asked."""
+    leading, looked_at = ({one["_id"] for one in collection.find(way, {"_id": 1})} for way in filters(query))
+    assert leading == looked_at
+    return leading
+
+
 ODD = Index({"name=$5": None}, {}, {"a.b": [{"lo": "", "hi": "~"}]}, {"0": [{"0": {"k": ["=5"]}}]})
 ONE: Found = [("Patient", "$a", NOON, False, ODD), ("Task", "a", NOON, True, ODD)]
 
@@ -172,8 +185,7 @@ ONE: Found = [("Patient", "$a", NOON, False, ODD), ("Task", "a", NOON, True, ODD
 @given(resources, queries)
 def test_the_database_and_the_memory_find_the_same(collection: Collection[dict[str, Any]], found: Found, query: Query):
     alive = stored(collection, found)
-    there = {document["_id"] for document in collection.find(filter_of(query), {"_id": 1})}
-    assert there == {key for key, subject in alive.items() if match_query(query, subject)}
+    assert found_by(collection, query) == {key for key, subject in alive.items() if match_query(query, subject)}
 
 
 @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
@@ -181,10 +193,8 @@ def test_the_database_and_the_memory_find_the_same(collection: Collection[dict[s
 def test_not_finds_exactly_the_others_of_the_types(collection: Collection[dict[str, Any]], found: Found, query: Query):
     alive = stored(collection, found)
     of_types = {key for key, subject in alive.items() if not query.types or subject.type in query.types}
-    there, others = (
-        {document["_id"] for document in collection.find(filter_of(asked), {"_id": 1})}
-        for asked in (query, Query(query.types, Not(query.where)))
-    )
+    there = found_by(collection, query)
+    others = found_by(collection, Query(query.types, Not(query.where)))
     assert there | others == of_types
     assert not there & others
 
@@ -201,7 +211,7 @@ def test_what_was_deleted_is_never_found(collection: Collection[dict[str, Any]])
     )
     for node in asked:
         for types in ((), ("Patient",)):
-            assert list(collection.find(filter_of(Query(types, node)))) == []
+            assert found_by(collection, Query(types, node)) == set()
 
 
 def test_a_code_in_a_query_is_never_an_operator(collection: Collection[dict[str, Any]]):
@@ -215,8 +225,8 @@ def test_a_code_in_a_query_is_never_an_operator(collection: Collection[dict[str,
         (KeyPart("name=.", "."), False),
         (KeyPart("name=", "^"), False),
     ):
-        found = [document["_id"] for document in collection.find(filter_of(Query(("Patient",), node)))]
-        assert (found == ["Patient/a"]) is match(node, alive["Patient/a"]) is is_found
+        found = found_by(collection, Query(("Patient",), node))
+        assert (found == {"Patient/a"}) is match(node, alive["Patient/a"]) is is_found
 
 
 # --- what only others can tell, and what the resource can ---
@@ -239,7 +249,7 @@ def test_a_condition_on_other_resources_is_refused_as_not_resolved(node: Node):
     with pytest.raises(TypeError):
         match(AllOf((node,)), SUBJECT)
     with pytest.raises(TypeError):
-        filter_of(Query(("Patient",), node))
+        filters(Query(("Patient",), node))
     assert match(AnyOf((EVERYTHING, node)), SUBJECT)  # where it does not matter, it is not asked
 
 
@@ -248,7 +258,7 @@ def test_a_judge_reads_the_resource_in_memory_and_is_nothing_to_mongodb():
     assert match(judge, SUBJECT)
     assert not match(Not(judge), SUBJECT)
     with pytest.raises(TypeError):
-        filter_of(Query(("Patient",), judge))
+        filters(Query(("Patient",), judge))
 
 
 # --- names, which conditional changes lock ---

@@ -10,7 +10,6 @@ from phb_fhir.search.asking import CHAIN_LINKS_MAX
 from tests.search.parsing import ASKING, check_refused, conditions, parsed, promised, refused
 
 PETER = KeyRange("name=peter", "name=petes")
-DOCTORS = ("Practitioner", "Organization", "PractitionerRole")
 
 
 @pytest.mark.parametrize(

@@ -312,23 +312,6 @@ def test_no_more_tokens_are_remembered_than_stated_and_the_least_used_goes_first
     assert run(server, work) == [True, False, *[True] * 9]
 
 
-def test_a_token_that_was_revoked_falls_out_and_the_others_do_not(issuer: RunningIssuer) -> None:
-    server = authenticator(issuer.configured())
-    token, other = issuer.token(jti="a"), issuer.token(jti="b")
-
-    async def work() -> list[Any]:
-        await server.actor_of(f"Bearer {token}")
-        await server.actor_of(f"Bearer {other}")
-        server.revoke(token)
-        known = [server.known(f"Bearer {it}") is not None for it in (token, other)]
-        return [known, await heard(server, token), await heard(server, other)]
-
-    known, revoked, kept = run(server, work)
-    assert known == [False, True]
-    assert revoked == (Refusal.UNAUTHENTICATED, "The token was revoked.")
-    assert isinstance(kept, Actor)
-
-
 def test_a_remembered_token_is_known_by_its_scheme_and_its_whole_text(issuer: RunningIssuer) -> None:
     server = authenticator(issuer.configured())
     token = issuer.token()
