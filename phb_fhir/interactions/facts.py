@@ -15,6 +15,7 @@ from phb_fhir.interactions.contents import held
 from phb_fhir.interactions.context import Context
 from phb_fhir.interactions.joins import Joins
 from phb_fhir.interactions.pending import Pending
+from phb_fhir.outcome import Kind, Refusal, Rejected, refuse
 from phb_fhir.query import Query
 from phb_fhir.rules.book import budgets_in
 from phb_fhir.rules.case import (
@@ -144,7 +145,9 @@ class Facts:
         if not question.is_stored:
             made = [resource for key in sorted(written) if (resource := self.pending[key]) is not None]
             found += await self._among(made, question)
-        return found[:FOUND_MAX]
+        if len(found) > FOUND_MAX:
+            raise _too_many(question.type)
+        return found
 
     async def _among(self, made: list[Resource], question: Find) -> list[Resource]:
         """Those of what is pending that match."""
@@ -160,7 +163,7 @@ class Facts:
     async def _search(self, question: Find) -> list[Resource]:
         """What is stored that matches, whatever is pending."""
         joins = Joins(self._reader, self._context.asking())
-        stored = await joins.matching(self._query(question), count=FOUND_MAX + len(self.pending))
+        stored = await joins.matching(self._query(question), count=FOUND_MAX + 1 + len(self.pending))
         return [one for version in stored if (one := held(self._context, version)) is not None]
 
     def _query(self, question: Find) -> Query:
@@ -172,6 +175,12 @@ class Facts:
             self.before |= read
             self.ledgers |= read
         return {account: self.ledgers[account] for account in accounts}
+
+
+def _too_many(type_: str) -> Rejected:
+    """A rule that saw a part alone would decide wrongly: nothing is decided."""
+    text = f"More than {FOUND_MAX:,} {type_} are recorded that this is to be held against, which is more than are looked at."
+    return refuse(Refusal.UNPROCESSABLE, Kind.TOO_COSTLY, text)
 
 
 class _Mark(NamedTuple):

@@ -22,7 +22,7 @@ from phb_fhir.fhir.codec import Resource
 from phb_fhir.outcome import Issue, Kind
 from phb_fhir.rules.ledger import Entry
 
-FOUND_MAX = 200  # resources that one Find answers with
+FOUND_MAX = 2_000  # resources that one Find answers with; where there are more, nothing is decided
 
 T = TypeVar("T")
 
@@ -107,7 +107,8 @@ class ReadVersion:
 
 @dataclass(frozen=True, slots=True, init=False)
 class Find:
-    """The contents of a type that a search finds, as a list of at most FOUND_MAX. `parameters` are pairs of name and value, as in a URL.
+    """The contents of a type that a search finds, as a list: all of them, FOUND_MAX at most, beyond which the write is refused.
+    `parameters` are pairs of name and value, as in a URL.
     `is_stored` leaves out what is written along.
     """
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from phb_fhir.fhir.codec import Resource
 from phb_fhir.fhir.money import pence_of
-from phb_fhir.rules.case import FOUND_MAX, Asking, Find
+from phb_fhir.rules.case import Asking, Find
 from phb_fhir.rules.words import BASE, code_in, key_of, pair_of
 
 TYPE = "http://terminology.hl7.org/CodeSystem/payment-type"
@@ -15,6 +15,7 @@ RUN = f"{BASE}/Id/phb-payment-run"  # the system of the identifier that a paymen
 
 COUNTS = frozenset(("queued", "complete", "partial"))  # outcomes that hold money, or did
 DONE = frozenset(("complete", "partial"))
+ASKED_MAX = 50  # purchases whose payments are asked for together
 
 
 class Line(NamedTuple):
@@ -130,13 +131,10 @@ def payments_for(purchases: Sequence[str]) -> Asking[tuple[list[Resource], dict[
 
 
 def _naming(type_: str, keys: Sequence[str]) -> Asking[list[Resource]]:
-    """The resources of a type that name any of these; where that may be more than one answer holds, asked one by one."""
-    found: list[Resource] = yield Find(type_, ("purchase", ",".join(keys)))
-    if len(found) < FOUND_MAX or len(keys) == 1:
-        return found
+    """The resources of a type that name any of these, each once; asked for some of them at a time."""
     by_id: dict[str, Resource] = {}
-    for key in keys:
-        some: list[Resource] = yield Find(type_, ("purchase", key))
+    for start in range(0, len(keys), ASKED_MAX):
+        some: list[Resource] = yield Find(type_, ("purchase", ",".join(keys[start : start + ASKED_MAX])))
         by_id |= {str(one["id"]): one for one in some}
     return list(by_id.values())
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.journeys.jills_budget import PHB, read, refused, task
+from tests.journeys.jills_budget import put as put_together
 from tests.journeys.planning import put
 from tests.people import People, signed_in
 from tests.stories import massage
@@ -125,3 +126,37 @@ def test_what_is_bought_after_a_death_waits_for_somebody_to_decide(people: Peopl
     for day, status in (("2026-11-19", "billable"), ("2026-11-20", "planned")):
         made = people["jill"].post("/ChargeItem", json=massage(f"PUR-{day}", occurrenceDateTime=day))
         assert (made.status_code, made.json().get("status")) == (201, status), made.text
+
+
+def others(people: People, first: int, last: int) -> None:
+    """People around Jill, by number."""
+    rows = [
+        {
+            "resourceType": "RelatedPerson",
+            "id": f"other-{n}",
+            "patient": {"reference": "Patient/jill"},
+            "name": [{"text": f"No {n}"}],
+        }
+        for n in range(first, last)
+    ]
+    made = put_together(people["system"], *rows)
+    assert made.status_code == 200, made.text
+
+
+def test_whoever_is_of_the_household_is_found_among_however_many_who_are_close(people: People) -> None:
+    lives = {"url": f"{PHB}/StructureDefinition/phb-connected-person", "valueBoolean": True}
+    zoe = {"resourceType": "RelatedPerson", "id": "zoe", "patient": {"reference": "Patient/jill"}}
+    zoe["name"] = [{"family": "Harper", "given": ["Zoe"]}]
+    others(people, 0, 250)
+    assert put(people["system"], {**zoe, "id": "zoe-at-home", "extension": [lives]}).status_code == 201
+    others(people, 250, 500)
+    assert put(people["system"], zoe).status_code == 201
+    paying = massage("PUR-MANY", performer=[{"actor": {"reference": "RelatedPerson/zoe"}}])
+    (why,) = refused(people["system"].post("/ChargeItem", json=paying))
+    assert why.startswith("Somebody who lives in the same household can be paid only where an exception was agreed")
+    others(people, 500, 2_001)
+    answer = people["system"].post("/ChargeItem", json=paying)
+    assert (answer.status_code, [issue["code"] for issue in answer.json()["issue"]]) == (422, ["too-costly"])
+    assert answer.json()["issue"][0]["details"]["text"] == (
+        "More than 2,000 RelatedPerson are recorded that this is to be held against, which is more than are looked at."
+    )
