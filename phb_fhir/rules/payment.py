@@ -54,7 +54,9 @@ from phb_fhir.rules.paid import (
     payments_for,
     shares_of,
 )
-from phb_fhir.rules.words import key_of, keys_in, value_of
+from phb_fhir.rules.repayment import CODE as REPAYMENT
+from phb_fhir.rules.repayment import ENDED, state_of
+from phb_fhir.rules.words import TASK_CODE, key_of, keys_in, value_of
 
 # what of a payment never changes once it is complete or was sent
 TERMS = ("paymentIssuer", "paymentIdentifier", "paymentAmount", "paymentDate", "detail")
@@ -86,7 +88,9 @@ class Payment:
     person: Resource | None = None
     is_excluded: bool = False
     stage_then: str = ""  # the budget's, when the day of the payment began; "" where it was not recorded yet
-    counted: int = 0  # pence that the notice to repay which it names has taken off already, by being repaid
+    # a notice to repay that is repaid, and the pence that this took off: the one that it names, or one that it may well be for
+    repaid: str = ""
+    counted: int = 0
 
     @property
     def issuer(self) -> str:
@@ -203,12 +207,33 @@ def read_payment(case: Case, payment: Resource) -> Asking[Payment | None]:
     if (day := first_day(payment.get("paymentDate"))) is not None and stage_of(budget) != "active":
         then = yield from version_at(account, datetime.combine(day, time.min, LONDON))
         found = replace(found, stage_then=stage_of(then))
-    if (notice := key_of(payment.get("request"))).startswith("Task/"):
-        entries: list[Entry] = yield Posted(notice)
-        found = replace(found, counted=-sum(one.sums.advanced for one in entries))
+    if found.is_incoming and any(line.kind == "advance" for line in found.lines):
+        repaid, counted = yield from _repaid(found)
+        found = replace(found, repaid=repaid, counted=counted)
     found = yield from _with_purchases(found, case)
     asked = [*found.paying, *found.purchases]
     return replace(found, seen=(yield Sees(*asked)) if len(asked) > 1 else frozenset(asked))
+
+
+def _repaid(p: Payment) -> Asking[tuple[str, int]]:
+    """The notice to repay that took this money off already, perhaps, and how much: the one it names; else, where none waits to be repaid, any
+    about its part.
+    """
+    named = key_of(p.payment.get("request"))
+    keys = [named] if named.startswith("Task/") else []
+    if not named:
+        about = ",".join(key for key in (p.account, joint_of(p.budget)) if key)
+        notices: list[Resource] = yield Find("Task", ("code", f"{TASK_CODE}|{REPAYMENT}"), ("focus", about))
+        if any(state_of(one) not in ("", *ENDED) for one in notices):
+            return "", 0
+        keys = [f"Task/{one['id']}" for one in notices if state_of(one) == "repaid"]
+    for key in keys:
+        entries: list[Entry] = yield Posted(key)
+        places = {(one.account, one.pot) for one in entries}
+        counted = -sum(one.sums.advanced for one in entries)
+        if counted > 0 and (named or (p.account, p.part) in places):
+            return key, counted
+    return "", 0
 
 
 def _family(account: str, budget: Resource) -> Asking[dict[str, Resource]]:

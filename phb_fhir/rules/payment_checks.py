@@ -440,12 +440,16 @@ def _returned(p: Payment, is_held: bool, may: Collection[str]) -> Iterator[Issue
     elif is_held and p.issuer not in may:
         text = f"{p.issuer} does not hold this money; it comes back from {_among(may, p.named, 'somebody else')}."
         yield refusal(text, _ISSUER)
-    elif p.counted > 0:
+    elif p.counted > 0 and (key_of(p.payment.get("request")) or not _says_what_it_is(p.payment)):
         text = (
-            f"{key_of(p.payment.get('request'))} is repaid, and {sterling(p.counted)} was taken off by that: this would be taken off a second time. If it is"
-            " other money, leave out the request."
+            f"{p.repaid} is repaid, and {sterling(p.counted)} was taken off by that: this would be taken off a second time. If it is other money, name"
+            " no request, and say in words what it is (processNote)."
         )
         yield refusal(text, "PaymentReconciliation.request")
+
+
+def _says_what_it_is(payment: Resource) -> bool:
+    return any(str(one.get("text") or "").strip() for one in payment.get("processNote", ()))
 
 
 def checks_of(p: Payment) -> Iterator[Issue]:

@@ -270,12 +270,17 @@ def test_what_came_back_for_a_notice_that_is_repaid_is_not_taken_off_again(jill:
     left = books.pot(BUDGET, DAILY)
     late = payment("BACK-1", line("400.00", kind="advance"), payee=NORTH, part=DAILY, outcome="complete")
     late |= {"paymentIssuer": {"display": "Jill Harper"}, "request": {"reference": f"Task/{notice['id']}"}}
-    (why,) = said(jill.post("/PaymentReconciliation", json=late))
-    assert why == (
-        f"Task/{notice['id']} is repaid, and £400.00 was taken off by that: this would be taken off a second time. If it is other money, leave out the"
-        " request."
+    unnamed = {name: one for name, one in late.items() if name != "request"}
+    twice = (
+        f"Task/{notice['id']} is repaid, and £400.00 was taken off by that: this would be taken off a second time. If it is other money, name no"
+        " request, and say in words what it is (processNote)."
     )
+    for one in (late, unnamed):
+        assert said(jill.post("/PaymentReconciliation", json=one)) == [twice]
     assert books.pot(BUDGET, DAILY) == left
+    other = payment("BACK-2", line("10.00", kind="advance"), payee=NORTH, part=DAILY, outcome="complete")
+    other |= {"paymentIssuer": {"display": "Jill Harper"}, "processNote": [{"text": "What the swimming did not cost."}]}
+    made(jill.post("/PaymentReconciliation", json=other))
     stored = made(jill.get(f"/Task/{notice['id']}"))
     made(jill.put(f"/Task/{notice['id']}", json={**stored, "status": "entered-in-error"}))
     made(jill.post("/PaymentReconciliation", json=late))
