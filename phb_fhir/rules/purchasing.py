@@ -286,7 +286,7 @@ def _entries(case: Case, p: Purchase, posted: list[Entry]) -> tuple[list[Entry],
 
 def _falls(p: Purchase, was: Mapping[tuple[str, str], Sums], sum_: str | None) -> Split:
     """Over which accounts and pots the price falls. What a joint budget split once stays split as it was, while its price stays; and, where somebody
-    has left since, in the same proportions after that.
+    has left since, or is not active now, in the same proportions after that: nobody pays what fell to another.
     """
     if sum_ is None:
         return Split({})
@@ -295,7 +295,8 @@ def _falls(p: Purchase, was: Mapping[tuple[str, str], Sums], sum_: str | None) -
     held = {place: sums.committed + sums.spent for place, sums in was.items() if sums.committed + sums.spent}
     if sum(held.values()) == p.pence:
         return Split(held)
-    if any(account in p.left for account, _ in held):  # who has left since pays on for what was bought before
+    resting = {f"Account/{one['id']}" for one in p.members if stage_of(one) != "active"}
+    if any(account in p.left or account in resting for account, _ in held):  # they pay on for what was bought before
         return Split(dict(zip(held, divided(p.pence, list(held.values())), strict=True)))
     back = {account: _without(ledger, was) for account, ledger in p.ledgers.items()}
     return split(p.pence, p.members, back, p.hidden, Bought(occurrence(p.charge), is_given(p), p.is_contingency))

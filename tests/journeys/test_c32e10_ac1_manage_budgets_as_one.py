@@ -305,6 +305,25 @@ def test_who_has_left_pays_its_part_of_what_was_bought_before_whatever_that_come
     assert books.agrees()
 
 
+@pytest.mark.parametrize("account", [CARE, HEALTH])
+def test_what_was_bought_stays_split_in_proportion_while_a_funder_is_suspended(
+    asha: httpx.Client, books: Books, account: str
+) -> None:
+    charge = made(asha.post("/ChargeItem", json=joint_purchase(180)))
+    key = f"ChargeItem/{charge['id']}"
+    made(asha.post("/Communication", json={**letter(), "about": [{"reference": account}], "sent": "2026-11-21"}))
+    suspended = copy.deepcopy(made(asha.get(f"/{account}")))
+    (stage,) = [one for one in suspended["extension"] if one["url"].endswith("phb-lifecycle-status")]
+    stage["valueCode"] = "suspended"
+    made(asha.put(f"/{account}", json={**suspended, "status": "on-hold"}))
+    changed = {**made(asha.get(f"/{key}")), "priceOverride": {"value": 174, "currency": "GBP"}}
+    made(asha.put(f"/{key}", json=changed))
+    assert split_of(books, key) == {HEALTH: 14_500, CARE: 2_900}
+    made(asha.put(f"/{key}", json={**made(asha.get(f"/{key}")), "status": "aborted"}))
+    assert split_of(books, key) == {}
+    assert books.agrees()
+
+
 def test_a_third_funder_joins_and_pays_its_share_from_then_on(asha: httpx.Client, books: Books) -> None:
     made(asha.post("", json=bundle_of(education())))
     joined = made(join(asha, SCHOOL, share=("Decimal", 2)))
