@@ -55,9 +55,12 @@ async def _tried(context: Context, purchase: Resource, issues: list[Issue]) -> t
     """What would come of it, and the key of the budget whose money that tells of."""
     charge = relative(context, {**purchase, "id": "purchase"}) or purchase
     facts = Facts(context, context.store, {"ChargeItem/purchase": charge})
-    await _check_seen(context, charge)
-    await check_references(context, context.store, [(None, charge)])
-    check_spelling(context, Content("ChargeItem", "purchase", purchase))
+    try:
+        await _check_seen(context, charge)
+        await check_references(context, context.store, [(None, charge)])
+        check_spelling(context, Content("ChargeItem", "purchase", purchase))
+    except Rejected as rejected:  # what is written would be refused for its content first
+        raise Rejected(rejected.refusal, *(one for one in issues if one.is_error), *rejected.issues) from None
     case = case_of(context, "ChargeItem/purchase", None, charge)
     found = await facts.ask(read_purchase(charge, by_whom(context), case.today))
     if found is None:

@@ -244,3 +244,14 @@ def test_who_pays_says_no_with_the_reason_and_the_person_is_told(people: People)
     # a letter about nothing of theirs is not theirs to write
     about = {name: value for name, value in letter.items() if name != "about"}
     assert people["commissioner"].post("/Communication", json=about).status_code == 403
+
+
+def test_a_trial_says_what_is_wrong_in_the_purchase_beside_what_it_refers_to_that_is_not_there(people: People) -> None:
+    wrong = bought(supportingInformation=[{"reference": "DocumentReference/nowhere"}])
+    wrong["priceOverride"] = {"value": 45.0, "currency": "EUR"}
+    answer = people["jill"].post("/ChargeItem/$check-purchase", json=wrong)
+    texts = [issue["details"]["text"] for issue in answer.json()["issue"]]
+    assert (answer.status_code, texts) == (
+        422,
+        ['The profile Pounds fixes "currency" to "GBP"; this is "EUR".', "There is no DocumentReference/nowhere."],
+    )
