@@ -63,6 +63,7 @@ from phb_fhir.rules.words import (
     TASK_CODE,
     TASK_PARAMETER,
     concept,
+    extension_url,
     extensions,
     key_of,
     keys_in,
@@ -95,6 +96,8 @@ def judge_purchase(case: Case) -> Judging:
         if case.after.get("status") in MONEY:
             yield held_until_a_budget(_names(case.after.get("account", ())))
         return _taken_away(posted)
+    if _is_put_again(case):
+        return Decision(first=case.key)
     if first := (yield from _first(case, purchase)):
         return first
     purchase = yield from _with_left(_with_only_part(purchase), posted)
@@ -190,6 +193,23 @@ def _with_left(p: Purchase, posted: Sequence[Entry]) -> Asking[Purchase]:
     left = {one.account: one.funder for one in posted if one.account in missing}
     closed = frozenset(key for key, one in accounts.items() if stage_of(one) == "closed")
     return replace(p, ledgers={**p.ledgers, **books}, left=left, closed=closed)
+
+
+def _is_put_again(case: Case) -> bool:
+    """Whether a purchase is put once more as it was put first: what asked for it was agreed by itself then, and nothing was written since."""
+    before, after = case.before or {}, case.after or {}
+    if case.is_own or (before.get("status"), after.get("status")) != ("billable", "planned"):
+        return False
+    return case.version == f"{case.key}/_history/2" and _as_put(before, after) == _as_put(after, after)
+
+
+def _as_put(charge: Resource, put: Resource) -> Resource:
+    """A purchase without what the server has changed in what was put: its status, and the name of the only part there is."""
+    named = extensions(put, "phb-element")
+    rows = [one for one in charge.get("extension", ()) if named or one.get("url") != extension_url("phb-element")]
+    return {name: one for name, one in charge.items() if name not in ("status", "meta", "extension")} | {
+        "extension": rows
+    }
 
 
 def _first(case: Case, purchase: Purchase) -> Asking[Decision | None]:

@@ -612,6 +612,23 @@ def test_a_trial_of_what_is_recorded_already_says_so(jill: httpx.Client) -> None
     assert list(made)[:3] == ["resourceType", "id", "meta"]
 
 
+def test_the_same_purchase_put_again_is_answered_with_what_became_of_it(jill: httpx.Client) -> None:
+    charge = {**massage(), "id": "mine"}
+    before = left(jill)
+    first, again = (jill.put("/ChargeItem/mine", json=charge) for _ in range(2))
+    assert (first.status_code, again.status_code) == (201, 200)
+    assert again.json() == first.json()
+    assert again.json()["status"] == "billable"
+    assert float(before) - float(left(jill)) == pytest.approx(45)
+    other = jill.put("/ChargeItem/mine", json={**charge, "note": [{"text": "After all I would rather wait."}]})
+    assert refused(other) == [
+        "A purchase that is billable cannot become planned; it can become billed, not-billable, aborted, entered-in-error."
+    ]
+    noted = {**again.json(), "note": [{"text": "It was good."}]}
+    assert jill.put("/ChargeItem/mine", json=noted).status_code == 200
+    assert jill.put("/ChargeItem/mine", json=charge).status_code == 422
+
+
 def test_the_same_request_id_posted_again_answers_as_the_first_time(jill: httpx.Client) -> None:
     before = left(jill)
     charge = massage()
