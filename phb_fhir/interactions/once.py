@@ -22,7 +22,7 @@ class Once:
     """The name of a request, and of each thing it writes by itself, in their order."""
 
     def __init__(self, name: str) -> None:
-        self._name = name
+        self.name = name
         self._count = 0
 
     @classmethod
@@ -42,12 +42,12 @@ class Once:
 
     def entry(self, index: int) -> Once:
         """That of an entry of a batch."""
-        return Once(f"{self._name}.{index}")
+        return Once(f"{self.name}.{index}")
 
     def next(self) -> str:
         """The name of what is written now."""
         self._count += 1
-        return f"{self._name}/{self._count}"
+        return f"{self.name}/{self._count}"
 
 
 def is_done_once(request: FhirRequest) -> bool:

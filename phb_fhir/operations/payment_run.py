@@ -13,6 +13,7 @@ import re
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from hashlib import sha256
 from typing import Any, NamedTuple
@@ -94,7 +95,8 @@ async def payment_run(context: Context, request: FhirRequest) -> Answer:
         raise bad_input(f'There is no "account" of {issuer}, from which it is to be paid.')
     if not bank_name(accounts[issuer].name):
         raise bad_input(f'The name of the "account" of {issuer} {_NO_NAME}')
-    run = inputs.text("run") or f"PHB-{until:%Y%m%d}-{sha256(context.new_id().encode()).hexdigest()[:8]}"
+    run = inputs.text("run") or f"PHB-{until:%Y%m%d}-{sha256(_unlike(context).encode()).hexdigest()[:8]}"
+    context = replace(context, once=None)  # by its name a run is made once, whatever else is due by then
     if not _NAME.fullmatch(run):
         raise bad_input('A "run" is named by up to 30 letters, digits and hyphens, such as PHB-2026-11-22.')
     sent = await _found(context, ("identifier", token_of(RUN, run)))
@@ -112,6 +114,11 @@ async def payment_run(context: Context, request: FhirRequest) -> Answer:
     message = await _message(context, run, issuer, payments, accounts, left, is_new=not sent)
     told = await context.store.read_all([f"{one['resourceType']}/{one['id']}" for one in payments])
     return answered(context, request, message)._replace(about=tuple(told.values()))
+
+
+def _unlike(context: Context) -> str:
+    """What no other run has: of a request that comes again, what it had the first time."""
+    return context.once.name if context.once is not None else context.new_id()
 
 
 def _read(context: Context, request: FhirRequest, name: str, takes: Mapping[str, bool]) -> Inputs:
@@ -383,7 +390,7 @@ async def _identifier(context: Context, account: Resource, advance: Advance, led
 
 async def payment_results(context: Context, request: FhirRequest) -> Answer:
     """What a pain.002 says, recorded. Raises Rejected: 400 for what is none; 422 for a run that is not known here."""
-    name = "$payment-results"
+    name, context = "$payment-results", replace(context, once=None)  # what is recorded already is left as it is
     inputs = read_inputs(name, parameters_of(context.known, request, name), {"document": True})
     report = await _report(inputs)
     payments = await _found(context, ("identifier", token_of(RUN, report.run))) if report.run else []

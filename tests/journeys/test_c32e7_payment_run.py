@@ -192,6 +192,32 @@ def test_a_run_asked_for_again_is_the_same_message_and_another_pays_nothing_twic
     assert rows(other, "payment") == rows(other, "document") == []
 
 
+@pytest.mark.parametrize("advances", [False, True])
+def test_a_run_sent_again_under_its_request_id_is_the_same_run_whatever_is_due_by_then(
+    jill: httpx.Client, advances: bool
+) -> None:
+    body: list[dict[str, Any]] = [
+        {"name": "issuer", "valueReference": {"reference": NORTH}},
+        {"name": "date", "valueDate": "2026-12-05"},
+        {"name": "advances", "valueBoolean": advances},
+        *(bank(one) for one in ACCOUNTS),
+    ]
+
+    def sent(id_: str) -> httpx.Response:
+        asked = {"resourceType": "Parameters", "parameter": body}
+        return jill.post("/PaymentReconciliation/$payment-run", json=asked, headers={"X-Request-ID": id_})
+
+    made(jill.post("/PaymentReconciliation", json=advance("PAY-1", 10)))
+    first = sent("0c7a1f6e-a-run")
+    made(jill.post("/PaymentReconciliation", json=advance("PAY-2", 11)))
+    again = sent("0c7a1f6e-a-run")
+    assert again.json() == first.json()
+    assert "PAY-1" in [one[0] for one in transfers(document(again))]
+    then = sent("0c7a1f6e-another-run")
+    assert [one[0] for one in transfers(document(then))] == ["PAY-2"]
+    assert "document" not in {one["name"] for one in made(sent("0c7a1f6e-a-third-run"))["parameter"]}
+
+
 def test_of_runs_at_once_one_alone_sends_a_payment(jill: httpx.Client) -> None:
     for n in range(5):
         made(jill.post("/PaymentReconciliation", json=advance(f"PAY-{n}", 10 + n)))
