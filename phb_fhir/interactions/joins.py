@@ -116,6 +116,9 @@ class Joins:
         self._reader = reader
         self._asking = asking
         self._known: dict[tuple[Types, Node], Node] = {}  # what was found of a condition, for where it stands again
+        self._listed: dict[
+            tuple[Query, int], list[str] | None
+        ] = {}  # and of what matches, for another that leads to it
 
     async def resolve(self, query: Query, after: Position | None = None, joins_max: int = JOINS_MAX) -> Resolved:
         """The query with its joins resolved, as far as they are of few; for the page that begins `after` a place.
@@ -130,6 +133,7 @@ class Joins:
             return split(query)
         if self._reader.is_in_transaction:  # in which something may have been written since
             self._known.clear()
+            self._listed.clear()
         query = Query(query.types, await self._walked(query.where))
         has = await self._leading(query)
         if has is not None and is_from_pointing(after):  # however few they are by now, the order stays
@@ -335,9 +339,7 @@ class Joins:
         """Those of a batch of candidates that keep the conditions `left` too, which `resolve` left over."""
         for node in left:
             if hits:
-                plain = await self._plain(node, hits)
-                reads = any(isinstance(leaf, Judge) for leaf in _leaves(plain))
-                hits = [hit for hit in hits if match(plain, _subject(hit, reads=reads))]
+                hits = _kept(await self._plain(node, hits), hits)
         return hits
 
     # ---- few: a list of them -------------------------------------------------------------------------
@@ -418,8 +420,12 @@ class Joins:
         return None if sifted.more else sifted.hits
 
     async def _keys(self, query: Query, most: int) -> list[str] | None:
-        """The keys of what matches; None where they are more than `most`, or where it is not known."""
-        asked = split(query)
+        """The keys of what matches, looked for once; None where they are more than `most`, or where it is not known."""
+        if (query, most) not in self._listed:
+            self._listed[query, most] = await self._looked_for(split(query), most)
+        return self._listed[query, most]
+
+    async def _looked_for(self, asked: Resolved, most: int) -> list[str] | None:
         if not asked.left:
             keys = await self._reader.keys(asked.query, count=most + 1)
             return keys if len(keys) <= most else None
@@ -495,7 +501,7 @@ class Joins:
         """The condition with every join in it replaced by the ids of those of the batch that keep it."""
         match node:
             case AllOf(parts):
-                return AllOf(tuple([await self._plain(part, hits) for part in parts]))
+                return AllOf(tuple(await self._plain_of_all(parts, hits)))
             case AnyOf(parts):
                 return AnyOf(tuple(await self._plain_of_any(parts, hits)))
             case Not(part):
@@ -513,16 +519,23 @@ class Joins:
                 return _ids(await self._pointed_at(node, [hit.version.key for hit in hits]))
         return node
 
+    async def _plain_of_all(self, parts: Sequence[Node], hits: Sequence[Hit]) -> list[Node]:
+        """The same of each of these, all of which must hold: the others are asked of those only that keep all yet, the plain ones first."""
+        made, left = list[Node](), list(hits)
+        for part in sorted(parts, key=asks_others):
+            made.append(await self._plain(part, left) if left else NOTHING)
+            left = _kept(made[-1], left)
+        return made
+
     async def _plain_of_any(self, parts: Sequence[Node], hits: Sequence[Hit]) -> list[Node]:
         """The same of each of these, of which one is enough: the others are asked of those only that keep none yet, the plain ones first."""
         made, left = list[Node](), list(hits)
         for part in sorted(parts, key=asks_others):
             if not left:
                 break
-            plain = await self._plain(part, left)
-            made.append(plain)
-            reads = any(isinstance(leaf, Judge) for leaf in _leaves(plain))
-            left = [hit for hit in left if not match(plain, _subject(hit, reads=reads))]
+            made.append(await self._plain(part, left))
+            kept = {hit.version.key for hit in _kept(made[-1], left)}
+            left = [hit for hit in left if hit.version.key not in kept]
         return made
 
     async def _pointing(self, node: Linked, hits: Sequence[Hit]) -> list[str]:
@@ -660,6 +673,12 @@ def _meant(hits: Sequence[Hit], parameter: str) -> Node:
 def _ids(keys: Iterable[str]) -> Node:
     ids = tuple(dict.fromkeys(keys))
     return Id(ids) if ids else NOTHING
+
+
+def _kept(plain: Node, hits: Sequence[Hit]) -> list[Hit]:
+    """Those of these that keep a condition that asks nobody else."""
+    reads = any(isinstance(leaf, Judge) for leaf in _leaves(plain))
+    return [hit for hit in hits if match(plain, _subject(hit, reads=reads))]
 
 
 def _subject(hit: Hit, *, reads: bool) -> Subject:

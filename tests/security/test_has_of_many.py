@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -28,7 +29,7 @@ def world(mongodb_uri):
 def walked(world: World, who: str, address: str) -> list[str]:
     """What somebody sees of a search, page by page."""
     found: list[str] = []
-    link = f"{address}&_count=1"
+    link = address if "_count" in address else f"{address}&_count=1"
     for _ in range(PAGES_MAX):
         answer = world.get(who, link)
         assert answer.status_code == 200, answer.text
@@ -55,6 +56,25 @@ def test_where_many_point_everybody_sees_what_they_see_where_few_do(
     # what others may see, only further questions tell, and then it begins with the candidates
     if few and who == "jill":
         assert READ_OF_WHAT_POINTS in [command.get("projection") for command in asked]
+
+
+SAME_AGAIN_MAX = (
+    3  # for two passes, and for the page: what some condition leads to was gone through for each of a dozen
+)
+
+
+def test_what_a_funder_of_many_budgets_sees_is_not_asked_for_again_for_each_type(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked_of_all = "/?_type=Task,Binary,DocumentReference,Communication"
+    few = walked(world, "north", asked_of_all)
+    monkeypatch.setattr(joins, "JOINED_MAX", 0)
+    with commands_to(world.database) as asked:
+        many = walked(world, "north", f"{asked_of_all}&_count=1000")
+    assert sorted(many) == sorted(few)
+    again = Counter(repr((command["filter"], command.get("limit"))) for command in asked if "find" in command)
+    assert again
+    assert max(again.values()) <= SAME_AGAIN_MAX
 
 
 def test_there_is_somebody_to_be_seen_and_somebody_who_is_not(world: World) -> None:
