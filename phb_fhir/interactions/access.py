@@ -22,7 +22,7 @@ from phb_fhir.interactions.subset import STORED_DEPTH_MAX
 from phb_fhir.outcome import Kind, Refusal, Rejected, refuse
 from phb_fhir.query import EVERYTHING, NOTHING, AllOf, AnyOf, HistoryQuery, Id, Key, Node, Not, Query
 from phb_fhir.rules.budget import LONDON
-from phb_fhir.search.access import patients_of
+from phb_fhir.search.access import LABEL, labels_of, patients_of
 from phb_fhir.search.kinds.keys import beginning
 from phb_fhir.search.kinds.kind import Index
 from phb_fhir.search.parse import parse_criteria
@@ -253,15 +253,27 @@ class Access:
             rounds[turn].append(these)
         kept: set[tuple[str, int]] = set()
         for groups in rounds:
-            hits = [Hit(these[0], [], self._index(these[0], is_wide=is_wide)) for these in groups]
+            hits = [await self._told_by(reader, these[0], is_wide=is_wide) for these in groups]
             found = {hit.version.key for hit in await Joins(reader, self.context.asking()).look([node], hits)}
             kept.update(_identity(one) for these in groups if these[0].key in found for one in these)
         return [version for version in versions if _identity(version) in kept]
 
-    def _index(self, version: Version, *, is_wide: bool) -> Index:
-        if is_wide and version.json is not None:
-            return self.context.index_of(loads(version.json, depth_max=STORED_DEPTH_MAX), version.id)
-        return Index(dict.fromkeys(version.access))
+    async def _told_by(self, reader: Reader, version: Version, *, is_wide: bool) -> Hit:
+        """What tells whether a condition holds for a version; for a deletion, where more is asked than it says itself, what was deleted."""
+        if not is_wide:
+            return Hit(version, [], Index(dict.fromkeys(version.access)))
+        if version.is_deleted:
+            was = await reader.read_version(version.type, version.id, version.number - 1)
+            version = version if was is None else was
+        return Hit(version, [], self._index(version))
+
+    def _index(self, version: Version) -> Index:
+        """All that a version is found by; how restricted it was, it is what it is now."""
+        if version.json is None:
+            return Index(dict.fromkeys(version.access))
+        index = self.context.index_of(content_of(version), version.id)
+        others = (key for key in index.keys if not key.startswith(LABEL))
+        return replace(index, keys=dict.fromkeys((*others, *labels_of(version.access))))
 
     @property
     def is_breaking_glass(self) -> bool:

@@ -692,6 +692,49 @@ def test_scopes_for_reading_and_for_searching_reach_each_as_far_as_its_own(world
         assert world.get(both, f"/Observation/jill-laboratory{path}").status_code == 404
 
 
+CONDITIONED = (
+    "",
+    "?_id:missing=false",
+    "?code:missing=false",
+    "?_lastUpdated=ge2000",
+    "?_security:not=N",
+    "?_content=jill",
+)
+
+
+@pytest.mark.parametrize("criteria", CONDITIONED)
+def test_what_is_restricted_now_is_so_in_all_its_past_whatever_a_scope_asks(world, criteria):
+    who = {"sub": "past"} | with_scope("priya", f"user/Condition.rs{criteria}")
+    assert [one["resource"]["id"] for one in world.get(who, "/Condition").json()["entry"]] == ["jill-condition"]
+    for path in ("/once-open", "/once-open/_history/1", "/once-open/_history/2", "/once-open/_history"):
+        assert world.get(who, f"/Condition{path}").status_code == 404, path
+    told = world.get(who, "/Condition/_history").json()
+    assert {one["resource"]["id"] for one in told["entry"]} == {"jill-condition"}
+    assert told["total"] == 1
+
+
+OF_DELETED = {  # a scope, and whether it reached the final observation that was deleted
+    "patient/Observation.rs": True,
+    "patient/Observation.rs?status=final": True,
+    "patient/Observation.rs?status=amended": False,
+    "patient/Observation.rs?status:not=final": False,
+    "patient/Observation.rs?status:missing=true": False,
+    "patient/Observation.rs?_filter=not+(status+eq+final)": False,
+    "patient/Observation.rs?_content=jill": True,
+    "patient/Observation.rs?_content=elsewhere": False,
+}
+
+
+@pytest.mark.parametrize(("scope", "is_told"), OF_DELETED.items(), ids=OF_DELETED)
+def test_a_deletion_is_seen_by_whose_scope_reached_what_was_deleted(world, scope, is_told):
+    who = with_scope("jill", scope)
+    assert world.get(who, "/Observation/jill-deleted").status_code == (410 if is_told else 404)
+    assert world.get(who, "/Observation/jill-deleted/_history").status_code == (200 if is_told else 404)
+    told = world.get(who, "/Observation/_history?_count=100").json().get("entry", ())
+    methods = [one["request"]["method"] for one in told if one["fullUrl"].endswith("/jill-deleted")]
+    assert methods == (["DELETE", "PUT"] if is_told else [])
+
+
 def test_a_scope_that_does_not_reach_is_told_in_the_header_and_a_role_is_not(world):
     reads = with_scope("jill", "patient/Observation.r")
     refused = world.get(reads, "/Observation", origin="http://localhost")
