@@ -47,7 +47,7 @@ from phb_fhir.store.store import Hit, Reader
 if TYPE_CHECKING:
     from phb_fhir.interactions.context import Context
 
-CONSENTS_MAX = 1_000  # that name one delegate
+CONSENTS_MAX = 1_000  # in force, that name one delegate; with a launch context, of its patient
 CASELOAD_MAX = 2_000  # patients whose care one person co-ordinates
 ITEMS_MAX = 2_000  # of the directory, that one organisation provides
 NUMBERED_MAX = 10  # patients with one NHS number
@@ -55,6 +55,7 @@ VERSIONS_MAX = 1_000  # of one of these
 BREAK_GLASS = ("BTG", "ETREAT")  # v3 ActReason: break the glass, emergency treatment
 NHS_NUMBER = "https://fhir.nhs.uk/Id/nhs-number"
 ODS_CODE = "https://fhir.nhs.uk/Id/ods-organization-code"
+IN_FORCE = Key(("status=*active",))  # of Consents and CareTeams: what was ended stays in the record, and is not counted
 
 LETTERS = {  # of the interactions, in a CapabilityStatement's words (SMART App Launch 2, "Scopes for requesting FHIR resources")
     "read": "r",
@@ -422,8 +423,10 @@ async def _trusted(context: Context, actor: Actor, who: Who) -> Who:
     parties = (*await _in_use(context, (who.user, who.organization)), *who.roles)
     if not parties:
         return who
-    query = Query(("Consent",), Key(tuple(f"actor={party}" for party in parties)))
-    consents = await context.store.search(query, count=CONSENTS_MAX)
+    naming = [Key(tuple(f"actor={party}" for party in parties)), IN_FORCE]
+    if actor.patient:  # those of others give nothing here
+        naming.append(Key((f"patient=Patient/{actor.patient}",)))
+    consents = await context.store.search(Query(("Consent",), AllOf(tuple(naming))), count=CONSENTS_MAX)
     if len(consents) == CONSENTS_MAX:
         raise _too_many("consents name you")
     contents = [content_of(version) for version in consents]
@@ -444,8 +447,8 @@ async def _caring(context: Context, actor: Actor, who: Who) -> Who:
     parties = (*await _in_use(context, (who.user, who.organization if who.role == "nhs-team" else "")), *roles)
     if not parties:
         return replace(who, roles=roles)
-    query = Query(("CareTeam",), Key(tuple(f"participant={party}" for party in parties)))
-    teams = await context.store.search(query, count=CASELOAD_MAX)
+    naming = AllOf((Key(tuple(f"participant={party}" for party in parties)), IN_FORCE))
+    teams = await context.store.search(Query(("CareTeam",), naming), count=CASELOAD_MAX)
     if len(teams) == CASELOAD_MAX:
         raise _too_many("care teams name you")
     patients = dict.fromkeys(_patient_of(content_of(version), parties, context) for version in teams)
@@ -538,7 +541,7 @@ def _mandates(consent: Resource, parties: Sequence[str], context: Context) -> It
         and bool(types) == bool(classes)
         and not (_NOT_READ & provision.keys() or "modifierExtension" in consent)
     )
-    nested = (part for part in provision.get("provision", ()) if part.get("type") != "permit")
+    nested = (part for part in _within(provision) if part.get("type") != "permit")
     denied = {code for part in nested if _concerns(part, parties, context) for code in _codes(part) or {"*"}}
     rights = _codes(provision) - denied
     if not holds or not rights or "*" in denied:
@@ -546,6 +549,13 @@ def _mandates(consent: Resource, parties: Sequence[str], context: Context) -> It
     accounts = _accounts(provision, context)
     if accounts or not provision.get("data"):
         yield Mandate(patient, frozenset(rights), accounts, types=types)
+
+
+def _within(provision: dict[str, Any]) -> Iterable[dict[str, Any]]:
+    """The provisions within a provision, however deep (R4 §6.2: exceptions to what is around them)."""
+    for part in provision.get("provision", ()):
+        yield part
+        yield from _within(part)
 
 
 def _denials(consent: Resource, parties: Sequence[str], context: Context) -> Iterable[Mandate]:

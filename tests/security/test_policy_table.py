@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from phb_fhir.interactions import access
 from phb_fhir.security.local_key import LOCAL_ISSUER, local_key
 from phb_fhir.security.policy import POLICY, anybody
 from tests.builders import bundle, entry
@@ -799,6 +800,16 @@ LIMITED = {
     "denied within in the past": (denying(period=OF_OLD), (200, 200)),
     "denied within from now on": (denying(period=OF_NOW), (404, 404)),
     "denied within until the future": (denying(period={"end": "2030"}), (404, 404)),
+    "denied within what is permitted within": (
+        consent(
+            "c-vic",
+            "Patient/jill",
+            VIC,
+            "view",
+            provision_provision=[{"type": "permit", "provision": [{"type": "deny", "action": VIEW}]}],
+        ),
+        (404, 404),
+    ),
     "denied beside it": (denial(), (404, 404)),
     "the right denied beside it": (denial(action=VIEW), (404, 404)),
     "another right denied beside it": (denial(action=PURCHASE), (200, 200)),
@@ -839,6 +850,25 @@ def test_a_consent_gives_no_more_than_it_and_those_beside_it_say(world, name):
     world.restore()
     assert statuses == expected
     assert world.get("vic", "/Account/jill-account").status_code == 200
+
+
+def test_consents_that_ended_lock_nobody_out_and_those_of_others_not_who_is_launched_with_a_patient(world, monkeypatch):
+    """Anybody may name a broker in a Consent of theirs, as often as they like."""
+    named = consent("c-more", "Patient/ted", "Organization/willow", "view")
+    monkeypatch.setattr(access, "CONSENTS_MAX", 5)
+    monkeypatch.setattr(access, "CASELOAD_MAX", 5)
+    world.write(*({**named, "id": f"c-more-{number}", "status": "inactive"} for number in range(8)))
+    assert world.get("willow", "/Account/jill-account").status_code == 200
+    world.write(*({**named, "id": f"c-more-{number}"} for number in range(8)))
+    refused = world.get("willow", "/Account/jill-account")
+    assert (refused.status_code, "consents name you" in refused.text) == (403, True)
+    launched = {**ACTORS["willow"], "patient": "jill"}
+    assert world.get(launched, "/Account/jill-account").status_code == 200
+    assert world.get(launched, "/Account/ted-account").status_code == 404
+    ended = {**record("jill")["CareTeam"], "status": "inactive", "participant": [{"member": ref("Practitioner/priya")}]}
+    world.write(*({**ended, "id": f"ended-{number}"} for number in range(8)))
+    assert world.get("priya", "/Account/jill-account").status_code == 200
+    world.restore()
 
 
 DAYS = {
