@@ -17,7 +17,8 @@ from phb_fhir.fhir.codec import Resource, dumps, loads
 from phb_fhir.fhir.dates import period_of
 from phb_fhir.interactions.concerned import led_to
 from phb_fhir.interactions.contents import content_of
-from phb_fhir.interactions.joins import Joins
+from phb_fhir.interactions.joins import Joins, split
+from phb_fhir.interactions.settled import parameters_asked
 from phb_fhir.interactions.subset import STORED_DEPTH_MAX
 from phb_fhir.outcome import Kind, Refusal, Rejected, refuse
 from phb_fhir.query import EVERYTHING, NOTHING, AllOf, AnyOf, HistoryQuery, Id, Key, Node, Not, Query
@@ -27,7 +28,7 @@ from phb_fhir.search.kinds.keys import beginning
 from phb_fhir.search.kinds.kind import Index
 from phb_fhir.search.parse import parse_criteria
 from phb_fhir.security.actor import Actor, Scope
-from phb_fhir.security.mask import masked
+from phb_fhir.security.mask import WORDLESS, asks_for_words, masked, shown
 from phb_fhir.security.policy import (
     BREAKS_GLASS,
     DIRECTORY,
@@ -183,7 +184,8 @@ class Access:
             return self.view(type_)
         scoped = any_of(self._scoped(scope, type_) for scope in scopes)
         where = _both(reach(self.who, type_, letters), scoped)
-        partly = _both(reach(self.who, type_, letters, masked=True), scoped)
+        told = any_of(self._scoped(scope, type_) for scope in scopes if self._goes_by_what_is_shown(scope, type_))
+        partly = _both(reach(self.who, type_, letters, masked=True), told)
         is_wide = any(scope.criteria for scope in scopes)
         is_plain = partly == NOTHING and not is_wide and not self.is_breaking_glass
         return View(where, partly, is_wide, _plainly(where) if is_plain else None)
@@ -195,6 +197,16 @@ class Access:
             if type_ == "List":  # a directory is nobody's
                 where = any_of((where, directory(self.who, type_))) if self.who is not None else where
         return _both(where, self._criteria(scope, type_)) if scope.criteria else where
+
+    def _goes_by_what_is_shown(self, scope: Scope, type_: str) -> bool:
+        """Whether a scope narrows what is seen in part by that part alone: else what it leaves would tell of the rest, such as whose it is."""
+        asked = self._criteria(scope, type_) if scope.criteria else EVERYTHING
+        if split(Query((type_,), asked)).left or (type_ in WORDLESS and asks_for_words(asked)):
+            return False
+        by = {name for _, name in parameters_asked((type_,), asked)}
+        if scope.context == "patient" and type_ not in (*GUIDE, *DIRECTORY):
+            by.add("patient")
+        return not by or shown(type_, by)
 
     def _launched(self) -> tuple[str, ...]:
         """The patient of the launch context, whom `patient/` scopes are of."""

@@ -444,7 +444,7 @@ def _mandated(who: Who, mandate: Mandate, type_: str) -> Node:
         case "ChargeItem" | "Invoice" | "PaymentReconciliation":
             return keys("account", mandate.accounts)
         case "CarePlan":
-            return Id(mandate.plans) if mandate.plans else NOTHING
+            return AllOf((theirs, Id(mandate.plans))) if mandate.plans else NOTHING
         case "Task":
             return AllOf((theirs, _about_these(mandate)))
         case "Goal" | "CareTeam":

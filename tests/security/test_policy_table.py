@@ -736,6 +736,51 @@ def test_a_deletion_is_seen_by_whose_scope_reached_what_was_deleted(world, scope
     assert methods == (["DELETE", "PUT"] if is_told else [])
 
 
+IN_PART = {  # a scope of a provider's token, its launch context, and whether purchases that others deliver are there
+    "user/ChargeItem.rs": ("", True),
+    "user/ChargeItem.rs?status=billable": ("", True),
+    "user/ChargeItem.rs?_id=ted-chargeitem,jill-chargeitem": ("", True),
+    "user/ChargeItem.rs?subject=Patient/ted": ("", False),
+    "user/ChargeItem.rs?subject:not=Patient/mo": ("", False),
+    "user/ChargeItem.rs?patient.name=ted": ("", False),
+    "user/ChargeItem.rs?account=Account/ted-account": ("", False),
+    "user/ChargeItem.rs?code:text=ted": ("", False),
+    "user/ChargeItem.rs?_content=ted": ("", False),
+    "user/ChargeItem.rs?_list=ted-list": ("", False),
+    "user/ChargeItem.rs?_has:Provenance:target:recorded=ge2000": ("", False),
+    "user/ChargeItem.rs?_filter=subject+eq+Patient/ted": ("", False),
+    "patient/ChargeItem.rs": ("ted", False),
+    "patient/ChargeItem.rs user/ChargeItem.rs": ("ted", True),
+}
+
+
+@pytest.mark.parametrize(("scope", "expected"), IN_PART.items(), ids=IN_PART)
+def test_no_scope_tells_whose_purchase_it_is_that_is_seen_in_part(world, scope, expected):
+    patient, is_there = expected
+    world.write({**record("ted")["List"], "id": "ted-list", "entry": [{"item": ref("ChargeItem/ted-chargeitem")}]})
+    who = {"sub": "river", **ACTORS["river"], "scope": scope} | ({"patient": patient} if patient else {})
+    assert world.get(who, "/ChargeItem/ted-chargeitem").status_code == (200 if is_there else 404)
+    for path in ("/ChargeItem?_count=50", "/ChargeItem/_history?_count=50"):
+        ids = {one["resource"]["id"] for one in world.get(who, path).json().get("entry", ())}
+        assert ("ted-chargeitem" in ids) is is_there
+    world.restore()
+
+
+def test_a_scope_of_ones_own_record_shows_who_looked_at_it(world):
+    for scope in ("patient/AuditEvent.rs", "patient/AuditEvent.rs?action=R,E"):
+        assert world.get(with_scope("jill", scope), "/AuditEvent?_summary=count").json()["total"], scope
+
+
+def test_who_acts_in_one_budget_sees_no_plan_of_somebody_else_that_it_names(world):
+    misled = {**record("jill")["Account"]}
+    misled["extension"] = [extension("phb-care-plan", valueReference=ref("CarePlan/mo-careplan"))]
+    world.write(misled)
+    assert world.get("lim", "/Account/jill-account").status_code == 200
+    assert world.get("lim", "/CarePlan/mo-careplan").status_code == 404
+    assert world.get("lim", "/CarePlan?_total=accurate").json()["total"] == 0
+    world.restore()
+
+
 def test_a_scope_that_does_not_reach_is_told_in_the_header_and_a_role_is_not(world):
     reads = with_scope("jill", "patient/Observation.r")
     refused = world.get(reads, "/Observation", origin="http://localhost")
