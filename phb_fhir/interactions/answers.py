@@ -10,13 +10,14 @@ from phb_fhir.interactions.request import Answer, FhirRequest
 from phb_fhir.interactions.subset import subset_json
 from phb_fhir.outcome import Issue, Kind, Refusal, Rejected, outcome_of, refuse
 from phb_fhir.search.parse import PRESENTATION
+from phb_fhir.search.results import check_elements
 
 PLACES_LOGGED_MAX = 5  # of one resource that was kept in spite of warnings
 _log = structlog.get_logger("phb_fhir.validation")
 
 
-def check_parameters(request: FhirRequest) -> None:
-    """Raise Rejected (400) for any parameter that means nothing here.
+def check_parameters(context: Context, request: FhirRequest, shown: str = "") -> None:
+    """Raise Rejected (400) for any parameter that means nothing here. `shown` is the type of the answer, where the address does not tell.
 
     Lenient handling leaves the unknown out of a read; a write that dropped a condition would be another write.
     """
@@ -29,6 +30,8 @@ def check_parameters(request: FhirRequest) -> None:
             Refusal.BAD_REQUEST,
             *(Issue(Kind.NOT_SUPPORTED, f"The parameter '{name}' has no meaning on this request.") for name in unknown),
         )
+    if request.subset.elements and request.handling == "strict" and (type_ := shown or request.type):
+        check_elements(request.subset.elements, (type_,), context.definitions)
 
 
 def show(context: Context, request: FhirRequest, version: Version, status: int = 200) -> Answer:

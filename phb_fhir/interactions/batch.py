@@ -52,7 +52,7 @@ CHANGES: dict[str, Callable[[Context, FhirRequest], Change]] = {
 
 async def bundle(context: Context, request: FhirRequest, routes: Routes) -> Answer:
     """Raises Rejected: 400 for a Bundle of another type, 413 for too many entries, and what a transaction raises."""
-    check_parameters(request)
+    check_parameters(context, request)
     entries = _entries(context, request.body)
     if not context.capability.promises("", request.body["type"]):
         raise refuse(Refusal.METHOD_NOT_ALLOWED, Kind.NOT_SUPPORTED, f"A {request.body['type']} is not served here.")

@@ -69,7 +69,7 @@ async def capabilities(context: Context, request: FhirRequest) -> Answer:
     mode = dict(request.parameters).get("mode", "full")
     if mode not in ("full", "normative"):
         raise refuse(Refusal.BAD_REQUEST, Kind.NOT_SUPPORTED, f"mode={mode}: this server answers full and normative.")
-    check_parameters(_without_mode(request))
+    check_parameters(context, _without_mode(request), "CapabilityStatement")
     advertised = await context.advertised()
 
     def make() -> bytes:

@@ -13,7 +13,7 @@ from phb_fhir.interactions.request import Answer, FhirRequest
 async def delete(context: Context, request: FhirRequest) -> Answer:
     """Raises Rejected: 412 for If-Match or If-None-Match, or if a conditional delete matches more than it may."""
     if request.id:
-        check_parameters(request)
+        check_parameters(context, request)
     return deleted(request, await commit(context, change_of_delete(context, request)))
 
 

@@ -22,6 +22,7 @@ from phb_fhir.query import HistoryQuery
 from phb_fhir.search.conditions import list_id
 from phb_fhir.search.paging import Place
 from phb_fhir.search.parse import PRESENTATION, parse_count
+from phb_fhir.search.results import check_elements
 
 _OWN = ("_count", "_since", "_at", "_list", "_page")
 LISTED_MAX = 1_000  # of a List whose history is asked for
@@ -31,6 +32,8 @@ async def history(context: Context, request: FhirRequest) -> Answer:
     """A history Bundle. Raises Rejected: 400 for a bad parameter, 404 if there never was such a resource."""
     asked = _parameters(request)
     query = await _query(context, request, asked)
+    if request.subset.elements and query.type and request.handling == "strict":
+        check_elements(request.subset.elements, (query.type,), context.definitions)
     count = parse_count(asked.get("_count"), context.settings.page_size_default, context.settings.page_size_max)
     if "_count" in asked:  # the link tells what was done (R4 §3.1.1.3)
         asked["_count"] = str(count)

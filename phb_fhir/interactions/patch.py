@@ -19,7 +19,7 @@ from phb_fhir.interactions.validation import check_resource
 async def patch(context: Context, request: FhirRequest) -> Answer:
     """Raises Rejected: 400 or 422 for the patch or what it would make, 404, 410, 412 for what stands there."""
     if request.id:
-        check_parameters(request)
+        check_parameters(context, request)
     return await written(context, request, await commit(context, change_of_patch(context, request)))
 
 

@@ -12,7 +12,7 @@ from phb_fhir.outcome import Kind, Refusal, refuse
 async def read(context: Context, request: FhirRequest) -> Answer:
     """Raises Rejected: 404 if it never was, 410 if it was deleted."""
     if request.parameters:
-        check_parameters(request)
+        check_parameters(context, request)
     version = await context.reader.read(request.type, request.id)
     if version is None:
         raise refuse(Refusal.NOT_FOUND, Kind.NOT_FOUND, f"There is no {request.type}/{request.id}.")

@@ -12,14 +12,13 @@ from phb_fhir.definitions.load import Definitions, Element, TypeDef
 from phb_fhir.fhir.codec import Resource, dumps, loads
 from phb_fhir.interactions.request import WHOLE, Subset
 from phb_fhir.outcome import Rejected
-from phb_fhir.search.results import check_subset
+from phb_fhir.search.results import ALWAYS_SHOWN, check_subset, elements_in, spelled_out
 
 SUBSETTED = {
     "system": "http://terminology.hl7.org/CodeSystem/v3-ObservationValue",
     "code": "SUBSETTED",
     "display": "subsetted",
 }
-_ALWAYS = frozenset({"resourceType", "id", "meta"})
 _NARRATIVE = frozenset({"text"})
 STORED_DEPTH_MAX = 900  # what was stored was measured when it came in
 
@@ -43,8 +42,7 @@ def parse_subset(parameters: tuple[tuple[str, str], ...], *, lenient: bool = Fal
                 raise
             continue
         summary, elements = (value, elements) if name == "_summary" else (summary, value)
-    listed = tuple(name.strip() for name in elements.split(",") if name.strip())
-    return Subset("" if summary == "false" else summary, listed)  # type: ignore[arg-type]
+    return Subset("" if summary == "false" else summary, elements_in(elements))  # type: ignore[arg-type]
 
 
 def subset_json(json: bytes, subset: Subset, definitions: Definitions) -> bytes:
@@ -63,7 +61,8 @@ def subset_of(resource: Resource, subset: Subset, definitions: Definitions) -> R
     elif subset.summary == "text":
         cut = _only(resource, _mandatory(type_) | _NARRATIVE)
     else:
-        cut = _only(resource, _mandatory(type_) | _spelled_out(subset.elements, type_))
+        wanted = (spelled_out(name, type_) for name in subset.elements)
+        cut = _only(resource, _mandatory(type_).union(*wanted))
     return _marked(cut)
 
 
@@ -71,21 +70,15 @@ def _mandatory(type_: TypeDef) -> frozenset[str]:
     return frozenset(name for name, element in type_.elements.items() if element.min > 0 or element.is_modifier)
 
 
-def _spelled_out(wanted: tuple[str, ...], type_: TypeDef) -> frozenset[str]:
-    """The JSON names of the wanted elements: `value` and `value[x]` mean `valueQuantity` and its like."""
-    names = {name.removeprefix(f"{type_.name}.").removesuffix("[x]") for name in wanted}
-    return frozenset(name for name, element in type_.elements.items() if names & {name, element.path_name})
-
-
 def _only(resource: Resource, names: frozenset[str]) -> Resource:
-    return {name: value for name, value in resource.items() if name in _ALWAYS or name.removeprefix("_") in names}
+    return {name: value for name, value in resource.items() if name in ALWAYS_SHOWN or name.removeprefix("_") in names}
 
 
 def _summary(value: Resource, type_: TypeDef, definitions: Definitions) -> Resource:
     cut: Resource = {}
     for name, item in value.items():
         element = type_.elements.get(name.removeprefix("_"))
-        if name in _ALWAYS:
+        if name in ALWAYS_SHOWN:
             cut[name] = item
         elif element is not None and (element.is_summary or _is_needed(element, type_)):
             cut[name] = _summary_of(item, element.type, definitions)

@@ -19,7 +19,7 @@ from phb_fhir.validation.wording import shown
 async def update(context: Context, request: FhirRequest) -> Answer:
     """Raises Rejected: 400 or 422 for the content or its id, 409 or 412 for what stands there."""
     if request.id:
-        check_parameters(request)
+        check_parameters(context, request)
     change = checked(context, change_of_update(context, request))
     return await written(context, request, await commit(context, change))
 

@@ -15,7 +15,7 @@ _NUMBER = re.compile(r"[1-9][0-9]{0,8}")
 
 async def vread(context: Context, request: FhirRequest) -> Answer:
     """Raises Rejected: 404 if there was no such version, 410 if that version is the deletion."""
-    check_parameters(request)
+    check_parameters(context, request)
     wanted = request.segments[3]
     number = int(wanted) if _NUMBER.fullmatch(wanted) else 0
     version = await context.reader.read_version(request.type, request.id, number) if number else None

@@ -27,9 +27,11 @@ from phb_fhir.search.filter_text import parse_filter
 from phb_fhir.search.results import (
     INCLUDES_MAX,
     check_contained,
+    check_elements,
     check_sorted_once,
     check_subset,
     check_text_alone,
+    elements_in,
     parse_count,
     parse_flag,
     parse_include,
@@ -169,6 +171,7 @@ def _take_summary(reading: Reading, name: str, value: str) -> str:
 def _take_elements(reading: Reading, name: str, value: str) -> str:
     _plain_name(name)
     check_subset(name, value, reading.summary, reading.elements)
+    check_elements(elements_in(value), reading.types, reading.asking.definitions)
     reading.elements = value
     return value
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 from phb_fhir.outcome import Kind, Refusal, refuse
 from phb_fhir.query import Include, Order, SortKey, Total
-from phb_fhir.search.asking import Asking, Types, badly_written, malformed, suggestion, too_costly, unsupported
+from phb_fhir.search.asking import NEAR, Asking, Types, badly_written, malformed, suggestion, too_costly, unsupported
 from phb_fhir.search.conditions import check_followed, targets_of
 from phb_fhir.search.expressions import extractor
 from phb_fhir.search.kinds import KINDS
+
+if TYPE_CHECKING:
+    from phb_fhir.definitions.load import Definitions, TypeDef
 
 SORT_RULES_MAX = 8
 INCLUDES_MAX = 20
@@ -47,6 +50,34 @@ def check_subset(name: str, text: str, summary: str, elements: str) -> None:
         raise malformed(f"{name} stands more than once; say it once.")
     if (elements and text != "false") if name == "_summary" else summary not in ("", "false"):
         raise malformed("_summary and _elements ask for different things; send one of them.")
+
+
+def elements_in(text: str) -> tuple[str, ...]:
+    """The names in `_elements`."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def spelled_out(name: str, type_: TypeDef) -> frozenset[str]:
+    """The JSON names of an element of this type, as `_elements` may name it: `value` and `value[x]` mean `valueQuantity` and its like."""
+    bare = name.removeprefix(f"{type_.name}.").removesuffix("[x]")
+    return frozenset(json for json, element in type_.elements.items() if bare in (json, element.path_name))
+
+
+def check_elements(names: tuple[str, ...], types: Types, definitions: Definitions) -> None:
+    """Raises Rejected for a name in `_elements` that none of these types has at its root: all but a few elements would be left out for a
+    letter that is wrong. Of all types together nothing is said.
+    """
+    known = [definitions.type(type_) for type_ in types]
+    for name in names if known else ():
+        if name.rpartition(".")[2] not in ALWAYS_SHOWN and not any(spelled_out(name, type_) for type_ in known):
+            of = " or ".join(types)
+            hint = suggestion(name, {element.path_name for type_ in known for element in type_.elements.values()})
+            raise unsupported(
+                f"_elements={name}: {of} has no such element at its root.{hint if hint.startswith(NEAR) else ''}"
+            )
+
+
+ALWAYS_SHOWN = frozenset({"resourceType", "id", "meta"})
 
 
 def check_text_alone(summary: str, has_includes: bool) -> None:

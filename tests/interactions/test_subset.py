@@ -118,12 +118,54 @@ def test_a_summary_that_is_false_is_the_whole_and_not_marked(record):
         ("Patient.gender", {"gender"}),
         ("id,meta,resourceType", set()),
         ("text,contained", {"text", "contained"}),
-        ("colour", set()),
-        ("Observation.gender", set()),
+        ("Patient.id,Patient.gender", {"gender"}),
     ],
 )
 def test_elements_are_shown_with_what_cannot_be_left_out(record, elements, shown):
     assert set(cut(record, f"_elements={elements}")) == KEPT_OF_JILL | shown
+
+
+@pytest.mark.parametrize("address", ["/Patient/jill", "/Patient/jill/_history/1", "/Patient/_history", "/Patient"])
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("birthdate", "Did you mean birthDate?"),
+        ("name.family", ""),
+        ("Observation.gender", ""),
+        ("Observation.value", ""),
+        ("*", ""),
+    ],
+)
+def test_an_element_that_the_type_does_not_have_is_refused_and_not_left_out_in_silence(record, address, name, hint):
+    found = problem(record.get(f"{address}?_elements=gender,{name}"))
+    assert found[:2] == (400, "not-supported")
+    assert found.text.startswith(f"_elements={name}: Patient has no such element at its root.")
+    assert hint in found.text
+
+
+def test_under_leniency_an_element_that_is_not_known_is_left_out_and_a_search_says_so(record):
+    lenient = {"Prefer": "handling=lenient"}
+    part = record.get("/Patient/jill?_elements=gender,birthdate", headers=lenient).json()
+    assert set(part) == KEPT_OF_JILL | {"gender"}
+    found = record.get("/Patient?_elements=gender,birthdate", headers=lenient).json()
+    assert [entry["resource"]["resourceType"] for entry in found["entry"]] == ["Patient", "OperationOutcome"]
+    assert "Did you mean birthDate?" in found["entry"][1]["resource"]["issue"][0]["details"]["text"]
+
+
+def test_a_change_whose_answer_is_to_have_an_element_that_there_is_not_is_not_made(record):
+    found = problem(record.put("/Patient/jill?_elements=birthdate", json={**JILL, "active": False}))
+    assert found[:2] == (400, "not-supported")
+    assert got(record, "/Patient/jill")["meta"]["versionId"] == "1"
+
+
+def test_an_element_of_one_of_several_types_is_known(record):
+    both = got(record, "/?_type=Patient,Observation&_elements=gender,code")
+    assert {frozenset(entry["resource"]) & {"gender", "code"} for entry in both["entry"]} == {
+        frozenset({"gender"}),
+        frozenset({"code"}),
+    }
+    assert record.get("/?_type=Patient,Observation&_elements=colour").status_code == 400
+    assert record.get("/_history?_elements=gender").status_code == 200
 
 
 @pytest.mark.parametrize("query", ["_elements=name&_elements=gender", "_summary=true&_summary=text"])

@@ -48,7 +48,14 @@ def test_a_total_is_as_it_was_asked_for(text):
 
 @pytest.mark.parametrize("name", ["_count", "_total", "_page", "_explain", "_contained", "_summary", "_elements"])
 def test_what_is_said_once_is_refused_when_said_twice(name):
-    values = {"_count": "1", "_total": "none", "_explain": "true", "_contained": "false", "_summary": "data"}
+    values = {
+        "_count": "1",
+        "_total": "none",
+        "_explain": "true",
+        "_contained": "false",
+        "_summary": "data",
+        "_elements": "name",
+    }
     value = values.get(name, "p")
     assert parsed("Patient", (name, value))
     ((kind, text),) = refused("Patient", (name, value), (name, value))
