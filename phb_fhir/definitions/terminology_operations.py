@@ -146,6 +146,11 @@ _TAKES: dict[str, dict[str, bool]] = {
 _MANY = ("property", "designation", "exclude-system")  # the others may stand once
 
 
+def taken(operation: str) -> list[str]:
+    """The parameters of an operation that are supported here."""
+    return [name for name, is_supported in _TAKES[operation].items() if is_supported]
+
+
 def _inputs(operation: str, parameters: Json) -> Inputs:
     """The parameters of a Parameters resource. Raises Rejected (400) for one the operation does not take."""
     return read_inputs(operation, parameters, _TAKES[operation], _MANY)

@@ -18,6 +18,7 @@ from phb_fhir.interactions.answers import check_parameters
 from phb_fhir.interactions.context import Context
 from phb_fhir.interactions.request import Answer, FhirRequest
 from phb_fhir.interactions.subset import subset_json
+from phb_fhir.interactions.terminologies import terminology_capabilities
 from phb_fhir.interactions.validation import CLOSED_TYPES, is_closed
 from phb_fhir.outcome import Kind, Refusal, refuse
 from phb_fhir.security.advertised import Advertised
@@ -65,11 +66,15 @@ def _why_not(entry: dict[str, Any], parameter: SearchParameter | None, *, is_sha
 
 
 async def capabilities(context: Context, request: FhirRequest) -> Answer:
-    """The CapabilityStatement, with the running software's version and address."""
-    mode = dict(request.parameters).get("mode", "full")
-    if mode not in ("full", "normative"):
-        raise refuse(Refusal.BAD_REQUEST, Kind.NOT_SUPPORTED, f"mode={mode}: this server answers full and normative.")
-    check_parameters(context, _without_mode(request), "CapabilityStatement")
+    """The CapabilityStatement, with the running software's version and address; or what its `mode` asks for beside."""
+    mode = dict(request.parameters).get("mode") or "full"
+    if mode not in ("full", "normative", "terminology"):
+        why = f"mode={mode}: it is one of full, normative, terminology."
+        raise refuse(Refusal.BAD_REQUEST, Kind.NOT_SUPPORTED, why)
+    request = _without_mode(request)
+    if mode == "terminology":
+        return terminology_capabilities(context, request)
+    check_parameters(context, request, "CapabilityStatement")
     advertised = await context.advertised()
 
     def make() -> bytes:

@@ -16,7 +16,7 @@ from phb_fhir import __version__
 from phb_fhir.data import data_path
 from phb_fhir.definitions.load import load
 from tests import stories
-from tests.builders import bundle, entry
+from tests.builders import bundle, entry, problem
 from tests.conformance.minimal import IDENTIFIER, minimal
 from tests.interactions.checks import server_with
 from tests.journeys import planning
@@ -116,7 +116,46 @@ def test_there_is_nothing_in_the_statement_that_is_not_looked_at_here(promised, 
 def test_what_is_not_a_mode_of_the_statement_is_refused(api):
     for mode in ("full", "normative"):
         assert api.get(f"/metadata?mode={mode}").json() == api.get("/metadata").json()
-    assert api.get("/metadata?mode=terminology").status_code == 400
+    found = problem(api.get("/metadata?mode=partial"))
+    assert found[:3] == (400, "not-supported", "mode=partial: it is one of full, normative, terminology.")
+
+
+def test_what_is_known_of_codes_is_told_in_a_resource_that_holds(api):
+    known = api.get("/metadata?mode=terminology").json()
+    issues = api.post("/TerminologyCapabilities/$validate", json=known).json()["issue"]
+    assert [issue["details"]["text"] for issue in issues if issue["severity"] in ("error", "fatal")] == []
+    assert (known["resourceType"], known["kind"]) == ("TerminologyCapabilities", "instance")
+    assert known["implementation"]["url"] == str(api.base_url).rstrip("/")
+    systems = {row["uri"]: row for row in known["codeSystem"]}
+    assert systems["http://hl7.org/fhir/administrative-gender"] == {
+        "uri": "http://hl7.org/fhir/administrative-gender",
+        "version": [{"code": "4.0.1", "isDefault": True}],
+        "subsumption": True,
+    }
+    assert systems["http://unitsofmeasure.org"]["version"][0]["compositional"] is True
+    assert "http://snomed.info/sct" not in systems  # none of whose codes are here
+    assert len(systems) == len(known["codeSystem"]) > 1_000
+
+
+def test_each_system_that_is_told_of_is_looked_up_and_each_parameter_taken(api):
+    known = api.get("/metadata?mode=terminology&_elements=codeSystem,expansion").json()
+    taken = {row["name"] for row in known["expansion"]["parameter"]}
+    assert {"filter", "offset", "count", "url"} <= taken
+    for name in taken & {"filter", "displayLanguage"}:
+        url = f"/ValueSet/$expand?url=http://hl7.org/fhir/ValueSet/administrative-gender&{name}=en"
+        assert api.get(url).status_code == 200
+    for row in known["codeSystem"][::100]:
+        asked = api.get("/CodeSystem/$validate-code", params={"url": row["uri"], "code": "no such code"})
+        assert asked.status_code == 200, row["uri"]
+
+
+def test_a_code_system_that_is_written_is_told_of(api):
+    url, address = "http://example.org/colours", "/metadata?mode=terminology&_elements=codeSystem"
+    colours = {"resourceType": "CodeSystem", "url": url, "version": "3", "status": "active", "content": "complete"}
+    assert url not in api.get(address).text
+    assert api.post("/CodeSystem", json={**colours, "concept": [{"code": "red"}]}).status_code == 201
+    (row,) = [row for row in api.get(address).json()["codeSystem"] if row["uri"] == url]
+    assert row == {"uri": url, "version": [{"code": "3", "isDefault": True}], "subsumption": True}
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
