@@ -21,6 +21,7 @@ from phb_fhir.reports.drift import Drift, Looked, summary
 
 NAME = "$fsck"
 TIME_MAX_S = 60.0
+ASKED_EVERY_S = 2.0  # whether the database is there
 TOLD_MAX = 1_000  # issues in one answer
 
 
@@ -28,18 +29,35 @@ async def fsck(context: Context, request: FhirRequest) -> Answer:
     """Raises Rejected: 400 for any input, 403 for who does not see the whole audit trail, 503 without the database."""
     read_inputs(NAME, parameters_of(context.known, request, NAME), {})
     _check_may(context)
-    # what looks through all of it has minutes for each step, and would wait so long for nobody
-    await context.store.check_ready()
-    looked, found, is_all = Looked(), list[Drift](), True
-    try:
-        async with asyncio.timeout(TIME_MAX_S), aclosing(check(context, looked)) as drifts:
-            async for drift in drifts:
-                found.append(drift)
-                if len(found) > TOLD_MAX:
-                    break
-    except TimeoutError:
-        is_all = False
+    looked, found = Looked(), list[Drift]()
+    is_all = await _is_over(context, asyncio.create_task(_look(context, looked, found)))
     return answered(context, request, _told(found, looked, is_all=is_all))
+
+
+async def _look(context: Context, looked: Looked, found: list[Drift]) -> None:
+    async with aclosing(check(context, looked)) as drifts:
+        async for drift in drifts:
+            found.append(drift)
+            if len(found) > TOLD_MAX:
+                return
+
+
+async def _is_over(context: Context, looking: asyncio.Task[None]) -> bool:
+    """Whether all was looked at in time. Raises Rejected (503) where nobody answers: who looks through all of it has minutes for each
+    step, and would wait so long for nobody. So it is asked beforehand, and again and again, whether there is anybody.
+    """
+    until = asyncio.get_running_loop().time() + TIME_MAX_S
+    try:
+        while not looking.done():
+            await context.store.check_ready()
+            if asyncio.get_running_loop().time() > until:
+                return False
+            await asyncio.wait({looking}, timeout=ASKED_EVERY_S)
+        looking.result()
+        return True
+    finally:
+        looking.cancel()
+        await asyncio.gather(looking, return_exceptions=True)
 
 
 def _check_may(context: Context) -> None:

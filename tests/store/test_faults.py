@@ -42,8 +42,10 @@ PATIENCE_S = 15.0
 class Road:
     """The way to a MongoDB: open, blocked (what is sent stays on the way) or cut (whoever is on it is thrown off).
 
-    With `toll`, a connection on which those bytes are sent is cut before they arrive, `tolls` times.
+    With `toll`, a connection on which those bytes are sent is cut before they arrive, `tolls` times. What has the bytes `trap` in it blocks it.
     """
+
+    trap = b""
 
     def __init__(self, uri: str, toll: bytes = b"", tolls: int = 0) -> None:
         parts = urlsplit(uri)
@@ -98,6 +100,8 @@ class Road:
     def _carry(self, source: socket.socket, target: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
+                if self.trap and self.trap in data:
+                    self.block()
                 self._passable.wait()
                 if self.tolls and self._toll in data:
                     self.tolls -= 1
@@ -328,6 +332,19 @@ def test_a_server_whose_database_hangs_up_while_it_starts_is_ready_as_soon_as_it
         way.tolls = 0
         assert until(lambda: ask(server.root, "GET", "/health/ready").status == 200)
         assert ask(server.base, "GET", "/metadata").status == 200
+
+
+def test_who_has_the_record_looked_through_hears_in_time_that_the_database_fell_silent_meanwhile(
+    uri: str, road: Road, database_name: str
+) -> None:
+    with RunningServer(road.uri, database_name) as server:
+        assert ask(server.base, "GET", "/$fsck").status == 200
+        road.trap = b"snapshot"  # each step of it is of one instant
+        answer = ask(server.base, "GET", "/$fsck")
+        road.trap = b""
+        road.open()
+        assert answer.status == 503
+        assert ask(server.base, "GET", "/$fsck").status == 200
 
 
 # --- slow ---
