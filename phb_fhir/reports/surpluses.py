@@ -63,14 +63,10 @@ async def read_surpluses(context: Context, on: date, *, most: int = SURPLUSES_MA
 
 
 async def _ledgers(context: Context) -> AsyncIterator[list[Ledger]]:
-    step: list[Ledger] = []
-    async for ledger in context.store.ledger.all():
-        step.append(ledger)
-        if len(step) == STEP:
-            yield step
-            step = []
-    if step:
+    after = ""
+    while step := await context.store.ledger.next(after, count=STEP):
         yield step
+        after = step[-1].account
 
 
 async def _among(context: Context, ledgers: Sequence[Ledger], on: date, until: datetime | None) -> list[Surplus]:

@@ -14,7 +14,7 @@ MongoDB lets one of them through: the other begins again, and sees what the firs
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -73,10 +73,11 @@ class LedgerReader:
         pots = {row["_id"]: Sums(*(row[name] for name in Sums._fields)) for row in rows}
         return Ledger(account, pots, max((row["last"] for row in rows), default=0))
 
-    async def all(self) -> AsyncIterator[Ledger]:
-        """Every account that has entries, by its balance."""
-        async for document in self._balances.find({}, session=self._session).sort("_id", 1):
-            yield _ledger_of(document)
+    @question("reading the ledger")
+    async def next(self, after: str, *, count: int) -> list[Ledger]:
+        """The next accounts that have entries, up to `count`, by key, and what each comes to."""
+        found = self._balances.find({"_id": {"$gt": after}}, session=self._session).sort("_id", 1).limit(count)
+        return [_ledger_of(document) for document in await found.to_list()]
 
 
 class LedgerWriter(LedgerReader):

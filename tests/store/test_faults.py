@@ -152,6 +152,7 @@ QUESTIONS: dict[str, Callable[[Store], Awaitable[Any]]] = {
     "explain": lambda store: store.explain(Query(("Task",)), (), 5),
     "history": lambda store: store.history(HistoryQuery(), after=None, count=5),
     "history count": lambda store: store.history_count(HistoryQuery()),
+    "balances": lambda store: store.ledger.next("", count=5),
     "readiness": lambda store: store.check_ready(),
 }
 WRITES: dict[str, Callable[[Store], Awaitable[Any]]] = {
