@@ -27,9 +27,9 @@ from phb_fhir.interactions.capabilities import check_promised
 from phb_fhir.interactions.context import Context
 from phb_fhir.interactions.guide import keep_guide
 from phb_fhir.interactions.knowledge import Knowledge
+from phb_fhir.interactions.publishing import keep_trail
 from phb_fhir.interactions.reindex import keep_indexed, note_all
 from phb_fhir.interactions.together import Together
-from phb_fhir.interactions.trail import keep_trail
 from phb_fhir.operations.registry import OPERATIONS, check_promises
 from phb_fhir.outcome import Rejected
 from phb_fhir.rules.commissioning import read_policies

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from phb_fhir.change import Version
-from phb_fhir.interactions.trail import Published, published
+from phb_fhir.interactions.publishing import Published, published
 from phb_fhir.security.audit import START, Block, Break, Head, check
 from phb_fhir.security.audit_event import SEQUENCE
 from phb_fhir.store.documents import Document

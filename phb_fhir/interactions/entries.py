@@ -119,3 +119,15 @@ def _json_patch(context: Context, binary: dict[str, Any]) -> Any:
         return loads(data, depth_max=context.settings.depth_max)
     except Rejected as rejected:
         raise relocated(rejected, "Entry.resource.data") from None
+
+
+def entries_sent(request: FhirRequest) -> list[Any]:
+    """What stands in the body as entries, before any of it was looked at."""
+    entries = request.body.get("entry") if isinstance(request.body, dict) else None
+    return entries if isinstance(entries, list) else []
+
+
+def asked_in(entry: Any) -> dict[str, Any]:
+    """What stands in an entry as its request; {} for none."""
+    asked = entry.get("request") if isinstance(entry, dict) else None
+    return asked if isinstance(asked, dict) else {}

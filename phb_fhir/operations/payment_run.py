@@ -265,23 +265,26 @@ async def _message(
         return parameters(*rows)
     at = _made_at(payable, run) or instant_text(context.now())
     days = [str(one.get("paymentDate"))[:10] for one in payable]
-    told = Run(run, at, max([*days, at[:10]]), accounts[issuer])
     transfers = sorted(_transfer(one, accounts) for one in payable)
-    try:
-        document = await asyncio.to_thread(write_transfers, told, transfers)
-    except WrongMessage as wrong:
-        raise refuse(Refusal.UNPROCESSABLE, Kind.INVALID, f"No message could be made: {wrong}", "account") from None
+    document = await _written(Run(run, at, max([*days, at[:10]]), accounts[issuer]), transfers)
     if is_new:
         await commit_all(
             context, [Patch("PaymentReconciliation", str(one["id"]), _marking(run, at)) for one in payable]
         )
-    total = sum(one.pence for one in transfers)
     return parameters(
         *rows,
         *(reference_row("payment", f"PaymentReconciliation/{one['id']}") for one in payable),
-        pence_row("total", total),
+        pence_row("total", sum(one.pence for one in transfers)),
         row("document", Base64Binary=b64encode(document.encode()).decode()),
     )
+
+
+async def _written(run: Run, transfers: Sequence[Transfer]) -> str:
+    """The message. Raises Rejected (422) for what its standard does not take."""
+    try:
+        return await asyncio.to_thread(write_transfers, run, transfers)
+    except WrongMessage as wrong:
+        raise refuse(Refusal.UNPROCESSABLE, Kind.INVALID, f"No message could be made: {wrong}", "account") from None
 
 
 def _transfer(payment: Resource, accounts: Mapping[str, BankAccount]) -> Transfer:

@@ -6,7 +6,7 @@ and record why; whether they may is the rules' to say.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from phb_fhir.change import Create, Patch
@@ -27,9 +27,9 @@ from phb_fhir.operations.asked import answered, instance_of, parameters_of, stor
 from phb_fhir.outcome import Issue, Kind, Refusal, Rejected, outcome_of, refuse
 from phb_fhir.rules.book import RULES
 from phb_fhir.rules.case import Decision, Read, judge_in_order
-from phb_fhir.rules.ledger import CONTINGENCY
+from phb_fhir.rules.ledger import CONTINGENCY, Ledger
 from phb_fhir.rules.naming import several_meant
-from phb_fhir.rules.purchase import OPEN, read_purchase
+from phb_fhir.rules.purchase import OPEN, Purchase, read_purchase
 from phb_fhir.rules.purchasing import is_their_own
 from phb_fhir.rules.words import BASE, EXCLUDED_ITEM, code_in, concept, key_of
 
@@ -72,23 +72,31 @@ async def _tried(context: Context, purchase: Resource, issues: list[Issue]) -> t
     decision: Decision = await facts.ask(judge_in_order(case, RULES["ChargeItem"]))
     facts.post(decision.entries)
     said = [*issues, *await unnamed(context, context.store, decision.issues, facts.pending)]
-    rows: list[dict[str, Any]] = []
     stands = decision.content or charge
     if decision.first:
         (first,) = (await facts.answer(Read(decision.first))).values()
         stands = first or charge
         said.append(Issue(Kind.INFORMATIONAL, f"It is recorded already, as {decision.first}.", severity="information"))
+    return _told(stands, _left(found, facts.ledgers), said), found.account
+
+
+def _left(purchase: Purchase, ledgers: Mapping[str, Ledger]) -> int:
+    """Pence that are left where it is taken from: of its part, or of all that the funders of a joint budget put in."""
+    accounts = [f"Account/{member['id']}" for member in purchase.members] or [purchase.account]
+    if purchase.members and not purchase.is_contingency:
+        of_each = [ledgers[account] for account in accounts]
+        return sum(one.total.available - one.of(CONTINGENCY).available for one in of_each)
+    return sum(ledgers[account].of(purchase.pot).available for account in accounts)
+
+
+def _told(stands: Resource, left: int, said: list[Issue]) -> Resource:
+    rows: list[Resource] = []
     if not any(issue.is_error for issue in said):
         rows.append({"name": "status", "valueCode": str(stands.get("status"))})
-    accounts = [f"Account/{member['id']}" for member in found.members] or [found.account]
-    left = sum(facts.ledgers[account].of(found.pot).available for account in accounts)
-    if found.members and not found.is_contingency:
-        ledgers = [facts.ledgers[account] for account in accounts]
-        left = sum(one.total.available - one.of(CONTINGENCY).available for one in ledgers)
     rows.append({"name": "available", "valueMoney": money(left)})
     if said:
         rows.append({"name": "outcome", "resource": outcome_of(said)})
-    return {"resourceType": "Parameters", "parameter": rows}, found.account
+    return {"resourceType": "Parameters", "parameter": rows}
 
 
 async def _check_seen(context: Context, charge: Resource) -> None:

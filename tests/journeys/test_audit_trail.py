@@ -16,7 +16,7 @@ from phb_fhir.data import data_path
 from phb_fhir.definitions.guide import read_guide
 from phb_fhir.definitions.load import load
 from phb_fhir.definitions.registry import Registry
-from phb_fhir.interactions import trail
+from phb_fhir.interactions import publishing
 from phb_fhir.security.audit import Record
 from phb_fhir.security.audit_event import PROFILE
 from phb_fhir.validation.validate import validate
@@ -480,7 +480,7 @@ def test_a_question_that_would_wait_too_long_is_told_to_come_again(
     server: Audited, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr(trail, "PUBLISH_WAIT_MAX_S", 0.0)
+        patched.setattr(publishing, "PUBLISH_WAIT_MAX_S", 0.0)
         answer = server.as_(JILL).get("/AuditEvent")
         assert (answer.status_code, "Ask again in a moment" in answer.text) == (503, True)
         assert answer.headers["retry-after"]
