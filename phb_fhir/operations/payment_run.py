@@ -12,7 +12,7 @@ import asyncio
 import re
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from hashlib import sha256
@@ -57,7 +57,9 @@ from phb_fhir.rules.words import PAYMENT_REFERENCE, concept, extension_url, key_
 from phb_fhir.search.parse import parse_criteria
 
 PAYMENTS_MAX = 200  # of one run; the rest is for the next
-BUDGETS_MAX = 1_000  # whose schedules one run looks at
+QUEUED_MAX = 1_000  # payments that wait to be sent, of which a run takes the first
+BUDGETS_STEP = 200  # whose schedules a run looks at together
+ADVANCES_MAX = 1_000  # that one run queues; the rest is for the next
 AHEAD_DAYS_MAX = 31  # from today to the last day of what a run pays: a year mistyped would pay out a whole budget, and all of the run then
 ATTEMPTS_MAX = 20  # at one advance, each of which failed
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,29}")
@@ -65,6 +67,7 @@ _NO_DAYS = (
     "Its schedule has no days to pay on: it names them (event), or says every so many days, weeks, months or years (frequency 1), from when until"
     " when (boundsPeriod), at most how many times (count), and nothing else."
 )
+_MORE = f"A run queues up to {ADVANCES_MAX:,} advances by schedule; what else is due goes with the next."
 _NO_NAME = "has letters that no bank takes: write it with those from A to Z."
 _COMPLETE = frozenset(("ACSC", "ACCC"))  # settled
 _FAILED = frozenset(("RJCT", "CANC"))
@@ -163,14 +166,21 @@ def _accounts(context: Context, inputs: Inputs) -> dict[str, BankAccount]:
     return found
 
 
-async def _found(
-    context: Context, *criteria: tuple[str, str], type_: str = "PaymentReconciliation", most: int = 0
-) -> list[Resource]:
-    """What a search finds of what the one who asks may see."""
-    query = parse_criteria(type_, criteria, context.asking())
+async def _found(context: Context, *criteria: tuple[str, str], most: int = 0) -> list[Resource]:
+    """What a search finds of the payments that the one who asks may see."""
+    query = parse_criteria("PaymentReconciliation", criteria, context.asking())
     count = most or PAYMENTS_MAX + 1
     versions = await Joins(context.reader, context.asking()).matching(query, count=count)
     return [one for version in versions if (one := held(context, version)) is not None]
+
+
+async def _each(context: Context, type_: str, *criteria: tuple[str, str]) -> AsyncIterator[list[Resource]]:
+    """All that a search finds of what the one who asks may see, some at a time."""
+    joins, after, more = Joins(context.reader, context.asking()), None, True
+    resolved = await joins.resolve(parse_criteria(type_, criteria, context.asking()))
+    while more:
+        hits, more, after = await joins.sift(resolved, after=after, count=BUDGETS_STEP)
+        yield [one for hit in hits if (one := held(context, hit.version)) is not None]
 
 
 async def _due(
@@ -182,8 +192,9 @@ async def _due(
         ("outcome", "queued"),
         ("payment-issuer", issuer),
         ("payment-date", f"le{until.isoformat()}"),
+        ("identifier:not", token_of(RUN, "")),  # what was sent waits for its result, however much of it there is
     )
-    queued = [one for one in await _found(context, *criteria, most=BUDGETS_MAX) if not run_of(one)]
+    queued = [one for one in await _found(context, *criteria, most=QUEUED_MAX) if not run_of(one)]
     queued.sort(key=lambda one: (str(one.get("paymentDate")), reference_of(one)))
     budgets = await _budgets(context, queued)
     payments: list[Resource] = []
@@ -320,23 +331,40 @@ def _marking(run: str, at: str) -> Any:
 async def _advance(context: Context, issuer: str, until: date) -> list[LeftOut]:
     """Queue the advances that are due by schedule (R86), each budget's by itself; tells of those that could not be."""
     criteria = (("owner", issuer), ("lifecycle", "active"), ("model", "direct-payment,third-party"))
-    left = []
-    for account in await _found(context, *criteria, type_="Account", most=BUDGETS_MAX):
-        if owner_of(account) != issuer or value_of(account, "phb-payment-schedule") is None:
-            continue
-        key = f"Account/{account['id']}"
-        if not has_days(account):
-            left.append(LeftOut(key, _NO_DAYS))
-        ledger = await asked(context, _ledger(key))
-        past = await asked(context, past_of(account))
-        for advance in due_advances(account, ledger, until, past):
-            payment = await _payment(context, account, advance, ledger, until)
-            advice = check_resource(context, payment, "PaymentReconciliation")
-            try:
-                await commit_all(context, [Create("PaymentReconciliation", context.new_id(), payment, advice=advice)])
-            except Rejected as rejected:
-                left.append(LeftOut(key, " ".join(issue.text for issue in rejected.issues)))
+    left: list[LeftOut] = []
+    made = 0
+    async for accounts in _each(context, "Account", *criteria):
+        scheduled = [one for one in accounts if owner_of(one) == issuer and value_of(one, "phb-payment-schedule")]
+        left += [LeftOut(f"Account/{one['id']}", _NO_DAYS) for one in scheduled if not has_days(one)]
+        for account in await asked(context, _with_due(scheduled, until)):
+            queued, why = await _queue(context, account, until)
+            left += [LeftOut(f"Account/{account['id']}", one) for one in why]
+            made += queued
+            if made >= ADVANCES_MAX:
+                return [*left, LeftOut(issuer, _MORE)]
     return left
+
+
+def _with_due(accounts: Sequence[Resource], until: date) -> Asking[list[Resource]]:
+    """Those of these budgets of which something may be due: what became of them since (`past_of`) makes it no more."""
+    keys = [f"Account/{one['id']}" for one in accounts]
+    books: dict[str, Ledger] = (yield Books(*keys)) if keys else {}
+    return [one for key, one in zip(keys, accounts, strict=True) if due_advances(one, books[key], until)]
+
+
+async def _queue(context: Context, account: Resource, until: date) -> tuple[int, list[str]]:
+    """How many advances of a budget were queued, and why others could not be."""
+    ledger = await asked(context, _ledger(f"Account/{account['id']}"))
+    due = due_advances(account, ledger, until, await asked(context, past_of(account)))
+    why = []
+    for advance in due:
+        payment = await _payment(context, account, advance, ledger, until)
+        advice = check_resource(context, payment, "PaymentReconciliation")
+        try:
+            await commit_all(context, [Create("PaymentReconciliation", context.new_id(), payment, advice=advice)])
+        except Rejected as rejected:
+            why.append(" ".join(issue.text for issue in rejected.issues))
+    return len(due) - len(why), why
 
 
 def _ledger(key: str) -> Asking[Ledger]:

