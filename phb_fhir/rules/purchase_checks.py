@@ -17,6 +17,8 @@ from phb_fhir.rules.allocation import pot_first, pot_name
 from phb_fhir.rules.around import died_on
 from phb_fhir.rules.budget import (
     days_of,
+    element_of,
+    elements_of,
     in_words,
     is_joint,
     owner_of,
@@ -30,7 +32,8 @@ from phb_fhir.rules.case import (
 )
 from phb_fhir.rules.evidence import is_evidence
 from phb_fhir.rules.exclusions import doubtful_in, excluded_in
-from phb_fhir.rules.ledger import CONTINGENCY, UNASSIGNED
+from phb_fhir.rules.joint import Bought, Split, split
+from phb_fhir.rules.ledger import UNASSIGNED
 from phb_fhir.rules.purchase import OPEN, Purchase, element_id, link_of, occurrence, reason_of, references_of
 from phb_fhir.rules.words import (
     BASE,
@@ -268,11 +271,27 @@ _FOR_PERSONS = frozenset(("person", "delegate"))
 
 def _is_outsider(p: Purchase) -> bool:
     """Whether who enters or changes this does not hold the part it is paid from, nor act for who does."""
-    if p.element is None or p.by.role == "system":
+    return p.element is not None and p.element.model != "direct-payment" and _is_for_person(p)
+
+
+def _is_for_person(p: Purchase) -> bool:
+    """Whether the person, or somebody close to them, enters or changes it."""
+    if p.by.role == "system":
         return False
     enterer = key_of(p.charge.get("enterer"))
-    is_for_person = enterer == person_of(p.budget) or enterer.startswith("RelatedPerson/") or p.by.role in _FOR_PERSONS
-    return is_for_person and p.element.model != "direct-payment"
+    return enterer == person_of(p.budget) or enterer.startswith("RelatedPerson/") or p.by.role in _FOR_PERSONS
+
+
+def _split(p: Purchase) -> Split:
+    """Over which parts of the budgets that a joint one is made of it would fall, of what they have left."""
+    return split(p.pence, p.members, p.ledgers, bought=Bought(occurrence(p.charge), is_contingency=p.is_contingency))
+
+
+def _falls_to_others(p: Purchase) -> bool:
+    """Whether some of it falls to a part of these budgets that neither the person holds nor who acts for them."""
+    parts = {f"Account/{one['id']}": elements_of(one) for one in p.members}
+    held = (element_of(parts[account], pot) for account, pot in _split(p).places)
+    return any(one is not None and one.model != "direct-payment" for one in held)
 
 
 def _has_evidence(p: Purchase) -> Iterator[Issue]:
@@ -415,6 +434,8 @@ def item_pence(item: Resource | None) -> int | None:
 
 
 def _asked_for(p: Purchase) -> str:
+    if p.members and _is_for_person(p) and _falls_to_others(p):
+        return "Some of it falls to a part of the budgets that is held by somebody else."
     return f"{pot_first(p.element.id)} is held by somebody else." if p.element and _is_outsider(p) else ""
 
 
@@ -432,10 +453,8 @@ def _beyond_what_is_left(p: Purchase) -> str:
     """Care that was given is recorded, also beyond what is left: by those who decide. Nobody else takes a budget below nothing by saying so."""
     if not is_given(p) or p.by.is_professional:
         return ""
-    left = p.ledger.of(p.pot).available
-    if p.members:
-        left = sum(one.total.available - one.of(CONTINGENCY).available for one in p.ledgers.values())
-    return "It was given already, and comes to more than is left." if p.pence > left else ""
+    is_beyond = bool(_split(p).issues) if p.members else p.pence > p.ledger.of(p.pot).available
+    return "It was given already, and comes to more than is left." if is_beyond else ""
 
 
 def _doubtful(p: Purchase) -> str:

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from phb_fhir.cli.token import Asked
 from tests.builders import bundle, entry
 from tests.journeys.planning import put
 from tests.people import People, signed_in
-from tests.stories import massage
+from tests.stories import FAMILY, JILLS, massage
 
 PRIYA = {"reference": "PractitionerRole/priya-nair-coordinator"}
 
@@ -90,3 +91,19 @@ def test_nobody_keeps_the_co_ordinator_from_hearing_of_a_purchase_by_a_task_of_t
     found = people["system"].get("/Task", params={"focus": f"ChargeItem/{id_}", "code": "unusual-request"}).json()
     owners = sorted(one["resource"]["owner"]["reference"] for one in found["entry"])
     assert owners == ["Patient/jill", PRIYA["reference"]]
+
+
+JOINT = {"reference": "Account/asha-joint"}
+
+
+def test_a_joint_budget_is_no_way_around_who_holds_its_parts(mongodb_uri: str) -> None:
+    """Nisha's purchase is in the plan, in the directory and within the money, which others hold for Asha."""
+    with signed_in(mongodb_uri, JILLS, FAMILY) as family:
+        family.know("nisha", Asked("delegate", "Nisha Mistry", "RelatedPerson/nisha-mistry", "asha"))
+        charge = massage("PUR-JOINT", name="asha", account=[JOINT], enterer={"reference": "RelatedPerson/nisha-mistry"})
+        charge["extension"] = charge["extension"][1:]
+        charge["extension"][0]["extension"][1]["valueString"] = "short-breaks"
+        asked = family["nisha"].post("/ChargeItem", json=charge)
+        assert (asked.status_code, asked.json().get("status")) == (201, "planned"), asked.text
+        approved = family["system"].post(f"/ChargeItem/{asked.json()['id']}/$approve")
+        assert (approved.status_code, approved.json().get("status")) == (200, "billable"), approved.text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -410,3 +411,51 @@ def test_what_is_charged_to_no_account_is_no_purchase_and_asks_nothing_of_the_re
     with pytest.raises(StopIteration) as ended:
         next(asking)
     assert ended.value.value is None
+
+
+# ---- from a joint budget -------------------------------------------------------------------------
+
+
+def member(id_: str, *parts: dict[str, Any]) -> dict[str, Any]:
+    stage, _, *_ = BUDGET["extension"]
+    return {**BUDGET, "id": id_, "extension": [stage, *parts, extension("phb-joint-share", valueDecimal=Decimal(1))]}
+
+
+LEFT = {"mine": 30_000, "theirs": 30_000, "small": 5_000}
+
+
+def jointly(pounds: str, *members: dict[str, Any], **more: Any) -> list[str]:
+    """Why this waits, bought from a joint budget."""
+    ledgers = {
+        f"Account/{one['id']}": Ledger(
+            f"Account/{one['id']}", {each.id: Sums(LEFT[each.id]) for each in elements_of(one)}
+        )
+        for one in members
+    }
+    bought = charge(priceOverride={"value": Exact(pounds), "currency": "GBP"}, **more)
+    bought["extension"] = bought["extension"][1:]
+    parts = tuple(each for one in members for each in elements_of(one))
+    item = {name: one for name, one in ITEM.items() if name != "propertyGroup"}
+    asked = purchase(
+        bought, item=item, members=members, ledgers=ledgers, elements=parts, by=By("person", patients=frozenset())
+    )
+    return waits(asked)
+
+
+HERS, ALSO_HERS = (member(id_, part("mine", "direct-payment", "Patient/jill")) for id_ in ("one", "two"))
+THEIRS = member("three", part("theirs", "third-party", "Organization/willow"))
+
+
+def test_what_falls_to_parts_of_a_joint_budget_that_others_hold_waits_for_who_decides() -> None:
+    assert jointly("45.00", HERS, ALSO_HERS) == []
+    assert jointly("45.00", HERS, THEIRS) == [
+        "Some of it falls to a part of the budgets that is held by somebody else."
+    ]
+
+
+def test_care_that_was_given_waits_where_one_funder_of_a_joint_budget_has_not_as_much_left() -> None:
+    code = {"system": f"{BASE}/CodeSystem/phb-purchase-reason", "code": "care-already-given"}
+    given = {"status": "billed", "reason": [{"coding": [code], "text": "Urgent."}]}
+    poor = member("poor", part("small", "direct-payment", "Patient/jill"))
+    assert jointly("100.00", HERS, poor, **given) == []
+    assert jointly("100.02", HERS, poor, **given) == ["It was given already, and comes to more than is left."]
