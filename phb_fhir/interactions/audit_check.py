@@ -112,10 +112,15 @@ async def _unlike(chain: Chain, block: Block) -> Break | None:
 def _difference(version: Version, stored: Document | None) -> str:
     if stored is None:
         return "was taken away"
-    if stored.get("json") is None:
+    if stored.get("json") is None or stored.get("deleted") is not False:
         return "was deleted"
-    is_same = stored["version"] == 1 and stored["json"].encode() == version.json
-    return "" if is_same else "does not say what the record says"
+    if stored["version"] != 1 or stored["json"].encode() != version.json:
+        return "does not say what the record says"
+    is_in_its_place = all(stored.get(name) == getattr(version, name) for name in _PLACE)
+    return "" if is_in_its_place else "does not stand where it is looked for"
+
+
+_PLACE = ("type", "id", "at")  # by which it is found, beside its index values, which `phb-fhir check` works out anew
 
 
 async def _strangers(chain: Chain, known: set[int], head: Head) -> tuple[int, Break | None]:

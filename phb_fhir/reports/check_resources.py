@@ -45,7 +45,9 @@ def check_current(context: Context, document: Document, content: Resource | None
         if not document.get("deleted"):
             yield Drift("content", key, "It has no text, and is not deleted.")
         return
-    if why := _misplaced(document, content):
+    if document.get("deleted"):
+        yield Drift("content", key, "It is marked as deleted, and has a text.")
+    elif why := _misplaced(document, content):
         yield Drift("content", key, why)
     else:
         yield from _index(context, key, document, content, looked)

@@ -274,9 +274,9 @@ class Chain:
         return False
 
     async def stored(self, keys: Sequence[str]) -> dict[str, Document]:
-        """Of the published AuditEvents with these keys, what is stored: `version`, `json` (none, if it was deleted)."""
+        """Of the published AuditEvents with these keys, what is stored: all but their index values; no `json`, if one was deleted."""
         with translated("reading what is published of the audit trail"):
-            found = await self._resources.find({"_id": {"$in": list(keys)}}, {"version": 1, "json": 1}).to_list()
+            found = await self._resources.find({"_id": {"$in": list(keys)}}, {"ix": 0, "a": 0}).to_list()
         return {document["_id"]: document for document in found}
 
     async def audit_events(self) -> AsyncIterator[tuple[str, str]]:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import uuid
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -232,6 +233,10 @@ DAMAGES: dict[str, tuple[dict[str, Any] | None, str]] = {
     "changed": ({"$set": {"json": '{"resourceType":"AuditEvent"}'}}, "does not say what the record says"),
     "another version": ({"$set": {"version": 2}}, "does not say what the record says"),
     "deleted": ({"$unset": {"json": 1}}, "was deleted"),
+    "marked as deleted": ({"$set": {"deleted": True}}, "was deleted"),
+    "under another type": ({"$set": {"type": "Basic"}}, "does not stand where it is looked for"),
+    "under another id": ({"$set": {"id": "other"}}, "does not stand where it is looked for"),
+    "at another time": ({"$set": {"at": datetime(2020, 1, 1, tzinfo=UTC)}}, "does not stand where it is looked for"),
     "taken away": (None, "was taken away"),
 }
 

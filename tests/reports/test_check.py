@@ -324,6 +324,12 @@ def test_a_text_that_is_not_its_own_is_found(record):
     assert found(api) == [("content", "Goal/jill-goal-out-and-about")]
 
 
+def test_a_resource_that_is_marked_as_deleted_is_found(record):
+    api, database, _ = record
+    database.resources.update_one({"_id": "Goal/jill-goal-out-and-about"}, {"$set": {"deleted": True}})
+    assert ("content", "Goal/jill-goal-out-and-about") in found(api)
+
+
 @pytest.mark.parametrize("text", ["{", "[]", "null", '"x"', "{}"])
 def test_a_text_that_is_no_resource_is_found_and_hides_nothing_else(record, text):
     api, database, _ = record
