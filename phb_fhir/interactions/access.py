@@ -37,6 +37,7 @@ from phb_fhir.security.policy import (
     Mandate,
     Who,
     any_of,
+    as_far_as_seen,
     directory,
     funds_alone,
     letters_of,
@@ -217,9 +218,10 @@ class Access:
     def _criteria(self, scope: Scope, type_: str) -> Node:
         """The condition of a scope such as `patient/Observation.rs?category=vital-signs`; one that is not understood grants nothing."""
         try:
-            return parse_criteria(type_, scope.criteria, self.context.asking()).where
+            asked = parse_criteria(type_, scope.criteria, self.context.asking()).where
         except Rejected:
             return NOTHING
+        return NOTHING if self.who is None else as_far_as_seen(self.who, asked)
 
     def types_seen(self, types: Iterable[str]) -> tuple[str, ...]:
         """Those of which anything may be seen; of all, if none are named."""

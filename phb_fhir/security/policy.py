@@ -15,10 +15,24 @@ Sources: R1, R7, R9, R11, R17, R38, R148, R169, R170, R172 and RULE-ACCESS; docs
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from phb_fhir.query import EVERYTHING, NOTHING, AllOf, AnyOf, Id, Key, Linked, LinkedFrom, Node, Not
+from phb_fhir.query import (
+    EVERYTHING,
+    NOTHING,
+    AllOf,
+    AnyOf,
+    Id,
+    InHierarchy,
+    InList,
+    Key,
+    Linked,
+    LinkedFrom,
+    Node,
+    Not,
+    OfType,
+)
 from phb_fhir.rules.words import TASK_CODE
 from phb_fhir.search.access import CONCERNS
 from phb_fhir.search.kinds.keys import beginning
@@ -608,6 +622,36 @@ def reach(who: Who, type_: str, letters: str, *, masked: bool = False) -> Node:
     closed = AllOf((RESTRICTED, Not(AnyOf(_TOLD)))) if who.is_breaking_glass else RESTRICTED
     telling = tuple(Linked(by, types, _tells_of(type_, closed)) for by, types in _TELLING.get(type_, ()))
     return AllOf((node, *(Not(one) for one in (closed, *telling))))
+
+
+def as_far_as_seen(who: Who, node: Node) -> Node:
+    """A condition that a client may choose, as a scope's, with what it asks of other resources asked of those alone that somebody may see.
+
+    Else they would learn of the others by what it leaves. A hierarchy is asked for only where they may see all of its type.
+    """
+    match node:
+        case AllOf(parts) | AnyOf(parts):
+            return type(node)(tuple(as_far_as_seen(who, part) for part in parts))
+        case Not(part):
+            return Not(as_far_as_seen(who, part))
+        case Linked(types=types, where=where):
+            return replace(node, where=_seen(who, types, as_far_as_seen(who, where)))
+        case LinkedFrom(type=type_, where=where):
+            return replace(node, where=_seen(who, (type_,), as_far_as_seen(who, where)))
+        case InList(id_):
+            return AllOf((node, LinkedFrom("List", "item", _seen(who, ("List",), Id((f"List/{id_}",))))))
+        case InHierarchy(type=type_, parameter=parameter, starts=starts):
+            is_open = reach(who, type_, "rs") == EVERYTHING
+            return node if is_open else keys(parameter, starts)
+    return node
+
+
+def _seen(who: Who, types: tuple[str, ...], where: Node) -> Node:
+    """Of resources of these types: it is one that they may see, and this holds for it."""
+    rows = {type_: reach(who, type_, "rs") for type_ in types}
+    if all(row == EVERYTHING for row in rows.values()):
+        return where
+    return AllOf((where, any_of(AllOf((OfType((type_,)), row)) for type_, row in rows.items() if row != NOTHING)))
 
 
 def _tells_of(type_: str, closed: Node) -> Node:

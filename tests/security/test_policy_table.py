@@ -766,6 +766,38 @@ def test_no_scope_tells_whose_purchase_it_is_that_is_seen_in_part(world, scope, 
     world.restore()
 
 
+ASKING_OTHERS = {  # who, and a scope that asks something of others; whether that is of what they may see, and so is answered
+    "a provider of budgets": ("river", "ChargeItem.rs?account.owner=Organization/north", False),
+    "a provider of who has such a budget": ("river", "Patient.rs?_has:Account:patient:owner=Organization/north", False),
+    "a provider of a list": ("river", "ChargeItem.rs?_list=of-purchases", False),
+    "a provider of whom it delivers to": ("river", "ChargeItem.rs?subject:Patient.family=jill", True),
+    "a provider of an organisation": ("river", "ChargeItem.rs?performing-organization.name=river", True),
+    "finance of a person": ("finance", "Account.rs?patient.family=jill", False),
+    "a commissioner of its budgets": ("north", "ChargeItem.rs?account.owner=Organization/north", True),
+    "a person of their budget": ("jill", "ChargeItem.rs?account.owner=Organization/north", True),
+    "a person of their list": ("jill", "ChargeItem.rs?_list=of-purchases", True),
+    "a delegate of a budget": ("lim", "ChargeItem.rs?account._id=jill-account", True),
+    "a delegate of another's list": ("lim", "ChargeItem.rs?_list=of-purchases", False),
+    "who sees restricted ones": ("jill", "Patient.rs?_has:Condition:patient:_id=jill-restricted", True),
+    "who does not see restricted ones": ("priya", "Patient.rs?_has:Condition:patient:_id=jill-restricted", False),
+}
+
+
+@pytest.mark.parametrize("name", ASKING_OTHERS)
+def test_a_scope_asks_of_others_no_more_than_its_holder_may_see(world, name):
+    who, scope, is_answered = ASKING_OTHERS[name]
+    listed = [{"item": ref("ChargeItem/jill-chargeitem")}]
+    world.write({**record("jill")["List"], "id": "of-purchases", "entry": listed})
+    type_ = scope.partition(".")[0]
+    key = {"Patient": "Patient/jill"}.get(type_, f"{type_}/jill-{type_.lower()}")
+    holder = {"sub": "asks", **ACTORS[who], "scope": f"user/{scope}"}
+    assert world.get(who, f"/{key}").status_code == 200
+    assert world.get(holder, f"/{key}").status_code == (200 if is_answered else 404)
+    ids = {one["resource"]["id"] for one in world.get(holder, f"/{type_}?_count=50").json().get("entry", ())}
+    assert (key.partition("/")[2] in ids) is is_answered
+    world.restore()
+
+
 def test_a_scope_of_ones_own_record_shows_who_looked_at_it(world):
     for scope in ("patient/AuditEvent.rs", "patient/AuditEvent.rs?action=R,E"):
         assert world.get(with_scope("jill", scope), "/AuditEvent?_summary=count").json()["total"], scope
