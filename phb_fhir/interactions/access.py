@@ -90,11 +90,13 @@ _LOCAL = re.compile(r"[A-Z][A-Za-z]*/[A-Za-z0-9\-.]{1,64}")
 class View:
     """What is seen of one type. `where` may ask for other resources; `is_wide`: it asks for more than access entries.
 
+    `within` asks for no more than these, and holds for all that is seen, in part or whole.
     `plain` is the same for a quick look: all, nothing, or what has one of these entries; None where that does not say it.
     """
 
     where: Node
     masked: Node = NOTHING
+    within: Node = NOTHING
     is_wide: bool = False
     plain: bool | frozenset[str] | None = None
 
@@ -189,15 +191,24 @@ class Access:
         partly = _both(reach(self.who, type_, letters, masked=True), told)
         is_wide = any(scope.criteria for scope in scopes)
         is_plain = partly == NOTHING and not is_wide and not self.is_breaking_glass
-        return View(where, partly, is_wide, _plainly(where) if is_plain else None)
+        rows = (
+            reach(self.who, type_, letters),
+            reach(self.who, type_, letters, masked=True) if partly != NOTHING else NOTHING,
+        )
+        within = _both(any_of(rows), any_of(self._launched_with(scope, type_) for scope in scopes))
+        return View(where, partly, within, is_wide, _plainly(where) if is_plain else None)
 
     def _scoped(self, scope: Scope, type_: str) -> Node:
+        where = self._launched_with(scope, type_)
+        return _both(where, self._criteria(scope, type_)) if scope.criteria else where
+
+    def _launched_with(self, scope: Scope, type_: str) -> Node:
         where: Node = EVERYTHING
         if scope.context == "patient" and type_ not in (*GUIDE, *DIRECTORY):
             where = of_patients(self._launched(), type_)
             if type_ == "List":  # a directory is nobody's
                 where = any_of((where, directory(self.who, type_))) if self.who is not None else where
-        return _both(where, self._criteria(scope, type_)) if scope.criteria else where
+        return where
 
     def _goes_by_what_is_shown(self, scope: Scope, type_: str) -> bool:
         """Whether a scope narrows what is seen in part by that part alone: else what it leaves would tell of the rest, such as whose it is."""

@@ -158,12 +158,13 @@ class Seen(Reader):
         """The same history as far as the store can narrow it, and whether each version must be looked at besides."""
         types = self._access.types_seen((query.type,) if query.type else ())
         views = {type_: self._access.view(type_, _letter_of(query)) for type_ in types}
-        nodes = {type_: view.where for type_, view in views.items() if view.where != NOTHING or view.masked != NOTHING}
-        is_left = any(view.is_wide or view.masked != NOTHING for view in views.values())
-        if not is_left and not query.id:  # one resource has few versions to look at, and joins cost questions
-            nodes, is_left = await self._settled_of_each(nodes)
-        is_left = is_left or any(map(asks_others, nodes.values()))
-        where = any_of(AllOf((OfType((one,)), EVERYTHING if is_left else node)) for one, node in nodes.items())
+        nodes = {type_: view.within for type_, view in views.items() if view.where != NOTHING or view.masked != NOTHING}
+        is_many = False
+        if not query.id:  # one resource has few versions to look at, and joins cost questions
+            nodes, is_many = await self._settled_of_each(nodes)
+        is_many = is_many or any(map(asks_others, nodes.values()))
+        is_left = is_many or any(view.is_wide or view.masked != NOTHING for view in views.values())
+        where = any_of(AllOf((OfType((one,)), EVERYTHING if is_many else node)) for one, node in nodes.items())
         if where == NOTHING:
             return None, False
         is_all = not is_left and all(view.where == EVERYTHING for view in views.values()) and bool(query.type)
