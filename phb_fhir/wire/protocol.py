@@ -124,6 +124,7 @@ class OnePiece(HttpToolsProtocol):
         self._unread: tuple[float, int] | None = None
         self._said: tuple[int, str] | None = None
         self._is_ending = False
+        self._is_heard = False  # its client sends no more, and waits for what it asked for
         self._again = b""  # the head of a request that has to be read once more
         self._gathering = _Gathering(transport, self.loop)
         super().connection_made(self._gathering)  # type: ignore[arg-type]
@@ -141,6 +142,13 @@ class OnePiece(HttpToolsProtocol):
         self._parse(data)
         if self._phase is _Phase.HEAD and self._head_bytes > HEAD_BYTES_MAX:
             self._refuse(431, _TOO_LONG)
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """The client sends no more: what was whole is answered, and then it is closed. TLS knows no half of a connection."""
+        self._is_heard = self._phase is _Phase.WHOLE and self.scheme == "http"
+        if not self._is_heard:
+            self.transport.close()  # with what was written in this turn
+        return self._is_heard
 
     def _parse(self, data: bytes) -> None:
         while True:
@@ -174,6 +182,8 @@ class OnePiece(HttpToolsProtocol):
             self._again = _replayed(self.parser, self.url, self.headers)
             return
         super().on_headers_complete()
+        if self.expect_100_continue:
+            _last_if_unasked(self.cycle)
         self.headers = _NOWHERE  # what comes behind the body is no field of the head (RFC 9110 6.5.1)
         if self._is_ending and self.cycle is not None:
             self.cycle.keep_alive = False
@@ -212,6 +222,8 @@ class OnePiece(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
+        if self._is_heard and not self._is_answering():
+            self.transport.close()
         if self._phase is _Phase.WHOLE and not self._is_answering():
             self._enter(_Phase.IDLE)
 
@@ -302,6 +314,20 @@ class OnePiece(HttpToolsProtocol):
 
 def _size(url: bytes, headers: list[tuple[bytes, bytes]]) -> int:
     return len(url) + sum(len(name) + len(value) for name, value in headers)
+
+
+def _last_if_unasked(cycle: RequestResponseCycle) -> None:
+    """Who asks whether to send a body, and is answered without being told to, may send another request in its place. It would be taken for
+    the body, so there is none on this connection (RFC 9110 10.1.1).
+    """
+    send = cycle.send
+
+    async def sending(message: Any) -> None:
+        if cycle.waiting_for_100_continue and not cycle.body:
+            cycle.keep_alive = False
+        await send(message)
+
+    cycle.send = sending  # type: ignore[method-assign]
 
 
 def _replayed(parser: httptools.HttpRequestParser, target: bytes, headers: list[tuple[bytes, bytes]]) -> bytes:

@@ -151,3 +151,39 @@ def said_in_pieces(server, data: bytes, size: int) -> bytes:
         while chunk := client.recv(65_536):
             found += chunk
     return found
+
+
+# ---- a client that asks first, and one that has said all ---------------------------------------------------------------
+
+
+def test_who_is_answered_without_being_told_to_send_a_body_is_not_heard_on_this_connection_again(server):
+    """Its next request would be taken for the body that it did not send."""
+    asked = (b"Content-Type: application/fhir+json", b"Content-Length: %d" % len(BODY), b"Expect: 100-continue")
+    found = said(server, head(b"/fhir/Nobody", *asked, method=b"POST"))
+    assert answers(found) == [b"404"]
+    assert b"\r\nconnection: close\r\n" in found
+    found = said(server, head(b"/fhir/Nobody", *asked, method=b"POST"), BODY, LAST)
+    assert answers(found) == [b"404", b"200"]
+
+
+@pytest.mark.parametrize("whole", [LAST.replace(CLOSE, b"X: 1"), posting(b"Content-Length: %d" % len(BODY)) + BODY])
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_client_that_has_said_all_and_listens_is_answered(server, whole, count):
+    url = urlsplit(server.base)
+    with socket.create_connection((url.hostname, url.port), timeout=30) as client:
+        client.sendall(whole * count)
+        client.shutdown(socket.SHUT_WR)
+        found = b""
+        while chunk := client.recv(65_536):
+            found += chunk
+    assert len(answers(found)) == count
+
+
+def test_a_client_that_ends_within_its_request_is_not_waited_for(server):
+    url = urlsplit(server.base)
+    for part in (posting(b"Content-Length: %d" % len(BODY)) + BODY[:-1], LAST[:-2]):
+        with socket.create_connection((url.hostname, url.port), timeout=30) as client:
+            client.sendall(part)
+            client.shutdown(socket.SHUT_WR)
+            assert answers(client.recv(65_536)) in ([], [b"400"])
+            assert client.recv(65_536) == b""
