@@ -106,7 +106,7 @@ def _body(context: Context, method: str, segments: tuple[str, ...], resource: An
 
 def _json_patch(context: Context, binary: dict[str, Any]) -> Any:
     """A JSON Patch inside a Bundle travels as a Binary (R4 §3.1.0.6.1)."""
-    if binary.get("contentType") != "application/json-patch+json":
+    if str(binary.get("contentType")).partition(";")[0].strip().lower() != "application/json-patch+json":
         text = "A patch in a Bundle is Parameters, or a Binary of application/json-patch+json."
         raise refuse(Refusal.BAD_REQUEST, Kind.VALUE, text, "Entry.resource.contentType")
     try:
@@ -116,9 +116,13 @@ def _json_patch(context: Context, binary: dict[str, Any]) -> Any:
             Refusal.BAD_REQUEST, Kind.VALUE, "The Binary's data is not base64.", "Entry.resource.data"
         ) from None
     try:
-        return loads(data, depth_max=context.settings.depth_max)
+        patch = loads(data, depth_max=context.settings.depth_max)
     except Rejected as rejected:
         raise relocated(rejected, "Entry.resource.data") from None
+    if not isinstance(patch, list):
+        text = "A JSON Patch is a list of operations (RFC 6902); what is in the Binary is not."
+        raise refuse(Refusal.BAD_REQUEST, Kind.STRUCTURE, text, "Entry.resource.data")
+    return patch
 
 
 def entries_sent(request: FhirRequest) -> list[Any]:

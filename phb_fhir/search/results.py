@@ -25,9 +25,10 @@ def parse_count(text: str | None, default: int, most: int) -> int:
     """`_count`: how many on a page; more than `most` means `most` (R4 §3.1.1.5.3 lets a server send fewer)."""
     if text is None:
         return default
-    if not (text.isascii() and text.isdigit()) or len(text) > 10:
+    if not (text.isascii() and text.isdigit()):
         raise refuse(Refusal.BAD_REQUEST, Kind.VALUE, f"_count={text} is not a whole number of 0 or more.")
-    return min(int(text), most)
+    digits = text.lstrip("0")
+    return min(int(digits or "0"), most) if len(digits) <= len(str(most)) else most
 
 
 def parse_total(text: str) -> Total:

@@ -95,6 +95,12 @@ def test_the_history_of_a_resource_tells_each_change_newest_first(story, server)
             assert entry["resource"] == got(story, f"/Patient/jill/_history/{number}")
 
 
+@pytest.mark.parametrize("count", ["1000000000000", "9" * 5_000, "0" * 5_000 + "7"])
+def test_a_count_of_more_than_a_page_holds_is_a_page(story, count):
+    plain = got(story, "/Patient/jill/_history")
+    assert got(story, f"/Patient/jill/_history?_count={count}")["entry"] == plain["entry"]
+
+
 @pytest.mark.parametrize("address", ["/Patient/jill/_history?_count=1", "/_history?_since=2026-11-22T09:00:04Z"])
 def test_what_was_brought_back_is_told_as_created_though_its_deletion_is_on_another_page(story, address):
     (entry,) = got(story, address)["entry"]

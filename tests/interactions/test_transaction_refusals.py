@@ -156,14 +156,21 @@ def test_a_patch_of_what_is_not_there_refuses_all_of_them(api: httpx.Client, jil
         (json_patch("[]", "text/plain"), "value", "Bundle.entry[0].resource.contentType"),
         ({**json_patch(""), "data": "%%%"}, "value", "Bundle.entry[0].resource.data"),
         (json_patch("[{]"), "structure", "Bundle.entry[0].resource.data"),
+        (json_patch('{"active": false}'), "structure", "Bundle.entry[0].resource.data"),
     ],
-    ids=["another type", "no base64", "no JSON"],
+    ids=["another type", "no base64", "no JSON", "no list"],
 )
 def test_a_binary_that_holds_no_json_patch_is_refused(
     api: httpx.Client, jill: str, patch: dict[str, Any], code: str, at: str
 ) -> None:
     refused(post(api, entry("PATCH", jill, patch)), 400, code, at=at)
     assert len(versions(api, jill)) == 1
+
+
+def test_a_patch_whose_type_is_written_otherwise_is_taken(api: httpx.Client, jill: str) -> None:
+    patch = json_patch('[{"op":"add","path":"/active","value":false}]', "application/JSON-Patch+json; charset=utf-8")
+    assert post(api, entry("PATCH", jill, patch)).status_code == 200
+    assert api.get(jill).json()["active"] is False
 
 
 # ---- the same thing twice --------------------------------------------------------------------------------------------

@@ -27,14 +27,15 @@ def test_what_shapes_the_answer_is_no_condition_and_is_shown_as_it_was_applied()
 
 
 @pytest.mark.parametrize(
-    ("text", "count"), [("0", 0), ("1", 1), ("007", 7), ("1000", 1_000), ("1001", 1_000), ("9999999999", 1_000)]
+    ("text", "count"),
+    [("0", 0), ("1", 1), ("007", 7), ("1000", 1_000), ("1001", 1_000), ("9999999999", 1_000), ("1" * 5_000, 1_000)],
 )
 def test_a_count_is_taken_up_to_the_largest_page_and_shown_as_it_is_used(text, count):
     search = parsed("Patient", ("_count", text))
     assert (search.count, search.applied) == (count, (("_count", str(count)),))
 
 
-@pytest.mark.parametrize("text", ["-1", "x", "1.0", "1e3", "٣", "1" * 11, " 1"])
+@pytest.mark.parametrize("text", ["-1", "x", "1.0", "1e3", "٣", " 1"])
 def test_a_count_that_is_no_whole_number_is_refused(text):
     check_refused("Patient", ("_count", text), Kind.VALUE, f"_count={text}")
 
