@@ -17,7 +17,7 @@ from phb_fhir.operations.asked import answered, instance_of, parameters_of, stor
 from phb_fhir.operations.budgets import budget_asked
 from phb_fhir.outcome import Kind, Refusal, refuse
 from phb_fhir.rules.budget import LONDON
-from phb_fhir.rules.words import TASK_PARAMETER, code_in, concept, extension_url, key_of, with_value
+from phb_fhir.rules.words import TASK_PARAMETER, code_in, concept, extension_url, key_of, keys_in, with_value
 
 NAME = "$close"
 
@@ -59,7 +59,8 @@ def closed(account: Resource, end: date, reason: str, review: str) -> Resource:
 def _with_budget(task: Resource, budget: str) -> Resource:
     """The review with the budget it closed among its outputs."""
     outputs = task.get("output", [])
-    if any(code_in(one.get("type"), TASK_PARAMETER) == "budget" for one in outputs):
+    budgets = [one for one in outputs if code_in(one.get("type"), TASK_PARAMETER) == "budget"]
+    if budget in keys_in([one.get("valueReference") for one in budgets]):
         return task
     made = {"type": concept(TASK_PARAMETER, "budget", "Budget"), "valueReference": {"reference": budget}}
     return {**task, "output": [*outputs, made]}

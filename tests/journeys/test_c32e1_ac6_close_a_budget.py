@@ -79,6 +79,21 @@ def test_a_budget_is_closed_and_what_is_left_goes_back(closing: httpx.Client) ->
     assert balance(closing)["available"] == 0
 
 
+def test_a_review_that_closes_several_budgets_names_each(closing: httpx.Client) -> None:
+    assert put(closing, budget("closing")).status_code == 200
+    done = finished(review(purpose="closing"), "close")
+    system = "https://fhir.phb.nhs.example/CodeSystem/phb-task-parameter"
+    another = {
+        "type": {"coding": [{"system": system, "code": "budget"}]},
+        "valueReference": {"reference": "Account/another"},
+    }
+    done["output"] = [*done["output"], another]
+    assert put(closing, record(), *looked_at_goals(), done).status_code == 200
+    assert close(closing).status_code == 200
+    named = [one["valueReference"] for one in read(closing, "Task/review")["output"] if "valueReference" in one]
+    assert named[-2:] == [{"reference": "Account/another"}, {"reference": BUDGET}]
+
+
 def test_a_plain_put_closes_it_as_well(closing: httpx.Client) -> None:
     assert put(closing, budget("closing")).status_code == 200
     last_review(closing)
