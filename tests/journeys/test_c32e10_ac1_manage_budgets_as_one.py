@@ -273,6 +273,7 @@ def test_care_that_was_given_already_is_recorded_though_a_funder_has_not_as_much
 
 
 def test_an_emergency_is_paid_from_what_the_funders_set_aside_for_it(asha: httpx.Client, books: Books) -> None:
+    """Care at home changes at once while a child is ill (R80, R185)."""
     why = {
         "coding": [{"system": f"{BASE}/CodeSystem/phb-purchase-reason", "code": "contingency"}],
         "text": "Asha is ill.",

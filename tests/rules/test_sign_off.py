@@ -398,6 +398,8 @@ def test_what_the_plan_costs_is_there() -> None:
 
 
 def test_what_the_budget_pays_for_says_what_it_costs_and_what_the_nhs_provides_need_not() -> None:
+    """Nobody has to take all of their care as money (R61, R62, R91)."""
+
     def change(r: PlanRecord) -> None:
         r.plan["activity"][0]["extension"] = [
             one for one in r.plan["activity"][0]["extension"] if not one["url"].endswith("activity-cost")
