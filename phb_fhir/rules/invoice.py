@@ -13,9 +13,18 @@ from phb_fhir.fhir.codec import Resource
 from phb_fhir.fhir.money import pence_of, sterling
 from phb_fhir.outcome import Issue
 from phb_fhir.rules.budget import is_budget, joint_of, person_of
-from phb_fhir.rules.case import Asking, By, Case, Decision, Hold, Judging, Read, no_step, refusal
+from phb_fhir.rules.case import Asking, By, Case, Decision, Find, Hold, Judging, Read, no_step, refusal
 from phb_fhir.rules.naming import account_meant, addressed, is_unknown_account, several_meant
-from phb_fhir.rules.paid import INVOICED, amounts_by_purchase, is_done, line_total, paid_for, payments_for
+from phb_fhir.rules.paid import (
+    INVOICED,
+    amounts_by_purchase,
+    counts,
+    is_done,
+    line_total,
+    paid_for,
+    payments_for,
+    reference_of,
+)
 from phb_fhir.rules.purchase import budget_charged
 from phb_fhir.rules.words import key_of, keys_in, refers_to
 
@@ -67,7 +76,7 @@ def judge_invoice(case: Case) -> Judging:
     if budget is None or not is_budget(budget):
         return Decision(tuple((yield from _for_no_budget(case))))
     if case.after is None:
-        return Decision(tuple(_deleted(content)))
+        return Decision(tuple((yield from _deleted(case, content))))
     after = _addressed(case.after, account)
     case = replace(case, before=case.before and _addressed(case.before, account), after=after)
     issues = [*_stepped(case)]
@@ -113,9 +122,15 @@ def _read(case: Case, invoice: Resource, budget: Resource) -> Asking[Invoice]:
     return replace(found, purchases=purchases, others=others, payments=payments)
 
 
-def _deleted(invoice: Resource) -> Iterator[Issue]:
+def _deleted(case: Case, invoice: Resource) -> Asking[list[Issue]]:
+    """One that was sent is kept; and one that was taken back, while somebody has paid it: what they paid for is told by its lines."""
     if invoice.get("status") in INVOICED:
-        yield refusal("An invoice that was sent is kept. Cancel it, or mark it as entered in error.", "Invoice")
+        return [refusal("An invoice that was sent is kept. Cancel it, or mark it as entered in error.", "Invoice")]
+    yield Hold(*(f"paid {key}" for key in sorted(amounts_by_purchase(invoice))))
+    payments: list[Resource] = yield Find("PaymentReconciliation", ("purchase", case.key))
+    paying = sorted(reference_of(one) for one in payments if counts(one))
+    text = "{} pays this invoice, and its lines tell what for: it is kept."
+    return [refusal(text.format(one), "Invoice") for one in paying[:1]]
 
 
 def _stepped(case: Case) -> Iterator[Issue]:
@@ -125,7 +140,7 @@ def _stepped(case: Case) -> Iterator[Issue]:
     was, now = str(before.get("status")), str(after.get("status"))
     if now not in STEPS.get(was, ()):
         yield no_step("An invoice", was, now, STEPS.get(was, ()), "Invoice.status")
-    elif was in INVOICED and now in INVOICED and any(before.get(name) != after.get(name) for name in _TERMS):
+    elif was != "draft" and any(before.get(name) != after.get(name) for name in _TERMS):
         text = "What an invoice that was sent asks for stays as it is. Cancel it, and send another."
         yield refusal(text, "Invoice.lineItem")
 

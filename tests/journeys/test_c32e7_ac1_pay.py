@@ -839,6 +839,35 @@ def test_a_number_that_two_accounts_have_says_nobodys_money(jill: httpx.Client) 
     made(jill.post("/Invoice", json=invoice(account=NUMBER)))
 
 
+@pytest.mark.parametrize("outcome", ["queued", "complete"])
+@pytest.mark.parametrize("status", ["entered-in-error", "cancelled"])
+def test_nothing_is_paid_twice_by_way_of_an_invoice_that_is_taken_back(
+    jill: httpx.Client, outcome: str, status: str
+) -> None:
+    with_receipt(jill, COUNSELLING)
+    sent = made(jill.post("/Invoice", json=invoice()))
+    key = f"Invoice/{sent['id']}"
+    whole = payment("PAY-1", line(60, key), issuer=NORTH, payee=STILLWATER, outcome=outcome)
+    if outcome == "complete" and status == "cancelled":
+        whole["outcome"] = "queued"  # what is balanced is not cancelled
+    paid = made(jill.post("/PaymentReconciliation", json=whole))
+    stood = made(jill.get(f"/{key}"))
+    back = {**stood, "status": status, "cancelledReason": "Wrong."}
+    less = {name: one for name, one in invoice(1).items() if name in ("lineItem", "totalNet", "totalGross")}
+    stays = "What an invoice that was sent asks for stays as it is. Cancel it, and send another."
+    assert said(jill.put(f"/{key}", json={**back, **less})) == [stays]
+    made(jill.put(f"/{key}", json=back))
+    assert said(jill.put(f"/{key}", json={**back, **less})) == [stays]
+    assert said(jill.delete(f"/{key}")) == ["PAY-1 pays this invoice, and its lines tell what for: it is kept."]
+    again = payment("PAY-2", line(60, COUNSELLING), issuer=NORTH, payee=STILLWATER, outcome="complete")
+    (why,) = said(jill.post("/PaymentReconciliation", json=again))
+    assert why.endswith("costs £60.00, and £60.00 of it is paid already or on its way.")
+    stored = made(jill.get(f"/PaymentReconciliation/{paid['id']}"))
+    made(jill.put(f"/PaymentReconciliation/{paid['id']}", json={**stored, "status": "entered-in-error"}))
+    assert jill.delete(f"/{key}").status_code == 204
+    made(jill.post("/PaymentReconciliation", json=again))
+
+
 def test_a_purchase_is_invoiced_once(jill: httpx.Client) -> None:
     first = made(jill.post("/Invoice", json=invoice()))
     assert said(jill.post("/Invoice", json=invoice())) == [
