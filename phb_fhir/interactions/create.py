@@ -29,6 +29,9 @@ def change_of_create(context: Context, request: FhirRequest) -> Create:
     Its content is yet to be `checked`.
     """
     check_type(request.body, request.type)
+    if request.headers.if_match:
+        text = "If-Match names a version that is there, and a create makes what is not there yet; nothing was made."
+        raise refuse(Refusal.PRECONDITION_FAILED, Kind.CONFLICT, text)
     return Create(request.type, context.new_id(), request.body, _unless(context, request))
 
 

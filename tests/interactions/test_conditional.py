@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.builders import NHS_NUMBER, budget, person
+from tests.builders import NHS_NUMBER, budget, bundle, person
 from tests.interactions.checks import (
     JSON_PATCH,
     ids,
@@ -80,6 +80,16 @@ def test_if_none_exist_finds_a_name_however_its_letters_are_sent(api: httpx.Clie
 def test_two_conditions_of_a_create_are_refused(api: httpx.Client) -> None:
     headers = [("If-None-Exist", nhs(JILL)), ("If-None-Exist", nhs(JACK))]
     refused(api.post("Patient", json=person(JILL), headers=headers), 400, "invalid", "If-None-Exist", "more than once")
+    assert ids(api, "Patient") == []
+
+
+@pytest.mark.parametrize("condition", ['W/"1"', "*"])
+def test_a_create_that_is_to_match_a_version_is_refused(api: httpx.Client, condition: str) -> None:
+    answer = api.post("Patient", json=person(JILL), headers={"If-Match": condition})
+    refused(answer, 412, "conflict", "a create makes what is not there yet")
+    for type_ in ("transaction", "batch"):
+        guarded = {"resource": person(JILL), "request": {"method": "POST", "url": "Patient", "ifMatch": condition}}
+        api.post("", json=bundle(type_, guarded))
     assert ids(api, "Patient") == []
 
 
