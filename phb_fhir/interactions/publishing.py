@@ -28,7 +28,9 @@ from phb_fhir.search.access import access_entries
 from phb_fhir.search.kinds.kind import Index
 from phb_fhir.security.audit import Block, Head, Record, instant
 from phb_fhir.security.audit_event import Place, events
+from phb_fhir.store.faults import unanswered
 from phb_fhir.store.patience import patiently
+from phb_fhir.store.primary import ATTEMPTS_MAX
 
 PUBLISH_BLOCKS = 32  # at once
 PUBLISH_EVENTS_MAX = 500  # in one insert
@@ -96,14 +98,27 @@ async def publish(context: Context) -> int:
     scribe.waiting += 1
     try:
         async with scribe.publishing:
-            await chain.seal_left()
-            upto = (await chain.head()).block
+            upto = await _recorded(context)
             done = begun = await chain.published()
             while done < upto:
                 done = await _publish_some(context, done)
             return done - begun
     finally:
         scribe.waiting -= 1
+
+
+async def _recorded(context: Context) -> int:
+    """The number of the last block, once all that was recorded until now is in the chain: as far as a primary tells that knows it all, so
+    that nobody who was let look is missing (`store/primary`). Raises Rejected (503).
+    """
+    chain, doing = context.store.trail, "reading the audit trail"
+    for _ in range(ATTEMPTS_MAX):
+        election = await context.store.election(doing)
+        await chain.seal_left()
+        upto = (await chain.head()).block
+        if await context.store.election(doing) == election:
+            return upto
+    raise unanswered(doing)
 
 
 async def _publish_some(context: Context, after: int) -> int:

@@ -298,6 +298,12 @@ class Store(Reader):
             )
         return [f"the index {name} is missing" for name in missing]
 
+    async def election(self, doing: str) -> object:
+        """Which primary it is, once that knows all that was acknowledged: another one after each election. For who asks past a
+        `@question`. Raises Rejected (503).
+        """
+        return await self._primary.known(doing)
+
     async def secret(self, name: str, fresh: bytes) -> bytes:
         """The bytes kept under `name`, the same for every worker: `fresh` if there were none yet."""
         with answering("reading a secret", self._limits.query_time_max_ms / 1000):

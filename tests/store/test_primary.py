@@ -9,7 +9,10 @@ import pytest
 from bson import ObjectId
 from pymongo import AsyncMongoClient
 
+from phb_fhir.app import at_work
+from phb_fhir.interactions.publishing import publish
 from phb_fhir.outcome import Refusal, Rejected
+from phb_fhir.settings import Settings
 from phb_fhir.store.concerns import DRIVER
 from phb_fhir.store.primary import ATTEMPTS_MAX, Primary
 from tests.replica_set import ReplicaSet
@@ -91,6 +94,25 @@ def test_where_primaries_change_all_the_time_a_question_is_given_up(members: Rep
                 await primary.ask("asking", ask)
             assert refused.value.refusal is Refusal.UNAVAILABLE
             assert asked == ATTEMPTS_MAX
+
+    run(story)
+
+
+def test_who_looked_is_not_told_by_a_primary_that_does_not_know_the_last_of_them(
+    members: ReplicaSet, database_name: str
+) -> None:
+    settings = Settings(
+        mongodb_uri=members.uri, mongodb_database=database_name, open=True, guide=False, commit_time_max_s=SHORT_S
+    )
+
+    async def story() -> None:
+        async with at_work(settings) as context:
+            await publish(context)
+            with members.elected_and_alone():
+                with pytest.raises(Rejected) as refused:
+                    await publish(context)
+                assert refused.value.refusal is Refusal.UNAVAILABLE
+            assert await publish(context) == 0
 
     run(story)
 
