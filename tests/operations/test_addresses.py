@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -13,12 +11,7 @@ from phb_fhir.data import data_path
 from phb_fhir.definitions import capability
 from phb_fhir.definitions.capability import WrongCapability
 from phb_fhir.definitions.load import load
-from phb_fhir.interactions.operation import Operation
-from phb_fhir.interactions.request import Answer, FhirRequest
-from phb_fhir.interactions.routes import methods_at, route_of
 from phb_fhir.operations.registry import OPERATIONS, check_promises
-from phb_fhir.outcome import Refusal, Rejected
-from phb_fhir.settings import Settings
 from tests.builders import budget, bundle, entry, person, problem
 from tests.interactions.checks import sent
 from tests.operations.asking import good, parameters, said, values
@@ -363,49 +356,32 @@ def test_an_operation_without_its_definition_is_refused_where_the_statement_is_r
         promising(tmp_path, lambda _rest, rows: rows["Patient"].update(operation=[{"name": "validate"}]))
 
 
-# ---- an operation that affects state; there is none yet, so one is made here -------------------------------------------
+# ---- an operation that affects state ---------------------------------------------------------------------------------
+
+TAG = {"system": "http://example.org/tags", "code": "zebra"}
+TAGGED = {"resourceType": "Parameters", "parameter": [{"name": "meta", "valueMeta": {"tag": [TAG]}}]}
 
 
-async def close(_context, _request):
-    return Answer(200)
+def tags(client):
+    return client.get("/Patient/jill").json()["meta"].get("tag", [])
 
 
-@pytest.fixture
-def closing(tmp_path):
-    """A context whose statement promises $close of Account, which affects state."""
-    promised = [{"name": "close", "definition": "urn:close"}]
-    return SimpleNamespace(
-        capability=promising(tmp_path, lambda _rest, rows: rows["Account"].update(operation=promised)),
-        operations={"urn:close": Operation("close", "urn:close", close, affects_state=True)},
-        settings=Settings(open=True),
-        definitions=load(),
-        access=None,
-        trail=None,
-        provenance=None,
-        once=None,
-    )
+def test_an_operation_that_affects_state_is_asked_by_post_alone(jill):
+    address = "/Patient/jill/$meta-add"
+    assert jill.request("OPTIONS", address).headers["allow"] == "POST, OPTIONS"
+    sentence = f"GET is not served at {address}; POST, OPTIONS is."
+    assert problem(jill.get(address)) == (405, "not-supported", sentence, "")
+    assert tags(jill) == []
+    assert jill.post(address, json=TAGGED).status_code == 200
+    assert tags(jill) == [TAG]
 
 
-def test_an_operation_that_affects_state_is_asked_by_post_alone(closing):
-    address = ("Account", "1", "$close")
-    assert methods_at(closing, address) == ("POST", "OPTIONS")
-    assert route_of(closing, "POST", address).name == "$close"
-    with pytest.raises(Rejected) as caught:
-        route_of(closing, "GET", address)
-    assert caught.value.refusal is Refusal.METHOD_NOT_ALLOWED
-    assert [issue.text for issue in caught.value.issues] == [
-        "GET is not served at /Account/1/$close; POST, OPTIONS is."
-    ]
-
-
-def test_an_operation_that_affects_state_runs_in_a_batch_and_not_in_a_transaction(closing):
-    def sent_as(kind):
-        request = FhirRequest("POST", (), body=bundle(kind, entry("POST", "Account/1/$close")))
-        return asyncio.run(route_of(closing, "POST", ()).run(closing, request))
-
-    assert [one.response["status"] for one in sent_as("batch").bundle.entries] == ["200 OK"]
-    with pytest.raises(Rejected) as caught:
-        sent_as("transaction")
-    (issue,) = caught.value.issues
-    assert (caught.value.refusal, issue.expression) == (Refusal.BAD_REQUEST, "Bundle.entry[0].request")
-    assert issue.text == "$close changes more than a transaction can take back; ask for it by itself, or in a batch."
+def test_an_operation_that_affects_state_runs_in_a_batch_and_not_in_a_transaction(jill):
+    asked = entry("POST", "Patient/jill/$meta-add", TAGGED)
+    refused = problem(jill.post("", json=bundle("transaction", asked)))
+    sentence = "$meta-add changes more than a transaction can take back; ask for it by itself, or in a batch."
+    assert refused == (400, "not-supported", sentence, "Bundle.entry[0].request")
+    assert tags(jill) == []
+    (answered,) = jill.post("", json=bundle("batch", asked)).json()["entry"]
+    assert answered["response"]["status"] == "200 OK"
+    assert tags(jill) == [TAG]

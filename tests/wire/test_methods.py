@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
-from types import SimpleNamespace
+from contextlib import AsyncExitStack
+from dataclasses import replace
 
 import pytest
 
+from phb_fhir.app import at_work
 from phb_fhir.data import data_path
 from phb_fhir.definitions import capability
 from phb_fhir.definitions.load import load
 from phb_fhir.interactions.request import FhirRequest
 from phb_fhir.interactions.routes import methods_at, route_of
 from phb_fhir.outcome import Refusal, Rejected
-from phb_fhir.settings import Settings
 from tests.builders import bundle, entry, person, problem
 
 # every kind of address, with all that it answers
@@ -93,11 +94,17 @@ def test_what_was_not_refused_is_served(jill):
 # ---- a statement that promises less ----------------------------------------------------------------------------------
 
 
-NOBODY = {"access": None, "trail": None, "provenance": None}  # signed in
+@pytest.fixture(scope="module")
+def working(server):
+    """What runs a story, and the context of that server."""
+    with asyncio.Runner() as runner:
+        opened = AsyncExitStack()
+        yield runner, runner.run(opened.enter_async_context(at_work(server.settings)))
+        runner.run(opened.aclose())
 
 
 @pytest.fixture
-def less(tmp_path):
+def less(working, tmp_path):
     """A context whose statement promises of AuditEvent only that it is read and searched, of the system nothing."""
     statement = json.loads(data_path("capability_statement.json").read_bytes())
     (rest,) = statement["rest"]
@@ -105,7 +112,8 @@ def less(tmp_path):
     rest["resource"] = [row for row in rest["resource"] if row["type"] == "AuditEvent"]
     rest["resource"][0]["interaction"] = [{"code": "read"}, {"code": "search-type"}]
     (tmp_path / "less.json").write_text(json.dumps(statement))
-    return SimpleNamespace(capability=capability.load(tmp_path / "less.json", load().resource_types), **NOBODY)
+    _, context = working
+    return replace(context, capability=capability.load(tmp_path / "less.json", load().resource_types))
 
 
 @pytest.mark.parametrize(
@@ -139,12 +147,11 @@ def test_a_type_that_is_not_promised_is_no_address(less):
 
 
 @pytest.mark.parametrize("kind", ["batch", "transaction"])
-def test_a_bundle_that_is_not_promised_is_refused(less, kind):
-    less.settings = Settings(open=True)
-    less.definitions = load()
+def test_a_bundle_that_is_not_promised_is_refused(working, less, kind):
+    runner, _ = working
     request = FhirRequest("POST", (), body=bundle(kind, entry("GET", "AuditEvent/1")))
     with pytest.raises(Rejected) as caught:
-        asyncio.run(route_of(less, "POST", ()).run(less, request))
+        runner.run(route_of(less, "POST", ()).run(less, request))
     assert caught.value.refusal is Refusal.METHOD_NOT_ALLOWED
     assert [issue.text for issue in caught.value.issues] == [f"A {kind} is not served here."]
 
