@@ -91,9 +91,12 @@ def test_a_record_comes_back_as_it_was_to_the_byte(record, other, mongodb_uri, t
     assert run("check", mongodb_uri, other.name).stdout.splitlines()[-1] == "Everything agrees."
 
 
-def test_who_copied_the_record_and_who_made_it_again_stands_in_its_trail(record, other, mongodb_uri, tmp_path):
+def test_who_copied_the_record_and_who_made_it_again_stands_in_its_trail(
+    mongodb_admin, database_name, other, mongodb_uri, tmp_path
+):
+    populate(mongodb_uri, mongodb_admin[database_name])
     file = tmp_path / "monday night.phb"
-    assert run("backup", mongodb_uri, record.name, file).exit_code == 0
+    assert run("backup", mongodb_uri, database_name, file).exit_code == 0
     assert run("restore", mongodb_uri, other.name, file).exit_code == 0
     assert [(one.interaction, one.path, one.status) for one in told(other)] == [
         ("backup", "monday night.phb", 200),

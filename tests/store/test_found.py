@@ -378,28 +378,23 @@ def test_every_prefix_finds_every_period_and_amount_that_keeps_it(
         ]
     )
 
+    by_value = [(SortKey(name, "lo", down, type_ == LISTED),) for name in (code, "size~unit") for down in (False, True)]
+
+    async def check(store: Store, text: str) -> None:
+        query = Query((type_,), asks(code, text))
+        matching = {
+            str(n) for n, made in enumerate(indexes) if match_query(query, Subject(type_, str(n), MOMENT, made, {}))
+        }
+        for order in ((), *by_value):
+            found = [hit.version.id for hit in await store.find(query, order, count=200)]
+            assert (text, order, sorted(found)) == (text, order, sorted(matching))
+        assert (text, await store.count(query)) == (text, len(matching))
+
     async def story() -> None:
         async with opened(mongodb_uri, database_name) as store:
-            for n, made in enumerate(indexes):
-                await store.insert(Version(type_, str(n), 1, MOMENT, "PUT", b"{}"), made)
-            for text in asked:
-                query = Query((type_,), asks(code, text))
-                matching = {
-                    str(n)
-                    for n, made in enumerate(indexes)
-                    if match_query(query, Subject(type_, str(n), MOMENT, made, {}))
-                }
-                for order in (
-                    (),
-                    *(
-                        ((SortKey(name, "lo", down, type_ == LISTED)),)
-                        for name in (code, "size~unit")
-                        for down in (False, True)
-                    ),
-                ):
-                    found = [hit.version.id for hit in await store.find(query, order, count=200)]
-                    assert (text, order, sorted(found)) == (text, order, sorted(matching))
-                assert (text, await store.count(query)) == (text, len(matching))
+            versions = [Version(type_, str(n), 1, MOMENT, "PUT", b"{}") for n in range(len(indexes))]
+            await asyncio.gather(*map(store.insert, versions, indexes))
+            await asyncio.gather(*(check(store, text) for text in asked))
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plan_module, "RARE_MAX", 0)  # as it would be done where all of this is common
