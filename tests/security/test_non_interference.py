@@ -44,7 +44,21 @@ from tests.security.world import World, joint, running_world, whole_world
 EXAMPLES = 60
 ASKED_MAX = 12  # in one example
 ASKED_AGAIN_MAX = 10
-NAMES = ("jill", "priya", "north", "river", "oak", "lim", "duo", "exa", "finance", "harbour", "analyst")
+NAMES = (
+    "jill",
+    "priya",
+    "north",
+    "river",
+    "oak",
+    "lim",
+    "duo",
+    "exa",
+    "finance",
+    "harbour",
+    "analyst",
+    "searching",
+    "past",
+)
 THINGS = {f"{one['resourceType']}/{one['id']}": one for one in (*whole_world(), *joint())}
 
 

@@ -241,6 +241,20 @@ ACTORS: dict[str, dict[str, str]] = {
     "finance": {"role": "finance", "organization": "Organization/north"},
     "analyst": {"role": "analyst", "organization": "Organization/north"},
     "auditor": {"role": "auditor"},
+    # whose tokens have a search in their scopes: what these ask tells no more than their holders may see
+    "searching": {
+        "role": "provider",
+        "organization": "Organization/river",
+        "scope": "user/ChargeItem.rs?account.owner=Organization/south user/ChargeItem.rs?patient.family=ted "
+        "user/ChargeItem.rs?_list=ted-list user/Patient.rs?_has:Account:patient:owner=Organization/north "
+        "user/Task.rs?status:missing=false user/Organization.rs",
+    },
+    "past": {
+        "role": "care-coordinator",
+        "fhirUser": "Practitioner/priya",
+        "organization": "Organization/harbour",
+        "scope": "user/*.rs?_lastUpdated=ge2000",
+    },
 }
 
 
