@@ -1,7 +1,8 @@
 """The statement of a budget over a time: what it began with, every movement of its money, and what is left (R12, R17, R150; E3).
 
 A movement belongs to the instant it was recorded. So a statement of a time that is over never changes again, one that ends today ends
-with what `$balance` says, and one begins with what the one before it ended with. The day that something was for stands beside it.
+with what `$balance` says, and one begins with what the one before it ended with: but for a joint budget that somebody joined or left
+meanwhile, as each is of the budgets it was made of at its end. The day that something was for stands beside it.
 
     opening + credits − debits − commitments = closing
 
