@@ -6,7 +6,7 @@ from phb_fhir.change import Delete
 from phb_fhir.interactions.answers import check_parameters, deleted
 from phb_fhir.interactions.commit import commit
 from phb_fhir.interactions.context import Context
-from phb_fhir.interactions.preconditions import criteria_of, parse_condition
+from phb_fhir.interactions.preconditions import conditions_of, criteria_of
 from phb_fhir.interactions.request import Answer, FhirRequest
 
 
@@ -19,8 +19,7 @@ async def delete(context: Context, request: FhirRequest) -> Answer:
 
 def change_of_delete(context: Context, request: FhirRequest) -> Delete:
     """The change that `DELETE Type/id` or `DELETE Type?criteria` asks for."""
-    if_match = parse_condition(request.headers.if_match, "If-Match")
-    if_none_match = parse_condition(request.headers.if_none_match, "If-None-Match")
+    if_match, if_none_match = conditions_of(request)
     if request.id:
         return Delete(request.type, request.id, if_match, if_none_match)
     where = criteria_of(context, request)

@@ -11,7 +11,7 @@ from phb_fhir.fhir.patch import apply_fhirpath_patch, apply_json_patch
 from phb_fhir.interactions.answers import check_parameters, written
 from phb_fhir.interactions.commit import commit
 from phb_fhir.interactions.context import Context
-from phb_fhir.interactions.preconditions import criteria_of, parse_condition
+from phb_fhir.interactions.preconditions import conditions_of, criteria_of
 from phb_fhir.interactions.request import Answer, FhirRequest
 from phb_fhir.interactions.validation import check_resource
 
@@ -28,8 +28,7 @@ def change_of_patch(context: Context, request: FhirRequest) -> Patch:
     body = request.body
     if _is_parameters(body):
         check_resource(context, _apart(body), "Parameters")
-    if_match = parse_condition(request.headers.if_match, "If-Match")
-    if_none_match = parse_condition(request.headers.if_none_match, "If-None-Match")
+    if_match, if_none_match = conditions_of(request)
     where = None if request.id else criteria_of(context, request)
     return Patch(request.type, request.id, _application(context, body), if_match, if_none_match, where)
 

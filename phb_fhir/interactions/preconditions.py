@@ -31,6 +31,17 @@ def parse_condition(header: str, name: str) -> Condition | None:
     return Condition(frozenset(map(_number, tags)))
 
 
+def conditions_of(request: FhirRequest) -> tuple[Condition | None, Condition | None]:
+    """What a change of what is there is guarded by: If-Match and If-None-Match. Raises Rejected (400), for If-None-Exist, too, which guards
+    a create alone (R4 §3.1.0.8.1): what was to be made only if there was none would change what is there.
+    """
+    headers = request.headers
+    if headers.if_none_exist:
+        text = "If-None-Exist is the condition of a create (POST); an update has If-None-Match: * for what must not be there."
+        raise refuse(Refusal.BAD_REQUEST, Kind.INVALID, text)
+    return parse_condition(headers.if_match, "If-Match"), parse_condition(headers.if_none_match, "If-None-Match")
+
+
 def _number(tag: str) -> int:
     """The version that an ETag is of; one that is no version number is none of ours, and matches nothing."""
     return int(tag) if tag.isascii() and tag.isdigit() and len(tag) < 19 and str(int(tag)) == tag else -1

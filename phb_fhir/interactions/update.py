@@ -9,7 +9,7 @@ from phb_fhir.fhir.reference import is_id
 from phb_fhir.interactions.answers import check_parameters, written
 from phb_fhir.interactions.commit import commit
 from phb_fhir.interactions.context import Context
-from phb_fhir.interactions.preconditions import criteria_of, parse_condition
+from phb_fhir.interactions.preconditions import conditions_of, criteria_of
 from phb_fhir.interactions.request import Answer, FhirRequest
 from phb_fhir.interactions.validation import check_type, checked
 from phb_fhir.outcome import Kind, Refusal, refuse
@@ -27,9 +27,7 @@ async def update(context: Context, request: FhirRequest) -> Answer:
 def change_of_update(context: Context, request: FhirRequest) -> Put:
     """The change that `PUT Type/id` or `PUT Type?criteria` asks for; its content is yet to be `checked`."""
     check_type(request.body, request.type)
-    headers = request.headers
-    if_match = parse_condition(headers.if_match, "If-Match")
-    if_none_match = parse_condition(headers.if_none_match, "If-None-Match")
+    if_match, if_none_match = conditions_of(request)
     given = request.body.get("id", "")
     if request.id:
         check_id(request, given)

@@ -30,7 +30,7 @@ from phb_fhir.interactions.apart import apart
 from phb_fhir.interactions.commit import check_preconditions
 from phb_fhir.interactions.context import Context
 from phb_fhir.interactions.joins import Joins
-from phb_fhir.interactions.preconditions import criteria_in, parse_condition
+from phb_fhir.interactions.preconditions import conditions_of, criteria_in
 from phb_fhir.interactions.request import Answer, FhirRequest
 from phb_fhir.interactions.subset import STORED_DEPTH_MAX
 from phb_fhir.interactions.update import check_id
@@ -118,8 +118,7 @@ async def _update(context: Context, request: FhirRequest, asked: Asked) -> list[
         request.type,
         instance_of(request),
         resource,
-        parse_condition(request.headers.if_match, "If-Match"),
-        parse_condition(request.headers.if_none_match, "If-None-Match"),
+        *conditions_of(request),
     )
     own = _refusals(lambda: context.knowledge.check_own(resource))
     return [*_unserved(context, request, "update"), *id_issues, *own, *issues, *_of_current(context, put, current)]
@@ -134,8 +133,7 @@ async def _delete(context: Context, request: FhirRequest, asked: Asked) -> list[
     change = Delete(
         request.type,
         instance_of(request),
-        parse_condition(request.headers.if_match, "If-Match"),
-        parse_condition(request.headers.if_none_match, "If-None-Match"),
+        *conditions_of(request),
     )
     return [*_unserved(context, request, "delete"), *_of_current(context, change, current)]
 

@@ -83,6 +83,19 @@ def test_two_conditions_of_a_create_are_refused(api: httpx.Client) -> None:
     assert ids(api, "Patient") == []
 
 
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
+def test_the_condition_of_a_create_guards_no_other_change(api: httpx.Client, method: str) -> None:
+    """Whoever sent it meant that nothing happens to what is there."""
+    put(api, "jill")
+    headers = JSON_PATCH if method == "PATCH" else {"Content-Type": "application/fhir+json"}
+    body = json.dumps(SET_ACTIVE if method == "PATCH" else person(JILL, id="jill", active=True))
+    answer = api.request(method, "Patient/jill", headers={**headers, "If-None-Exist": nhs(JILL)}, content=body)
+    refused(answer, 400, "invalid", "If-None-Exist is the condition of a create (POST)")
+    asked = {"method": "PUT", "url": "Patient/jill", "ifNoneExist": nhs(JILL)}
+    api.post("", json=bundle("transaction", {"resource": person(JILL, id="jill", active=True), "request": asked}))
+    assert len(versions(api, "Patient/jill")) == 1
+
+
 @pytest.mark.parametrize("condition", ['W/"1"', "*"])
 def test_a_create_that_is_to_match_a_version_is_refused(api: httpx.Client, condition: str) -> None:
     answer = api.post("Patient", json=person(JILL), headers={"If-Match": condition})
