@@ -154,8 +154,7 @@ class Chain:
                 self._head = None
                 if "pending" in (error.details or {}).get("keyPattern", {}):
                     batch = await self._unsealed(batch)
-                else:
-                    await asyncio.sleep(random.uniform(0, 0.001 * min(attempt, 20)))  # noqa: S311 - spreads a crowd
+                await asyncio.sleep(random.uniform(0, 0.001 * min(attempt, 20)))  # noqa: S311 - spreads a crowd
                 continue
             self._head = block.head
             self.appended += len(batch)
