@@ -28,9 +28,8 @@ from phb_fhir.search.access import access_entries
 from phb_fhir.search.kinds.kind import Index
 from phb_fhir.security.audit import Block, Head, Record, instant
 from phb_fhir.security.audit_event import Place, events
-from phb_fhir.store.faults import unanswered
 from phb_fhir.store.patience import patiently
-from phb_fhir.store.primary import ATTEMPTS_MAX
+from phb_fhir.store.trail import Chain
 
 PUBLISH_BLOCKS = 32  # at once
 PUBLISH_EVENTS_MAX = 500  # in one insert
@@ -98,7 +97,8 @@ async def publish(context: Context) -> int:
     scribe.waiting += 1
     try:
         async with scribe.publishing:
-            upto = await _recorded(context)
+            # nobody who was let look is missing: it is asked of a primary that knows of all (`store/primary`)
+            upto = await context.store.steadily("reading the audit trail", lambda: _recorded(chain))
             done = begun = await chain.published()
             while done < upto:
                 done = await _publish_some(context, done)
@@ -107,18 +107,10 @@ async def publish(context: Context) -> int:
         scribe.waiting -= 1
 
 
-async def _recorded(context: Context) -> int:
-    """The number of the last block, once all that was recorded until now is in the chain: as far as a primary tells that knows it all, so
-    that nobody who was let look is missing (`store/primary`). Raises Rejected (503).
-    """
-    chain, doing = context.store.trail, "reading the audit trail"
-    for _ in range(ATTEMPTS_MAX):
-        election = await context.store.election(doing)
-        await chain.seal_left()
-        upto = (await chain.head()).block
-        if await context.store.election(doing) == election:
-            return upto
-    raise unanswered(doing)
+async def _recorded(chain: Chain) -> int:
+    """The number of the last block, once all that was recorded until now is in the chain."""
+    await chain.seal_left()
+    return (await chain.head()).block
 
 
 async def _publish_some(context: Context, after: int) -> int:

@@ -86,11 +86,22 @@ class Primary:
         self._proofs: Gather[None, ObjectId | None] = Gather(self._prove, batch_max=WAITING_MAX, under_way_max=1)
 
     async def ask(self, doing: str, ask: Callable[[], Awaitable[T]], /) -> T:
-        """What `ask` gives, which only reads. Raises Rejected (503) where it takes too long, or primaries change all the time."""
+        """What `ask` gives, which only reads, in the time of one question. Raises Rejected (503) as `steadily`, or for the time."""
+
+        async def in_time() -> T:
+            with answering(doing, self._question_max_s):
+                return await ask()
+
+        return await self.steadily(doing, in_time)
+
+    async def steadily(self, doing: str, ask: Callable[[], Awaitable[T]], /) -> T:
+        """What `ask` gives, asked of one primary that knows all that was acknowledged; it may be run again, and bounds its own waits.
+
+        Raises Rejected (503) where none knows it in time, or primaries change all the time.
+        """
         for _ in range(ATTEMPTS_MAX):
             election = await self.known(doing)
-            with answering(doing, self._question_max_s):
-                answer = await ask()
+            answer = await ask()
             if self._election() == election:
                 return answer
         raise unanswered(doing)

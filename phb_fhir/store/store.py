@@ -298,11 +298,9 @@ class Store(Reader):
             )
         return [f"the index {name} is missing" for name in missing]
 
-    async def election(self, doing: str) -> object:
-        """Which primary it is, once that knows all that was acknowledged: another one after each election. For who asks past a
-        `@question`. Raises Rejected (503).
-        """
-        return await self._primary.known(doing)
+    async def steadily(self, doing: str, ask: Callable[[], Awaitable[T]]) -> T:
+        """For what is no single `@question`: see `Primary.steadily`."""
+        return await self._primary.steadily(doing, ask)
 
     async def secret(self, name: str, fresh: bytes) -> bytes:
         """The bytes kept under `name`, the same for every worker: `fresh` if there were none yet."""
