@@ -185,17 +185,16 @@ class Access:
             return self.view(type_) if letters in ("r", "s") else View(NOTHING, plain=False)
         if letters in ("r", "s") and not self.view(type_).is_wide:
             return self.view(type_)
-        scoped = any_of(self._scoped(scope, type_) for scope in scopes)
-        where = _both(reach(self.who, type_, letters), scoped)
-        told = any_of(self._scoped(scope, type_) for scope in scopes if self._goes_by_what_is_shown(scope, type_))
-        partly = _both(reach(self.who, type_, letters, masked=True), told)
+        whole = reach(self.who, type_, letters)
+        part = reach(self.who, type_, letters, masked=True)
+        scoped = {scope: self._scoped(scope, type_) for scope in scopes}
+        where = _both(whole, any_of(scoped.values()))
+        told = (node for scope, node in scoped.items() if self._goes_by_what_is_shown(scope, type_))
+        partly = NOTHING if part == NOTHING else _both(part, any_of(told))
+        launched = any_of(self._launched_with(scope, type_) for scope in scopes)
+        within = _both(whole if partly == NOTHING else any_of((whole, part)), launched)
         is_wide = any(scope.criteria for scope in scopes)
         is_plain = partly == NOTHING and not is_wide and not self.is_breaking_glass
-        rows = (
-            reach(self.who, type_, letters),
-            reach(self.who, type_, letters, masked=True) if partly != NOTHING else NOTHING,
-        )
-        within = _both(any_of(rows), any_of(self._launched_with(scope, type_) for scope in scopes))
         return View(where, partly, within, is_wide, _plainly(where) if is_plain else None)
 
     def _scoped(self, scope: Scope, type_: str) -> Node:
@@ -204,7 +203,7 @@ class Access:
 
     def _launched_with(self, scope: Scope, type_: str) -> Node:
         where: Node = EVERYTHING
-        if scope.context == "patient" and type_ not in (*GUIDE, *DIRECTORY):
+        if _is_of_patients(scope, type_):
             where = of_patients(self._launched(), type_)
             if type_ == "List":  # a directory is nobody's
                 where = any_of((where, directory(self.who, type_))) if self.who is not None else where
@@ -216,7 +215,7 @@ class Access:
         if split(Query((type_,), asked)).left or (type_ in WORDLESS and asks_for_words(asked)):
             return False
         by = {name for _, name in parameters_asked((type_,), asked)}
-        if scope.context == "patient" and type_ not in (*GUIDE, *DIRECTORY):
+        if _is_of_patients(scope, type_):
             by.add("patient")
         return not by or shown(type_, by)
 
@@ -436,6 +435,11 @@ async def _since(context: Context, current: Version, entry: str) -> datetime:
             break
         since = version.at
     return since
+
+
+def _is_of_patients(scope: Scope, type_: str) -> bool:
+    """Whether a scope gives what is of the patient of the launch context; a guide and a directory are nobody's."""
+    return scope.context == "patient" and type_ not in (*GUIDE, *DIRECTORY)
 
 
 async def _trusted(context: Context, actor: Actor, who: Who) -> Who:
