@@ -95,14 +95,16 @@ def share_of(member: Resource) -> Decimal:
 
 
 def _in_order(pence: int, members: Sequence[Resource], ledgers: Mapping[str, Ledger], bought: Bought) -> list[int]:
-    """Each as much as it has, one after another; what is then left falls to the last, which has not got it."""
-    falls = []
-    for member in members:
+    """Each as much as it has, one after another; what is then left falls to the last that runs, which has not got it."""
+    falls: list[int] = []
+    last = len(members) - 1
+    for at, member in enumerate(members):
         ledger = ledgers[_key(member)]
         has = sum(max(ledger.of(pot).available, 0) for pot in _pots(member, ledger, bought))
+        last = at if _runs(days_of(member.get("servicePeriod")), bought) else last
         falls.append(min(pence, has))
         pence -= falls[-1]
-    falls[-1] += pence
+    falls[last] += pence
     return falls
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from phb_fhir.fhir.codec import Exact
 from phb_fhir.fhir.money import money
 from phb_fhir.rules.budget import Days
-from phb_fhir.rules.joint import Bought, split
+from phb_fhir.rules.joint import Bought, falls_otherwise, split
 from phb_fhir.rules.ledger import CONTINGENCY, Ledger, Sums
 from phb_fhir.rules.words import extension_url
 
@@ -155,6 +155,12 @@ def test_by_priority_the_money_of_a_funder_whose_time_is_over_is_not_used() -> N
     assert (falls, issues) == ({("Account/m1", "a"): 100}, ())
 
 
+def test_care_already_given_takes_nothing_from_a_funder_whose_time_is_over() -> None:
+    members = [member(0, rank=1), running(member(1, rank=2), "2026-04-01", "2026-11-20")]
+    given_ = NOVEMBER._replace(is_given=True)
+    assert split(100, members, books((30, 0), (1_000, 0)), (), given_) == ({("Account/m0", "a"): 100}, ())
+
+
 def test_an_emergency_is_paid_from_what_is_set_aside_and_where_nothing_is_as_ever() -> None:
     members, ledgers = [member(0, share="5"), member(1, share="1")], books((1_000, 0), (1_000, 0))
     ledgers["Account/m0"] = replace(ledgers["Account/m0"], pots={"a": Sums(1_000), CONTINGENCY: Sums(60)})
@@ -162,3 +168,32 @@ def test_an_emergency_is_paid_from_what_is_set_aside_and_where_nothing_is_as_eve
     assert (falls, issues) == ({("Account/m0", CONTINGENCY): 50, ("Account/m1", "a"): 10}, ())
     _, (issue,) = split(120, members, ledgers, (), Bought(is_contingency=True))
     assert issue.text == "£1.00 of this would fall to Funder 0, which has £0.60 left."
+
+
+def test_what_is_set_aside_for_emergencies_pays_for_nothing_else() -> None:
+    ledgers = {"Account/m0": Ledger("Account/m0", {"a": Sums(10), CONTINGENCY: Sums(60)})}
+    falls, (issue,) = split(20, [member(0, share="1")], ledgers)
+    assert (falls, issue.text) == (
+        {("Account/m0", "a"): 10},
+        "£0.20 of this would fall to Funder 0, which has £0.10 left.",
+    )
+
+
+def test_care_already_given_falls_where_it_should_and_takes_more_than_there_is_only_where_it_must() -> None:
+    members, given_ = [member(0, share="1"), member(1, share="1")], Bought(is_given=True)
+    assert split(100, members, books((50, 0), (50, 0)), (), given_) == (
+        {("Account/m0", "a"): 50, ("Account/m1", "a"): 50},
+        (),
+    )
+    assert split(100, members, books((30, 0), (50, 0)), (), given_) == (
+        {("Account/m0", "a"): 50, ("Account/m1", "a"): 50},
+        (),
+    )
+
+
+def test_of_several_priorities_of_one_funder_the_first_says_when_its_turn_is() -> None:
+    early = {**member(1), "coverage": [{"priority": 3}, {"priority": 1}]}
+    assert split(10, [member(0, rank=2), early], books((10, 0), (10, 0))).places == {("Account/m1", "a"): 10}
+    assert not falls_otherwise(early, {**early, "coverage": [{"priority": 1}, {"priority": 2}]})
+    assert falls_otherwise(early, {**early, "coverage": [{"priority": 3}]})
+    assert falls_otherwise(early, {**early, "coverage": []})
