@@ -16,6 +16,7 @@ from phb_fhir.outcome import Issue, Kind
 from phb_fhir.rules.allocation import pot_first, pot_name
 from phb_fhir.rules.around import died_on
 from phb_fhir.rules.budget import (
+    Element,
     days_of,
     element_of,
     elements_of,
@@ -266,20 +267,41 @@ def _by_the_holder(p: Purchase) -> Iterator[Issue]:
     yield refusal(text, "ChargeItem.status")
 
 
-_FOR_PERSONS = frozenset(("person", "delegate"))
-
-
 def _is_outsider(p: Purchase) -> bool:
-    """Whether who enters or changes this does not hold the part it is paid from, nor act for who does."""
-    return p.element is not None and p.element.model != "direct-payment" and _is_for_person(p)
+    """Whether who enters or changes this does not hold the part it is paid from, nor act for the person who does."""
+    return p.element is not None and not _is_theirs(p, p.element)
 
 
-def _is_for_person(p: Purchase) -> bool:
-    """Whether the person, or somebody close to them, enters or changes it."""
-    if p.by.role == "system":
-        return False
+def _is_theirs(p: Purchase, part: Element) -> bool:
+    """Whether a part is theirs to spend: they hold it, act for the person who does, or decide for the NHS. That somebody else is paid directly makes
+    it nobody's but that holder's.
+    """
+    if _is_for_the_nhs(p) or part.holder in _acting(p):
+        return True
+    return part.model == "direct-payment" and part.holder == person_of(p.budget) and _acts_for_person(p)
+
+
+def _acting(p: Purchase) -> frozenset[str]:
+    """Who enters or changes it, by the names that the record has for them."""
+    speaks = p.by.role and not p.by.is_professional
+    return p.by.names | p.by.patients if speaks else frozenset((key_of(p.charge.get("enterer")),)) - {""}
+
+
+def _acts_for_person(p: Purchase) -> bool:
+    """Whether it is the person, or whom they let purchase for them: what a consent must say is asked of every RelatedPerson."""
+    close = any(key.startswith("RelatedPerson/") for key in _acting(p))
+    return close or person_of(p.budget) in _acting(p) | p.by.acts_for
+
+
+def _is_for_the_nhs(p: Purchase) -> bool:
+    """Whether the NHS team, the commissioner or the system enters it, or what was entered by one of them."""
     enterer = key_of(p.charge.get("enterer"))
-    return enterer == person_of(p.budget) or enterer.startswith("RelatedPerson/") or p.by.role in _FOR_PERSONS
+    if p.by.role == "system" or (p.by.role and p.by.is_professional and enterer in p.by.names):
+        return True
+    if not p.by.is_professional or enterer.partition("/")[0] in ("Patient", "RelatedPerson"):
+        return False
+    funders = {owner_of(one) for one in (p.budget, *p.members)}
+    return not enterer.startswith("Organization/") or enterer in funders
 
 
 def _split(p: Purchase) -> Split:
@@ -288,10 +310,10 @@ def _split(p: Purchase) -> Split:
 
 
 def _falls_to_others(p: Purchase) -> bool:
-    """Whether some of it falls to a part of these budgets that neither the person holds nor who acts for them."""
+    """Whether some of it falls to a part of these budgets that is not theirs to spend."""
     parts = {f"Account/{one['id']}": elements_of(one) for one in p.members}
     held = (element_of(parts[account], pot) for account, pot in _split(p).places)
-    return any(one is not None and one.model != "direct-payment" for one in held)
+    return any(one is not None and not _is_theirs(p, one) for one in held)
 
 
 def _has_evidence(p: Purchase) -> Iterator[Issue]:
@@ -434,7 +456,7 @@ def item_pence(item: Resource | None) -> int | None:
 
 
 def _asked_for(p: Purchase) -> str:
-    if p.members and _is_for_person(p) and _falls_to_others(p):
+    if p.members and not _is_for_the_nhs(p) and _falls_to_others(p):
         return "Some of it falls to a part of the budgets that is held by somebody else."
     return f"{pot_first(p.element.id)} is held by somebody else." if p.element and _is_outsider(p) else ""
 

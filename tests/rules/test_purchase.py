@@ -239,7 +239,7 @@ def test_care_that_was_given_goes_beyond_what_is_left_by_the_word_of_those_who_d
     def given(pounds: str, role: str, status: str = "billed") -> list[str]:
         price = {"value": Exact(pounds), "currency": "GBP"}
         more = {"reason": [{"coding": [code]}], "quantity": {"value": 9}, "priceOverride": price, "status": status}
-        return waits(purchase(charge(**more), by=By(role)))
+        return waits(purchase(charge(**more), by=By(role, acts_for=frozenset({"Patient/jill"}))))
 
     assert given("100.01", "person") == ["It was given already, and comes to more than is left."]
     for role in ("delegate", "provider"):
@@ -437,7 +437,12 @@ def jointly(pounds: str, *members: dict[str, Any], **more: Any) -> list[str]:
     parts = tuple(each for one in members for each in elements_of(one))
     item = {name: one for name, one in ITEM.items() if name != "propertyGroup"}
     asked = purchase(
-        bought, item=item, members=members, ledgers=ledgers, elements=parts, by=By("person", patients=frozenset())
+        bought,
+        item=item,
+        members=members,
+        ledgers=ledgers,
+        elements=parts,
+        by=By("person", patients=frozenset({"Patient/jill"})),
     )
     return waits(asked)
 
