@@ -224,10 +224,14 @@ def _noted(case: Case, charge: Resource, purchase: str, text: str) -> Asking[lis
     return [] if known is not None and refusals(known) else [Follow(noted, purchase)]
 
 
+_HOLDS: Mapping[str, str] = {"third-party": "third-party", "direct-payment": "representative"}
+
+
 def _paid_by(p: Payment, purchase: str) -> str:
+    """Who paid for a purchase, of phb-paid-by: whoever issues this may hold the part, for the person (a person issues no payment in R4)."""
     pots = {pot for _, pot in held_for(p, purchase)}
     models = {one.model for one in p.elements if one.id in pots and one.holder == p.issuer}
-    return "third-party" if "third-party" in models else "nhs-team"
+    return next((code for model, code in _HOLDS.items() if model in models), "nhs-team")
 
 
 def _failed(case: Case, p: Payment) -> Asking[list[Follow]]:

@@ -91,6 +91,7 @@ class Notice:
     before: Resource | None = None
     others: Sequence[Resource] = ()  # other notices about these budgets that stand
     seen: frozenset[str] = frozenset()  # those of the budgets that whoever writes may be told of
+    relative: Resource | None = None  # who must repay, where that is a RelatedPerson
     came_back: int = 0  # pence that payments have brought back towards it
 
     @property
@@ -156,8 +157,9 @@ def judge_repayment(case: Case) -> Judging:
 
 
 def _read(case: Case, task: Resource) -> Asking[Notice]:
-    account, person = key_of(task.get("focus")), key_of(task.get("for"))
-    found: dict[str, Resource | None] = yield Read(*(key for key in (account, person) if key))
+    account, person, owner = (key_of(task.get(name)) for name in ("focus", "for", "owner"))
+    relative = owner if owner.startswith("RelatedPerson/") else ""
+    found: dict[str, Resource | None] = yield Read(*(key for key in (account, person, relative) if key))
     budget = found.get(account)
     if budget is None or not is_budget(budget):
         return Notice(task, case.by, patient=found.get(person), before=case.before)
@@ -169,6 +171,7 @@ def _read(case: Case, task: Resource) -> Asking[Notice]:
     others = (yield from _others(case, {account, *budgets})) if not state_of(case.before) else []
     seen: frozenset[str] = (yield Sees(*budgets)) if budgets else frozenset()
     made = Notice(task, case.by, budgets, ledgers, found.get(person), case.before, others, seen)
+    made = replace(made, relative=found.get(relative))
     if made.state != "repaid" or state_of(case.before) in ("", "repaid"):
         return made
     return replace(made, came_back=(yield from _came_back(case, made, {account, *budgets})))
@@ -227,7 +230,7 @@ def _repaid(case: Case, n: Notice, accounts: Collection[str]) -> Asking[list[Res
     """The other notices about the same parts that are repaid."""
     found: list[Resource] = yield Find("Task", ("code", f"{TASK_CODE}|{CODE}"), ("focus", ",".join(sorted(accounts))))
     others = [one for one in found if one.get("id") != case.id and state_of(one) == "repaid"]
-    return [one for one in others if replace(n, task=one).owed == n.owed]
+    return [one for one in others if _owed(n, one) == n.owed]
 
 
 def _given_at(key: str) -> Asking[str]:
@@ -327,8 +330,10 @@ def _says_all(n: Notice) -> Iterator[Issue]:
 def _from_whom(n: Notice) -> Iterator[Issue]:
     """Who received the money; after somebody's death, who looks after the estate (regulation 15(1))."""
     may = {person_of(one) for one in n.budgets.values()} | {one.holder for _, one in n.paid_out}
-    is_related = n.owner.startswith("RelatedPerson/")
-    if n.owner not in may and not is_related and not _is_after_death(n):
+    is_related = key_of((n.relative or {}).get("patient")) in {person_of(one) for one in n.budgets.values()}
+    if state_of(n.before):
+        return  # whom it was given to stays as it is
+    if n.owner not in may and not is_related and (not _is_after_death(n) or n.owner.startswith("RelatedPerson/")):
         told = {one.holder for key, one in n.paid_out if key in n.seen} | {key_of(n.task.get("for"))} & may
         who = [*sorted(told), *(["somebody else"] if may - told else [])]
         text = f"{n.owner or 'Nobody'} received no money of this budget; {', '.join(who)} did."
@@ -345,16 +350,27 @@ def _is_after_death(n: Notice) -> bool:
 
 
 def _no_more_than_was_paid(n: Notice) -> Iterator[Issue]:
+    """All that stands together asks no more back than was paid out: of one who must repay; and of all who are asked for the same parts."""
     was = state_of(n.before)
     if not n.budgets or (was and (was == n.state or n.state != "repaid")):
         return
-    advanced = sum(max(n.advanced(one), 0) for one in n.owed)
-    asked = sum(amount_of(one) for one in n.others if key_of(one.get("owner")) == n.owner)
-    if asked + n.outstanding > advanced:
-        already = f", and {sterling(asked)} of it is asked back already" if asked else ""
-        paid = sterling(advanced) if all(key in n.seen for key, _ in n.owed) else "Less"
-        text = f"{paid} was paid out to them{already}, so {sterling(n.pence)} cannot be asked back."
-        yield refusal(text, _AMOUNT)
+    theirs = [one for one in n.others if key_of(one.get("owner")) == n.owner]
+    same = [one for one in n.others if {*_owed(n, one)} & {*n.owed}]
+    for others, whom in ((theirs, "to them"), (same, "of these parts")):
+        places = {*n.owed, *(place for one in others for place in _owed(n, one))}
+        advanced = sum(max(n.advanced(one), 0) for one in places)
+        asked = sum(amount_of(one) for one in others)
+        if asked + n.outstanding > advanced:
+            already = f", and {sterling(asked)} of it is asked back already" if asked else ""
+            paid = sterling(advanced) if all(key in n.seen for key, _ in places) else "Less"
+            text = f"{paid} was paid out {whom}{already}, so {sterling(n.pence)} cannot be asked back."
+            yield refusal(text, _AMOUNT)
+            return
+
+
+def _owed(n: Notice, other: Resource) -> list[tuple[str, Element]]:
+    """The parts that another notice about these budgets is about."""
+    return replace(n, task=other).owed
 
 
 def _by_who_may(n: Notice) -> Iterator[Issue]:

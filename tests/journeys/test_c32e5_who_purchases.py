@@ -8,12 +8,11 @@ from typing import Any
 import pytest
 
 from phb_fhir.cli.token import Asked
-from phb_fhir.rules.words import value_of
 from tests.builders import bundle, entry
 from tests.fresh import write_down
 from tests.journeys.planning import put
 from tests.people import People, signed_in
-from tests.stories import FAMILY, JILLS, massage, story
+from tests.stories import BRODIE, FAMILY, JILLS, RUTH, SAM, WILLOW, massage, three_paid
 
 PRIYA = {"reference": "PractitionerRole/priya-nair-coordinator"}
 
@@ -113,8 +112,6 @@ def test_a_joint_budget_is_no_way_around_who_holds_its_parts(mongodb_uri: str) -
 
 # ---- several who hold direct payments ------------------------------------------------------------
 
-RUTH, WILLOW = "RelatedPerson/ruth-harper", "Organization/willow-tree-budgets"
-SAM, BRODIE = "RelatedPerson/sam", "Practitioner/brodie"
 WHO = {
     "jill": "Patient/jill",
     "ruth": RUTH,
@@ -134,50 +131,10 @@ SPENDS = {  # from which parts somebody buys without asking
 }
 
 
-def with_three_paid(resource: dict[str, Any]) -> list[dict[str, Any]]:
-    """Jill's story, where some of what is paid directly is paid to Ruth and to an organisation; and Jill lets four act for her."""
-    if resource["resourceType"] == "Account":
-        (row,) = [one for one in resource["extension"] if value_of(one, "id") == "daily-life"]
-        held = (("daily-life", "Patient/jill", 15000.0), ("ruths", RUTH, 3000.0), ("willows", WILLOW, 300.0))
-        rows = [_held(row, *one) for one in held]
-        others = [one for one in resource["extension"] if one is not row]
-        return [{**resource, "extension": [*others, *rows]}]
-    if resource["id"] == "jill-direct-payment":
-        actor = [_named(resource, key) for key in ("Patient/jill", RUTH, WILLOW)]
-        return [resource | {"provision": resource["provision"] | {"actor": actor}}]
-    if resource["id"] == "jill-ruth-delegate":
-        return [resource, *(_lets(resource, id_, key) for id_, key in (("c-1", SAM), ("c-2", BRODIE), ("c-3", WILLOW)))]
-    return [resource]
-
-
-def _held(row: dict[str, Any], id_: str, holder: str, amount: float) -> dict[str, Any]:
-    values = {
-        "id": {"valueId": id_},
-        "holder": {"valueReference": {"reference": holder}},
-        "amount": {"valueMoney": {"value": amount, "currency": "GBP"}},
-    }
-    parts = [{"url": one["url"], **values[one["url"]]} if one["url"] in values else one for one in row["extension"]]
-    return {**row, "extension": parts}
-
-
-def _named(consent: dict[str, Any], key: str) -> dict[str, Any]:
-    return {**consent["provision"]["actor"][0], "reference": {"reference": key}}
-
-
-def _lets(consent: dict[str, Any], id_: str, key: str) -> dict[str, Any]:
-    """The same for somebody who is not close to her: the profile of delegates is not for them."""
-    kept = {name: one for name, one in consent.items() if name not in ("meta", "verification")}
-    provision = consent["provision"] | {"actor": [_named(consent, key)]}
-    return kept | {"id": id_, "category": consent["category"][:1], "provision": provision}
-
-
 @pytest.fixture(scope="module")
 def paid(mongodb_uri: str) -> Iterator[People]:
     with signed_in(mongodb_uri, FAMILY) as made:  # another's story, so that hers is told here
-        sam = {"resourceType": "RelatedPerson", "id": "sam", "patient": {"reference": "Patient/jill"}}
-        brodie = {"resourceType": "Practitioner", "id": "brodie"}
-        told = [one for resource in story(JILLS) for one in with_three_paid(resource)]
-        write_down(made["system"], [*told, sam, brodie])
+        write_down(made["system"], three_paid())
         made.know("sam", Asked("delegate", "Sam", SAM, "jill"))
         made.know("brodie", Asked("broker", "Brodie", BRODIE))
         made.know("willow", Asked("broker", "Willow Tree", organization=WILLOW))

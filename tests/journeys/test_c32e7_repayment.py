@@ -9,9 +9,11 @@ import httpx
 import pytest
 from pymongo import MongoClient
 
+from phb_fhir.rules.words import value_of
+from tests.fresh import write_down
 from tests.paying import BASE, NORTH, WILLOW, Books, line, made, payment, said
 from tests.running import RunningServer
-from tests.stories import FAMILY, tell
+from tests.stories import FAMILY, RUTH, SAM, massage, tell, three_paid
 
 BUDGET, DAILY, NURSING = "Account/jill-budget", "daily-life", "nights-and-payroll"
 GROUND = f"{BASE}/CodeSystem/phb-repayment-ground"
@@ -293,3 +295,62 @@ def test_what_came_back_counts_towards_one_notice_alone(jill: httpx.Client, book
     made(step(jill, second, "repaid"))
     assert books.about(f"Task/{first['id']}") == []
     assert books.about(f"Task/{second['id']}") == [(BUDGET, DAILY, "advance-returned", -25_000)]
+
+
+# ---- several who hold direct payments ------------------------------------------------------------
+
+
+def from_(who: str) -> dict[str, Any]:
+    return {"valueReference": {"reference": who}}
+
+
+def test_the_same_money_is_not_asked_back_of_two(api: httpx.Client) -> None:
+    """Jill was paid £3,050.00, Ruth £200.00; Sam holds nothing, and is asked for what was paid directly to whom ever."""
+    write_down(api, three_paid())
+    paid = payment("ADV-R", line(200, kind="advance"), payee=RUTH, part="ruths", outcome="complete")
+    made(api.post("/PaymentReconciliation", json=paid))
+    made(ask(api, **{"from": from_(RUTH), "amount": pounds(200)}))
+    made(ask(api, **{"from": from_("Patient/jill"), "amount": pounds(3000)}))
+    assert said(ask(api, **{"from": from_(SAM), "amount": pounds(50.01)})) == [
+        "£3,250.00 was paid out of these parts, and £3,200.00 of it is asked back already, so £50.01 cannot be asked back."
+    ]
+    made(ask(api, **{"from": from_(SAM), "amount": pounds(50)}))
+
+
+@pytest.mark.parametrize("who", ["RelatedPerson/somebody-elses", "RelatedPerson/nobody"])
+def test_a_notice_goes_to_nobody_who_is_not_close_to_the_person(jill: httpx.Client, who: str) -> None:
+    write_down(jill, [{"resourceType": "Patient", "id": "other"}])
+    theirs = {"resourceType": "RelatedPerson", "id": "somebody-elses", "patient": {"reference": "Patient/other"}}
+    write_down(jill, [theirs])
+    assert said(ask(jill, **{"from": from_(who)})) == [
+        f"{who} received no money of this budget; Organization/willow-tree-budgets, Patient/jill did."
+    ]
+
+
+def test_what_an_organisation_paid_for_somebody_and_came_back_to_the_nhs_is_not_asked_of_it_again(
+    api: httpx.Client, books: Books
+) -> None:
+    write_down(api, three_paid())
+    made(
+        api.post(
+            "/PaymentReconciliation",
+            json=payment("ADV-W", line(100, kind="advance"), payee=WILLOW, part="willows", outcome="complete"),
+        )
+    )
+    receipt = {"reference": "DocumentReference/jill-receipt-massage-2026-10-09"}
+    charge = massage(
+        "PUR-W", status="billable", enterer={"reference": WILLOW}, performingOrganization={"reference": MASSEUR}
+    )
+    charge["extension"][0]["valueId"] = "willows"
+    key = f"ChargeItem/{made(api.post('/ChargeItem', json=charge | {'supportingInformation': [receipt]}))['id']}"
+    paid = payment("PAY-W", line(45, key), issuer=WILLOW, payee=MASSEUR, outcome="complete")
+    made(api.post("/PaymentReconciliation", json=paid))
+    billed = made(api.get(f"/{key}"))
+    assert (billed["status"], value_of(billed, "phb-paid-by")) == ("billed", "representative")
+    back = payment("BACK-W", line(45, key, "adjustment"), issuer=MASSEUR, payee=NORTH, outcome="complete")
+    made(api.post("/PaymentReconciliation", json=back))
+    assert books.pot(BUDGET, "willows") == {"allocated": 30_000, "committed": 0, "spent": 0, "advanced": 5_500}
+    assert books.agrees()
+
+
+MASSEUR = "Organization/riverbank-therapies"
