@@ -140,7 +140,7 @@ _KEPT_CHARACTERS_MAX = 200  # of a text about which it is kept whether it has an
 
 def excluded_in(item: Resource) -> Excluded | None:
     """Why a purchase, or an item of the directory, may be in no budget; None where it may."""
-    code = code_in(item.get("code"), EXCLUDED_ITEM)
+    code = next((said for one in _NAMED if (said := code_in(item.get(one), EXCLUDED_ITEM))), "")
     if code:
         return Excluded(code, REASONS.get(code, "A budget cannot pay for this."))
     return next((found for text in _texts(item) if (found := _refused(text))), None)
@@ -158,13 +158,20 @@ def _texts(item: Resource) -> Iterator[str]:
     return (text for one in _said(item) if _is_suspect(text := one[:_READ_CHARACTERS_MAX]))
 
 
+_NAMED = ("code", "productCodeableConcept")  # where a purchase, or an item, says what it is
+
+
 def _said(item: Resource) -> Iterator[str]:
-    concept = item.get("code")
     said = [item.get("title")]
-    if isinstance(concept, dict):
-        codings = concept.get("coding")
-        shown = (one.get("display") for one in codings if isinstance(one, dict)) if isinstance(codings, list) else ()
-        said += [concept.get("text"), *shown]
+    if isinstance(product := item.get("productReference"), dict):
+        said.append(product.get("display"))
+    for name in _NAMED:
+        if isinstance(concept := item.get(name), dict):
+            codings = concept.get("coding")
+            shown = (
+                [one.get("display") for one in codings if isinstance(one, dict)] if isinstance(codings, list) else []
+            )
+            said += [concept.get("text"), *shown]
     return (one for one in said if isinstance(one, str))
 
 

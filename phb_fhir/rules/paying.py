@@ -65,7 +65,7 @@ from phb_fhir.rules.payment import (
     refunded_by_purchase,
     terms_of,
 )
-from phb_fhir.rules.payment_checks import ACCOUNT, checks_of, stands, stays_as_it_is, stepped
+from phb_fhir.rules.payment_checks import ACCOUNT, checks_of, provides, stands, stays_as_it_is, stepped
 from phb_fhir.rules.purchase import budget_charged, read_purchase
 from phb_fhir.rules.purchase_checks import refusals
 from phb_fhir.rules.surplus import asked_about
@@ -459,13 +459,16 @@ def _done_for(purchase: str, payments: Iterable[Resource], invoices: Mapping[str
 
 
 def judge_paid(case: Case) -> Judging:
-    """A purchase that is paid, or about to be, keeps its price; one whose payment is on its way is not taken back meanwhile."""
+    """A purchase that is paid, or about to be, keeps its price, and who was paid for it; one whose payment is on its way is not taken back
+    meanwhile.
+    """
     before, after = case.before, case.after
     if before is None or case.is_own or before.get("status") not in ("billable", "billed"):
         return NOTHING
     was, now = pence_of(before.get("priceOverride")) or 0, pence_of((after or {}).get("priceOverride")) or 0
     is_back = after is None or after.get("status") not in ("billable", "billed")
-    if not is_back and now >= was:
+    gone = provides(before) - provides(after or {})
+    if not is_back and now >= was and not gone:
         return NOTHING
     yield held((case.key,))
     payments, invoices = yield from payments_for((case.key,))
@@ -479,8 +482,17 @@ def judge_paid(case: Case) -> Judging:
             " again. Record the refund first; or where it was not paid, take the payment back as well (entered-in-error)."
         )
         return Decision((refusal(text, "ChargeItem.status"),))
+    if not is_back and (theirs := [one for one in _paid_to(gone, payments) if paid_for(case.key, [one], invoices)]):
+        who, name = key_of(value_of(theirs[0], "phb-payee")), reference_of(theirs[0])
+        text = f"{name} pays {who} for this, so it stays provided by them. Where somebody else was owed, take the payment back first."
+        return Decision((refusal(text, "ChargeItem.performingOrganization"),))
     paid = paid_for(case.key, [one for one in payments if counts(one)], invoices)
     if not is_back and paid > now:
         text = f"{sterling(paid)} is paid for this or on its way, so it cannot cost {sterling(now)}. Record what comes back as a refund."
         return Decision((refusal(text, "ChargeItem.priceOverride"),))
     return NOTHING
+
+
+def _paid_to(who: frozenset[str], payments: Iterable[Resource]) -> list[Resource]:
+    """The payments to these that were made, or are on their way."""
+    return [one for one in payments if counts(one) and key_of(value_of(one, "phb-payee")) in who]

@@ -200,7 +200,7 @@ def _to_whom(p: Payment) -> Iterator[Issue]:
         may = _owed(p, charge, share.purchase) if charge is not None else frozenset()
         if share.pence > 0 and may and p.payee not in may:
             seen = (
-                {*_provides(charge), person_of(p.budget)} if charge is not None and share.purchase in p.seen else set()
+                {*provides(charge), person_of(p.budget)} if charge is not None and share.purchase in p.seen else set()
             )
             who = _among(may, p.named | seen, "somebody else")
             yield refusal(f"{name_of(charge, share.purchase)} is owed to {who}, not to {p.payee or 'nobody'}.", _PAYEE)
@@ -223,7 +223,7 @@ def _owed(p: Payment, charge: Resource, purchase: str) -> frozenset[str]:
     """Who is owed for a purchase: who provided it, or who paid for it already; where it is billed, and somebody else than issues this paid, they alone.
     Nobody where it names no provider.
     """
-    named = _provides(charge)
+    named = provides(charge)
     if not named:
         return frozenset()
     pots = {pot for _, pot in held_for(p, purchase)}
@@ -238,7 +238,7 @@ def _owed(p: Payment, charge: Resource, purchase: str) -> frozenset[str]:
     return paid if is_paid else named | paid
 
 
-def _provides(charge: Resource) -> frozenset[str]:
+def provides(charge: Resource) -> frozenset[str]:
     """Who provides what was bought, as far as it says."""
     performers = (key_of(one.get("actor")) for one in charge.get("performer", ()))
     return frozenset((key_of(charge.get("performingOrganization")), *performers)) - {""}

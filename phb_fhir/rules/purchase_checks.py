@@ -482,7 +482,8 @@ def _beyond_what_is_left(p: Purchase) -> str:
 def _doubtful(p: Purchase) -> str:
     """Words that may say what no budget pays for; what it is called in the directory was looked at when it came there."""
     said = str((p.charge.get("code") or {}).get("text") or "")
-    return "" if p.item is not None and said == p.item.get("title") else doubtful_in(p.charge)
+    is_named = any(name in p.charge for name in ("productCodeableConcept", "productReference"))
+    return "" if p.item is not None and said == p.item.get("title") and not is_named else doubtful_in(p.charge)
 
 
 WAITS: tuple[Callable[[Purchase], str], ...] = (

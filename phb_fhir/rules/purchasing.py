@@ -74,7 +74,9 @@ from phb_fhir.rules.words import (
 
 # what was decided about a purchase, which nobody changes without deciding again
 _WHEN = ("occurrenceDateTime", "occurrencePeriod", "occurrenceTiming")
-_TERMS = ("priceOverride", "quantity", "code", "definitionCanonical", *_WHEN)
+_WHAT = ("code", "productCodeableConcept", "productReference", "definitionCanonical")
+_FROM = ("performer", "performingOrganization")
+_TERMS = ("priceOverride", "quantity", *_WHAT, *_WHEN)
 _TERM_EXTENSIONS = ("phb-element", "phb-purchase-link")
 
 
@@ -172,7 +174,14 @@ def _status(p: Purchase, why: list[str]) -> str | Issue:
 def _changes_terms(p: Purchase) -> bool:
     before = p.before or {}
     plain = any(before.get(name) != p.charge.get(name) for name in _TERMS)
-    return plain or any(extensions(before, name) != extensions(p.charge, name) for name in _TERM_EXTENSIONS)
+    extended = any(extensions(before, name) != extensions(p.charge, name) for name in _TERM_EXTENSIONS)
+    return plain or extended or reason_of(before) != reason_of(p.charge) or _is_from_another(before, p.charge)
+
+
+def _is_from_another(before: Resource, after: Resource) -> bool:
+    """Whether somebody else provides it than was agreed; where nobody was named, whoever it is may be told later."""
+    was, now = ({name: _plain(one[name]) for name in _FROM if name in one} for one in (before, after))
+    return bool(was) and was != now
 
 
 def _with_only_part(p: Purchase) -> Purchase:
@@ -259,17 +268,7 @@ def _same(one: Resource, other: Resource) -> bool:
     return set(keys_in(other.get("supportingInformation"))) <= set(keys_in(one.get("supportingInformation")))
 
 
-_SAME = (
-    "subject",
-    "code",
-    "definitionCanonical",
-    "priceOverride",
-    "factorOverride",
-    "quantity",
-    "performer",
-    "performingOrganization",
-    *_WHEN,
-)
+_SAME = ("subject", *_WHAT, "priceOverride", "factorOverride", "quantity", *_FROM, *_WHEN)
 
 
 def _plain(value: Any) -> Any:

@@ -165,3 +165,51 @@ def test_whoever_holds_a_part_decides_what_others_ask_of_it(paid: People) -> Non
     )
     agreed = put(paid["ruth"], asked | {"status": "billable"})
     assert (agreed.status_code, agreed.json().get("status")) == (200, "billable"), agreed.text
+
+
+# ---- what was agreed stays agreed ----------------------------------------------------------------
+
+RIVERBANK, LANTERN = {"reference": "Organization/riverbank-therapies"}, {"reference": "Organization/lantern-home-care"}
+
+
+def unlisted(reference: str, **more: Any) -> dict[str, Any]:
+    charge = massage(reference, **more)
+    del charge["definitionCanonical"]
+    return charge
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"performingOrganization": LANTERN},
+        {"performer": [{"actor": LANTERN}]},
+        {"productCodeableConcept": {"text": "A massage chair"}},
+    ],
+)
+def test_who_provides_what_was_agreed_and_what_it_is_changes_by_who_decides(
+    people: People, changed: dict[str, Any]
+) -> None:
+    asked = people["jill"].post("/ChargeItem", json=unlisted(f"PUR-{[*changed]}", performingOrganization=RIVERBANK))
+    agreed = people["co-ordinator"].post(f"/ChargeItem/{asked.json()['id']}/$approve").json()
+    answer = put(people["jill"], agreed | changed)
+    assert answer.status_code == 422, answer.text
+    assert answer.json()["issue"][0]["diagnostics"] == (
+        "What was agreed about this purchase can be changed by whoever decides it: It is not in the directory."
+    )
+    named = {**RIVERBANK, "display": "Riverbank Therapies"}
+    assert put(people["jill"], agreed | {"performingOrganization": named}).status_code == 200
+
+
+def test_who_provided_it_may_be_told_later_where_nobody_was_named(people: People) -> None:
+    asked = people["jill"].post("/ChargeItem", json=unlisted("PUR-LATER"))
+    agreed = people["co-ordinator"].post(f"/ChargeItem/{asked.json()['id']}/$approve").json()
+    assert put(people["jill"], agreed | {"performingOrganization": RIVERBANK}).status_code == 200
+
+
+def test_money_for_emergencies_is_used_by_who_decides_also_for_what_was_agreed_from_other_money(people: People) -> None:
+    agreed = people["jill"].post("/ChargeItem", json=massage("PUR-EMERGENCY")).json()
+    assert agreed["status"] == "billable"
+    code = {"system": "https://fhir.phb.nhs.example/CodeSystem/phb-purchase-reason", "code": "contingency"}
+    answer = put(people["jill"], agreed | {"reason": [{"coding": [code], "text": "Her assistant is ill."}]})
+    assert answer.status_code == 422, answer.text
+    assert answer.json()["issue"][0]["diagnostics"].endswith("It is to be paid from the money for emergencies.")

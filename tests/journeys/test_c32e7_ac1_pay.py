@@ -902,3 +902,18 @@ def test_an_advance_that_was_paid_before_is_recorded_though_its_budget_is_closin
         "The budget is closing; money is paid in advance from one that is active."
     ]
     assert books.pot(BUDGET, DAILY)["advanced"] == before + 10_000
+
+
+@pytest.mark.parametrize("outcome", ["queued", "complete"])
+def test_who_was_paid_for_a_purchase_stays_who_provided_it_until_the_payment_is_taken_back(
+    jill: httpx.Client, outcome: str
+) -> None:
+    with_receipt(jill, COUNSELLING)
+    paid = pay(jill, counselling(outcome=outcome))
+    another = {"performingOrganization": {"reference": "Organization/riverbank-therapies"}}
+    charge = made(jill.get(f"/{COUNSELLING}"))
+    assert said(jill.put(f"/{COUNSELLING}", json=charge | another)) == [
+        "PAY-1 pays Organization/stillwater-counselling for this, so it stays provided by them. Where somebody else was owed, take the payment back first."
+    ]
+    assert update(jill, paid, status="cancelled").status_code == 200
+    assert jill.put(f"/{COUNSELLING}", json=made(jill.get(f"/{COUNSELLING}")) | another).status_code == 200

@@ -141,3 +141,18 @@ def test_what_is_told_in_more_than_anybody_reads_waits_for_a_decision() -> None:
     item = {"code": {"text": "a very long story " * 1_000}}
     assert excluded_in(item) is None
     assert doubtful_in(item) == "It is told in so many words that nobody reads them all. Say in a few what is bought."
+
+
+@pytest.mark.parametrize(
+    "product",
+    [
+        {"productCodeableConcept": {"text": "A bottle of whisky"}},
+        {"productCodeableConcept": {"coding": [{"system": "https://shop.example", "code": "1", "display": "Whisky"}]}},
+        {"productCodeableConcept": {"coding": [{"system": EXCLUDED_ITEM, "code": "alcohol"}]}},
+        {"productReference": {"reference": "Substance/1", "display": "Whisky"}},
+    ],
+)
+def test_what_the_product_is_called_counts_beside_what_is_charged(product: dict[str, object]) -> None:
+    found = excluded_in({"code": {"text": "Groceries"}, **product})
+    assert found is not None
+    assert found.code == "alcohol"
