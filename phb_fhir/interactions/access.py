@@ -23,7 +23,7 @@ from phb_fhir.interactions.subset import STORED_DEPTH_MAX
 from phb_fhir.outcome import Kind, Refusal, Rejected, refuse
 from phb_fhir.query import EVERYTHING, NOTHING, AllOf, AnyOf, HistoryQuery, Id, Key, Node, Not, Query
 from phb_fhir.rules.budget import LONDON
-from phb_fhir.search.access import LABEL, labels_of, patients_of
+from phb_fhir.search.access import is_label, labels_of, patients_of
 from phb_fhir.search.kinds.keys import beginning
 from phb_fhir.search.kinds.kind import Index
 from phb_fhir.search.parse import parse_criteria
@@ -297,7 +297,7 @@ class Access:
         if version.json is None:
             return Index(dict.fromkeys(version.access))
         index = self.context.index_of(content_of(version), version.id)
-        others = (key for key in index.keys if not key.startswith(LABEL))
+        others = (key for key in index.keys if not is_label(key))
         return replace(index, keys=dict.fromkeys((*others, *labels_of(version.access))))
 
     @property

@@ -45,6 +45,7 @@ _IN = "_in=Patient/"
 # how the entry of a patient begins whom something concerns: `patient` of Tasks too, which R4 puts into no compartment
 CONCERNS = (_IN, "patient=Patient/", "security-context=Patient/")
 LABEL = "_security="  # how the entry of a security label begins
+TAKEN_BACK = "status=*entered-in-error"  # of what never was so, whatever earlier versions of it say
 
 
 def access_entries(keys: Collection[str]) -> tuple[str, ...]:
@@ -61,5 +62,10 @@ def patients_of(entries: Iterable[str]) -> list[str]:
 
 
 def labels_of(entries: Iterable[str]) -> tuple[str, ...]:
-    """The entries of the security labels."""
-    return tuple(entry for entry in entries if entry.startswith(LABEL))
+    """The entries that hold for all versions of a resource as they do for its current one: security labels, and that it was entered in error."""
+    return tuple(entry for entry in entries if is_label(entry))
+
+
+def is_label(entry: str) -> bool:
+    """Whether an entry is one of those."""
+    return entry.startswith(LABEL) or entry == TAKEN_BACK

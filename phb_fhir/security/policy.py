@@ -34,7 +34,7 @@ from phb_fhir.query import (
     OfType,
 )
 from phb_fhir.rules.words import TASK_CODE
-from phb_fhir.search.access import CONCERNS
+from phb_fhir.search.access import CONCERNS, TAKEN_BACK
 from phb_fhir.search.kinds.keys import beginning
 from phb_fhir.security.actor import Role
 
@@ -370,9 +370,16 @@ def asked_while_trusted(who: Who, type_: str) -> Node:
 
 
 def delivered(who: Who, type_: str) -> Node:
-    """Their organisation delivers it, or delivers to this person."""
-    performed = any_of(keys(code, (who.organization,)) for code in ("performing-organization", "performer-actor"))
+    """Their organisation delivers it, or delivers to this person; to nobody, by what was entered in error."""
+    meant = named_to_deliver(who, type_)
+    performed = meant if meant == NOTHING else AllOf((meant, Not(Key((TAKEN_BACK,)))))
     return performed if type_ == "ChargeItem" else _of_those(LinkedFrom("ChargeItem", "patient", performed), type_)
+
+
+def named_to_deliver(who: Who, type_: str) -> Node:
+    """Of purchases: it says that their organisation delivers it, though it were a mistake."""
+    del type_
+    return any_of(keys(code, (who.organization,)) for code in ("performing-organization", "performer-actor"))
 
 
 def provided(who: Who, type_: str) -> Node:
@@ -574,6 +581,7 @@ POLICY: dict[Role, tuple[Row, ...]] = {
         Row(("ChargeItemDefinition",), "cu", provided),
         Row(("ChargeItem", "Patient"), "rs", delivered),
         Row(("ChargeItem",), "rs", provided, is_masked=True),
+        Row(("ChargeItem",), "rs", named_to_deliver, is_masked=True),
         Row(("Invoice",), "crsu", provided),
         Row(WORK, "rsu", addressed),
     ),

@@ -25,7 +25,7 @@ from pymongo.errors import BulkWriteError, OperationFailure, PyMongoError
 from phb_fhir.change import Version
 from phb_fhir.outcome import Kind, Refusal, Rejected, refuse
 from phb_fhir.query import HistoryQuery
-from phb_fhir.search.access import LABEL, labels_of
+from phb_fhir.search.access import LABEL, TAKEN_BACK, labels_of
 from phb_fhir.search.kinds.kind import Index
 from phb_fhir.store import indexes
 from phb_fhir.store.concerns import KEPT, MAJORITY, PRIMARY, SNAPSHOT
@@ -243,7 +243,8 @@ class Transaction(Reader):
 
 def _relabelling(version: Version) -> UpdateMany:
     """How restricted a record is holds for all of its past: the labels of what is current go with every version before it."""
-    others = {"$filter": {"input": "$a", "cond": {"$ne": [{"$indexOfCP": ["$$this", LABEL]}, 0]}}}
+    is_other = {"$and": [{"$ne": [{"$indexOfCP": ["$$this", LABEL]}, 0]}, {"$ne": ["$$this", TAKEN_BACK]}]}
+    others = {"$filter": {"input": "$a", "cond": is_other}}
     labels = {"$literal": list(labels_of(version.access))}
     return UpdateMany({"key": version.key}, [{"$set": {"a": {"$concatArrays": [labels, others]}}}])
 

@@ -686,6 +686,30 @@ def test_what_is_seen_in_part_has_no_words_that_somebody_wrote(world):
     world.restore()
 
 
+def test_a_purchase_entered_in_error_leads_its_provider_to_nobody(world):
+    """River was named for Ted by mistake: neither he nor his purchase is shown to it, nor what that said before it was taken back."""
+    world.restore()
+    mistaken = {**record("ted")["ChargeItem"], "id": "mistaken", "performingOrganization": ref("Organization/river")}
+    world.write(mistaken)
+    assert world.get("river", "/Patient/ted").status_code == 200
+    assert secret("ted") in world.get("river", "/ChargeItem/mistaken").text
+    world.write({**mistaken, "status": "entered-in-error"})
+    assert world.get("river", "/Patient/ted").status_code == 404
+    for path in ("", "/_history", "/_history/1", "/_history/2"):
+        answer = world.get("river", f"/ChargeItem/mistaken{path}")
+        assert answer.status_code == 200
+        assert "Patient/ted" not in answer.text
+        assert secret("ted") not in answer.text
+    assert world.get("river", "/ChargeItem/mistaken").json()["status"] == "entered-in-error"
+    for asked in ("subject=Patient/ted", "_id=mistaken&performing-organization=Organization/river"):
+        assert "mistaken" not in [
+            one["resource"]["id"] for one in world.get("river", f"/ChargeItem?{asked}").json().get("entry", ())
+        ]
+    for who in ("ted", "south"):
+        assert secret("ted") in world.get(who, "/ChargeItem/mistaken/_history/1").text
+    world.restore()
+
+
 def test_what_is_seen_in_part_leads_to_nobody(world):
     for path in (
         "/Patient/ted",

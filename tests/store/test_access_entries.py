@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from phb_fhir.search.access import ENTRIES_MAX, access_entries, labels_of, patients_of
+from phb_fhir.search.access import ENTRIES_MAX, TAKEN_BACK, access_entries, labels_of, patients_of
 
 RESTRICTED = {"system": "http://terminology.hl7.org/CodeSystem/v3-Confidentiality", "code": "R"}
 LABEL = "_security=http://terminology.hl7.org/CodeSystem/v3-Confidentiality|R"
@@ -75,6 +75,25 @@ def test_labels_come_first_so_that_no_bound_drops_them():
     found = access_entries(keys)
     assert found[0] == LABEL
     assert len(found) == ENTRIES_MAX
+
+
+def test_that_something_was_entered_in_error_holds_for_all_of_its_past(api, server, mongodb_admin):
+    observation = {**DESCRIBED, "resourceType": "Observation", "status": "final"}
+    for status in ("final", "amended", "entered-in-error"):
+        assert put(api, {**observation, "status": status}).is_success
+    database = mongodb_admin[server.settings.mongodb_database]
+    versions = [
+        *database.history.find({"key": "Observation/ms"}),
+        database.resources.find_one({"_id": "Observation/ms"}),
+    ]
+    assert len(versions) == 3
+    assert all(TAKEN_BACK in one["a"] and "patient=Patient/jill" in one["a"] for one in versions)
+    put(api, observation)
+    versions = [
+        *database.history.find({"key": "Observation/ms"}),
+        database.resources.find_one({"_id": "Observation/ms"}),
+    ]
+    assert not any(TAKEN_BACK in one["a"] for one in versions)
 
 
 def test_what_no_policy_asks_for_is_not_kept():
