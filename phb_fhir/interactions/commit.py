@@ -237,7 +237,7 @@ async def prepare(
         except Rejected as rejected:
             raise told(index, rejected) from None
     await _govern(context, transaction, decided, told)
-    judgement = Judgement(context, transaction, facts, now)
+    judgement = Judgement(context, transaction, facts, now, stands.unread)
     await judgement.judge(decided, told)
     for settled_one in (*(each for several in decided for each in several), *judgement.own):
         index_it(context, settled_one)

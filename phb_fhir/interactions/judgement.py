@@ -40,6 +40,11 @@ class Standing(NamedTuple):
     theirs: frozenset[str]
     read: frozenset[str]
 
+    @property
+    def unread(self) -> frozenset[str]:
+        """Which they may change and not read."""
+        return self.theirs - self.read
+
 
 async def standing(
     context: Context, transaction: Transaction, changes: Sequence[Change], view: Mapping[str, Version]

@@ -7,7 +7,7 @@ write (a Task that somebody must decide, a budget that moves on) is judged as we
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar
@@ -20,7 +20,7 @@ from phb_fhir.interactions.facts import Facts
 from phb_fhir.interactions.judgement import unnamed
 from phb_fhir.interactions.validation import Content, check_resource
 from phb_fhir.interactions.versions import Decided, is_same, next_version
-from phb_fhir.outcome import Kind, Refusal, Rejected, refuse
+from phb_fhir.outcome import Issue, Kind, Refusal, Rejected, refuse
 from phb_fhir.rules.book import ORDER, RULES
 from phb_fhir.rules.budget import LONDON
 from phb_fhir.rules.case import Asking, By, Case, Follow, judge_in_order
@@ -37,14 +37,21 @@ async def asked(context: Context, asking: Asking[T]) -> T:
 
 
 class Judgement:
-    """One transaction, judged. `following` is what is to be written beside what was asked for."""
+    """One transaction, judged. `following` is what is to be written beside what was asked for.
 
-    def __init__(self, context: Context, transaction: Transaction, facts: Facts, now: datetime) -> None:
+    `unread` are the keys of what its writer may change and not read, which the scopes of a token may part: of these nobody is told what
+    rules say, which goes by what was there.
+    """
+
+    def __init__(
+        self, context: Context, transaction: Transaction, facts: Facts, now: datetime, unread: Collection[str] = ()
+    ) -> None:
         self._context = context
         self._transaction = transaction
         self._now = now
         self._facts = facts
         self._own: dict[str, Decided] = {}
+        self._unread = frozenset(unread)
 
     @property
     def own(self) -> list[Decided]:
@@ -89,7 +96,8 @@ class Judgement:
         if write is None or not rules:
             return []
         decision = await self._facts.ask(judge_in_order(self._case(write, is_own=is_own), rules), self._context)
-        issues = await unnamed(self._context, self._transaction, decision.issues, self._facts.pending)
+        said = await unnamed(self._context, self._transaction, decision.issues, self._facts.pending)
+        issues = self._told(write.after.key, said, is_own=is_own)
         if decision.is_refusal:
             raise Rejected(Refusal.UNPROCESSABLE, *(issue for issue in issues if issue.is_error))
         if decision.first:
@@ -100,6 +108,13 @@ class Judgement:
         one.committed = replace(one.committed, advice=one.committed.advice + tuple(issues))
         self._facts.post(decision.entries)
         return list(decision.follow)
+
+    def _told(self, key: str, said: Sequence[Issue], *, is_own: bool) -> list[Issue]:
+        """What is told of what rules say: of what its writer may not read, no more than that they refuse it."""
+        if key not in self._unread and not (is_own and self._unread):
+            return list(said)
+        text = "The rules refuse this. Why goes by what is there, and the scopes of the token do not let it read that."
+        return [Issue(Kind.BUSINESS_RULE, text)] if any(one.is_error for one in said) else []
 
     def _case(self, write: Write, *, is_own: bool) -> Case:
         after = write.after

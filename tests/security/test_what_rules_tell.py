@@ -9,13 +9,14 @@ from __future__ import annotations
 import base64
 import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
 
 from phb_fhir.rules.words import concept
-from tests.people import People, signed_in
+from tests.people import PEOPLE, People, signed_in
 from tests.stories import massage, tell
 
 BASE = "https://fhir.phb.nhs.example"
@@ -225,3 +226,23 @@ def test_a_provider_is_not_told_who_else_delivers_or_from_which_budget(people: P
         assert why in refused.text
         assert "lantern" not in refused.text
         assert "tom" not in refused.text
+
+
+def test_rules_do_not_tell_who_may_change_and_not_read_what_there_was(people: People) -> None:
+    """An app with `user/ChargeItem.u`: a purchase that was aborted, and one that never was, are refused in the same words."""
+    system = people["system"]
+    blind = people.as_(replace(PEOPLE["co-ordinator"], scope="user/ChargeItem.u"))
+    reader = people.as_(replace(PEOPLE["co-ordinator"], scope="user/ChargeItem.ru"))
+    refusals = []
+    for status in ("aborted", "entered-in-error"):
+        stands = made(system.post("/ChargeItem", json=bought(status="billable")))
+        stands = made(system.put(f"/ChargeItem/{stands['id']}", json=stands | {"status": status}))
+        asked = stands | {"status": "billable"}
+        path = f"/ChargeItem/{stands['id']}"
+        told = reader.put(path, json=asked)
+        assert (told.status_code, f"that is {status} cannot become billable" in told.text) == (422, True), told.text
+        hidden = blind.put(path, json=asked)
+        assert hidden.status_code == 422
+        assert "scopes of the token do not let it read" in hidden.text
+        refusals.append([one["diagnostics"] for one in hidden.json()["issue"]])
+    assert refusals[0] == refusals[1]
