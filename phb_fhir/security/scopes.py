@@ -1,6 +1,7 @@
 """SMART scopes, as a token carries them (SMART App Launch 2.2, "Scopes for requesting FHIR Resources").
 
-A token's `scope` is words with spaces between them. Those that name resources become `Scope`s: of version 2
+A token's `scope` is words with spaces between them, and with nothing else that is blank (RFC 6749 §3.3): else a word that somebody
+chose could be two of ours and one of the issuer's. Those that name resources become `Scope`s: of version 2
 (`patient/Account.rs`, `user/Observation.rs?category=laboratory`) and of version 1 (`patient/Account.read`). All other words
 (`openid`, `launch/patient`, `offline_access`) are not about resources. A word that is nearly a scope grants nothing: what was
 meant cannot be known, and a guess could only widen it.
@@ -31,7 +32,7 @@ _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 @lru_cache(maxsize=1024)  # the same few are granted to everybody
 def parse_scopes(text: str) -> tuple[Scope, ...]:
     """What the words of `text` grant, each once, in their order."""
-    words = text.split()
+    words = text.split(" ")
     if len(words) > SCOPES_MAX:
         return ()
     return tuple(dict.fromkeys(scope for word in words if (scope := _scope(word)) is not None))
@@ -39,7 +40,7 @@ def parse_scopes(text: str) -> tuple[Scope, ...]:
 
 def names_resources(text: str) -> bool:
     """Whether any word is meant to be about resources, rightly written or not."""
-    return any(word.partition("/")[0] in ("patient", "user", "system") for word in text.split() if "/" in word)
+    return any(word.partition("/")[0] in ("patient", "user", "system") for word in text.split(" ") if "/" in word)
 
 
 def narrowed(scopes: Iterable[Scope], to: Iterable[Scope]) -> tuple[Scope, ...]:

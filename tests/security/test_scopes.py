@@ -65,6 +65,19 @@ def test_a_word_that_is_no_scope_grants_nothing_and_spoils_no_other(word: str) -
     assert parse_scopes(f"{word} user/Task.r") == (Scope("user", "Task", frozenset("r")),)
 
 
+BLANKS = ("\t", "\n", "\r\n", "\v", "\f", "\x1c", "\x1f", "\x85", "\u00a0", "\u2003", "\u2028", "\u3000")
+
+
+@pytest.mark.parametrize("blank", BLANKS)
+def test_nothing_but_a_space_parts_words(blank: str) -> None:
+    """RFC 6749 §3.3: an issuer takes the rest for one word, of which somebody may have chosen the end."""
+    assert parse_scopes(f"openid{blank}user/*.cruds") == ()
+    chosen = parse_scopes(f"patient/Observation.rs?category=a{blank}user/*.cruds")
+    assert [(it.context, it.type) for it in chosen] in ([("patient", "Observation")], [])
+    assert parse_scopes(f"user/Task.r{blank}") == ()
+    assert parse_scopes("  user/Task.r   user/Account.r ") == parse_scopes("user/Task.r user/Account.r")
+
+
 def test_scopes_are_kept_once_and_in_their_order() -> None:
     words = "openid user/Task.r patient/Account.rs user/Task.r patient/Account.read"
     assert [(it.context, it.type) for it in parse_scopes(words)] == [("user", "Task"), ("patient", "Account")]
