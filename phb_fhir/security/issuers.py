@@ -79,7 +79,7 @@ class IssuerAtWork:
             found = self._fitting(key_id, algorithm)
         if found:
             return found
-        if not self._keys:
+        if not self._keys or self._asked_at > self._keys_at:  # it was asked in vain: the key may be a new one
             raise refuse(
                 Refusal.UNAVAILABLE,
                 Kind.TRANSIENT,

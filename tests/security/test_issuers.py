@@ -230,6 +230,32 @@ def test_the_keys_of_an_issuer_that_is_away_serve_for_the_stated_time_and_not_be
     assert too_old == (Refusal.UNAVAILABLE, AWAY)
 
 
+def test_a_token_of_a_new_key_may_be_right_while_its_issuer_is_away(issuer: RunningIssuer) -> None:
+    """Who is told that it is wrong throws it away. Once the issuer has been asked, a key that it does not have is one that it does not have."""
+    clocks = Clocks()
+    server = authenticator(issuer.configured(), clocks=clocks, keys_life_s=1000, keys_retry_min_s=10)
+    new = Key("RS256", "two")
+
+    async def work() -> list[Any]:
+        answers = [await heard(server, issuer.token(jti="1"))]
+        issuer.stop()
+        for seconds in (10, 1):  # asked in vain, and not asked again so soon
+            clocks.pass_(seconds)
+            answers.append(await heard(server, issuer.token(new)))
+        answers.append(await heard(server, issuer.token(jti="2")))  # of a key that is known
+        issuer.start()
+        clocks.pass_(10)
+        answers.append(await heard(server, issuer.token(new)))
+        issuer.keys = [new, *issuer.keys]
+        clocks.pass_(10)
+        return [*answers, await heard(server, issuer.token(new))]
+
+    known, away, away_still, of_known_key, no_such_key, then = run(server, work)
+    assert [type(it) for it in (known, of_known_key, then)] == [Actor] * 3
+    assert away == away_still == (Refusal.UNAVAILABLE, AWAY)
+    assert no_such_key == (Refusal.UNAUTHENTICATED, NO_SUCH_KEY)
+
+
 def test_a_token_that_was_verified_is_let_in_while_its_issuer_is_away(issuer: RunningIssuer) -> None:
     clocks = Clocks()
     server = authenticator(issuer.configured(), clocks=clocks, token_trust_max_s=300)
