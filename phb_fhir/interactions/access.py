@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from phb_fhir.change import Version
@@ -49,7 +50,8 @@ from phb_fhir.store.store import Hit, Reader
 if TYPE_CHECKING:
     from phb_fhir.interactions.context import Context
 
-CONSENTS_MAX = 1_000  # in force, that name one delegate; with a launch context, of its patient
+CONSENTS_MAX = 10_000  # in force, that name one delegate or broker; with a launch context, of its patient
+RELATIONS_MAX = 10_000  # people close to somebody who have one NHS number
 CASELOAD_MAX = 2_000  # patients whose care one person co-ordinates
 ITEMS_MAX = 2_000  # of the directory, that one organisation provides
 NUMBERED_MAX = 10  # patients with one NHS number
@@ -445,8 +447,11 @@ def _is_of_patients(scope: Scope, type_: str) -> bool:
 async def _trusted(context: Context, actor: Actor, who: Who) -> Who:
     """Whom a person has let act for them, by an active Consent with a legal basis, a scope and a period (R11)."""
     if not who.user and actor.nhs_number:  # they may be known as somebody's relation several times
-        known = Query(("RelatedPerson",), Key((f"identifier={NHS_NUMBER}|{actor.nhs_number}",)))
-        who = replace(who, roles=await _in_use(context, await context.store.keys(known, count=100)))
+        number = f"identifier={NHS_NUMBER}|{actor.nhs_number}"
+        relations = await context.store.keys(Query(("RelatedPerson",), Key((number,))), count=RELATIONS_MAX)
+        if len(relations) == RELATIONS_MAX:
+            raise _too_many("people close to somebody have your NHS number")
+        who = replace(who, roles=await _in_use(context, relations))
     if who.role != "broker":  # an organisation acts for nobody else
         who = replace(who, organization="")
     parties = (*await _in_use(context, (who.user, who.organization)), *who.roles)
@@ -458,14 +463,14 @@ async def _trusted(context: Context, actor: Actor, who: Who) -> Who:
     consents = await context.store.search(Query(("Consent",), AllOf(tuple(naming))), count=CONSENTS_MAX)
     if len(consents) == CONSENTS_MAX:
         raise _too_many("consents name you")
-    contents = [content_of(version) for version in consents]
-    denials = [denial for one in contents for denial in _denials(one, parties, context)]
-    found = [
-        _without(mandate, denials)
-        for one in contents
-        for mandate in _mandates(one, parties, context)
-        if actor.patient in ("", mandate.patient.removeprefix("Patient/"))
-    ]
+    contents = [_bearing(version.json) for version in consents if version.json is not None]
+    # each once, and by whose they are: those of one person take none of another's time
+    denied: dict[str, dict[Mandate, None]] = {}
+    for denial in (denial for one in contents for denial in _denials(one, parties, context)):
+        denied.setdefault(denial.patient, {})[denial] = None
+    given = dict.fromkeys(mandate for one in contents for mandate in _mandates(one, parties, context))
+    asked = (one for one in given if actor.patient in ("", one.patient.removeprefix("Patient/")))
+    found = dict.fromkeys(_without(one, denied.get(one.patient, ())) for one in asked)
     return replace(who, mandates=tuple([await _with_plans(context, one) for one in found]))
 
 
@@ -549,6 +554,16 @@ def _too_many(said: str) -> Rejected:
 
 
 # ---- consents ------------------------------------------------------------------------------------
+
+
+@lru_cache(
+    maxsize=2 * CONSENTS_MAX
+)  # so that who acts for thousands does not wait for all of them to be decoded at each request
+def _bearing(json: bytes) -> Resource:
+    """What of a Consent decides who may act; by its very bytes, so that what is changed is read anew."""
+    consent = loads(json, depth_max=STORED_DEPTH_MAX)
+    names = ("status", "patient", "policyRule", "provision", "modifierExtension")
+    return {name: consent[name] for name in names if name in consent}
 
 
 def _mandates(consent: Resource, parties: Sequence[str], context: Context) -> Iterable[Mandate]:

@@ -158,7 +158,13 @@ def consented(right: Right) -> Predicate:
     """A Consent lets them, and it covers this."""
 
     def holds(who: Who, type_: str) -> Node:
-        return any_of(_mandated(who, one, type_) for one in who.mandates if one.gives(right, type_))
+        giving = [one for one in who.mandates if one.gives(right, type_)]
+        whole = dict.fromkeys(
+            one.patient for one in giving if not one.accounts
+        )  # one condition for all of these, however many
+        return any_of(
+            (of_patients(tuple(whole), type_), *(_mandated(who, one, type_) for one in giving if one.accounts))
+        )
 
     return holds
 
@@ -456,9 +462,8 @@ def _of_those(patients: Node, type_: str) -> Node:
 
 
 def _mandated(who: Who, mandate: Mandate, type_: str) -> Node:
+    """What a Consent that is for some budgets alone opens."""
     theirs = of_patients((mandate.patient,), type_)
-    if not mandate.accounts:
-        return theirs
     match type_:
         case "Account":
             return Id(mandate.accounts)

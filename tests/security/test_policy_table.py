@@ -16,13 +16,25 @@ from typing import Any
 
 import pytest
 
-from phb_fhir.interactions import access
+from phb_fhir.interactions import access, seen
 from phb_fhir.security.local_key import LOCAL_ISSUER, local_key
 from phb_fhir.security.policy import POLICY, anybody
-from tests.builders import bundle, entry
+from tests.builders import NHS_NUMBER, bundle, entry
 from tests.running import FIRST_MOMENT
-from tests.security.elements import LABELS, PHB, Resource, coded, consent, extension, labelled, ref, secret
-from tests.security.record import record
+from tests.security.elements import (
+    BUDGETS,
+    LABELS,
+    PHB,
+    Resource,
+    coded,
+    consent,
+    extension,
+    labelled,
+    ref,
+    secret,
+    thing,
+)
+from tests.security.record import paid, record
 from tests.security.world import ACTORS, LOADED_AT, USER, World, running_world, whole_world
 
 PLAN = "CarePlan CareTeam Goal RiskAssessment"
@@ -945,6 +957,46 @@ def test_consents_that_ended_lock_nobody_out_and_those_of_others_not_who_is_laun
     ended = {**record("jill")["CareTeam"], "status": "inactive", "participant": [{"member": ref("Practitioner/priya")}]}
     world.write(*({**ended, "id": f"ended-{number}"} for number in range(8)))
     assert world.get("priya", "/Account/jill-account").status_code == 200
+    world.restore()
+
+
+def test_who_acts_for_many_is_asked_about_all_of_them_at_once(world, monkeypatch):
+    """A broker whom thousands trust: what they see of others through a join is one condition, however many these are."""
+    monkeypatch.setattr(seen, "PREDICATE_JOINS_MAX", 3)
+    account, payment = record("ted")["Account"], record("ted")["PaymentReconciliation"]
+    budgets = [f"ted-{number}" for number in range(8)]
+    for name in budgets:
+        named = {"identifier": [{"system": BUDGETS, "value": f"B-{name}"}], "subject": [ref(f"Patient/{name}")]}
+        paid_ = {"extension": paid(f"Account/{name}", "Organization/river"), "paymentIdentifier": {"value": name}}
+        world.write(
+            thing("Patient", name, active=True),
+            {**account, "id": name, **named},
+            {**payment, "id": name, **paid_},
+            consent(f"c-{name}", f"Patient/{name}", "Organization/willow", "view"),
+        )
+    found = world.get("willow", "/PaymentReconciliation?_count=100")
+    assert found.status_code == 200, found.text
+    ids = {one["resource"]["id"] for one in found.json()["entry"]}
+    assert ids >= set(budgets)
+    assert "ted-paymentreconciliation" not in ids
+    world.restore()
+
+
+def test_a_delegate_is_known_by_their_nhs_number_in_however_many_records(world):
+    """Anybody may say that somebody with that number is close to them, and more often than once."""
+    number = {"identifier": [{"system": NHS_NUMBER, "value": "9999999468"}]}
+    claims = {"role": "delegate", "nhs_number": "9999999468"}
+    ted = ref("Patient/ted")
+    world.write(*(thing("RelatedPerson", f"close-{one:03}", patient=ted, **number) for one in range(101)))
+    world.write(
+        thing("RelatedPerson", "close-to-jill", patient=ref("Patient/jill"), **number),
+        consent("c-close", "Patient/jill", "RelatedPerson/close-to-jill", "view"),
+        consent("c-last", "Patient/ted", "RelatedPerson/close-100", "view"),
+    )
+    for who in (claims, {**claims, "patient": "jill"}):
+        assert world.get(who, "/Account/jill-account").status_code == 200
+    assert world.get(claims, "/Account/ted-account").status_code == 200
+    assert world.get({**claims, "patient": "jill"}, "/Account/ted-account").status_code == 404
     world.restore()
 
 
