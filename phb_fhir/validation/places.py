@@ -14,7 +14,7 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from phb_fhir.definitions.trail import Trail
-from phb_fhir.validation.frame import Frame, FrameKind
+from phb_fhir.validation.frame import Frame, FrameKind, address_of
 
 if TYPE_CHECKING:
     from phb_fhir.definitions.load import Definitions
@@ -151,12 +151,26 @@ def _of_type(here: Occurrence, type_name: str, _: Definitions) -> Found:
 
 
 def _resolve(here: Occurrence, _: str, __: Definitions) -> Found:
-    reference = here.value.get("reference") if type(here.value) is dict else here.value
+    """What a reference or canonical points to. Of a target that is not at hand no more than its type is known: it has no value."""
+    node = here.value if type(here.value) is dict else {"reference": here.value}
+    reference = node.get("reference")
     target = here.frame.find(reference) if type(reference) is str else None
+    type_name = type_of_target(node, target, here.frame)
     if target is None:
-        return []
-    resource = target.resource
-    return [Occurrence(resource, None, str(resource.get("resourceType", "")), target.at, None, target)]
+        return [Occurrence(None, None, type_name, here.at, None, here.frame)] if type_name else []
+    return [Occurrence(target.resource, None, type_name, target.at, None, target)]
+
+
+def type_of_target(node: dict[str, Any], target: Frame | None, frame: Frame) -> str:
+    """The type of what a Reference points to, by what is at hand, its address, or what it says; empty where nothing tells."""
+    if target is not None:
+        return str(target.resource.get("resourceType", ""))
+    reference, stated = node.get("reference"), node.get("type")
+    types = frame.definitions.resource_types
+    address = address_of(reference.partition("#")[0], types) if type(reference) is str else None
+    if address is not None:
+        return address.type
+    return stated if type(stated) is str and stated in types else ""
 
 
 _STEPS: dict[str, Callable[[Occurrence, str, Any], Found]] = {

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from phb_fhir.definitions.trail import Trail, path_of
 from phb_fhir.outcome import Issue, Kind, Severity
 from phb_fhir.validation.frame import Frame, address_of
-from phb_fhir.validation.places import Occurrence
+from phb_fhir.validation.places import Occurrence, type_of_target
 from phb_fhir.validation.primitives import is_urn
 from phb_fhir.validation.wording import listed, shown
 
@@ -40,7 +40,7 @@ def check_reference(node: dict[str, Any], targets: frozenset[str], trail: Trail,
             frame.issues.append(_wrong_target(type_name, targets, trail))
         return
     target = frame.find(reference)
-    type_name = _type_of(reference, target, node, frame)
+    type_name = type_of_target(node, target, frame)
     stated = node.get("type")
     if target is None and not _leads_somewhere(reference, type_name, frame):
         text = (
@@ -78,17 +78,6 @@ def _is_to_be_resolved(frame: Frame) -> bool:
     return bundle is None or bundle.resource.get("type") in ("transaction", "batch")
 
 
-def _type_of(reference: str, target: Frame | None, node: dict[str, Any], frame: Frame) -> str:
-    """The type of what a reference points to, empty where nothing tells."""
-    if target is not None:
-        return str(target.resource.get("resourceType", ""))
-    address = address_of(reference.partition("#")[0], frame.definitions.resource_types)
-    if address is not None:
-        return address.type
-    stated = node.get("type")
-    return stated if type(stated) is str and stated in frame.definitions.resource_types else ""
-
-
 def _wrong_target(type_name: str, targets: frozenset[str], trail: Trail) -> Issue:
     text = f"A reference here points to {listed(sorted(targets))}, not to {type_name}."
     return Issue(Kind.INVALID, text, path_of(trail))
@@ -102,10 +91,10 @@ def target_check(targets: tuple[str, ...], label: str, plan: Plan) -> Check:
     types: set[str] = set()
 
     def check(one: Occurrence, issues: list[Issue]) -> None:
-        if type(one.value) is not dict or type(one.value.get("reference")) is not str:
+        if type(one.value) is not dict:
             return
-        reference = one.value["reference"]
-        frame = one.frame.find(reference)
+        reference = one.value.get("reference")
+        frame = one.frame.find(reference) if type(reference) is str else None
         if frame is not None and type(frame.resource.get("resourceType")) is str:
             there = Occurrence(frame.resource, None, frame.resource["resourceType"], frame.at, None, frame)
             if any(plan.plans.conforms(there, target) in (True, None) for target in targets):
@@ -115,7 +104,7 @@ def target_check(targets: tuple[str, ...], label: str, plan: Plan) -> Check:
             return
         if not types:
             types.update(_types(targets, plan))
-        type_name = _type_of(reference, None, one.value, one.frame)
+        type_name = type_of_target(one.value, None, one.frame)
         if type_name and not any(plan.plans.is_a(type_name, wanted) for wanted in types):
             text = f'{plan.named} wants "{label}" to point to {listed(sorted(types))}, not to {type_name}.'
             issues.append(Issue(Kind.INVALID, text, path_of(one.at)))

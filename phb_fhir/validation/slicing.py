@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 Matcher: TypeAlias = Callable[[Occurrence], bool]
 
+_STRUCTURE = "http://hl7.org/fhir/StructureDefinition/"
 _BY_URL = [{"type": "value", "path": "url"}]
 _BY_TYPE = [{"type": "type", "path": "$this"}]
 
@@ -246,7 +247,14 @@ def _profile_criterion(of: Spec, steps: list[Step], specs: list[Spec], plans: Pl
         urls = [url for spec in specs for row in spec.types for url in row.get("profile", ())]
     if not urls:
         return None
-    return lambda found: any(plans.conforms(one, url) is True for one in found for url in urls)
+    return lambda found: any(_meets(one, url, plans) for one in found for url in urls)
+
+
+def _meets(one: Occurrence, url: str, plans: Plans) -> bool:
+    """Whether this meets a profile; of a target that is not at hand its type alone is known, which R4's own definition of a type asks for."""
+    if one.value is None and one.type:
+        return url.startswith(_STRUCTURE) and plans.is_a(one.type, url.removeprefix(_STRUCTURE))
+    return plans.conforms(one, url) is True
 
 
 def _target_profiles(of: Spec, steps: list[Step], plans: Plans) -> Iterator[str]:

@@ -357,6 +357,43 @@ CASES = {
         ),
         [(Kind.REQUIRED, "Patient.generalPractitioner", '"generalPractitioner:org"')],
     ),
+    "slices by the type of a target that is elsewhere": Case(
+        [
+            sliced("Patient.generalPractitioner", ("type", "resolve()")),
+            element(
+                "Patient.generalPractitioner:org",
+                min=1,
+                max="1",
+                type=[{"code": "Reference", "targetProfile": [f"{BASE}/Organization"]}],
+            ),
+        ],
+        patient(generalPractitioner=[{"reference": "Practitioner/1"}, {"reference": "Organization/1"}]),
+        patient(generalPractitioner=[{"reference": "Organization/1"}, {"type": "Organization", "display": "Oak"}]),
+        [(Kind.INVALID, "Patient.generalPractitioner", '"generalPractitioner:org"')],
+    ),
+    "slices by what a target elsewhere is by R4's own definitions": Case(
+        [
+            sliced("Patient.generalPractitioner", ("profile", "resolve()")),
+            element(
+                "Patient.generalPractitioner:org",
+                min=1,
+                type=[{"code": "Reference", "targetProfile": [f"{BASE}/Organization"]}],
+            ),
+        ],
+        patient(generalPractitioner=[{"reference": "Organization/1"}]),
+        patient(generalPractitioner=[{"reference": "Practitioner/1"}]),
+        [(Kind.REQUIRED, "Patient.generalPractitioner", '"generalPractitioner:org"')],
+    ),
+    "a target that is named by its type and an identifier": Case(
+        [
+            element(
+                "Patient.generalPractitioner", type=[{"code": "Reference", "targetProfile": [f"{BASE}/Organization"]}]
+            )
+        ],
+        patient(generalPractitioner=[{"type": "Organization", "identifier": {"value": "1"}}]),
+        patient(generalPractitioner=[{"type": "Practitioner", "identifier": {"value": "1"}}]),
+        [(Kind.INVALID, "Patient.generalPractitioner[0]", "not to Practitioner")],
+    ),
     "a slice that is sliced again": Case(
         [
             sliced("Observation.category", ("pattern", "$this")),
