@@ -115,11 +115,28 @@ _IN_NAME = ("text", "family", "given", "prefix", "suffix")
 _IN_ADDRESS = ("text", "line", "city", "district", "state", "postalCode", "country")
 
 
+_NOT_TAKEN_APART = {
+    "ł": "l",
+    "ø": "o",
+    "đ": "d",
+    "ð": "d",
+    "ħ": "h",
+    "ŧ": "t",
+    "ı": "i",
+    "æ": "ae",
+    "œ": "oe",
+    "þ": "th",
+}
+
+
 def fold(text: str) -> str:
     """Without case, combining characters and punctuation, every gap one space."""
     plain = [one for one in unicodedata.normalize("NFKD", text.casefold()) if not unicodedata.combining(one)]
     kept = [one for one in plain if not unicodedata.category(one).startswith("P")]
-    return " ".join("".join(kept).casefold().split())
+    letters = "".join(kept).casefold()
+    for letter, plain_letters in _NOT_TAKEN_APART.items():
+        letters = letters.replace(letter, plain_letters)
+    return " ".join(letters.split())
 
 
 def _strings(element: Any) -> list[str]:
@@ -136,12 +153,17 @@ def _match_string(element: Any, parameter: Parameter, modifier: str, text: str) 
     values, wanted = _strings(element), unescape(text)
     if modifier == "exact":
         return wanted in values
+    families = [element] if parameter.form == "family" else list(_walk(element, ["family"]))
+    values += [part for family in families if isinstance(family, str) for part in _family_parts(family)]
     if modifier == "contains":
         return any(fold(wanted) in fold(value) for value in values)
-    if any(_starts_with(value, wanted) for value in values):
-        return True
-    families = [element] if parameter.form == "family" else list(_walk(element, ["family"]))
-    return any(_starts_with(part, wanted) for family in families if isinstance(family, str) for part in family.split())
+    return any(_starts_with(value, wanted) for value in values)
+
+
+def _family_parts(family: str) -> list[str]:
+    """The words of a family name, and what it is to who takes a dash for a blank."""
+    words = [family, *family.split()]
+    return [*words, *(word.replace("-", " ") for word in words), *family.replace("-", " ").split()]
 
 
 # --- uri (§3.1.1.4.9) ---

@@ -44,6 +44,12 @@ ADDRESS = r4("Patient", "address")
         ("£5 + 2", "£5 + 2"),
         ("--", ""),
         ("राम", "राम"),
+        ("Łukasz", "lukasz"),
+        ("ØRJAN", "orjan"),
+        ("Ǿ", "o"),
+        ("Æthel Œuvre", "aethel oeuvre"),
+        ("Đorđe Ðóra Þór", "dorde dora thor"),
+        ("Işık", "isik"),
     ],
 )
 def test_a_text_is_folded_by_case_accents_punctuation_and_gaps(text, folded):
@@ -148,6 +154,20 @@ def test_a_family_name_is_kept_with_each_of_its_words_and_sorted_by_the_first():
     assert alone.lo == {"family": "zu aa"}
 
 
+def test_a_family_name_with_dashes_is_kept_with_each_of_its_sides():
+    found = keys(FAMILY, ("string", "de Smith-Jones"))
+    assert [key for key in found if key.startswith("family=")] == [
+        "family=de smithjones",
+        "family=de smith jones",
+        "family=de",
+        "family=smithjones",
+        "family=smith jones",
+        "family=smith",
+        "family=jones",
+    ]
+    assert [key for key in keys(FAMILY, ("string", "Day\u2010Lewis")) if key == "family=lewis"] == ["family=lewis"]
+
+
 # ---- what a value finds ----------------------------------------------------------------------------------------------
 
 TEXTS = st.text("aAbBéÉe\u0301ß-' ,|\\\ud7ff\U0010ffff", max_size=6)
@@ -191,7 +211,10 @@ def test_exact_finds_the_whole_text_with_its_case_and_accents(texts, wanted):
 def test_a_name_is_found_by_any_of_its_texts_and_by_the_words_of_the_family(name, wanted):
     """Servers SHOULD search the parts of a family name independently."""
     assume(normal(wanted))
-    texts = [name.get("family", ""), *name.get("family", "").split(), name.get("text", ""), *name.get("given", [])]
+    family = name.get("family", "")
+    words = [family, *family.split()]
+    spaced = [word.replace("-", " ") for word in words]
+    texts = [*words, *spaced, *spaced[0].split(), name.get("text", ""), *name.get("given", [])]
     there = any(normal(text).startswith(normal(wanted)) for text in texts)
     assert finds(NAME, written(wanted), ("HumanName", name)) is there
 

@@ -6,11 +6,13 @@ for `:exact`:
     family=obrien, family:exact=O'Brien
 
 Of a HumanName and an Address every text in it is a value of its own. Of a family name each word is one too, so that
-"Quiñones" finds "Carreño Quiñones" (R4: servers should search the parts of a family name independently).
+"Quiñones" finds "Carreño Quiñones", and "Jones" finds "Smith-Jones" (R4: servers should search the parts of a family name
+independently).
 """
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -32,6 +34,10 @@ _ASCII: dict[int, str] = {
     **{code: "" for code in range(128) if unicodedata.category(chr(code))[0] == "P"},
     **{code: " " for code in range(128) if unicodedata.category(chr(code)) == "Cc"},
 }
+# letters that Unicode takes for letters of their own, and people for others with a stroke, or for two written together
+_PLAIN = str.maketrans(
+    {"ł": "l", "ø": "o", "đ": "d", "ð": "d", "ħ": "h", "ŧ": "t", "ı": "i", "æ": "ae", "œ": "oe", "þ": "th"}
+)
 
 
 def fold(text: str) -> str:
@@ -39,7 +45,7 @@ def fold(text: str) -> str:
     if text.isascii():
         return " ".join(text.translate(_ASCII).lower().split())
     decomposed = unicodedata.normalize("NFKD", text)
-    return " ".join("".join(map(_kept, decomposed)).casefold().split())
+    return " ".join("".join(map(_kept, decomposed)).casefold().translate(_PLAIN).split())
 
 
 def _kept(letter: str) -> str:
@@ -54,6 +60,7 @@ def _kept(letter: str) -> str:
 
 # ---- what is kept ----------------------------------------------------------------------------------------------------
 
+_DASH = re.compile("[-\u2010-\u2015]")
 _PARTS: dict[str, tuple[str, ...]] = {
     "HumanName": ("family", "given", "prefix", "suffix", "text"),
     "Address": ("text", "line", "city", "district", "state", "postalCode", "country"),
@@ -72,8 +79,8 @@ def index(made: Index, parameter: SearchParameter, values: Sequence[Value], is_l
             if folded:
                 keys[f"{code}={folded[:FOLDED_MAX]}"] = None
                 sortable.append(folded[:SORTED_MAX])
-            if of_family and " " in folded:
-                keys.update((f"{code}={part}", None) for part in folded.split())
+            if of_family and (" " in folded or _DASH.search(text)):
+                keys.update((f"{code}={part}", None) for part in _parts_of(text[:_READ_MAX]))
             if text:
                 keys[f"{code}:exact={text[: CHARACTERS_MAX + 1]}"] = None
     if values:
@@ -86,6 +93,14 @@ def _keep_order(lo: dict[str, str], code: str, sortable: list[str], is_list: boo
     lo[code] = min(sortable)
     if is_list:
         lo[f"{code}~max"] = max(sortable)
+
+
+def _parts_of(family: str) -> Iterator[str]:
+    """What a family name of several parts is found by: each word and each side of its dashes, and with blanks for the dashes."""
+    spaced = _DASH.sub(" ", family)
+    for part in (spaced, *family.split(), *(_DASH.sub(" ", word) for word in family.split()), *spaced.split()):
+        if folded := fold(part):
+            yield folded[:FOLDED_MAX]
 
 
 def _is_family(parameter: SearchParameter) -> bool:
