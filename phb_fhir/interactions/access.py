@@ -556,9 +556,8 @@ def _too_many(said: str) -> Rejected:
 # ---- consents ------------------------------------------------------------------------------------
 
 
-@lru_cache(
-    maxsize=2 * CONSENTS_MAX
-)  # so that who acts for thousands does not wait for all of them to be decoded at each request
+# so that who acts for thousands does not wait for all of them to be decoded at each request; some 5 KB each
+@lru_cache(maxsize=CONSENTS_MAX)
 def _bearing(json: bytes) -> Resource:
     """What of a Consent decides who may act; by its very bytes, so that what is changed is read anew."""
     consent = loads(json, depth_max=STORED_DEPTH_MAX)
