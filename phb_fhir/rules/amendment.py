@@ -147,7 +147,7 @@ def told_in_reviews(case: Case) -> Asking[list[Follow]]:
         if review is not None:
             made = {"type": concept(TASK_PARAMETER, "budget", "Budget"), "valueReference": {"reference": case.version}}
             outputs = [*review.get("output", ()), made]
-            follow.append(Follow({**review, "output": outputs, "lastModified": instant_text(case.now)}, key))
+            follow.append(Follow({**review, "output": outputs, "lastModified": instant_text(case.now)}, key, "output"))
     return follow
 
 

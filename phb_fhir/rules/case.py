@@ -188,10 +188,14 @@ Asking = Generator[Question, Any, T]  # a question after another, and a T in the
 
 @dataclass(frozen=True, slots=True)
 class Follow:
-    """Something the server writes itself because of this: a new resource, or with `key` the next content of one that is there."""
+    """Something the server writes itself because of this: a new resource, or with `key` the next content of one that is there.
+
+    `adds` is the list (`output`) that it makes longer, where that is all it does: so may something else of the same transaction.
+    """
 
     resource: Resource
     key: str = ""
+    adds: str = ""
 
 
 @dataclass(frozen=True, slots=True)

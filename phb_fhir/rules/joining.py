@@ -18,7 +18,7 @@ from phb_fhir.rules.around import COMMUNICATION, NEVER_MEANT, names_of, told_lat
 from phb_fhir.rules.budget import OVER, days_of, is_budget, is_joint, joint_of, owner_of, person_of, stage_of
 from phb_fhir.rules.case import NOTHING, Asking, Case, Decision, Find, Follow, Hold, Judging, Read, refusal
 from phb_fhir.rules.joint import falls_otherwise, ranks_of, share_of
-from phb_fhir.rules.words import BUSINESS_STATUS, TASK_CODE, code_in, concept, key_of, value_of
+from phb_fhir.rules.words import BUSINESS_STATUS, TASK_CODE, TASK_PARAMETER, code_in, concept, key_of, value_of
 
 REQUEST = "joint-budget-request"
 _PART_OF = "Account.partOf"
@@ -39,18 +39,18 @@ def judge_joining(case: Case) -> Judging:
         return (yield from _left(case, was))
     if was == now and not falls_otherwise(case.before or {}, after):
         return NOTHING
-    issues = yield from _joined(case, after, now, is_new=was != now)
-    return Decision(tuple(issues))
+    return (yield from _joined(case, after, now, is_new=was != now))
 
 
-def _joined(case: Case, account: Resource, key: str, *, is_new: bool) -> Asking[list[Issue]]:
+def _joined(case: Case, account: Resource, key: str, *, is_new: bool) -> Judging:
     joint: Resource | None = (yield Read(key))[key]
     if joint is None or not is_budget(joint) or not is_joint(joint):
-        return [refusal(f"{key} is no joint budget, so nothing can be part of it.", _PART_OF)]
+        return Decision((refusal(f"{key} is no joint budget, so nothing can be part of it.", _PART_OF),))
     yield Hold(f"joint {key}")
     members: list[Resource] = yield Find("Account", ("part-of", key))
     others = [one for one in members if one.get("id") != case.id and stage_of(one) not in OVER]
     issues = [*_same_person(account, joint), *_by_who_may(case), *(yield from _shared(account, others))]
+    follow: list[Follow] = []
     if is_new:
         if stage_of(joint) in OVER or stage_of(joint) == "closing":
             issues.append(refusal(f"The joint budget is {stage_of(joint)}, and nothing joins it any more.", _PART_OF))
@@ -59,8 +59,9 @@ def _joined(case: Case, account: Resource, key: str, *, is_new: bool) -> Asking[
         )
         about = [one for one in requests if key_of(one.get("focus")) in (key, case.key)]
         speakers = yield from _speakers(case, person_of(account), about)
-        issues += _asked_for(about, speakers)
-    return issues
+        issues += _asked_for(case.key, about, speakers)
+        follow = [_followed(case, one) for one in about if is_agreed(one) and not _is_used(one, case.key)]
+    return Decision(tuple(issues), follow=tuple(follow))
 
 
 def _same_person(account: Resource, joint: Resource) -> Iterator[Issue]:
@@ -118,12 +119,16 @@ def _is_theirs(related: Resource, person: str) -> bool:
     return key_of(related.get("patient")) == person and related.get("active", True) is not False
 
 
-def _asked_for(requests: Iterable[Resource], speakers: Collection[str]) -> list[Issue]:
-    """The person, or who speaks for them, asked for it, and it was agreed."""
+def _asked_for(budget: str, requests: Iterable[Resource], speakers: Collection[str]) -> list[Issue]:
+    """The person, or who speaks for them, asked for it, and it was agreed; once for each time that this budget joins."""
     meant = [one for one in requests if one.get("status") not in NEVER_MEANT]
-    theirs = [one for one in meant if key_of(one.get("requester")) in speakers]
+    made = [one for one in meant if key_of(one.get("requester")) in speakers]
+    theirs = [one for one in made if not _is_used(one, budget)]
     if any(is_agreed(one) for one in theirs):
         return []
+    if made and not theirs:
+        text = "This budget was managed with others as the person asked, and left them since. That it comes back is asked for anew (Task joint-budget-request)."
+        return [refusal(text, _PART_OF)]
     if any(one.get("status") == "completed" for one in theirs):
         return [refusal("The person asked for a joint budget, and that was not agreed.", _PART_OF)]
     if theirs:
@@ -150,6 +155,19 @@ def _asked_for(requests: Iterable[Resource], speakers: Collection[str]) -> list[
 def is_agreed(task: Resource) -> bool:
     """Whether a request for a joint budget was agreed."""
     return task.get("status") == "completed" and code_in(task.get("businessStatus"), BUSINESS_STATUS) == "approved"
+
+
+def _is_used(task: Resource, budget: str) -> bool:
+    """Whether a budget has joined by this request already: it names the version in which that did, among its outputs."""
+    named = (one.get("valueReference", {}).get("reference", "") for one in task.get("output", ()))
+    return any(str(one).startswith(f"{budget}/_history/") for one in named)
+
+
+def _followed(case: Case, task: Resource) -> Follow:
+    """The request with the version of the budget that came of it, as a review has it."""
+    made = {"type": concept(TASK_PARAMETER, "budget", "Budget"), "valueReference": {"reference": case.version}}
+    told = {**task, "output": [*task.get("output", ()), made], "lastModified": instant_text(case.now)}
+    return Follow(told, f"Task/{task['id']}", "output")
 
 
 def _left(case: Case, was: str) -> Judging:

@@ -221,7 +221,7 @@ def _noted(case: Case, charge: Resource, purchase: str, text: str) -> Asking[lis
     note = {"time": instant_text(case.now), "text": text}
     noted = {**charge, "note": [*charge.get("note", ()), note]}
     known = yield from read_purchase(noted, case.by, case.today, charge)
-    return [] if known is not None and refusals(known) else [Follow(noted, purchase)]
+    return [] if known is not None and refusals(known) else [Follow(noted, purchase, "note")]
 
 
 _HOLDS: Mapping[str, str] = {"third-party": "third-party", "direct-payment": "representative"}

@@ -49,6 +49,13 @@ def join(api: httpx.Client, account: str, *, request: str = "Task/asha-joint-req
     return api.post(f"/{account}/$join", json=body)
 
 
+def ask_again(api: httpx.Client) -> str:
+    """Another request of her mother's, which nobody has answered yet."""
+    asked = next(one for one in story(FAMILY) if one["id"] == "asha-joint-request")
+    kept = {name: one for name, one in asked.items() if name not in ("id", "identifier", "businessStatus", "output")}
+    return f"Task/{made(api.post('/Task', json=kept | {'status': 'requested'}))['id']}"
+
+
 def leave(api: httpx.Client, account: str, reason: str = "The council manages its part by itself from now on.") -> Any:
     return api.post(f"/{account}/$leave", json=parameters(reason=("String", reason)))
 
@@ -300,7 +307,7 @@ def test_who_has_left_pays_its_part_of_what_was_bought_before_whatever_that_come
         made(asha.put(f"/{key}", json=changed))
         assert split_of(books, key) == {HEALTH: health, CARE: care}
         assert books.agrees()
-    made(join(asha, CARE, share=("Decimal", 1)))
+    made(join(asha, CARE, request=ask_again(asha), share=("Decimal", 1)))
     made(asha.put(f"/{key}", json={**made(asha.get(f"/{key}")), "status": "aborted"}))
     assert split_of(books, key) == {}
     assert books.agrees()
@@ -402,8 +409,9 @@ def test_without_shares_each_is_used_up_in_the_order_of_its_priority(asha: httpx
         alone = {name: value for name, value in found.items() if name != "partOf"}
         alone["coverage"][0]["priority"] = n + 1
         made(asha.put(f"/{account}", json=alone))
-    made(join(asha, CARE))
-    made(join(asha, HEALTH))
+    request = ask_again(asha)
+    made(join(asha, CARE, request=request))
+    made(join(asha, HEALTH, request=request))
     pot = books.pot(CARE, "breaks-and-clubs")
     left = pot["allocated"] - pot["committed"] - pot["spent"]
     first = made(asha.post("/ChargeItem", json=joint_purchase((left - 100) / 100)))
@@ -420,7 +428,7 @@ def test_without_a_share_and_a_priority_a_budget_does_not_join(asha: httpx.Clien
     for row in health["coverage"]:
         row.pop("priority", None)
     made(asha.put(f"/{HEALTH}", json=health))
-    (why,) = said(join(asha, HEALTH))
+    (why,) = said(join(asha, HEALTH, request=ask_again(asha)))
     assert why.startswith("Say this budget's share beside the others' (phb-joint-share), or its priority")
 
 
@@ -436,8 +444,9 @@ def test_a_joint_budget_does_not_end_before_its_parts_have_left(asha: httpx.Clie
 def test_two_of_one_priority_are_told_apart_first(asha: httpx.Client) -> None:
     for account in (CARE, HEALTH):
         made(leave(asha, account))
-    made(join(asha, CARE))
-    (why,) = said(join(asha, HEALTH))
+    request = ask_again(asha)
+    made(join(asha, CARE, request=request))
+    (why,) = said(join(asha, HEALTH, request=request))
     assert why.startswith("Asha's social care budget has priority 1 already.")
 
 
@@ -658,3 +667,46 @@ def test_what_ashas_mother_asked_for_is_approved_and_falls_as_the_note_on_it_say
     assert split_of(books, key) == {}
     assert made(asha.post(f"/{key}/$approve", json={"resourceType": "Parameters"}))["status"] == "billable"
     assert split_of(books, key) == {HEALTH: 15_000, CARE: 3_000}
+
+
+# ---- coming back ---------------------------------------------------------------------------------
+
+BACK = (
+    "This budget was managed with others as the person asked, and left them since. That it comes back is asked for anew (Task"
+    " joint-budget-request)."
+)
+
+
+def test_a_budget_that_left_comes_back_as_the_person_asks_anew_and_not_with_another_share_by_the_old_request(
+    asha: httpx.Client,
+) -> None:
+    made(leave(asha, CARE))
+    assert said(join(asha, CARE, share=("Decimal", 9))) == [BACK]
+    by_hand = share(made(asha.get(f"/{CARE}")), 9) | {"partOf": {"reference": JOINT}}
+    assert said(asha.put(f"/{CARE}", json=by_hand)) == [BACK]
+    request = ask_again(asha)
+    joined = made(join(asha, CARE, request=request, share=("Decimal", 9)))
+    outputs = [one["valueReference"]["reference"] for one in made(asha.get(f"/{request}"))["output"]]
+    assert outputs == [JOINT, f"{CARE}/_history/{joined['meta']['versionId']}"]
+
+
+def test_each_budget_joins_once_by_a_request_that_is_for_all_of_them(asha: httpx.Client) -> None:
+    asked = made(asha.get("/Task/asha-joint-request"))
+    told = [one["valueReference"]["reference"] for one in asked["output"]]
+    assert sorted(told) == sorted([JOINT, f"{CARE}/_history/1", f"{HEALTH}/_history/1"])
+
+
+def test_one_review_names_each_of_the_budgets_that_one_transaction_changes_by_it(asha: httpx.Client) -> None:
+    review = "Task/asha-needs-change-review"
+    shared = [share(made(asha.get(f"/{key}")), value) for key, value in ((HEALTH, 6), (CARE, 2))]
+    parts: list[dict[str, Any]] = [
+        {"url": "date", "valueDate": "2026-11-22"},
+        {"url": "reason", "valueString": "The council gives a larger share."},
+        {"url": "review", "valueReference": {"reference": review}},
+    ]
+    why = {"url": f"{BASE}/StructureDefinition/phb-amendment-reason", "extension": parts}
+    written = [{**one, "extension": [*one["extension"], why]} for one in shared]
+    answer = asha.post("", json=bundle_of(written))
+    assert answer.status_code == 200, answer.text
+    named = [one.get("valueReference", {}).get("reference", "") for one in made(asha.get(f"/{review}"))["output"]]
+    assert {f"{one['resourceType']}/{one['id']}/_history/2" for one in shared} <= {*named}

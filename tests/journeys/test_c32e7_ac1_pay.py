@@ -917,3 +917,21 @@ def test_who_was_paid_for_a_purchase_stays_who_provided_it_until_the_payment_is_
     ]
     assert update(jill, paid, status="cancelled").status_code == 200
     assert jill.put(f"/{COUNSELLING}", json=made(jill.get(f"/{COUNSELLING}")) | another).status_code == 200
+
+
+def test_two_payments_for_one_purchase_that_fail_together_are_both_told_on_it(jill: httpx.Client) -> None:
+    with_receipt(jill, COUNSELLING)
+    two = [pay(jill, counselling(name, 30)) for name in ("PAY-1", "PAY-2")]
+    failed = [
+        entry(
+            "PUT",
+            f"PaymentReconciliation/{one['id']}",
+            {**made(jill.get(f"/PaymentReconciliation/{one['id']}")), "outcome": "error"},
+        )
+        for one in two
+    ]
+    answer = jill.post("", json=bundle("transaction", *failed))
+    assert answer.status_code == 200, answer.text
+    assert sorted(one["text"] for one in made(jill.get(f"/{COUNSELLING}"))["note"]) == [
+        f"The payment {name} of £30.00 failed. It is still to be paid." for name in ("PAY-1", "PAY-2")
+    ]

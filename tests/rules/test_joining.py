@@ -33,6 +33,7 @@ def request(requester: str, status: str = "completed", focus: str = "Account/joi
     said = {"businessStatus": concept(BUSINESS_STATUS, "approved")} if status == "completed" else {}
     return {
         "resourceType": "Task",
+        "id": "asked",
         "status": status,
         "focus": {"reference": focus},
         "requester": {"reference": requester},
