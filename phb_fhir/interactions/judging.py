@@ -158,19 +158,14 @@ class Judgement:
             return self._made(change, None)
         known = standing.get(follow.key) or self._own.get(follow.key)
         if known is not None and known.write is not None:
-            self._replace(known, known.write, self._added(follow) if follow.adds else follow.resource)
+            there = self._facts.pending[follow.key]
+            made = follow.resource if follow.anew is None or there is None else follow.anew(there)
+            self._replace(known, known.write, made)
             return known
         current = (await self._transaction.read_all([follow.key])).get(follow.key)
         if current is not None and is_same(current, follow.resource):
             return None
         return self._made(Put(type_, follow.key.partition("/")[2], follow.resource), current)
-
-    def _added(self, follow: Follow) -> Resource:
-        """What is to be written by now under the key of what follows, with the rows that this adds."""
-        there, name = self._facts.pending[follow.key] or {}, follow.adds
-        rows = list(there.get(name, ()))
-        told = {one: follow.resource[one] for one in ("lastModified",) if one in follow.resource}
-        return {**there, **told, name: [*rows, *(one for one in follow.resource[name] if one not in rows)]}
 
     def _made(self, change: Create | Put, current: Any) -> Decided:
         version = next_version(change, current, change.resource, self._now, None)

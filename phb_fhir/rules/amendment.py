@@ -15,7 +15,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from phb_fhir.fhir.codec import Resource
-from phb_fhir.fhir.dates import days_later, instant_text
+from phb_fhir.fhir.dates import days_later
 from phb_fhir.fhir.money import sterling
 from phb_fhir.outcome import Issue
 from phb_fhir.rules.around import policy_of, says_something, told
@@ -34,12 +34,12 @@ from phb_fhir.rules.budget import (
 )
 from phb_fhir.rules.case import Asking, Case, Follow, Read, ReadVersion, refusal
 from phb_fhir.rules.joint import falls_otherwise
+from phb_fhir.rules.tasks import naming
 from phb_fhir.rules.words import (
     BASE,
     TASK_CODE,
     TASK_PARAMETER,
     code_in,
-    concept,
     extensions,
     key_of,
     keys_in,
@@ -145,9 +145,7 @@ def told_in_reviews(case: Case) -> Asking[list[Follow]]:
     read: Mapping[str, Resource | None] = (yield Read(*keys)) if keys else {}
     for key, review in read.items():
         if review is not None:
-            made = {"type": concept(TASK_PARAMETER, "budget", "Budget"), "valueReference": {"reference": case.version}}
-            outputs = [*review.get("output", ()), made]
-            follow.append(Follow({**review, "output": outputs, "lastModified": instant_text(case.now)}, key, "output"))
+            follow.append(naming(case, review, key))
     return follow
 
 

@@ -14,7 +14,7 @@ posted its entries already. Nobody's access narrows them: a rule sees the whole 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any, TypeVar
 
@@ -190,12 +190,17 @@ Asking = Generator[Question, Any, T]  # a question after another, and a T in the
 class Follow:
     """Something the server writes itself because of this: a new resource, or with `key` the next content of one that is there.
 
-    `adds` is the list (`output`) that it makes longer, where that is all it does: so may something else of the same transaction.
+    `anew` makes the same of what something else in this transaction has made of it by then: two that end parts of one budget end both.
     """
 
     resource: Resource
     key: str = ""
-    adds: str = ""
+    anew: Callable[[Resource], Resource] | None = field(default=None, compare=False)
+
+
+def follow_on(resource: Resource, key: str, made: Callable[[Resource], Resource]) -> Follow:
+    """What `made` makes of a resource that is there, whatever else is made of it along with this."""
+    return Follow(made(resource), key, made)
 
 
 @dataclass(frozen=True, slots=True)

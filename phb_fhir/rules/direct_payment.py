@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
+from functools import partial
 from typing import Any
 
 from phb_fhir.fhir.codec import Resource
@@ -46,7 +47,7 @@ from phb_fhir.rules.budget import (
     plan_of,
     stage_of,
 )
-from phb_fhir.rules.case import NOTHING, Asking, Case, Decision, Find, Follow, Judging, Read, advice, refusal
+from phb_fhir.rules.case import NOTHING, Asking, Case, Decision, Find, Follow, Judging, Read, advice, follow_on, refusal
 from phb_fhir.rules.eligibility import exclusions
 from phb_fhir.rules.words import (
     BASE,
@@ -424,7 +425,8 @@ def _stopped(key: str, before: Resource, case: Case) -> Asking[list[Follow]]:
     plan: Resource | None = (yield Read(plan_key))[plan_key] if plan_key else None
     teams = yield from teams_of(plan)
     owner = coordinator_in(teams, case.today) or owner_of(account)
-    return [Follow(_ended(account, parts, case.today), key), Follow(_another_way(key, account, parts, owner, case))]
+    ended = partial(_ended, parts=parts, day=case.today)
+    return [follow_on(account, key, ended), Follow(_another_way(key, account, parts, owner, case))]
 
 
 def _ended(account: Resource, parts: Iterable[Element], day: date) -> Resource:

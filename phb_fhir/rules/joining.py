@@ -18,7 +18,8 @@ from phb_fhir.rules.around import COMMUNICATION, NEVER_MEANT, names_of, told_lat
 from phb_fhir.rules.budget import OVER, days_of, is_budget, is_joint, joint_of, owner_of, person_of, stage_of
 from phb_fhir.rules.case import NOTHING, Asking, Case, Decision, Find, Follow, Hold, Judging, Read, refusal
 from phb_fhir.rules.joint import falls_otherwise, ranks_of, share_of
-from phb_fhir.rules.words import BUSINESS_STATUS, TASK_CODE, TASK_PARAMETER, code_in, concept, key_of, value_of
+from phb_fhir.rules.tasks import naming
+from phb_fhir.rules.words import BUSINESS_STATUS, TASK_CODE, code_in, concept, key_of, value_of
 
 REQUEST = "joint-budget-request"
 _PART_OF = "Account.partOf"
@@ -165,9 +166,7 @@ def _is_used(task: Resource, budget: str) -> bool:
 
 def _followed(case: Case, task: Resource) -> Follow:
     """The request with the version of the budget that came of it, as a review has it."""
-    made = {"type": concept(TASK_PARAMETER, "budget", "Budget"), "valueReference": {"reference": case.version}}
-    told = {**task, "output": [*task.get("output", ()), made], "lastModified": instant_text(case.now)}
-    return Follow(told, f"Task/{task['id']}", "output")
+    return naming(case, task, f"Task/{task['id']}")
 
 
 def _left(case: Case, was: str) -> Judging:

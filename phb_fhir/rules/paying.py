@@ -13,6 +13,7 @@ and asked about (`surplus`). `judge_paid` keeps the purchase's side.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 
 from phb_fhir.fhir.codec import Resource
 from phb_fhir.fhir.dates import instant_text
@@ -38,6 +39,7 @@ from phb_fhir.rules.case import (
     Posted,
     Read,
     Sees,
+    follow_on,
     refusal,
 )
 from phb_fhir.rules.deciding import bare
@@ -200,10 +202,8 @@ def _billed(case: Case, p: Payment) -> Asking[tuple[list[Follow], list[Issue]]]:
         charge = p.purchases.get(share.purchase)
         if share.pence <= 0 or charge is None or charge.get("status") != "billable":
             continue
-        billed = {**charge, "status": "billed"}
-        if not extensions(charge, "phb-paid-by"):
-            billed = with_value(billed, "phb-paid-by", "Code", _paid_by(p, share.purchase))
-        known = yield from read_purchase(billed, case.by, case.today, charge)
+        made = partial(_as_billed, paid_by=_paid_by(p, share.purchase))
+        known = yield from read_purchase(made(charge), case.by, case.today, charge)
         name = name_of(charge, share.purchase)
         why = refusals(known) if known is not None else []
         if why and stands(p):
@@ -212,16 +212,24 @@ def _billed(case: Case, p: Payment) -> Asking[tuple[list[Follow], list[Issue]]]:
             continue
         issues += [refusal(f"{name} cannot be paid yet. {one.text}", f"{share.at}.request") for one in why]
         if is_paid_whole(p, share.purchase):
-            follow.append(Follow(billed, share.purchase))
+            follow.append(follow_on(charge, share.purchase, made))
     return follow, issues
+
+
+def _as_billed(charge: Resource, *, paid_by: str) -> Resource:
+    billed = {**charge, "status": "billed"}
+    return billed if extensions(charge, "phb-paid-by") else with_value(billed, "phb-paid-by", "Code", paid_by)
 
 
 def _noted(case: Case, charge: Resource, purchase: str, text: str) -> Asking[list[Follow]]:
     """The purchase with a note of what became of a payment for it; nothing where it could not be written as it stands."""
     note = {"time": instant_text(case.now), "text": text}
-    noted = {**charge, "note": [*charge.get("note", ()), note]}
-    known = yield from read_purchase(noted, case.by, case.today, charge)
-    return [] if known is not None and refusals(known) else [Follow(noted, purchase, "note")]
+
+    def noted(now: Resource) -> Resource:
+        return {**now, "note": [*now.get("note", ()), note]}
+
+    known = yield from read_purchase(noted(charge), case.by, case.today, charge)
+    return [] if known is not None and refusals(known) else [follow_on(charge, purchase, noted)]
 
 
 _HOLDS: Mapping[str, str] = {"third-party": "third-party", "direct-payment": "representative"}

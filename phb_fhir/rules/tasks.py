@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from phb_fhir.fhir.codec import Resource
-from phb_fhir.fhir.dates import days_later
+from phb_fhir.fhir.dates import days_later, instant_text
 from phb_fhir.rules.around import coordinator_in, policy_of, teams_of
 from phb_fhir.rules.budget import owner_of, person_of
-from phb_fhir.rules.case import Asking, Case
-from phb_fhir.rules.words import TASK_CODE, concept
+from phb_fhir.rules.case import Asking, Case, Follow, follow_on
+from phb_fhir.rules.words import TASK_CODE, TASK_PARAMETER, concept
 
 
 def task_to_decide(
@@ -38,3 +38,13 @@ def task_to_decide(
         "owner": {"reference": coordinator or owner_of(budget)},
         "restriction": {"period": {"end": days_later(case.today, policy.decision_days).isoformat()}},
     }
+
+
+def naming(case: Case, task: Resource, key: str) -> Follow:
+    """A Task with the version of the budget that came of it among its outputs (R14)."""
+    made = {"type": concept(TASK_PARAMETER, "budget", "Budget"), "valueReference": {"reference": case.version}}
+
+    def named(now: Resource) -> Resource:
+        return {**now, "output": [*now.get("output", ()), made], "lastModified": instant_text(case.now)}
+
+    return follow_on(task, key, named)

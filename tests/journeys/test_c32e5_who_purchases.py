@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import date
 from typing import Any
 
 import pytest
 
 from phb_fhir.cli.token import Asked
+from phb_fhir.rules.budget import elements_of
 from tests.builders import bundle, entry
 from tests.fresh import write_down
 from tests.journeys.planning import put
@@ -213,3 +215,22 @@ def test_money_for_emergencies_is_used_by_who_decides_also_for_what_was_agreed_f
     answer = put(people["jill"], agreed | {"reason": [{"coding": [code], "text": "Her assistant is ill."}]})
     assert answer.status_code == 422, answer.text
     assert answer.json()["issue"][0]["diagnostics"].endswith("It is to be paid from the money for emergencies.")
+
+
+def test_two_consents_to_direct_payments_that_end_together_end_both_parts(mongodb_uri: str) -> None:
+    with signed_in(mongodb_uri, FAMILY) as people:
+        told = three_paid()
+        (both,) = [one for one in told if one["id"] == "jill-direct-payment"]
+        hers, ruths, willows = both["provision"]["actor"]
+        apart = [
+            both | {"id": id_, "provision": both["provision"] | {"actor": actors}}
+            for id_, actors in (("hers", [hers]), ("theirs", [ruths, willows]))
+        ]
+        write_down(people["system"], [*(one for one in told if one is not both), *apart])
+        ended = [one | {"status": "inactive"} for one in apart]
+        entries = [entry("PUT", f"Consent/{one['id']}", one) for one in ended]
+        answer = people["system"].post("/", json=bundle("transaction", *entries))
+        assert answer.status_code == 200, answer.text
+        account = people["system"].get("/Account/jill-budget").json()
+        ends = {one.id: one.days.end for one in elements_of(account) if one.model == "direct-payment"}
+        assert {*ends.values()} == {date(2026, 11, 22)}, ends
