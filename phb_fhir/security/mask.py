@@ -2,7 +2,8 @@
 
 A provider sees of a purchase from its directory that somebody else delivers what was bought, not by whom: codes and numbers, and no words
 that somebody wrote, which could tell. A person sees who looked at
-their record without the places of these entries in the trail, which would tell how much everybody does.
+their record without the places of these entries in the trail, which would tell how much everybody does. Who reads figures sees none of so few that
+somebody could be recognised (`security/suppression`).
 
 Only the search parameters that are made of what is kept may be asked for; the index entries of all others are taken away with the
 elements.
@@ -16,6 +17,7 @@ from typing import Any
 
 from phb_fhir.fhir.codec import Resource
 from phb_fhir.query import AllOf, AnyOf, Key, KeyPart, KeyRange, Linked, LinkedFrom, Node, Not
+from phb_fhir.security.suppression import suppressed
 
 _SUBSETTED = {"system": "http://terminology.hl7.org/CodeSystem/v3-ObservationValue", "code": "SUBSETTED"}
 
@@ -52,6 +54,11 @@ MASKS = {
         | {"date", "entity", "entity-name", "entity-role", "entity-type", "outcome", "patient", "policy", "site"}
         | {"source", "subtype", "type"},
     ),
+    "MeasureReport": Mask(
+        frozenset(("resourceType", "id", "meta", "status", "type", "measure", "date", "reporter", "period", "group"))
+        | {"improvementNotation"},
+        frozenset(("_id", "_lastUpdated", "date", "measure", "period", "report-type", "reporter", "status")),
+    ),
 }
 _META = ("versionId", "lastUpdated")
 WORDLESS = ("ChargeItem",)  # of which codes and numbers are shown
@@ -72,6 +79,8 @@ def masked(resource: Resource) -> Resource:
     kept = {name: value for name, value in resource.items() if name in mask.elements}
     if resource["resourceType"] in WORDLESS:
         kept = {name: part for name, value in kept.items() if (part := _part(name, value))}
+    if resource["resourceType"] == "MeasureReport":
+        kept = {name: suppressed(value) if name == "group" else value for name, value in kept.items()}
     meta = {name: resource["meta"][name] for name in _META if name in resource.get("meta", {})}
     return {**kept, "meta": {**meta, "tag": [_SUBSETTED]}}
 

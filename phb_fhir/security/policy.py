@@ -579,7 +579,7 @@ POLICY: dict[Role, tuple[Row, ...]] = {
         Row(CRITERIA, "crsu", held),
         Row(("ChargeItemDefinition",), "c", anybody),
         Row(("List",), "c", directory),
-        Row(FIGURES, "rs", aggregate),
+        Row(FIGURES, "rs", aggregate, is_masked=True),
     ),
     "provider": (
         *_COMMON,
@@ -604,7 +604,7 @@ POLICY: dict[Role, tuple[Row, ...]] = {
         Row(("Invoice", "PaymentReconciliation"), "cu", commissioned),
         Row(WORK, "rsu", addressed),
     ),
-    "analyst": (*_COMMON, Row(FIGURES, "rs", aggregate)),
+    "analyst": (*_COMMON, Row(FIGURES, "rs", aggregate, is_masked=True)),
     "auditor": (*_COMMON, Row((*AUDIT, *PROVENANCE), "rs", anybody)),
     "system": (Row(ALL, "crsud", anybody), Row(AUDIT, "rs", anybody)),
 }
