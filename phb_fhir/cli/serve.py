@@ -16,6 +16,7 @@ import errno
 import gc
 import http.client
 import ipaddress
+import math
 import multiprocessing
 import os
 import resource
@@ -28,6 +29,7 @@ import threading
 import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import uvicorn
 from prometheus_client.multiprocess import mark_process_dead
@@ -305,19 +307,25 @@ def create_here() -> Any:
     return app
 
 
-def answers(worker: Connection, timeout_s: float, is_told: Callable[[], bool]) -> bool:
-    """Whether a worker says that it is there; or nobody needs to know any more, because all are told to end."""
-    deadline = time.monotonic() + timeout_s
-    with contextlib.suppress(OSError, EOFError):
-        worker.send(b"ping")
-        while not worker.poll(_POLL_S):
-            if is_told():
-                return True
-            if time.monotonic() > deadline:
-                return False
-        worker.recv()
-        return True
-    return False
+class Pulse:
+    """How long a worker has owed an answer. It is asked again and again, and never waited for: others may need to be replaced."""
+
+    def __init__(self, worker: Connection) -> None:
+        self._worker = worker
+        self._asked_at: float | None = None
+
+    def silent_s(self, now: float) -> float:
+        """Seconds since it was asked what it has not answered yet; infinite where its end of the connection is closed."""
+        try:
+            while self._worker.poll():
+                self._worker.recv()
+                self._asked_at = None
+            if self._asked_at is None:
+                self._worker.send(b"ping")
+                self._asked_at = now
+        except (OSError, EOFError):
+            return math.inf
+        return now - self._asked_at
 
 
 class _Workers(Multiprocess):
@@ -330,13 +338,14 @@ class _Workers(Multiprocess):
         self._shutdown_timeout_s = shutdown_timeout_s
         self._mongodb_uri = mongodb_uri
         self._deaths: deque[float] = deque(maxlen=DEATHS_MAX)
+        self._pulses: WeakKeyDictionary[Process, Pulse] = WeakKeyDictionary()
         self.gave_up: str | None = None
 
     def init_processes(self) -> None:
         self.processes = [self._hired() for _ in range(self.processes_num)]
 
     def keep_subprocess_alive(self) -> None:
-        """Replace who died, or says nothing for too long; until told to end, by a signal that may come while one is asked."""
+        """Replace who died, or says nothing for too long; until told to end."""
         for place, worker in enumerate(self.processes):
             if self._is_told() or self._is_alive(worker):
                 continue
@@ -354,8 +363,8 @@ class _Workers(Multiprocess):
         return self.should_exit.is_set() or bool(self.signal_queue)
 
     def _is_alive(self, worker: Process) -> bool:
-        timeout_s = self.config.timeout_worker_healthcheck
-        return worker.process.is_alive() and answers(worker.parent_conn, timeout_s, self._is_told)
+        pulse = self._pulses.setdefault(worker, Pulse(worker.parent_conn))
+        return worker.process.is_alive() and pulse.silent_s(time.monotonic()) <= self.config.timeout_worker_healthcheck
 
     def _hired(self) -> Process:
         worker = Process(self.config, self.sockets)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import multiprocessing
 import os
 import re
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from phb_fhir.cli.serve import WORKER_SILENT_MAX_S, answers, config_of
+from phb_fhir.cli.serve import WORKER_SILENT_MAX_S, Pulse, config_of
 from phb_fhir.cli.welcome import curl_lines
 from phb_fhir.settings import PREFIX, Settings
 from tests.processes import children, is_running, until
@@ -363,11 +364,27 @@ def test_a_worker_is_not_taken_for_dead_while_a_busy_machine_lets_it_wait() -> N
     assert config_of(Settings(workers=2)).timeout_worker_healthcheck == WORKER_SILENT_MAX_S > 5
 
 
-def test_whoever_ends_the_server_does_not_wait_for_a_worker_that_says_nothing() -> None:
-    ours, _theirs = multiprocessing.Pipe()
-    told = iter((False, False, True))
-    assert answers(ours, 10_000.0, lambda: next(told)), "it was waited for, or taken for dead"
-    assert not answers(ours, 0.0, lambda: False)
+def test_how_long_a_worker_says_nothing_is_known_without_waiting_for_it() -> None:
+    ours, theirs = multiprocessing.Pipe()
+    pulse = Pulse(ours)
+    assert [pulse.silent_s(now) for now in (100.0, 105.0, 109.0)] == [0, 5, 9]
+    assert theirs.recv() == b"ping"
+    assert not theirs.poll(), "it was asked again, before it had answered"
+    theirs.send(True)
+    assert [pulse.silent_s(now) for now in (110.0, 111.0)] == [0, 1]
+    theirs.close()
+    assert pulse.silent_s(112.0) == math.inf
+
+
+def test_a_worker_that_is_killed_is_replaced_while_another_hangs(tmp_path: Path) -> None:
+    with serving("--data", str(tmp_path), "--workers", "2") as server:
+        assert until(lambda: len(server.workers) == 2)
+        hanging, killed = sorted(server.workers)
+        os.kill(hanging, signal.SIGSTOP)
+        os.kill(killed, signal.SIGKILL)
+        assert until(lambda: len(set(server.workers) - {hanging, killed}) == 1)
+        assert hanging in server.workers, "the other was replaced only after this one had been waited for"
+        os.kill(hanging, signal.SIGCONT)
 
 
 def test_metrics_are_those_of_all_workers_together_and_their_folder_is_removed_at_the_end(tmp_path: Path) -> None:
