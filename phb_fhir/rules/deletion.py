@@ -13,10 +13,10 @@ from typing import NamedTuple
 from phb_fhir.fhir.codec import Resource
 from phb_fhir.outcome import Issue
 from phb_fhir.rules.around import names_of
-from phb_fhir.rules.budget import OVER, days_of, is_budget, stage_of
-from phb_fhir.rules.case import NOTHING, Asking, Case, Decision, Find, Judging, Read, refusal
+from phb_fhir.rules.budget import OVER, days_of, elements_of, is_budget, person_of, stage_of
+from phb_fhir.rules.case import NOTHING, Asking, Case, Decision, Find, Hold, Judging, Read, refusal
 from phb_fhir.rules.direct_payment import AGREEMENT, budgets_of, direct_payments
-from phb_fhir.rules.words import EVIDENCE_TYPE, code_in, keys_in
+from phb_fhir.rules.words import EVIDENCE_TYPE, code_in, key_of, keys_in
 
 
 class Lean(NamedTuple):
@@ -66,6 +66,8 @@ def judge_deletion(case: Case) -> Judging:
     """Nothing is deleted that a budget needs which is not over: what is held for somebody would be nobody's (R86)."""
     if case.before is None or case.after is not None:
         return NOTHING
+    if case.type in _ONES_OWN:
+        yield needed_still(case.key)
     issues: list[Issue] = []
     for lean in LEANS[case.type]:
         found: list[Resource] = yield Find("Account", (lean.parameter, case.key), _NOT_OVER)
@@ -73,6 +75,25 @@ def judge_deletion(case: Case) -> Judging:
     if case.type == "RelatedPerson":
         issues += yield from _consented(case)
     return Decision(tuple(issues))
+
+
+# of one person, so that nobody else's budget waits for them
+_ONES_OWN = frozenset(("Coverage", "Patient", "RelatedPerson"))
+
+
+def leaned_on(account: Resource | None) -> frozenset[str]:
+    """What a budget that is not over needs, of what is one person's own."""
+    if account is None or not is_budget(account) or stage_of(account) in OVER:
+        return frozenset()
+    covers = (key_of(one.get("coverage")) for one in account.get("coverage", ()))
+    holders = (one.holder for one in elements_of(account))
+    found = (person_of(account), *covers, *holders)
+    return frozenset(key for key in found if key.partition("/")[0] in _ONES_OWN)
+
+
+def needed_still(*keys: str) -> Hold:
+    """What comes to need something, and the deletion of that, do not pass each other by."""
+    return Hold(*(f"needed {key}" for key in keys))
 
 
 def _said(case: Case, accounts: list[Resource], why: str, consent: str = "") -> Asking[list[Issue]]:

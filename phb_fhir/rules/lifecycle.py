@@ -19,6 +19,7 @@ from phb_fhir.outcome import Issue
 from phb_fhir.rules.amendment import amended, told_in_reviews
 from phb_fhir.rules.budget import ONGOING, is_budget, is_joint, owner_of, person_of, stage_of
 from phb_fhir.rules.case import NOTHING, Case, Decision, Judging, no_step, refusal
+from phb_fhir.rules.deletion import leaned_on, needed_still
 from phb_fhir.rules.remarks import remarked
 from phb_fhir.rules.review import scheduled
 from phb_fhir.rules.stages import needed
@@ -54,6 +55,8 @@ def judge_budget(case: Case) -> Judging:
     if case.after is None:
         return Decision(tuple(_deleted(case)))
     issues = [*_stays_a_budget(case), *_stepped(case), *_by_whom(case)]
+    if new := leaned_on(case.after) - leaned_on(case.before):
+        yield needed_still(*sorted(new))
     issues += yield from needed(case)
     issues += yield from amended(case)
     if any(issue.is_error for issue in issues):

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
 import httpx
 import pytest
+from pymongo import MongoClient
 
 from tests.builders import bundle, bundle_of, entry
 from tests.paying import made, said
+from tests.running import RunningServer
 from tests.stories import FAMILY, tell
 
 JILLS = "Jill's personal health budget is active, and"
@@ -120,3 +125,31 @@ def test_an_item_of_the_directory_that_was_bought_is_retired_and_stays(jill: htt
     assert jill.delete("/ChargeItemDefinition/another").status_code == 204  # version 1 alone was bought
     made(jill.put("/ChargeItemDefinition/twice", json={**item, "id": "twice"}))
     assert jill.delete("/ChargeItemDefinition/twice").status_code == 204  # the other tells as well what was bought
+
+
+ROUNDS = 6
+
+
+def test_a_cover_is_deleted_or_a_budget_stands_on_it_and_never_both(
+    mongodb_uri: str, mongodb_admin: MongoClient[dict[str, Any]], database_name: str
+) -> None:
+    """Through two servers, neither of which knows what the other has under way."""
+    del mongodb_admin
+    with (
+        RunningServer(mongodb_uri, database_name) as one,
+        RunningServer(mongodb_uri, database_name) as other,
+        httpx.Client(base_url=one.base, timeout=60) as first,
+        httpx.Client(base_url=other.base, timeout=60) as second,
+        ThreadPoolExecutor(2) as several,
+    ):
+        tell(first)
+        cover = made(first.get("/Coverage/jill-continuing-healthcare"))
+        account = made(first.get("/Account/jill-budget"))
+        for number in range(ROUNDS):
+            key = f"cover-{number}"
+            made(first.put(f"/Coverage/{key}", json=cover | {"id": key}))
+            named = [{"coverage": {"reference": f"Coverage/{key}"}, "priority": 1}]
+            written = several.submit(first.put, "/Account/jill-budget", json=account | {"coverage": named})
+            deleted = several.submit(second.delete, f"/Coverage/{key}")
+            assert (written.result().status_code, deleted.result().status_code) in ((200, 422), (422, 204), (422, 200))
+            made(first.put("/Account/jill-budget", json=account))
