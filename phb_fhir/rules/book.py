@@ -31,6 +31,7 @@ from phb_fhir.rules.panel import judge_panel
 from phb_fhir.rules.paying import judge_paid, judge_payment
 from phb_fhir.rules.plan import is_plan, judge_goal, judge_link, judge_plan
 from phb_fhir.rules.plan_answers import judge_answers, judge_author
+from phb_fhir.rules.purchase import is_told_as_purchase
 from phb_fhir.rules.purchasing import judge_purchase
 from phb_fhir.rules.repayment import judge_repayment
 from phb_fhir.rules.requests import judge_request
@@ -113,7 +114,7 @@ def is_gathered(change: Change) -> bool:
 
 _LOOKS: Mapping[str, Callable[[Resource], bool]] = {
     "Account": is_budget,
-    "ChargeItem": lambda charge: bool(charge.get("account")),
+    "ChargeItem": lambda charge: bool(charge.get("account")) or is_told_as_purchase(charge),
     "DocumentReference": is_evidence,
     "Binary": lambda _: False,
     "CarePlan": is_plan,

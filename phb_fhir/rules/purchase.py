@@ -174,14 +174,18 @@ def _addressed(charge: Resource, account: str) -> Resource:
 
 
 def is_of_a_budget(charge: Resource) -> bool:
-    """Whether its own content says that it is a purchase of a budget, whatever it is charged to: by a word of the guide."""
+    """Whether its own content says that it is a purchase of a budget, whatever it is charged to: by a word of the guide, or its reference."""
+    return is_told_as_purchase(charge) or bool(reference_of(charge))
+
+
+def is_told_as_purchase(charge: Resource) -> bool:
+    """Whether it has a word of the guide about purchases. A number that it has in another place's books is none."""
     profiles = (charge.get("meta") or {}).get("profile") or ()
     urls = (one.get("url") for one in charge.get("extension", ()))
     reasons = (code_in(one, PURCHASE_REASON) for one in charge.get("reason", ()))
     return (
         any(str(one).startswith(extension_url("phb-")) for one in (*profiles, *urls))
         or bool(code_in(charge.get("code"), PURCHASE_CATEGORY))
-        or bool(reference_of(charge))
         or any(reasons)
     )
 

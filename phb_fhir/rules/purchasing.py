@@ -47,6 +47,7 @@ from phb_fhir.rules.purchase import (
     account_of,
     element_id,
     is_of_a_budget,
+    is_told_as_purchase,
     is_unknown,
     link_of,
     occurrence,
@@ -117,9 +118,10 @@ def _is_open(case: Case) -> bool:
 
 def _astray(case: Case, charge: Resource) -> Iterator[Issue]:
     """Why a purchase of a budget, by its content, is not taken that is charged to nothing that could be here: no ledger would ever know of it."""
-    before, accounts = case.before or {}, charge.get("account")
-    stood = before.get("status") in OPEN and before.get("account") == accounts
-    if accounts and _is_open(case) and not stood and not any(_names(accounts)) and is_of_a_budget(charge):
+    before, accounts = case.before or {}, charge.get("account") or []
+    stood = before.get("status") in OPEN and before.get("account", []) == accounts
+    says = is_of_a_budget(charge) if accounts else is_told_as_purchase(charge)
+    if _is_open(case) and not stood and not any(_names(accounts)) and says:
         text = (
             "This is a purchase of a personal health budget, and it is charged to no account that is here, so no budget would pay for it. Name"
             " the budget by its address (Account/…) or by its number."

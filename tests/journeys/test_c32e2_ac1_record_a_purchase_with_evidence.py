@@ -72,6 +72,20 @@ def test_a_purchase_of_a_budget_that_is_charged_to_nothing_here_is_refused(jill:
         assert refused(jill.post("/ChargeItem", json=plain | word)) == [why]
 
 
+def test_a_purchase_of_a_budget_that_is_charged_to_nothing_at_all_is_refused(jill: httpx.Client) -> None:
+    whole = massage()
+    plain = {name: whole[name] for name in ("resourceType", "status", "subject")} | {"code": {"text": "X"}}
+    reason = {"coding": [{"system": f"{BASE}/CodeSystem/phb-purchase-reason", "code": "contingency"}]}
+    for word in ({"extension": whole["extension"][:1]}, {"code": whole["code"]}, {"reason": [reason]}):
+        for status in ("planned", "billable", "billed"):
+            (why,) = refused(jill.post("/ChargeItem", json=plain | word | {"status": status}))
+            assert why.startswith(
+                "This is a purchase of a personal health budget, and it is charged to no account that is"
+            )
+        assert jill.post("/ChargeItem", json=plain | word | {"status": "aborted"}).status_code == 201
+    assert jill.post("/ChargeItem", json=plain | {"identifier": whole["identifier"]}).status_code == 201
+
+
 def test_a_charge_to_another_account_is_that_accounts(jill: httpx.Client) -> None:
     hospital = jill.post("/Account", json={"resourceType": "Account", "status": "active"}).json()
     charge = massage(account=[{"reference": f"Account/{hospital['id']}"}])
