@@ -57,8 +57,10 @@ from phb_fhir.rules.words import PAYMENT_REFERENCE, concept, extension_url, key_
 from phb_fhir.search.parse import parse_criteria
 
 PAYMENTS_MAX = 200  # of one run; the rest is for the next
-QUEUED_MAX = 1_000  # payments that wait to be sent, of which a run takes the first
-BUDGETS_STEP = 200  # whose schedules a run looks at together
+QUEUED_MAX = 1_000  # payments that could be sent, of which a run takes the first
+LOOKED_MAX = 20_000  # payments that wait, at which a run looks for these
+TOLD_MAX = 1_000  # payments of which it is told why they are left out
+STEP = 200  # payments, or budgets with their schedules, at which a run looks together
 ADVANCES_MAX = 1_000  # that one run queues; the rest is for the next
 AHEAD_DAYS_MAX = 31  # from today to the last day of what a run pays: a year mistyped would pay out a whole budget, and all of the run then
 ATTEMPTS_MAX = 20  # at one advance, each of which failed
@@ -68,6 +70,7 @@ _NO_DAYS = (
     " when (boundsPeriod), at most how many times (count), and nothing else."
 )
 _MORE = f"A run queues up to {ADVANCES_MAX:,} advances by schedule; what else is due goes with the next."
+_NEXT = f"A run has up to {PAYMENTS_MAX} payments; this one goes with the next."
 _NO_NAME = "has letters that no bank takes: write it with those from A to Z."
 _COMPLETE = frozenset(("ACSC", "ACCC"))  # settled
 _FAILED = frozenset(("RJCT", "CANC"))
@@ -166,11 +169,10 @@ def _accounts(context: Context, inputs: Inputs) -> dict[str, BankAccount]:
     return found
 
 
-async def _found(context: Context, *criteria: tuple[str, str], most: int = 0) -> list[Resource]:
+async def _found(context: Context, *criteria: tuple[str, str]) -> list[Resource]:
     """What a search finds of the payments that the one who asks may see."""
     query = parse_criteria("PaymentReconciliation", criteria, context.asking())
-    count = most or PAYMENTS_MAX + 1
-    versions = await Joins(context.reader, context.asking()).matching(query, count=count)
+    versions = await Joins(context.reader, context.asking()).matching(query, count=PAYMENTS_MAX + 1)
     return [one for version in versions if (one := held(context, version)) is not None]
 
 
@@ -179,7 +181,7 @@ async def _each(context: Context, type_: str, *criteria: tuple[str, str]) -> Asy
     joins, after, more = Joins(context.reader, context.asking()), None, True
     resolved = await joins.resolve(parse_criteria(type_, criteria, context.asking()))
     while more:
-        hits, more, after = await joins.sift(resolved, after=after, count=BUDGETS_STEP)
+        hits, more, after = await joins.sift(resolved, after=after, count=STEP)
         yield [one for hit in hits if (one := held(context, hit.version)) is not None]
 
 
@@ -194,23 +196,37 @@ async def _due(
         ("payment-date", f"le{until.isoformat()}"),
         ("identifier:not", token_of(RUN, "")),  # what was sent waits for its result, however much of it there is
     )
-    queued = [one for one in await _found(context, *criteria, most=QUEUED_MAX) if not run_of(one)]
-    queued.sort(key=lambda one: (str(one.get("paymentDate")), reference_of(one)))
+    payable: list[Resource] = []
+    left: list[LeftOut] = []
+    looked = 0
+    async for page in _each(context, "PaymentReconciliation", *criteria):
+        more, why = await _payable(context, [one for one in page if not run_of(one)], accounts)
+        payable, left, looked = payable + more, left + why, looked + len(page)
+        if len(payable) >= QUEUED_MAX or looked >= LOOKED_MAX:
+            break
+    payable.sort(key=lambda one: (str(one.get("paymentDate")), reference_of(one)))
+    left += [LeftOut(f"PaymentReconciliation/{one['id']}", _NEXT) for one in payable[PAYMENTS_MAX:]]
+    if len(left) > TOLD_MAX:
+        left = [*left[:TOLD_MAX], LeftOut(issuer, f"{len(left) - TOLD_MAX:,} more are left out.")]
+    return payable[:PAYMENTS_MAX], left
+
+
+async def _payable(
+    context: Context, queued: Sequence[Resource], accounts: Mapping[str, BankAccount]
+) -> tuple[list[Resource], list[LeftOut]]:
+    """Those of these that can be paid now, and why the others cannot: however many these are, they hold up nothing else."""
     budgets = await _budgets(context, queued)
-    payments: list[Resource] = []
+    payable: list[Resource] = []
     left: list[LeftOut] = []
     for one in queued:
-        budget = budgets.get(key_of(value_of(one, "phb-account")))
         key = f"PaymentReconciliation/{one['id']}"
-        if why := _why_not(one, budget, accounts):
+        if why := _why_not(one, budgets.get(key_of(value_of(one, "phb-account"))), accounts):
             left.append(LeftOut(key, why))
-        elif len(payments) == PAYMENTS_MAX:
-            left.append(LeftOut(key, f"A run has up to {PAYMENTS_MAX} payments; this one goes with the next."))
         elif issues := await asked(context, _issues(case_of(context, key, one, one), one)):
             left.append(LeftOut(key, " ".join(issue.text for issue in issues)))
         else:
-            payments.append(one)
-    return payments, left
+            payable.append(one)
+    return payable, left
 
 
 def _issues(case: Case, payment: Resource) -> Asking[list[Issue]]:

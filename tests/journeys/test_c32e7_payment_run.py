@@ -442,6 +442,28 @@ def test_what_was_sent_and_has_no_result_yet_keeps_nothing_from_being_sent(
     assert [one[0] for one in transfers(document(run(jill, run=("String", "RUN-2"))))] == ["PAY-2"]
 
 
+def test_what_cannot_be_paid_keeps_nothing_from_being_sent_however_much_of_it_there_is(
+    jill: httpx.Client, server: RunningServer, mongodb_admin: MongoClient[dict[str, Any]]
+) -> None:
+    """Nobody has told the bank account of the provider to which all of these are owed."""
+    with_receipt(jill, COUNSELLING)
+    stuck = made(jill.post("/PaymentReconciliation", json=counselling("STUCK")))
+    resources = mongodb_admin[server.settings.mongodb_database]["resources"]
+    held = resources.find_one({"_id": f"PaymentReconciliation/{stuck['id']}"})
+    assert held is not None
+
+    def other(n: int) -> dict[str, Any]:
+        text = held["json"].replace(f'"id":"{stuck["id"]}"', f'"id":"stuck-{n}"')
+        key = f"PaymentReconciliation/stuck-{n}"
+        return {**held, "_id": key, "id": f"stuck-{n}", "json": text, "seq": moved(held["seq"], n)}
+
+    resources.insert_many([other(n) for n in (*range(-1_100, 0), *range(1, 600))])
+    made(jill.post("/PaymentReconciliation", json=advance("PAY-2", 11)))
+    answer = run(jill, bank(NORTH), bank("Patient/jill"), run=("String", "RUN-2"), advances=("Boolean", False))
+    assert [one[0] for one in transfers(document(answer))] == ["PAY-2"]
+    assert reasons(answer)[-1][1] == "700 more are left out."
+
+
 def test_a_run_pays_no_more_than_a_month_ahead(jill: httpx.Client, books: Books) -> None:
     late = run(jill, date=("Date", "2026-12-24"))
     assert (late.status_code, late.json()["issue"][0]["diagnostics"]) == (
