@@ -484,6 +484,10 @@ async def _recorded(context: Context, payment: Resource, status: str, reason: st
             "waiting", reference_row("what", key), row("reason", String=f"The bank says {status or 'nothing'} yet.")
         )
 
+    if payment.get("status") != "active":
+        why = f"It is {payment.get('status')} here, and the bank says {status}. Find out where the money is, and record that as another payment."
+        return group("left-out", reference_row("what", key), row("reason", String=why))
+
     def apply(now: Resource) -> Resource:
         if now.get("outcome") == outcome:
             return now

@@ -69,6 +69,7 @@ OUTCOME: Mapping[str, tuple[str, ...]] = {
     "partial": ("partial",),
     "error": ("error",),
 }
+_UNDONE = ("cancelled", "entered-in-error")
 _PAID_FROM = ("active", "suspended", "closing")
 _RECORDED_BY = frozenset(("", "system", "care-coordinator", "nhs-team", "commissioner", "finance"))
 _FOR_THEMSELVES = frozenset(("commissioner", "finance"))
@@ -93,9 +94,16 @@ def stepped(p: Payment) -> Iterator[Issue]:
         was, now = str(p.before.get("outcome")), str(p.payment.get("outcome"))
         if now not in OUTCOME.get(was, ()):
             yield no_step("A payment", was, now, OUTCOME.get(was, ()), "PaymentReconciliation.outcome")
+    elif was == now and now in _UNDONE and _outcome(p.before) != _outcome(p.payment):
+        text = f"A payment that is {now} keeps the outcome it had. What was paid all the same is another payment."
+        yield refusal(text, "PaymentReconciliation.outcome")
     elif was == "active" and run_of(p.before) and p.before.get("outcome") == "queued":
         text = f"This payment was sent to the bank with the run {run_of(p.before)}. Record what came of it first."
         yield refusal(text, "PaymentReconciliation.status")
+
+
+def _outcome(payment: Resource) -> str:
+    return str(payment.get("outcome") or "")
 
 
 def stays_as_it_is(p: Payment) -> Iterator[Issue]:

@@ -310,6 +310,32 @@ def test_a_result_of_the_whole_message_is_one_of_each_payment_and_comes_twice_wi
     assert why == "A payment that is complete cannot become error; it can become nothing else."
 
 
+@pytest.mark.parametrize("status", ["cancelled", "entered-in-error"])
+def test_what_the_bank_says_of_a_payment_that_was_undone_is_told_and_changes_nothing(
+    jill: httpx.Client, books: Books, status: str
+) -> None:
+    before = books.pot(BUDGET, DAILY)
+    paid = made(jill.post("/PaymentReconciliation", json=advance("PAY-1", 10)))
+    key = f"PaymentReconciliation/{paid['id']}"
+    run(jill, run=("String", "RUN-1"), advances=("Boolean", False))
+    made(results(jill, report("RUN-1", ("PAY-1", "ACSC"))))
+    undone = made(jill.put(f"/{key}", json={**made(jill.get(f"/{key}")), "status": status}))
+    for said_of_it in ("ACSC", "RJCT"):
+        answer = results(jill, report("RUN-1", ("PAY-1", said_of_it)))
+        assert reasons(answer) == [
+            (
+                key,
+                f"It is {status} here, and the bank says {said_of_it}. Find out where the money is, and record that as another payment.",
+            )
+        ]
+    assert said(jill.put(f"/{key}", json={**undone, "outcome": "error"})) == [
+        f"A payment that is {status} keeps the outcome it had. What was paid all the same is another payment."
+    ]
+    assert made(jill.get(f"/{key}"))["meta"] == undone["meta"]
+    assert books.pot(BUDGET, DAILY) == before
+    assert books.agrees()
+
+
 def test_what_a_bank_says_of_a_part_that_is_not_ours_is_of_no_payment_here(jill: httpx.Client) -> None:
     queued = made(jill.post("/PaymentReconciliation", json=advance("PAY-1", 100)))
     made(run(jill, run=("String", "RUN-1"), advances=("Boolean", False)))
