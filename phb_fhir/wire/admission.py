@@ -55,6 +55,10 @@ class Admission:
         except Rejected as rejected:
             if authorization and rejected.refusal is Refusal.UNAUTHENTICATED:
                 self._limits.note_failure(exchange)
+            elif (
+                rejected.refusal is Refusal.UNAVAILABLE
+            ):  # nobody can tell whose it is, so it counts as one without a token
+                self._limits.take_anonymous(exchange)
             raise
 
     async def context_for(self, context: Context, actor: Actor | None, headers: RawHeaders, trail: Trail) -> Context:

@@ -50,13 +50,12 @@ class FhirApi:
         headers = headers_of(scope)
         exchange: Exchange = scope["phb.exchange"]
         base = self._base(headers.get(b"host", b""))
-        how = _unnegotiated(base)
         segments = segments_of(scope)
+        how, wrong = self._wishes(scope, headers, segments, base)
         more: list[tuple[bytes, bytes]] = []
         trail = self._trail(scope, segments, exchange)
         try:
-            how = _presentation(headers, segments, base, _asked(scope["query_string"]), self._forms(segments))
-            answer, how = await self._answer(scope, headers, segments, receive, how, exchange, trail)
+            answer, how = await self._answer(scope, headers, segments, receive, how, wrong, exchange, trail)
         except Rejected as rejected:
             told = await told_to(trail, rejected)
             answer = answer_to(told)
@@ -77,9 +76,11 @@ class FhirApi:
         segments: tuple[str, ...],
         receive: Receive,
         how: Presentation,
+        wrong: Rejected | None,
         exchange: Exchange,
         trail: Trail | None,
     ) -> tuple[Answer, Presentation]:
+        """The answer, and how it is to be written. `wrong` is what is wrong with how it was asked to be, which is said once it is known who asks."""
         context = self.context
         if context is None or (trail is None and self._is_kept(scope, segments)):
             raise refuse(
@@ -91,12 +92,16 @@ class FhirApi:
             text = "This server is open to everyone on its machine, so it answers only under a loopback name."
             raise refuse(Refusal.FORBIDDEN, Kind.FORBIDDEN, text)
         if scope["method"] == "OPTIONS":  # what may be done here is the same for everybody, and stands in /metadata
+            if wrong is not None:
+                raise wrong
             check_address(context, segments)
             return Answer(204), how
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
         if trail is not None:
             actor = await self._admission.actor_of(headers, exchange)
             context = await self._admission.context_for(context, actor, headers, trail)
+        if wrong is not None:
+            raise wrong
         route = route_of(context, method, segments)
         exchange.interaction = route.code or route.name
         exchange.type = segments[0] if segments and segments[0] in context.capability.types else ""
@@ -127,6 +132,16 @@ class FhirApi:
     def _is_kept(self, scope: Scope, segments: tuple[str, ...]) -> bool:
         """Whether who asks must be known, and what they do is taken down."""
         return not (self._admission.is_open or segments in PUBLIC or scope["method"] == "OPTIONS")
+
+    def _wishes(
+        self, scope: Scope, headers: RawHeaders, segments: tuple[str, ...], base: str
+    ) -> tuple[Presentation, Rejected | None]:
+        """How an answer is asked to be written; and what is wrong with that, in which case it is written as nobody asked."""
+        try:
+            asked = _asked(scope["query_string"])
+            return _presentation(headers, segments, base, asked, self._forms(segments)), None
+        except Rejected as rejected:
+            return _unnegotiated(base), rejected
 
     def _forms(self, segments: tuple[str, ...]) -> tuple[str, ...]:
         """The forms, beside FHIR's, that the operation at an address has."""

@@ -140,6 +140,22 @@ def test_whoever_is_not_signed_in_is_taken_down_too(server: Audited) -> None:
     assert all(one.why for one in (first, second))
 
 
+WISHES = ("/Account/jill-budget?_format=image/png", "/Account/jill-budget?_pretty=nicely")
+
+
+@pytest.mark.parametrize("path", WISHES)
+def test_who_asks_for_an_answer_that_nobody_writes_is_known_first(server: Audited, path: str) -> None:
+    """Else it would be told as a stranger's, and a stranger would hear of it before being asked who they are."""
+    before = count(server)
+    refused = server.as_(PRIYA).get(path)
+    assert refused.status_code in (400, 406)
+    assert server.as_(None).get(path).status_code == 401
+    assert server.as_(None, Authorization="Bearer nonsense").get(path).status_code == 401
+    known_, *strangers = taken_down(server, before)
+    assert (known_.who.subject, known_.status) == ("Priya Nair", refused.status_code)
+    assert [one.status for one in strangers] == [401, 401]
+
+
 def test_what_anybody_may_ask_is_not_taken_down(server: Audited) -> None:
     before = count(server)
     assert server.as_(None).get("/metadata").status_code == 200

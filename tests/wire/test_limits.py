@@ -7,15 +7,18 @@ import asyncio
 import httpx
 import pytest
 
-from phb_fhir.outcome import Rejected
+from phb_fhir.outcome import Refusal, Rejected
 from phb_fhir.security.actor import Actor
 from phb_fhir.settings import Settings
+from phb_fhir.wire.admission import Admission
 from phb_fhir.wire.exchange import Exchange
 from phb_fhir.wire.limits import RateLimits
 from phb_fhir.wire.log import RequestLog
 from phb_fhir.wire.metrics import Metrics
 from phb_fhir.wire.middleware import Edge
 from tests.builders import problem
+from tests.running import secure_server
+from tests.security.issuing import RunningIssuer, authenticator
 
 JILL = Actor("https://issuer.example", "jill", client="app")
 ASHA = Actor("https://issuer.example", "asha", client="app")
@@ -121,6 +124,35 @@ def test_where_there_is_no_limit_nobody_is_counted(clock, chosen):
     answers = [ask() for _ in range(20)]
     assert {answer.status_code for answer in answers} == {200}
     assert not any("ratelimit" in answer.headers for answer in answers)
+
+
+@pytest.mark.parametrize("wish", ["", "?_pretty=nicely", "?_format=image/png"])
+def test_who_guesses_tokens_is_counted_however_they_want_to_be_answered(mongodb_uri, wish):
+    with secure_server(mongodb_uri, rate_failed_max=3) as (server, _):
+        headers = {"Authorization": "Bearer nonsense"}
+        answers = [httpx.get(f"{server.base}/Patient/jill{wish}", headers=headers).status_code for _ in range(5)]
+    assert answers == [401, 401, 401, 429, 429]
+
+
+def test_who_brings_tokens_that_nobody_can_judge_just_now_is_counted_by_address(clock):
+    """While their issuer is away."""
+    with RunningIssuer() as issuer:
+        token = issuer.token()
+        issuer.stop()
+        server = authenticator(issuer.configured())
+        admission = Admission(server, RateLimits(settings(), clock))
+
+        async def refused():
+            heard = []
+            for _ in range(5):
+                with pytest.raises(Rejected) as rejected:
+                    await admission.actor_of({b"authorization": f"Bearer {token}".encode()}, Exchange("1"))
+                heard.append(rejected.value.refusal)
+            await server.close()
+            return heard
+
+        heard = asyncio.run(refused())
+    assert heard == [Refusal.UNAVAILABLE] * 3 + [Refusal.TOO_MANY] * 2
 
 
 def test_a_real_server_refuses_the_one_too_many_and_stays_watchable(serve):
