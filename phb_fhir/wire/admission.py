@@ -21,7 +21,7 @@ from phb_fhir.wire.request import RawHeaders
 if TYPE_CHECKING:
     from phb_fhir.security.authenticate import Authenticator
 
-PUBLIC = frozenset((("metadata",),))  # what anybody may read
+PUBLIC = frozenset((("metadata",), (".well-known", "smart-configuration")))  # what anybody may read
 _PURPOSE = re.compile(r"(?:http://terminology\.hl7\.org/CodeSystem/v3-ActReason\|)?([A-Z]{3,20})")
 
 

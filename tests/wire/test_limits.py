@@ -111,7 +111,13 @@ def test_who_brings_a_token_is_not_counted_by_address(clock):
 
 
 @pytest.mark.parametrize(
-    ("path", "token"), [("/fhir/metadata", "Bearer x"), ("/fhir/metadata/", "Bearer x"), ("/fhir/Patient", " ")]
+    ("path", "token"),
+    [
+        ("/fhir/metadata", "Bearer x"),
+        ("/fhir/metadata/", "Bearer x"),
+        ("/fhir/Patient", " "),
+        ("/fhir/.well-known/smart-configuration", "Bearer x"),
+    ],
 )
 def test_a_token_that_nobody_looks_at_is_none(clock, path, token):
     ask = asker(settings(), clock)
