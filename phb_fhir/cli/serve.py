@@ -65,7 +65,7 @@ _POLL_S = 0.05
 
 
 def serve(settings: Settings, *, demo: bool) -> None:
-    """Serves until SIGINT or SIGTERM. Raises CannotStart."""
+    """Serves until SIGINT, SIGTERM, SIGQUIT or SIGHUP. Raises CannotStart."""
     _refuse_unsafe(settings)
     _refuse_clear(settings)
     _refuse_tls(settings)
@@ -289,6 +289,8 @@ def config_of(settings: Settings) -> Config:
 
 def create_in_worker() -> Any:
     """The app, in a process that ends when its parent does: nobody would be left to replace or to stop it."""
+    for number in (signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_IGN)  # a terminal tells all of us; the parent then has the workers finish
     pr_set_pdeathsig = 1
     ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
     parent = multiprocessing.parent_process()
@@ -384,6 +386,9 @@ class _Workers(Multiprocess):
     def handle_hup(self) -> None:
         self.handle_term()  # the terminal is gone
 
+    def handle_quit(self) -> None:
+        self.handle_term()  # uvicorn would not hear it
+
     def terminate_all(self) -> None:
         for listener in self.sockets:
             listener.close()  # or callers would queue for workers that take nobody any more
@@ -400,20 +405,21 @@ class _Workers(Multiprocess):
 
 @contextlib.contextmanager
 def _stopped_by_signals() -> Iterator[None]:
-    """SIGINT, SIGTERM and SIGHUP unwind what is inside, once: the undoing is not interrupted again."""
+    """SIGINT, SIGTERM, SIGQUIT and SIGHUP unwind what is inside, once: the undoing is not interrupted again."""
 
     def stop(_number: int, _frame: FrameType | None) -> None:
         for number in numbers:
             signal.signal(number, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    def hang_up(_number: int, _frame: FrameType | None) -> None:
+    def end(_number: int, _frame: FrameType | None) -> None:
         signal.raise_signal(signal.SIGTERM)  # whoever takes that now
 
     numbers = (signal.SIGINT, signal.SIGTERM)
     before = {number: signal.signal(number, stop) for number in numbers}
+    before[signal.SIGQUIT] = signal.signal(signal.SIGQUIT, end)
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # else it runs under nohup
-        before[signal.SIGHUP] = signal.signal(signal.SIGHUP, hang_up)
+        before[signal.SIGHUP] = signal.signal(signal.SIGHUP, end)
     try:
         with contextlib.suppress(KeyboardInterrupt):
             yield

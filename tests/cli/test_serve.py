@@ -277,7 +277,7 @@ def test_an_existing_replica_set_is_used_in_place_of_a_private_one(
 # --- the end, asked for or not ---
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_signal_ends_the_server_its_workers_and_its_mongodb_with_code_0(
     number: int, workers: str, tmp_path: Path
@@ -291,8 +291,9 @@ def test_a_signal_ends_the_server_its_workers_and_its_mongodb_with_code_0(
             server.get("metadata")
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_a_request_accepted_before_the_end_is_answered_and_kept(workers: str, tmp_path: Path) -> None:
+def test_a_request_accepted_before_the_end_is_answered_and_kept(number: int, workers: str, tmp_path: Path) -> None:
     body = json.dumps(PATIENT).encode()
     with serving("--data", str(tmp_path), "--workers", workers) as server:
         url = httpx.URL(server.url)
@@ -301,7 +302,8 @@ def test_a_request_accepted_before_the_end_is_answered_and_kept(workers: str, tm
             # the server says Continue once it has accepted the request and waits for its body
             caller.sendall(f"{head}Content-Length: {len(body)}\r\nExpect: 100-continue\r\n\r\n".encode())
             assert caller.recv(1_000).startswith(b"HTTP/1.1 100 ")
-            server.process.send_signal(signal.SIGTERM)
+            for pid in (server.process.pid, *server.workers):  # as a terminal tells all of them
+                os.kill(pid, number)
             assert until(lambda: _is_refused(url))
             caller.sendall(body)
             answer = caller.recv(100_000).decode()
