@@ -72,7 +72,7 @@ def common(
 
 
 Data = Annotated[
-    Path | None,
+    str | None,  # as a Path, no name would be the folder that it is started in
     typer.Option(help="The folder of the private MongoDB.", show_default="~/.local/share/phb-fhir", metavar="DIR"),
 ]
 MongodbUri = Annotated[

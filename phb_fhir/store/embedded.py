@@ -421,6 +421,11 @@ class PrivateMongo:
         config = client["local"]["system.replset"].find_one()
         if config is None:
             client.admin.command("replSetInitiate", {"_id": REPLICA_SET, "members": alone})
+        elif config["_id"] != REPLICA_SET:
+            raise CannotStart(
+                f'The database in {self.files} is of the replica set "{config["_id"]}", and none that this server made: give it '
+                "a folder of its own with --data."
+            )
         elif [it["host"] for it in config["members"]] != [member]:
             client.admin.command(
                 "replSetReconfig", {**config, "version": config["version"] + 1, "members": alone}, force=True

@@ -221,6 +221,7 @@ def test_a_wrong_setting_is_refused_naming_it() -> None:
         "The setting page_size_max (PHB_PAGE_SIZE_MAX) is not right: "
     )
     assert refused("serve", "--open", "--workers", "0").startswith("The setting workers (PHB_WORKERS) is not right: ")
+    assert refused("serve", "--open", "--data", "").startswith("The setting data (PHB_DATA) is not right: ")
 
 
 @pytest.mark.parametrize(

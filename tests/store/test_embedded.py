@@ -294,6 +294,29 @@ def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
         private(tmp_path / "file").start()
 
 
+def test_the_database_of_another_replica_set_is_refused_and_left_as_it_was(tmp_path: Path) -> None:
+    (tmp_path / "mongo").mkdir()
+    with bare_mongod(tmp_path / "mongo", "--replSet", "theirs") as port:
+        host = f"127.0.0.1:{port}"
+        made = {"_id": "theirs", "members": [{"_id": 0, "host": host}]}
+        with MongoClient[dict[str, Any]](f"mongodb://127.0.0.1:{port}/?directConnection=true") as client:
+            client.admin.command("replSetInitiate", made)
+    with pytest.raises(CannotStart) as refused:
+        private(tmp_path).start()
+    assert refused.value.sentence == (
+        f'The database in {tmp_path / "mongo"} is of the replica set "theirs", and none that this server made: give it a folder '
+        "of its own with --data."
+    )
+    with (
+        bare_mongod(tmp_path / "mongo") as port,
+        MongoClient[dict[str, Any]](f"mongodb://127.0.0.1:{port}/?directConnection=true") as client,
+    ):
+        assert client["local"]["system.replset"].find_one({}, {"members.host": 1}) == {
+            "_id": "theirs",
+            "members": [{"host": host}],
+        }
+
+
 def test_files_that_are_no_database_are_refused_with_the_reason_and_the_log(tmp_path: Path) -> None:
     (tmp_path / "mongo").mkdir()
     (tmp_path / "mongo" / "storage.bson").write_bytes(b"nonsense")
