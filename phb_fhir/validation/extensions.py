@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from phb_fhir.definitions.load import Invariant
 from phb_fhir.definitions.trail import Trail, path_of
 from phb_fhir.fhir.path import BadPathError, locate
+from phb_fhir.fhir.reference import has_scheme
 from phb_fhir.outcome import Issue, Kind, Severity
 from phb_fhir.validation.errata import CONTEXTS, PARTS
 from phb_fhir.validation.frame import Frame
@@ -51,7 +52,7 @@ def check_extension(node: dict[str, Any], trail: Trail, frame: Frame) -> None:
     url = node.get("url")
     if type(url) is not str or not url:
         return
-    if ":" not in url:
+    if not has_scheme(url):
         if not is_inner:
             text = f'The url of an extension is absolute (https://example.org/{short(url)}), not "{short(url)}".'
             frame.issues.append(Issue(Kind.EXTENSION, text, path_of((trail, "url", None))))
@@ -105,7 +106,7 @@ def _check_parts(node: dict[str, Any], spec: Spec, url: str, trail: Trail, frame
     by_url = {part.value_of_child("url"): part for part in parts.slices}
     for index, each in enumerate(inside):
         name = each.get("url") if type(each) is dict else None
-        if type(name) is not str or not name or ":" in name or (url, name) in PARTS:
+        if type(name) is not str or not name or has_scheme(name) or (url, name) in PARTS:
             continue
         here = (trail, "extension", index)
         if name in by_url:

@@ -16,6 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from phb_fhir.fhir.codec import Exact
+from phb_fhir.fhir.reference import has_scheme
 from phb_fhir.outcome import Kind, Severity
 from phb_fhir.validation.errata import CANONICALS
 from phb_fhir.validation.wording import json_kind, shown
@@ -135,7 +136,7 @@ def full_url(uri: Primitive) -> Primitive:
 
 
 def _is_canonical(matches: Match, value: str) -> bool:
-    return _is_address(matches, value) and (":" in value or value[0] == "#")
+    return _is_address(matches, value) and (value[0] == "#" or has_scheme(value))
 
 
 def _canonical(matches: Match) -> Test:

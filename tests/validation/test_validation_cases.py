@@ -254,6 +254,7 @@ CASES = {
     "uri is not empty": primitive("valueUri", "a", "", "a URI"),
     "url has no spaces": primitive("valueUrl", "https://a/b", "https://a /b", "a URL"),
     "canonical has no line end": primitive("valueCanonical", "http://a|1", "http://a\n", "a canonical"),
+    "canonical has a scheme": primitive("valueCanonical", "urn:a:1", "10:00:00", "a canonical"),
     "oid": primitive("valueOid", "urn:oid:1.2.840", "1.2.840", "an OID"),
     "oid has no leading zeros": primitive("valueOid", "urn:oid:2.0.10", "urn:oid:2.01", "an OID"),
     "uuid is in lower case": primitive(
@@ -428,6 +429,11 @@ CASES = {
     "the url of an extension is absolute unless it stands in another": Case(
         patient(extension=[{"url": EXT, "extension": [{"url": "part", "valueCode": "a"}]}]),
         patient(extension=[{"url": "part", "valueCode": "a"}]),
+        [(Kind.EXTENSION, "Patient.extension[0].url", "absolute")],
+    ),
+    "the url of an extension has a scheme, not a colon somewhere": Case(
+        patient(extension=[{"url": "urn:x:part", "valueCode": "a"}]),
+        patient(extension=[{"url": "10:00:00", "valueCode": "a"}]),
         [(Kind.EXTENSION, "Patient.extension[0].url", "absolute")],
     ),
     "an extension has a value or extensions, not both": Case(
