@@ -53,6 +53,8 @@ _WORKING = ("working", "not-working")
 _MATTERS = ("important-to", "important-for")
 _WRONG = ("contingency",)
 _LOOKED_AT = ("monitoring-how", "signs-going-well", "signs-going-wrong")
+# R74: a budget stands beside what the NHS gives to everybody
+_STAYS = "Having a budget takes no other care of the NHS away: emergency and hospital care, seeing a GP and the rest stay free, and open to them."
 _STATUS: Mapping[str, str] = {
     "draft": "This is a draft. It has not been agreed yet.",
     "active": "This plan is agreed, and counts now.",
@@ -243,6 +245,7 @@ def _money(copy: Copy) -> Section:
             parts.append(f"<p>Set aside for emergencies: {money(aside)}.</p>")
         if rows := [_element(copy, one) for one in _elements(budget)]:
             parts.append("\n".join(table("How it is held", ("For", "How", "From and to", "Amount"), rows)))
+    parts += _paragraphs([_STAYS] if parts else [])
     return Section("The money", tuple(parts), tuple(_key(one) for one in copy.record.budgets))
 
 

@@ -125,6 +125,7 @@ def test_it_says_all_that_the_nine_criteria_ask_of_a_plan(jills):
         "If my assistant cannot come, Lantern Home Care sends somebody I have met.",  # when things go wrong
         "£26,260.00 agreed for the time of this plan, from NHS Harbourside ICB",
         "Set aside for emergencies: £2,020.00.",
+        "Having a budget takes no other care of the NHS away: emergency and hospital care, seeing a GP",
         "£18,300.00",  # how much of the money is held how
         "Paid to the person, or to who acts for them Jill Harper",
         "Riverbank Therapies once every 2 weeks, from 5 October 2026 to 3 October 2027 £1,170.00 The budget",

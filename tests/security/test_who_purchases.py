@@ -52,6 +52,26 @@ def test_who_may_purchase_does_so_in_their_own_name(people: People, who: str) ->
     assert (answer.status_code, answer.json().get("status")) == (201, "billable"), answer.text
 
 
+@pytest.mark.parametrize(
+    ("who", "text", "why", "status"),
+    [
+        ("commissioner", "GP appointment", "The practice is three hours away.", 201),
+        ("commissioner", "GP appointment", "", 422),
+        ("commissioner", "Emergency ambulance", "The practice is three hours away.", 422),
+        ("co-ordinator", "GP appointment", "The practice is three hours away.", 422),
+        ("jill", "GP appointment", "The practice is three hours away.", 422),
+    ],
+)
+def test_of_primary_care_alone_a_commissioner_makes_an_exception_and_says_why(
+    people: People, who: str, text: str, why: str, status: int
+) -> None:
+    charge = unusual(enterer={"reference": ENTERERS[who]})
+    charge["code"]["text"] = text
+    answer = people[who].post("/ChargeItem", json=charge | ({"overrideReason": why} if why else {}))
+    assert answer.status_code == status, answer.text
+    assert status == 201 or "It stays free on the NHS" in answer.json()["issue"][0]["diagnostics"]
+
+
 @pytest.mark.parametrize("who", ["jill", "ruth", "co-ordinator"])
 def test_nobody_enters_a_purchase_in_another_name(people: People, who: str) -> None:
     other = next(name for one, name in ENTERERS.items() if one != who)
