@@ -7,7 +7,7 @@ from datetime import date, datetime
 from typing import Any
 
 from phb_fhir.fhir.codec import Resource
-from phb_fhir.fhir.dates import days_later, months_later
+from phb_fhir.fhir.dates import days_later, months_later, span_of
 from phb_fhir.rules.budget import days_of, first_day, last_day, person_of
 from phb_fhir.rules.case import Asking, Case, Find, PolicyOf, Read, ReadVersion, Sees
 from phb_fhir.rules.commissioning import Policy
@@ -141,14 +141,25 @@ def died_on(patient: Resource | None) -> date | None:
 
 def lacks_capacity(person: str) -> Asking[bool]:
     """Whether the last record of the person's capacity says they lack it. Where nothing is recorded, they have it (R162)."""
+    return lacks((yield from capacity_of(person)))
+
+
+def capacity_of(person: str) -> Asking[Resource | None]:
+    """The last finding on a person's capacity; None where there is none."""
     found: list[Resource] = yield Find("Observation", ("patient", person), ("code", f"{OBSERVATION}|mental-capacity"))
     valid = [one for one in found if one.get("status") in ("final", "amended", "corrected")]
-    last = max(valid, key=_when, default=None)
-    return last is not None and code_in(last.get("valueCodeableConcept"), CAPACITY) == "lacks-capacity"
+    return max(valid, key=_when, default=None)
+
+
+def lacks(capacity: Resource | None) -> bool:
+    """Whether a finding says that somebody lacks capacity."""
+    return code_in((capacity or {}).get("valueCodeableConcept"), CAPACITY) == "lacks-capacity"
 
 
 def _when(observation: Resource) -> str:
-    return str(observation.get("effectiveDateTime") or observation.get("effectivePeriod", {}).get("start") or "")
+    """The instant for which something was found, as a text that sorts where it does; of a time, its beginning."""
+    said = observation.get("effectiveDateTime") or (observation.get("effectivePeriod") or {}).get("start")
+    return span_of(said)[0] if said else ""
 
 
 # ---- the team ------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from phb_fhir.fhir.codec import Resource
 from phb_fhir.fhir.money import pence_of, sterling
-from phb_fhir.rules.around import OBSERVATION
+from phb_fhir.rules.around import OBSERVATION, lacks
 from phb_fhir.rules.budget import days_of, elements_of, person_of
 from phb_fhir.rules.case import Asking
 from phb_fhir.rules.plan import activities_of, activity_title
@@ -28,7 +28,6 @@ from phb_fhir.rules.plan_record import (
     amount_in,
     answers,
     is_health,
-    lacks,
     meets,
     read_plan,
 )

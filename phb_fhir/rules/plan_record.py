@@ -13,7 +13,7 @@ from datetime import date
 from typing import Any
 
 from phb_fhir.fhir.codec import Resource
-from phb_fhir.rules.around import CAPACITY, OBSERVATION, TEAM_ROLE, is_of
+from phb_fhir.rules.around import TEAM_ROLE, capacity_of, is_of, lacks
 from phb_fhir.rules.budget import Days, amounts_of, days_of, is_joint
 from phb_fhir.rules.case import Asking, Find, Read
 from phb_fhir.rules.deciding import answer_of, kind_of
@@ -121,19 +121,11 @@ def _each_once(shown: Iterable[Resource], more: Iterable[Resource], type_: str) 
 
 def _capacity(person: str) -> Asking[tuple[Resource | None, list[Resource]]]:
     """The last finding on the person's capacity, and where it is that they lack it, the consents that let others act for them."""
-    if not person:
-        return None, []
-    found: list[Resource] = yield Find("Observation", ("patient", person), ("code", f"{OBSERVATION}|mental-capacity"))
-    valid = [one for one in found if one.get("status") in VALID]
-    last = max(valid, key=lambda one: str(one.get("effectiveDateTime", "")), default=None)
-    if last is None or not lacks(last):
+    last = (yield from capacity_of(person)) if person else None
+    if not lacks(last):
         return last, []
     consents: list[Resource] = yield Find("Consent", ("patient", person), ("status", "active"))
     return last, consents
-
-
-def lacks(capacity: Resource) -> bool:
-    return code_in(capacity.get("valueCodeableConcept"), CAPACITY) == "lacks-capacity"
 
 
 def _panels(plan: str, budgets: Sequence[Resource]) -> Asking[list[Resource]]:

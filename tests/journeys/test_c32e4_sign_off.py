@@ -33,6 +33,7 @@ from tests.journeys.planning import (
 )
 
 Resource = dict[str, Any]
+OBSERVATION = f"{BASE}/CodeSystem/phb-observation-code"
 
 
 @pytest.fixture
@@ -100,6 +101,44 @@ def test_what_is_about_somebody_else_shows_nothing_of_this_plan(
     assert criteria <= {code for code, one in found.items() if not one["met"]}
     assert all({"reference": key} not in one["evidence"] for one in found.values())
     assert sign_off(jill).status_code == 422
+
+
+def finding(id_: str, code: str, **effective: Any) -> Resource:
+    """A finding on Jill's capacity."""
+    told = ("capacity-decision", "capacity-help-given", "capacity-basis")
+    return {
+        "resourceType": "Observation",
+        "id": id_,
+        "status": "final",
+        "code": coded(OBSERVATION, "mental-capacity"),
+        "subject": {"reference": "Patient/jill"},
+        **effective,
+        "valueCodeableConcept": coded(f"{BASE}/CodeSystem/phb-capacity-status", code),
+        "performer": [{"reference": "PractitionerRole/tom-whelan-ms-nurse"}],
+        "component": [{"code": coded(OBSERVATION, one), "valueString": "As agreed"} for one in told],
+    }
+
+
+@pytest.mark.parametrize(
+    ("first", "last"),
+    [
+        ({"effectiveDateTime": "2026-08-01"}, {"effectivePeriod": {"start": "2026-09-01", "end": "2026-09-02"}}),
+        ({"effectivePeriod": {"start": "2026-08-01"}}, {"effectiveDateTime": "2026-09-01T10:00:00Z"}),
+        ({"effectiveDateTime": "2026-09-02T00:30:00+01:00"}, {"effectiveDateTime": "2026-09-01T23:45:00Z"}),
+    ],
+)
+def test_the_last_finding_on_capacity_counts_however_its_time_is_written(
+    jill: httpx.Client, first: Resource, last: Resource
+) -> None:
+    assert put(jill, finding("first", "has-capacity", **first)).status_code == 201
+    assert put(jill, finding("last", "lacks-capacity", **last)).status_code == 201
+    ready, found = checked(jill)
+    assert not ready
+    (text,) = found["who-the-person-is"]["diagnostics"]
+    assert text.startswith("The person lacks capacity, and nobody speaks for them by law")
+    assert put(jill, finding("first", "lacks-capacity", **first)).status_code == 200
+    assert put(jill, finding("last", "has-capacity", **last)).status_code == 200
+    assert checked(jill)[0]
 
 
 def test_what_is_missing_is_told_in_a_sentence_and_nothing_is_written(jill: httpx.Client) -> None:
