@@ -20,6 +20,7 @@ from phb_fhir.rules.case import Rule
 from phb_fhir.rules.death import judge_death
 from phb_fhir.rules.deletion import LEANS, judge_agreement, judge_deletion, judge_item
 from phb_fhir.rules.direct_payment import is_budgets_consent, judge_consent, judge_household
+from phb_fhir.rules.due import judge_due
 from phb_fhir.rules.evidence import is_evidence, judge_evidence, judge_file
 from phb_fhir.rules.invoice import judge_invoice
 from phb_fhir.rules.joining import judge_joining
@@ -78,6 +79,7 @@ RULES: Mapping[str, tuple[Rule, ...]] = {
         judge_request,
         judge_review,
         judge_repayment,
+        judge_due,
     ),
     "Consent": (judge_modifiers(is_budgets_consent), judge_consent),
     "RelatedPerson": (judge_household, judge_deletion),

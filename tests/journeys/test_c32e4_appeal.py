@@ -95,6 +95,17 @@ def test_an_appeal_is_asked_for_taken_up_and_decided_and_the_person_is_told_why(
     assert letter["about"] == [{"reference": key}]
 
 
+def test_an_appeal_says_by_when_it_is_decided_and_what_is_late_is_found(jill: httpx.Client) -> None:
+    key = asked(jill)
+    assert read(jill, key)["restriction"] == {"period": {"end": "2026-12-20"}}
+    taken = {**appeal(status="accepted"), "id": key.partition("/")[2]}
+    assert put(jill, taken).status_code == 200
+    assert read(jill, key)["restriction"] == {"period": {"end": "2026-12-20"}}
+    for day, found in (("2026-12-20", []), ("2026-12-21", [key])):
+        late = jill.get("/Task", params={"code": f"{TASK_CODE}|appeal", "due": f"lt{day}"}).json()
+        assert [f"Task/{one['resource']['id']}" for one in late.get("entry", [])] == found
+
+
 def test_who_decided_first_does_not_decide_again_in_this_role_or_another(jill: httpx.Client) -> None:
     other = {**read(jill, PRIYA), "id": "priya-manager"}
     del other["meta"], other["identifier"]
