@@ -426,6 +426,26 @@ def _unlinked(p: Purchase) -> str:
     return "" if reference is not None and activity else "It is not linked to an activity of the care plan."
 
 
+_RESTS: Mapping[str, str] = {
+    "on-hold": "is on hold",
+    "cancelled": "was cancelled",
+    "stopped": "was stopped",
+    "entered-in-error": "was entered in error",
+}
+
+
+def _plan_rests(p: Purchase) -> str:
+    """What is on hold lets nobody act by it for now (request-status); nor does an activity that was stopped."""
+    _, named = link_of(p.charge)
+    if p.plan is None or not named:
+        return ""
+    if rests := _RESTS.get(str(p.plan.get("status"))):
+        return f"The care plan {rests}."
+    detail = (_activity(p.plan, named) or {}).get("detail") or {}
+    rests = _RESTS.get(str(detail.get("status")))
+    return f"The activity '{named}' of the care plan {rests}." if rests else ""
+
+
 def _not_in_directory(p: Purchase) -> str:
     if p.item is None:
         return "It is not in the directory."
@@ -488,6 +508,7 @@ def _doubtful(p: Purchase) -> str:
 
 WAITS: tuple[Callable[[Purchase], str], ...] = (
     _unlinked,
+    _plan_rests,
     _not_in_directory,
     _dearer,
     _doubtful,

@@ -86,6 +86,32 @@ def test_a_purchase_of_a_budget_that_is_charged_to_nothing_at_all_is_refused(jil
     assert jill.post("/ChargeItem", json=plain | {"identifier": whole["identifier"]}).status_code == 201
 
 
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        ({"status": "on-hold"}, "The care plan is on hold."),
+        ({"activity": {"status": "stopped"}}, "The activity 'massage' of the care plan was stopped."),
+        ({"activity": {"status": "on-hold"}}, "The activity 'massage' of the care plan is on hold."),
+    ],
+)
+def test_what_the_plan_does_not_have_done_now_waits_and_when_it_does_again_is_agreed(
+    jill: httpx.Client, changed: dict[str, Any], why: str
+) -> None:
+    plan = jill.get("/CarePlan/jill-plan").json()
+    detail = changed.get("activity", {})
+    activities = [
+        one | {"detail": one["detail"] | detail} if one["id"] == "massage" else one for one in plan["activity"]
+    ]
+    rests = jill.put(
+        "/CarePlan/jill-plan", json=plan | {"status": changed.get("status", "active"), "activity": activities}
+    )
+    assert rests.status_code == 200, rests.text
+    said = jill.post("/ChargeItem", json=massage(), headers={"Prefer": "return=OperationOutcome"}).json()
+    assert why in [one["diagnostics"] for one in said["issue"]]
+    assert jill.put("/CarePlan/jill-plan", json=plan).status_code == 200
+    assert jill.post("/ChargeItem", json=massage("PUR-2")).json()["status"] == "billable"
+
+
 def test_a_charge_to_another_account_is_that_accounts(jill: httpx.Client) -> None:
     hospital = jill.post("/Account", json={"resourceType": "Account", "status": "active"}).json()
     charge = massage(account=[{"reference": f"Account/{hospital['id']}"}])
