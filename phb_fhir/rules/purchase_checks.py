@@ -78,6 +78,22 @@ def disallowed_by(p: Purchase) -> Iterator[Issue]:
         yield refusal(text, "ChargeItem.status")
 
 
+def taken_back_by(p: Purchase) -> Iterator[Issue]:
+    """What was agreed or spent is given up by who holds the money, or decides for the NHS; while it is not billed, also by who asked for it."""
+    before, by = p.before, p.by
+    if before is None or not p.was_money or p.status not in _GIVEN_UP or by.is_professional:
+        return
+    asked = key_of(before.get("enterer")) in by.names | by.patients | by.acts_for
+    part = element_of(p.elements, element_id(before))
+    is_others = _falls_to_others(p) if p.members else part is not None and not _is_theirs(p, part)
+    if is_others and not (asked and before.get("status") == "billable"):
+        text = "This is paid from money that somebody else holds: they take it back, or the NHS team does. Tell them what is wrong with it."
+        yield refusal(text, "ChargeItem.status")
+
+
+_GIVEN_UP = ("aborted", "entered-in-error")
+
+
 def _for_its_person(p: Purchase) -> Iterator[Issue]:
     if not refers_to(p.charge.get("subject"), person_of(p.budget), p.person):
         yield refusal("The budget is another person's than the purchase is for.", "ChargeItem.subject")
@@ -478,7 +494,9 @@ def item_pence(item: Resource | None) -> int | None:
 def _asked_for(p: Purchase) -> str:
     if p.members and not _is_for_the_nhs(p) and _falls_to_others(p):
         return "Some of it falls to a part of the budgets that is held by somebody else."
-    return f"{pot_first(p.element.id)} is held by somebody else." if p.element and _is_outsider(p) else ""
+    was = element_of(p.elements, element_id(p.before or {})) if p.was_money else None
+    others = [one for one in (p.element, was) if one is not None and not _is_theirs(p, one)]
+    return f"{pot_first(others[0].id)} is held by somebody else." if others else ""
 
 
 def _from_contingency(p: Purchase) -> str:

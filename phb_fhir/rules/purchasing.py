@@ -56,7 +56,7 @@ from phb_fhir.rules.purchase import (
     reason_of,
     references_of,
 )
-from phb_fhir.rules.purchase_checks import disallowed_by, in_step, is_given, refusals, short, waits
+from phb_fhir.rules.purchase_checks import disallowed_by, in_step, is_given, refusals, short, taken_back_by, waits
 from phb_fhir.rules.tasks import task_to_decide
 from phb_fhir.rules.words import (
     BUSINESS_STATUS,
@@ -106,7 +106,7 @@ def judge_purchase(case: Case) -> Judging:
     purchase = yield from _with_left(_with_only_part(purchase), posted)
     issues = refusals(purchase)
     if purchase.status not in OPEN:
-        issues += [*in_step(purchase), *disallowed_by(purchase)]
+        issues += [*in_step(purchase), *disallowed_by(purchase), *taken_back_by(purchase)]
     if issues:
         return Decision(tuple(issues))
     return (yield from _decided(case, purchase, posted))

@@ -234,3 +234,64 @@ def test_two_consents_to_direct_payments_that_end_together_end_both_parts(mongod
         account = people["system"].get("/Account/jill-budget").json()
         ends = {one.id: one.days.end for one in elements_of(account) if one.model == "direct-payment"}
         assert {*ends.values()} == {date(2026, 11, 22)}, ends
+
+
+TAKEN_BACK = "This is paid from money that somebody else holds: they take it back, or the NHS team does. Tell them what is wrong with it."
+
+
+def agreed_from(people: People, who: str, part: str, reference: str) -> dict[str, Any]:
+    """What somebody has bought from a part that they hold."""
+    charge = massage(reference, enterer={"reference": WHO[who]})
+    charge["extension"][0]["valueId"] = part
+    agreed: dict[str, Any] = people[who].post("/ChargeItem", json=charge).json()
+    assert agreed["status"] == "billable"
+    return agreed
+
+
+@pytest.mark.parametrize("status", ["aborted", "entered-in-error"])
+@pytest.mark.parametrize(
+    ("holder", "part", "others"),
+    [
+        ("co-ordinator", "therapy-and-equipment", ["jill", "ruth", "brodie", "willow"]),
+        ("willow", "nights-and-payroll", ["jill", "brodie"]),
+        ("ruth", "ruths", ["jill", "sam"]),
+    ],
+)
+def test_what_was_bought_from_a_part_is_taken_back_by_its_holder_or_the_nhs(
+    paid: People, holder: str, part: str, others: list[str], status: str
+) -> None:
+    agreed = agreed_from(paid, holder, part, f"PUR-{part}-{status}")
+    for who in others:
+        answer = put(paid[who], agreed | {"status": status})
+        assert answer.status_code == 422, answer.text
+        assert [one["diagnostics"] for one in answer.json()["issue"]] == [TAKEN_BACK]
+    assert put(paid[holder], agreed | {"status": status}).status_code == 200
+
+
+def test_what_was_bought_from_anothers_part_is_not_moved_to_ones_own(paid: People) -> None:
+    agreed = agreed_from(paid, "co-ordinator", "therapy-and-equipment", "PUR-MOVED")
+    moved = [{**one, "valueId": "daily-life"} if "valueId" in one else one for one in agreed["extension"]]
+    answer = put(paid["jill"], agreed | {"extension": moved})
+    assert answer.status_code == 422, answer.text
+    assert answer.json()["issue"][0]["diagnostics"].endswith(
+        "The part 'therapy-and-equipment' is held by somebody else."
+    )
+    assert put(paid["co-ordinator"], agreed | {"extension": moved}).status_code == 200
+
+
+def test_who_asked_for_a_purchase_withdraws_it_until_it_is_billed(paid: People) -> None:
+    charge = massage("PUR-WITHDRAWN")
+    charge["extension"][0]["valueId"] = "therapy-and-equipment"
+    asked = paid["jill"].post("/ChargeItem", json=charge).json()
+    agreed = paid["co-ordinator"].post(f"/ChargeItem/{asked['id']}/$approve").json()
+    assert put(paid["ruth"], agreed | {"status": "aborted"}).status_code == 200  # who acts for Jill
+    again = paid["jill"].post(
+        "/ChargeItem", json=charge | {"identifier": [{**charge["identifier"][0], "value": "PUR-B"}]}
+    )
+    agreed = paid["co-ordinator"].post(f"/ChargeItem/{again.json()['id']}/$approve").json()
+    receipt = {"reference": "DocumentReference/jill-receipt-massage-2026-10-09"}
+    by = {"url": "https://fhir.phb.nhs.example/StructureDefinition/phb-paid-by", "valueCode": "nhs-team"}
+    done = {"status": "billed", "supportingInformation": [receipt], "extension": [*agreed["extension"], by]}
+    billed = put(paid["co-ordinator"], agreed | done)
+    assert billed.status_code == 200, billed.text
+    assert put(paid["jill"], billed.json() | {"status": "entered-in-error"}).status_code == 422
