@@ -38,10 +38,10 @@ async def provenance_of(context: Context, writes: Sequence[Write], now: datetime
         everything = [_made(write) for write in about]
         issues = [*check_sent(sent, everything), *_signed_by_others(context, sent)]
         _check(context, complete(sent, everything, None, at), issues)
-    who = None if trail is None else await trail.who()
     purpose = "" if trail is None else trail.purpose
     told = []
-    for group in _by_patient(about) if who is not None else [about]:
+    for patient, group in _by_patient(about) if trail is not None else [("", about)]:
+        who = None if trail is None else await trail.who([patient] if patient else [])
         made = [_made(write) for write in group]
         if sent is not None:
             made_of = {name: value for name, value in complete(sent, made, who, at, purpose).items() if name != "id"}
@@ -88,14 +88,16 @@ def _open(provenance: Resource) -> Resource:
     return {name: value for name, value in provenance.items() if name != "meta"} | ({"meta": left} if left else {})
 
 
-def _by_patient(writes: Sequence[Write]) -> list[list[Write]]:
-    """The writes, sorted by whom they concern and whether they are restricted; what concerns two people at once is told to both."""
+def _by_patient(writes: Sequence[Write]) -> list[tuple[str, list[Write]]]:
+    """The writes, sorted by whom they concern (the id of a Patient, or "") and whether they are restricted; what concerns two people at once is
+    told to both.
+    """
     groups: dict[tuple[str, bool], list[Write]] = {}
     for write in writes:
         is_restricted = not set(RESTRICTED.keys).isdisjoint(write.after.access)
         for patient in patients_of(write.after.access) or [""]:
             groups.setdefault((patient, is_restricted), []).append(write)
-    return list(groups.values())
+    return [(patient.removeprefix("Patient/"), group) for (patient, _), group in groups.items()]
 
 
 def not_to_be_written() -> Rejected:

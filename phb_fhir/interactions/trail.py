@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple, Protocol
@@ -130,11 +130,13 @@ async def told_to(trail: Trail | None, rejected: Rejected) -> Rejected:
 def mark(trail: Trail, access: Access | None, actor: Actor, purpose: str = "") -> None:
     """Let the trail of a request know who they are who sent it, as the record knows them."""
     who = access.who if access is not None else None
+    counts = (access.purpose if access is not None else "") or purpose
     if who is None:
-        trail.asked_by(actor, purpose=purpose)
+        trail.asked_by(actor, purpose=counts)
     else:
         user = who.user or next(iter(who.roles), "")
-        trail.asked_by(actor, user=user, organization=who.organization, purpose=purpose)
+        acts_for = {one.patient.removeprefix("Patient/") for one in who.mandates if one.rights}
+        trail.asked_by(actor, user=user, organization=who.organization, purpose=counts, acts_for=acts_for)
 
 
 class Trail:
@@ -142,6 +144,7 @@ class Trail:
 
     __slots__ = (
         "_actor",
+        "_acts_for",
         "_asked",
         "_context",
         "_filed",
@@ -169,14 +172,26 @@ class Trail:
         self._is_entry = False
         self._actor: Actor | None = None
         self._user = self._organization = ""
+        self._acts_for: Collection[str] = ()  # ids of those who let them, by a Consent
         self.purpose = ""  # of use, stated by the request or by the token
         self.interaction = ""
 
-    def asked_by(self, actor: Actor, *, user: str = "", organization: str = "", purpose: str = "") -> None:
-        """Take up who asks, once that is known; `user` and `organization` where the record told who they are here."""
-        self._actor = actor
+    def asked_by(
+        self,
+        actor: Actor,
+        *,
+        user: str = "",
+        organization: str = "",
+        purpose: str = "",
+        acts_for: Collection[str] = (),
+    ) -> None:
+        """Take up who asks, once that is known; `user` and `organization` where the record told who they are here, `acts_for` whom they act for.
+
+        `purpose` is the one that counts: what a token states is one that was taken, or none.
+        """
+        self._actor, self._acts_for = actor, acts_for
         self._user, self._organization = actor.user or user, actor.organization or organization
-        self.purpose = actor.purpose or purpose
+        self.purpose = purpose or actor.purpose
 
     def understood(self, request: FhirRequest, interaction: str) -> None:
         """Take up what the request turned out to be."""
@@ -191,6 +206,7 @@ class Trail:
         self._parts += not held
         made = Trail(self._context, self._asked._replace(method="", path="", query=""), self if held else None)
         made._actor, made._user, made._organization = self._actor, self._user, self._organization
+        made._acts_for = self._acts_for
         made.purpose, made._is_entry = self.purpose, True
         return made
 
@@ -214,9 +230,11 @@ class Trail:
         for write in writes:
             done.setdefault(_interaction_of(write), []).append(_changed(write, whose))
         at = to_millisecond(self._context.now())
-        who, query = await self.who(), bounded_query(self._query())
+        query = bounded_query(self._query())
         records = [
-            self._record(at, who, _STATUS[interaction], rows)._replace(interaction=interaction, query=query)
+            self._record(at, await self.who(_patients_in(rows)), _STATUS[interaction], rows)._replace(
+                interaction=interaction, query=query
+            )
             for interaction, rows in done.items()
         ]
         if records:
@@ -262,7 +280,8 @@ class Trail:
         rows = await self._rows(_versions_in(answer)) if is_told else await self._target()
         rows = [self._own_look(row) for row in (*rows, *self._asked_about(rows))]
         query = _query_run(answer.bundle, self._query())
-        record = self._record(to_millisecond(self._context.now()), await self.who(), answer.status, rows)
+        who = await self.who(_patients_in(rows))
+        record = self._record(to_millisecond(self._context.now()), who, answer.status, rows)
         return record._replace(query=query) if query else record
 
     def _asked_about(self, rows: Sequence[Row]) -> list[Row]:
@@ -283,7 +302,8 @@ class Trail:
             rows = await self._target()
         except Rejected:
             rows = []  # the database is away: then this is not kept either, and the answer says so
-        record = self._record(to_millisecond(self._context.now()), await self.who(), status_of(rejected), rows)
+        who = await self.who(_patients_in(rows))
+        record = self._record(to_millisecond(self._context.now()), who, status_of(rejected), rows)
         return record._replace(query=bounded_query(self._query()), why=why or "Refused.")
 
     def _record(self, at: datetime, who: Who, status: int, rows: Sequence[Row]) -> Record:
@@ -320,8 +340,8 @@ class Trail:
             text = (query_text(request.parameters) if request.parameters else "") or request.headers.if_none_exist
         return _TOKEN.sub(r"\1…", text) if text else ""
 
-    async def who(self) -> Who:
-        """Who asks, with what they and their organisation are called."""
+    async def who(self, concerned: Collection[str] = ()) -> Who:
+        """Who asks, with what they and their organisation are called; and for whom, of those `concerned` (ids of Patients)."""
         actor = self._actor
         if actor is None:
             return NOBODY
@@ -342,9 +362,14 @@ class Trail:
             organization=self._organization,
             organization_name=organization,
             ods_code=actor.ods_code,
-            patient=actor.patient,
+            patient=actor.patient or self._acted_for(concerned),
             token_id=actor.token_id,
         )
+
+    def _acted_for(self, concerned: Collection[str]) -> str:
+        """Whom a Consent lets act, does so for whom it is about: in no launch context, the one of these who lets them; of several, nobody."""
+        found = [one for one in (concerned or self._acts_for) if one in self._acts_for]
+        return found[0] if len(set(found)) == 1 else ""
 
     def _own_look(self, row: Row) -> Row:
         """A person's look at their trail is nothing to tell others of, though these be in it: they may only have tried to see something."""
@@ -407,6 +432,10 @@ def _interaction_of(write: Write) -> str:
 
 def _row(version: Version, whose: Whose) -> Row:
     return (f"{version.type}/{version.id}/_history/{version.number}", *whose[version.key, version.number])
+
+
+def _patients_in(rows: Sequence[Row]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(patient for row in rows for patient in row[1:]))
 
 
 def _changed(write: Write, whose: Whose) -> Row:

@@ -46,7 +46,7 @@ class Who(NamedTuple):
     organization: str = ""
     organization_name: str = ""
     ods_code: str = ""
-    patient: str = ""  # of the launch context: on whose behalf a delegate asked
+    patient: str = ""  # of the launch context, or who lets them act and is concerned: on whose behalf they asked
     token_id: str = ""
 
 

@@ -111,7 +111,10 @@ def _reasons(who: Who, purpose: str) -> list[dict[str, Any]]:
     if purpose:
         return [purpose_of(purpose)]
     # what a representative does for the person has a reason (phb-prov-1, R168)
-    return [{"text": "On behalf of the person, by their consent"}] if who.role == "delegate" else []
+    return [{"text": "On behalf of the person, by their consent"}] if who.role in BY_CONSENT else []
+
+
+BY_CONSENT = ("delegate", "broker", "peer-supporter")  # who acts for a person because a Consent lets them
 
 
 def agent(who: Who) -> dict[str, Any]:
@@ -121,7 +124,7 @@ def agent(who: Who) -> dict[str, Any]:
     if who.role:
         found["role"] = [role_of(who.role)]
     found["who"] = reference_to(who)
-    if who.role == "delegate" and who.patient:
+    if who.role in BY_CONSENT and who.patient:
         found["onBehalfOf"] = {"reference": f"Patient/{who.patient}"}
     elif organization := authority_of(who):
         found["onBehalfOf"] = organization

@@ -169,6 +169,47 @@ def test_the_purpose_of_use_is_taken_down(server: Audited) -> None:
     assert [one.purpose for one in taken_down(server, before)] == ["TREAT"]
 
 
+@pytest.fixture
+def ruth(server: Audited) -> Asked:
+    """Jill's sister, whom she lets act for her, in the launch context of nobody."""
+    actions = [
+        {"coding": [{"system": "https://fhir.phb.nhs.example/CodeSystem/phb-consent-action", "code": code}]}
+        for code in ("view", "plan")
+    ]
+    party = {"role": {"coding": [{"code": "x"}]}, "reference": {"reference": "RelatedPerson/ruth"}}
+    made = [
+        {"resourceType": "RelatedPerson", "id": "ruth", "patient": {"reference": "Patient/jill"}},
+        {
+            "resourceType": "Consent",
+            "id": "ruth",
+            "status": "active",
+            "patient": {"reference": "Patient/jill"},
+            "scope": {"coding": [{"code": "patient-privacy"}]},
+            "category": [{"coding": [{"code": "x"}]}],
+            "policyRule": {"coding": [{"code": "consent"}]},
+            "provision": {"type": "permit", "period": {"start": "2020"}, "actor": [party], "action": actions},
+        },
+    ]
+    for one in made:
+        assert server.as_(SYSTEM).put(f"/{one['resourceType']}/{one['id']}", json=one).status_code in (200, 201)
+    return Asked("delegate", "Ruth Harper", "RelatedPerson/ruth", scope="user/*.cruds")
+
+
+def test_on_whose_behalf_somebody_acts_is_taken_down_in_no_launch_context_too(server: Audited, ruth: Asked) -> None:
+    before = count(server)
+    client = server.as_(ruth)
+    assert client.get("/Account/jill-budget").status_code == 200
+    assert client.get("/Account/sam-budget").status_code == 404
+    task = {"resourceType": "Task", "status": "requested", "intent": "order", "for": {"reference": "Patient/jill"}}
+    posted = client.post("/Task", json=task)
+    assert posted.status_code == 201, posted.text
+    assert [one.who.patient for one in taken_down(server, before)] == ["jill", "", "jill"]
+    found = server.as_(SYSTEM).get(f"/Provenance?target=Task/{posted.json()['id']}").json()["entry"]
+    assert [one["resource"]["agent"][0]["onBehalfOf"] for one in found] == [{"reference": "Patient/jill"}]
+    told = server.events(AUDITOR, "entity=Account/jill-budget")[-1]["agent"]
+    assert {"value": "Patient/jill"} in [one["who"].get("identifier") for one in told]
+
+
 def test_what_is_not_modified_was_asked_for_all_the_same(server: Audited) -> None:
     before = count(server)
     assert server.as_(PRIYA, If_None_Match='W/"1"').get("/Account/jill-budget").status_code == 304

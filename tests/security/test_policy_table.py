@@ -1962,6 +1962,18 @@ def test_a_token_breaks_the_glass_if_it_lives_no_longer_than_an_opening(world, m
     assert found.status_code == status
 
 
+def test_the_purpose_that_opened_something_is_taken_down_and_not_one_that_was_not_taken(world):
+    """The token lives too long for the purpose that it states; the request states one that counts."""
+    claims = {**ACTORS["priya"], "sub": "long", "scope": USER, "purpose_of_use": "BTG"}
+    token = local_key(world.server.settings.data).sign(claims, now=time.time(), life_s=8 * 3600)
+    headers = {"Authorization": f"Bearer {token}", "X-Purpose-Of-Use": "ETREAT", "X-Request-ID": "for-treatment"}
+    assert world.client.get("/Condition/jill-restricted", headers=headers).status_code == 200
+    found = world.get("auditor", "/AuditEvent?entity=Condition/jill-restricted&_sort=-_lastUpdated&_count=200").json()
+    (event,) = [one["resource"] for one in found["entry"] if "for-treatment" in json.dumps(one["resource"])]
+    world.restore()
+    assert [one["coding"][0]["code"] for one in event["purposeOfEvent"]] == ["ETREAT"]
+
+
 def traced(world: Any, who: str, **headers: str) -> set[str]:
     """What somebody is told was written, by whom, since the world was made."""
     found = world.get(who, "/Provenance?_count=200&_total=accurate", **headers).json()
