@@ -95,6 +95,8 @@ def check_type(token: Token, types: Collection[str], *, id_tokens: bool) -> None
     said = token.header.get("typ", "").lower().removeprefix("application/")
     if said not in types:
         raise not_trusted("The token is of a type that is not taken here.")
+    if "events" in token.claims:  # a logout token, say, which may come without a type of its own (RFC 8417 §2.2)
+        raise not_trusted("This tells of something that happened to an account, and opens nothing here.")
     if not id_tokens and _is_id_token(token.claims):
         raise not_trusted("This is an ID token: it says who signed in to an application, and opens nothing here.")
 

@@ -213,6 +213,11 @@ ATTACKS = (
     header("a client's assertion", TYPE, {"typ": "client-authentication+jwt"}),
     header("a type that is a list", HEADER, {"typ": ["at+jwt"]}, {"typ": "application/at+jwt"}),
     claims("an ID token, by its nonce", ID_TOKEN, {"nonce": "n-1"}),
+    claims(
+        "a logout token without a type of its own",
+        "This tells of something that happened to an account, and opens nothing here.",
+        {"events": {"http://schemas.openid.net/event/backchannel-logout": {}}},
+    ),
     claims("an ID token, by its at_hash", ID_TOKEN, {"at_hash": "x"}),
     claims("an ID token, as NHS login marks it", ID_TOKEN, {"token_use": "id"}, {"token_use": "access"}),
     claims("bound to a key by DPoP, shown as a bearer token", BOUND, {"cnf": {"jkt": "x"}}),
