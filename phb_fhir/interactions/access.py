@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
 CONSENTS_MAX = 10_000  # in force, that name one delegate or broker; with a launch context, of its patient
 RELATIONS_MAX = 10_000  # people close to somebody who have one NHS number
-CASELOAD_MAX = 2_000  # patients whose care one person co-ordinates
+CASELOAD_MAX = 10_000  # care teams in force that name one person, or one team
 ITEMS_MAX = 2_000  # of the directory, that one organisation provides
 NUMBERED_MAX = 10  # patients with one NHS number
 VERSIONS_MAX = 1_000  # of one of these
@@ -485,7 +485,8 @@ async def _caring(context: Context, actor: Actor, who: Who) -> Who:
     teams = await context.store.search(Query(("CareTeam",), naming), count=CASELOAD_MAX)
     if len(teams) == CASELOAD_MAX:
         raise _too_many("care teams name you")
-    patients = dict.fromkeys(_patient_of(content_of(version), parties, context) for version in teams)
+    contents = (_bearing(version.json) for version in teams if version.json is not None)
+    patients = dict.fromkeys(_patient_of(one, parties, context) for one in contents)
     return replace(who, roles=roles, patients=tuple(one for one in patients if one))
 
 
@@ -556,13 +557,16 @@ def _too_many(said: str) -> Rejected:
 # ---- consents ------------------------------------------------------------------------------------
 
 
+# of a Consent, and of a CareTeam
+_BEARING = ("status", "patient", "policyRule", "provision", "modifierExtension", "subject", "period", "participant")
+
+
 # so that who acts for thousands does not wait for all of them to be decoded at each request; some 5 KB each
 @lru_cache(maxsize=CONSENTS_MAX)
 def _bearing(json: bytes) -> Resource:
-    """What of a Consent decides who may act; by its very bytes, so that what is changed is read anew."""
-    consent = loads(json, depth_max=STORED_DEPTH_MAX)
-    names = ("status", "patient", "policyRule", "provision", "modifierExtension")
-    return {name: consent[name] for name in names if name in consent}
+    """What of a Consent or a CareTeam decides who may act; by its very bytes, so that what is changed is read anew."""
+    content = loads(json, depth_max=STORED_DEPTH_MAX)
+    return {name: content[name] for name in _BEARING if name in content}
 
 
 def _mandates(consent: Resource, parties: Sequence[str], context: Context) -> Iterable[Mandate]:

@@ -982,6 +982,19 @@ def test_who_acts_for_many_is_asked_about_all_of_them_at_once(world, monkeypatch
     world.restore()
 
 
+def test_a_team_that_thousands_of_care_teams_name_is_let_in(world):
+    """One of a whole ICB takes part in the care of more than two thousand people."""
+    world.restore()
+    of = {"status": "active", "subject": ref("Patient/asha"), "participant": [{"member": ref("Organization/willow")}]}
+    for start in range(0, 2_001, 667):
+        world.write(*(thing("CareTeam", f"of-many-{one}", **of) for one in range(start, start + 667)))
+    team = {"role": "nhs-team", "organization": "Organization/willow"}
+    found = world.get(team, "/Account/asha-account")
+    assert found.status_code == 200, found.text
+    assert world.get(team, "/Account/ted-account").status_code == 404
+    world.restore()
+
+
 def test_a_delegate_is_known_by_their_nhs_number_in_however_many_records(world):
     """Anybody may say that somebody with that number is close to them, and more often than once."""
     number = {"identifier": [{"system": NHS_NUMBER, "value": "9999999468"}]}
