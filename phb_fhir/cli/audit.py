@@ -59,7 +59,9 @@ def _kept(text: str) -> Kept:
 async def _verify(settings: Settings, since: int, kept: Sequence[Kept]) -> Verdict:
     store = _open(settings)
     try:
-        return await verify(store.trail, since=since, kept=kept)
+        return await store.attended(
+            verify(store.trail, since=since, kept=kept), silent_max_s=settings.database_wait_max_s
+        )
     except Rejected as rejected:
         raise CannotStart(rejected.issues[0].text) from None
     finally:

@@ -19,6 +19,7 @@ from phb_fhir.reports.drift import Drift, Looked, summary
 from phb_fhir.store.embedded import CannotStart
 
 if TYPE_CHECKING:
+    from phb_fhir.interactions.context import Context
     from phb_fhir.settings import Settings
 
 EXIT_DRIFT = 1
@@ -40,7 +41,7 @@ def check_record(settings: Settings, *, as_json: bool) -> int:
 async def _check(settings: Settings) -> tuple[list[Drift], int, Looked]:
     """What was found, at most SHOWN_MAX of it, how much there is of it, and how much was looked at."""
     found: list[Drift] = []
-    looked, count = Looked(), 0
+    looked = Looked()
     columns = (SpinnerColumn(), TextColumn("{task.description}"))
     try:
         async with at_work(settings) as context:
@@ -48,15 +49,23 @@ async def _check(settings: Settings) -> tuple[list[Drift], int, Looked]:
                 task = progress.add_task("Looking through the record", total=None)
                 teller = asyncio.create_task(_tell(progress, task, looked))
                 try:
-                    async for drift in check(context, looked):
-                        count += 1
-                        if len(found) < SHOWN_MAX:
-                            found.append(drift)
+                    count = await context.store.attended(
+                        _look(context, looked, found), silent_max_s=settings.database_wait_max_s
+                    )
                 finally:
                     teller.cancel()
     except Rejected as rejected:
         raise CannotStart(rejected.issues[0].text) from None
     return found, count, looked
+
+
+async def _look(context: Context, looked: Looked, found: list[Drift]) -> int:
+    count = 0
+    async for drift in check(context, looked):
+        count += 1
+        if len(found) < SHOWN_MAX:
+            found.append(drift)
+    return count
 
 
 async def _tell(progress: Progress, task: TaskID, looked: Looked) -> None:

@@ -21,7 +21,6 @@ from phb_fhir.reports.drift import Drift, Looked, summary
 
 NAME = "$fsck"
 TIME_MAX_S = 60.0
-ASKED_EVERY_S = 2.0  # whether the database is there
 TOLD_MAX = 1_000  # issues in one answer
 
 
@@ -30,7 +29,7 @@ async def fsck(context: Context, request: FhirRequest) -> Answer:
     read_inputs(NAME, parameters_of(context.known, request, NAME), {})
     _check_may(context)
     looked, found = Looked(), list[Drift]()
-    is_all = await _is_over(context, asyncio.create_task(_look(context, looked, found)))
+    is_all = await _is_all_looked_at(context, looked, found)
     return answered(context, request, _told(found, looked, is_all=is_all))
 
 
@@ -42,22 +41,17 @@ async def _look(context: Context, looked: Looked, found: list[Drift]) -> None:
                 return
 
 
-async def _is_over(context: Context, looking: asyncio.Task[None]) -> bool:
-    """Whether all was looked at in time. Raises Rejected (503) where nobody answers: who looks through all of it has minutes for each
-    step, and would wait so long for nobody. So it is asked beforehand, and again and again, whether there is anybody.
-    """
-    until = asyncio.get_running_loop().time() + TIME_MAX_S
+async def _is_all_looked_at(context: Context, looked: Looked, found: list[Drift]) -> bool:
+    """Whether all was looked at in time. Raises Rejected (503) where nobody answers."""
+    await context.store.check_ready()
     try:
-        while not looking.done():
-            await context.store.check_ready()
-            if asyncio.get_running_loop().time() > until:
-                return False
-            await asyncio.wait({looking}, timeout=ASKED_EVERY_S)
-        looking.result()
-        return True
-    finally:
-        looking.cancel()
-        await asyncio.gather(looking, return_exceptions=True)
+        async with asyncio.timeout(TIME_MAX_S) as bound:
+            await context.store.attended(_look(context, looked, found))
+    except TimeoutError:
+        if not bound.expired():
+            raise
+        return False
+    return True
 
 
 def _check_may(context: Context) -> None:

@@ -62,6 +62,8 @@ from phb_fhir.store.store import Limits, Store
 FORMAT = 1
 COLLECTIONS = (META, RESOURCES, HISTORY, LEDGER, BALANCES, REQUESTS, AUDIT, PENDING)
 
+SILENT_MAX_S = 20.0  # of a database, which answers each question here (some thousand documents) in less
+
 _LEVEL = 1  # of compression: what a disk takes, not what a processor could do
 _INSERT_BYTES_MAX = 8_000_000
 _INSERT_COUNT_MAX = 1_000
@@ -267,4 +269,7 @@ def _insert(database: Database[Any], path: Path, told: Told) -> Counts:
 
 
 def _client(uri: str) -> MongoClient[Any]:
-    return MongoClient(uri, readConcernLevel="majority", **DRIVER)
+    silent_ms = int(SILENT_MAX_S * 1000)
+    return MongoClient(
+        uri, readConcernLevel="majority", socketTimeoutMS=silent_ms, serverSelectionTimeoutMS=silent_ms, **DRIVER
+    )

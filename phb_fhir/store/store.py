@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -64,6 +65,7 @@ __all__ = ["Hit", "Limits", "Pointer", "Position", "Reader", "Store", "Transacti
 T = TypeVar("T")
 
 READY_MAX_S = 2.5  # what sends traffic asks every few seconds, and to learn late that nobody answers is to send more to who cannot
+ATTENDED_EVERY_S = 2.0  # whoever does what takes long asks whether the database is there
 _OTHERS_CODES = {112, 11000}  # WriteConflict, DuplicateKey
 ATTEMPTS_MAX = 200  # of one transaction; the time limit ends a fair fight long before
 
@@ -298,6 +300,28 @@ class Store(Reader):
                 self._primary.known("asking the primary", READY_MAX_S), indexes.missing(self._database)
             )
         return [f"the index {name} is missing" for name in missing]
+
+    async def attended(self, work: Awaitable[T], silent_max_s: float = 0) -> T:
+        """What comes of work whose steps may take minutes each, given up when the database has said nothing for so long.
+
+        So it is asked beforehand, and again and again meanwhile, whether there is anybody. Raises Rejected (503) where there is not.
+        """
+        doing = asyncio.ensure_future(work)
+        heard = time.monotonic()
+        try:
+            while not doing.done():
+                try:
+                    with answering("asking whether it is there", READY_MAX_S):
+                        await self._client.admin.command("ping")
+                    heard = time.monotonic()
+                except Rejected:
+                    if time.monotonic() - heard >= silent_max_s:
+                        raise
+                await asyncio.wait({doing}, timeout=ATTENDED_EVERY_S)
+            return doing.result()
+        finally:
+            doing.cancel()
+            await asyncio.gather(doing, return_exceptions=True)
 
     async def steadily(self, doing: str, ask: Callable[[], Awaitable[T]]) -> T:
         """For what is no single `@question`: see `Primary.steadily`."""

@@ -8,7 +8,9 @@ import contextlib
 import socket
 import threading
 from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import Future
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -25,10 +27,13 @@ from pymongo.errors import (
     ServerSelectionTimeoutError,
     WTimeoutError,
 )
+from typer.testing import CliRunner, Result
 
+from phb_fhir.cli.main import app
 from phb_fhir.outcome import Kind, Refusal, Rejected
 from phb_fhir.query import HistoryQuery, Query, SortKey, Updated
-from phb_fhir.store.embedded import PrivateMongo
+from phb_fhir.store import backup
+from phb_fhir.store.embedded import CannotStart, PrivateMongo
 from phb_fhir.store.faults import rejection_of, translated
 from phb_fhir.store.store import Store, Transaction, Write
 from tests.processes import ask, until
@@ -37,6 +42,7 @@ from tests.store.stores import bare, connected, opened, put, raise_number, run, 
 
 # how long a refusal may take here: the bound under test is a second at most, the rest is for a machine with other work
 PATIENCE_S = 15.0
+COMMAND_PATIENCE_S = 40.0  # of which a command waits in vain for a few
 
 
 class Road:
@@ -346,6 +352,42 @@ def test_who_has_the_record_looked_through_hears_in_time_that_the_database_fell_
         road.open()
         assert answer.status == 503
         assert ask(server.base, "GET", "/$fsck").status == 200
+
+
+@pytest.mark.parametrize(
+    ("words", "trap", "said"),
+    [
+        (["check"], b"snapshot", "The database cannot be reached just now"),
+        (["audit", "verify"], b"audit_pending", "The database cannot be reached just now"),
+        (["backup"], b"snapshot", "The record could not be read"),
+    ],
+    ids=["check", "audit verify", "backup"],
+)
+def test_a_command_during_which_the_database_falls_silent_ends_with_a_sentence(
+    words: list[str],
+    trap: bytes,
+    said: str,
+    road: Road,
+    database_name: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(backup, "SILENT_MAX_S", 1.0)
+    with RunningServer(road.uri, database_name):
+        pass
+    road.trap = trap
+    file = [str(tmp_path / "copy")] if words == ["backup"] else []
+    settings = {"PHB_MONGODB_DATABASE": database_name, "PHB_DATABASE_WAIT_MAX_S": "1"}
+    ran: Future[Result] = Future()
+
+    def command() -> None:
+        ran.set_result(CliRunner().invoke(app, [*words, *file, "--mongodb-uri", road.uri], env=settings))
+
+    threading.Thread(target=command, daemon=True).start()
+    result = ran.result(COMMAND_PATIENCE_S)
+    assert isinstance(result.exception, CannotStart)
+    assert result.exception.sentence.startswith(said)
+    assert list(tmp_path.iterdir()) == []
 
 
 # --- slow ---
