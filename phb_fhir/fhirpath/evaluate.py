@@ -291,10 +291,20 @@ _URL_CONSTANTS = {
     "cs-": "http://hl7.org/fhir/",
     "ext-": "http://hl7.org/fhir/StructureDefinition/",
 }
+
+
+def _extension(evaluation: Evaluation) -> Item:
+    """The extension of which it is asked whether it may stand here (R4 StructureDefinition.contextInvariant)."""
+    if evaluation.extension is None:
+        raise NotEvaluableError("there is no %extension")
+    return evaluation.extension
+
+
 _VARIABLES: dict[str, Callable[[Evaluation], Item]] = {
     "resource": lambda evaluation: item_of(evaluation.frame.resource, ""),
     "rootResource": lambda evaluation: item_of(evaluation.frame.root, ""),
     "context": lambda evaluation: evaluation.context,
+    "extension": _extension,
 }
 
 

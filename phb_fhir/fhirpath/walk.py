@@ -71,17 +71,18 @@ class Run(Protocol):
 
 
 class Evaluation:
-    """One evaluation: where it began, and what it came to know on the way.
+    """One evaluation: where it began, and what it came to know on the way. `extension` is %extension, in rules of where one may stand.
 
     `unknown` collects what would have been needed and is not known here (codes of a system that is not loaded, a
     resource that is elsewhere). An answer that is not true while something is unknown decides nothing.
     """
 
-    __slots__ = ("context", "frame", "index", "memo", "steps", "tables", "total", "unknown")
+    __slots__ = ("context", "extension", "frame", "index", "memo", "steps", "tables", "total", "unknown")
 
-    def __init__(self, frame: Surroundings, context: Item) -> None:
+    def __init__(self, frame: Surroundings, context: Item, extension: Item | None = None) -> None:
         self.frame = frame
         self.context = context
+        self.extension = extension
         memory = frame.run.memory
         shared = memory.get(Evaluation)
         if shared is None:

@@ -475,6 +475,10 @@ def _refuse(node: Tree, expression: str) -> None:
         raise ValueError(
             f'"{expression[:200]}" cannot be used: {name}() depends on more than the resource, and an index does not.'
         )
+    if node["type"] == "ExternalConstant" and name_of(node) == "extension":
+        raise ValueError(
+            f'"{expression[:200]}" cannot be used: %extension is for rules of where an extension may stand.'
+        )
 
 
 def _beside(route: Route) -> Route:

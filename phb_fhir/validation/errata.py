@@ -28,6 +28,15 @@ CONTEXTS: dict[str, tuple[str, ...]] = {
     "http://hl7.org/fhir/StructureDefinition/regex": ("ElementDefinition.type",),
 }
 
+# Rules of where an extension may stand, as published and as meant: in FHIRPath the value of an extension is `value`.
+CONTEXT_RULES: dict[str, str] = {
+    rule.format("valueInteger"): rule.format("value")
+    for rule in (
+        "type!='display' and (required=true or %extension.{}=0)",
+        "type!='display' and (repeats=true or %extension.{}=1)",
+    )
+}
+
 # Parts of a complex extension that its definition does not have, by its url.
 PARTS: frozenset[tuple[str, str]] = frozenset(
     # the definition has "url" and "text"; Bundle/hla-1 has "uri"

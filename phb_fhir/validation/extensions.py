@@ -16,10 +16,11 @@ from phb_fhir.definitions.load import Invariant
 from phb_fhir.definitions.trail import Trail, path_of
 from phb_fhir.fhir.path import BadPathError, locate
 from phb_fhir.fhir.reference import has_scheme
+from phb_fhir.fhirpath.walk import item_of
 from phb_fhir.outcome import Issue, Kind, Severity
-from phb_fhir.validation.errata import CONTEXTS, PARTS
+from phb_fhir.validation.errata import CONTEXT_RULES, CONTEXTS, PARTS
 from phb_fhir.validation.frame import Frame
-from phb_fhir.validation.invariants import check_invariants
+from phb_fhir.validation.invariants import check_context
 from phb_fhir.validation.places import Occurrence
 from phb_fhir.validation.profile import plans_of
 from phb_fhir.validation.wording import listed, short, shown
@@ -156,11 +157,17 @@ def _check_context(structure: Resource, node: dict[str, Any], trail: Trail, fram
         frame.issues.append(Issue(Kind.EXTENSION, text, path_of(trail)))
         return
     invariants = tuple(
-        Invariant(f"context-{number}", "error", f"The extension {structure['url']} may stand only where {rule}", rule)
+        Invariant(
+            f"context-{number}",
+            "error",
+            f"The extension {structure['url']} may stand only where {rule}",
+            CONTEXT_RULES.get(rule, rule),
+        )
         for number, rule in enumerate(structure.get("contextInvariant", ()), 1)
     )
     if invariants:
-        frame.issues.extend(check_invariants(invariants, place.node, trail, frame, place.type))
+        here, extension = item_of(place.node, place.type), item_of(node, "Extension")
+        frame.issues.extend(check_context(invariants, here, extension, trail, frame))
 
 
 def _allows(row: Resource, place: _Place, node: dict[str, Any], frame: Frame) -> bool:

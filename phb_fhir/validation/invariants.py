@@ -22,7 +22,7 @@ from typing import Any, NamedTuple, TypeAlias
 from phb_fhir.definitions.load import Invariant
 from phb_fhir.definitions.trail import Trail, path_of
 from phb_fhir.fhirpath.evaluate import compiled, evaluate
-from phb_fhir.fhirpath.values import NotEvaluableError, TooCostlyError, truth
+from phb_fhir.fhirpath.values import Item, NotEvaluableError, TooCostlyError, truth
 from phb_fhir.fhirpath.walk import Code, Evaluation, Surroundings, item_of
 from phb_fhir.outcome import Issue, Kind, Severity
 from phb_fhir.validation.closure_makers import Closure
@@ -55,11 +55,12 @@ def hold(rules: tuple[Rule, ...], value: Any, twin: Any, at: Trail, frame: Surro
             yield from rule.complain(value, twin, at, frame)
 
 
-def check_invariants(
-    invariants: tuple[Invariant, ...], node: Any, at: Trail, frame: Surroundings, type_name: str = "", twin: Any = None
+def check_context(
+    invariants: Iterable[Invariant], place: Item, extension: Item, at: Trail, frame: Surroundings
 ) -> Iterator[Issue]:
-    """`hold` for invariants that come without their rules made."""
-    return hold(rules_of(invariants, type_name), node, twin, at, frame)
+    """What rules of where an extension may stand have to say: they are about the element that holds it, and know it as %extension."""
+    for invariant in invariants:
+        yield from _judged(invariant, Evaluation(frame, place, extension), at)
 
 
 @lru_cache(maxsize=_RULES_KEPT)
@@ -128,20 +129,23 @@ def _fhirpath_test(invariant: Invariant, type_name: str) -> Test:
 
 def _fhirpath_complaint(invariant: Invariant, type_name: str) -> Complaint:
     def complain(value: Any, twin: Any, at: Trail, frame: Surroundings) -> Iterator[Issue]:
-        evaluation = Evaluation(frame, item_of(value, type_name, twin))
-        try:
-            answer = truth(evaluate(code_of(invariant), evaluation))
-        except NotEvaluableError as reason:
-            yield _cannot(invariant, f"it cannot be evaluated here: {reason}", at)
-        except TooCostlyError:
-            yield from _too_costly(at, frame)
-        else:
-            if answer is not True and evaluation.unknown:
-                yield _cannot(invariant, f"{evaluation.unknown[0]}", at)
-            elif answer is not True:
-                yield _issue(invariant, f"{invariant.human.strip().rstrip('.')} ({invariant.key}).", at)
+        yield from _judged(invariant, Evaluation(frame, item_of(value, type_name, twin)), at)
 
     return complain
+
+
+def _judged(invariant: Invariant, evaluation: Evaluation, at: Trail) -> Iterator[Issue]:
+    try:
+        answer = truth(evaluate(code_of(invariant), evaluation))
+    except NotEvaluableError as reason:
+        yield _cannot(invariant, f"it cannot be evaluated here: {reason}", at)
+    except TooCostlyError:
+        yield from _too_costly(at, evaluation.frame)
+    else:
+        if answer is not True and evaluation.unknown:
+            yield _cannot(invariant, f"{evaluation.unknown[0]}", at)
+        elif answer is not True:
+            yield _issue(invariant, f"{invariant.human.strip().rstrip('.')} ({invariant.key}).", at)
 
 
 def _issue(invariant: Invariant, text: str, at: Trail) -> Issue:

@@ -239,6 +239,7 @@ def test_what_a_reference_points_to_is_told_by_what_it_says(reference, type_):
         ("Patient.name.as(DateTime2)", 'there is no type "DateTime2"'),
         ("(Patient.name as Foo)", 'there is no type "Foo"'),
         ("Patient.birthDate = today()", "more than the resource"),
+        ("Patient.extension.where(%extension.exists()).value", "%extension is for rules"),
         ("Patient.maritalStatus.memberOf('x')", "more than the resource"),
         ("Patient.generalPractitioner.resolve().name", "only its type"),
         ("Patient.link.other.where(resolve().name.exists())", "only its type"),

@@ -8,10 +8,19 @@ from typing import Any, NamedTuple
 from phb_fhir.definitions.load import Invariant, load
 from phb_fhir.definitions.terminology import Terminology
 from phb_fhir.definitions.trail import Trail, path_of
+from phb_fhir.outcome import Issue
 from phb_fhir.validation.frame import Frame, Run
+from phb_fhir.validation.invariants import hold, rules_of
 
 R4 = load()
 TERMINOLOGY = Terminology.of(R4, ())
+
+
+def check_invariants(
+    invariants: tuple[Invariant, ...], node: Any, at: Trail, frame: Frame, type_name: str = ""
+) -> Iterator[Issue]:
+    """What these invariants have to say about a node."""
+    return hold(rules_of(invariants, type_name), node, None, at, frame)
 
 
 class Found(NamedTuple):

@@ -15,8 +15,8 @@ from phb_fhir.fhir import codec
 from phb_fhir.fhirpath.values import NotEvaluableError
 from phb_fhir.outcome import Issue, Kind
 from phb_fhir.validation.closures import CLOSURES
-from phb_fhir.validation.invariants import AS_MEANT, by_fhirpath, check_invariants, code_of, hold, rules_of
-from tests.validation.elements import R4, TERMINOLOGY, elements, frame_of, stated
+from phb_fhir.validation.invariants import AS_MEANT, by_fhirpath, code_of, hold, rules_of
+from tests.validation.elements import R4, TERMINOLOGY, check_invariants, elements, frame_of, stated
 
 CONFORMANCE = Path(__file__).parents[2].parent / "shared" / "conformance"
 VALIDATOR = CONFORMANCE / "validator" / "resources"

@@ -11,8 +11,8 @@ from phb_fhir.fhirpath.evaluate import compiled
 from phb_fhir.fhirpath.values import NotEvaluableError, Steps
 from phb_fhir.fhirpath.walk import Evaluation
 from phb_fhir.outcome import Issue, Kind
-from phb_fhir.validation.invariants import check_invariants, hold, rules_of
-from tests.validation.elements import elements, frame_of
+from phb_fhir.validation.invariants import hold, rules_of
+from tests.validation.elements import check_invariants, elements, frame_of
 
 CALLS_MAX = 500  # of functions, for each of the names that an expression made to be slow goes through
 

@@ -216,6 +216,7 @@ REFUSALS = {
     "now()": "the function now() is not known here",
     "name.first(1)": "first() is called with 1 arguments",
     "%vsx": "there is no %vsx",
+    "%extension": "there is no %extension",
     "name.family.matches('(?=B)')": "its regular expression cannot be matched in bounded time",
     "2.power(100000)": "power() is called with too large a number",
     "extension[0].value > extension[1].value": "Quantity and Money cannot be compared",

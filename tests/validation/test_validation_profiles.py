@@ -629,6 +629,28 @@ def test_an_extension_stands_on_what_its_context_names_and_nowhere_else(context)
     assert [issue.kind for issue in errors(here, elsewhere, profiles=[])] == [Kind.EXTENSION]
 
 
+@pytest.mark.parametrize(
+    ("name", "allowing"), [("questionnaire-minOccurs", ("required", 0)), ("questionnaire-maxOccurs", ("repeats", 1))]
+)
+def test_a_rule_of_where_an_extension_may_stand_knows_the_extension(name, allowing):
+    """R4 StructureDefinition.contextInvariant: "%extension can be used to refer to the extension itself"."""
+    flag, alone = allowing
+
+    def found(value, **item):
+        extended = {
+            "linkId": "1",
+            "type": "string",
+            **item,
+            "extension": [{"url": f"{BASE}/{name}", "valueInteger": value}],
+        }
+        asked = {"resourceType": "Questionnaire", "status": "draft", "item": [extended]}
+        return [(i.severity, i.kind, i.expression) for i in validate(as_read(asked), R4) if "may stand only" in i.text]
+
+    assert found(2, **{flag: True}) == []
+    assert found(alone) == []
+    assert found(2) == [("error", Kind.INVARIANT, "Questionnaire.item[0].extension[0]")]
+
+
 def test_a_context_may_be_a_fhirpath():
     home = {**COLOUR, "context": [{"type": "fhirpath", "expression": "Patient.address.where(use = 'home')"}]}
     for use, count in (("home", 0), ("work", 1)):
