@@ -14,7 +14,19 @@ from collections.abc import Iterator, Mapping
 
 from phb_fhir.fhir.codec import Resource
 from phb_fhir.outcome import Issue
-from phb_fhir.rules.case import NOTHING, Asking, By, Case, Decision, Find, Hold, Judging, Read, refusal
+from phb_fhir.rules.case import (
+    NOTHING,
+    SPEAK_FOR_THEMSELVES,
+    Asking,
+    By,
+    Case,
+    Decision,
+    Find,
+    Hold,
+    Judging,
+    Read,
+    refusal,
+)
 from phb_fhir.rules.deciding import (
     STEPS,
     answer_of,
@@ -49,7 +61,6 @@ DECISIONS: Mapping[str, str] = {
 OVER = frozenset(("completed", "rejected"))
 CAME_TO_NOTHING = frozenset(("cancelled", "rejected", "failed", "entered-in-error"))
 DECIDING = frozenset(("accepted", "in-progress", "completed"))
-ASKERS = frozenset(("person", "delegate"))
 DECIDERS = ("commissioner", "nhs-team", "care-coordinator")  # roles in which somebody decides for their organisation
 
 # SM-F: an appeal is taken up before it is decided, and decided after it was looked at
@@ -149,7 +160,7 @@ def _only_one(case: Case, decision: str) -> Asking[list[Issue]]:
 def _asks_for_themselves(by: By, task: Resource) -> Iterator[Issue]:
     """Whoever asks for themselves is who the appeal says it is; a professional may write down for somebody what they ask."""
     asker = key_of(task.get("requester"))
-    if by.role in ASKERS and asker not in by.names | by.patients:
+    if by.role in SPEAK_FOR_THEMSELVES and asker not in by.names | by.patients:
         yield refusal(f"You ask for this appeal, and it says that {asker or 'nobody'} does.", "Task.requester")
 
 

@@ -21,7 +21,20 @@ from phb_fhir.fhir.dates import days_later, instant_text
 from phb_fhir.outcome import Issue
 from phb_fhir.rules.around import coordinator_in, is_of, teams_of
 from phb_fhir.rules.budget import first_day, in_words, is_budget, last_day, owner_of, person_of, plan_of, stage_of
-from phb_fhir.rules.case import NOTHING, Asking, By, Case, Decision, Find, Follow, Judging, Read, Sees, refusal
+from phb_fhir.rules.case import (
+    NOTHING,
+    SPEAK_FOR_THEMSELVES,
+    Asking,
+    By,
+    Case,
+    Decision,
+    Find,
+    Follow,
+    Judging,
+    Read,
+    Sees,
+    refusal,
+)
 from phb_fhir.rules.deciding import (
     STEPS,
     answer_of,
@@ -196,7 +209,7 @@ def check_referrer(by: By, task: Resource, *, is_new: bool) -> Iterator[Issue]:
         yield refusal(text, "Task.requester")
     if role == "service-user" and type_ == "Patient" and asker != key_of(task.get("for")):
         yield refusal("The person who refers is the one whose budget it is.", "Task.requester")
-    if is_new and by.role in ("person", "delegate") and asker not in by.names | by.patients:
+    if is_new and by.role in SPEAK_FOR_THEMSELVES and asker not in by.names | by.patients:
         yield refusal(f"You refer this to the panel, and it says that {asker or 'nobody'} does.", "Task.requester")
 
 

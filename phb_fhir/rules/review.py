@@ -43,7 +43,20 @@ from phb_fhir.rules.budget import (
     plan_of,
     stage_of,
 )
-from phb_fhir.rules.case import NOTHING, Asking, Books, Case, Decision, Find, Follow, Judging, Read, no_step, refusal
+from phb_fhir.rules.case import (
+    NOTHING,
+    SPEAK_FOR_THEMSELVES,
+    Asking,
+    Books,
+    Case,
+    Decision,
+    Find,
+    Follow,
+    Judging,
+    Read,
+    no_step,
+    refusal,
+)
 from phb_fhir.rules.commissioning import Policy
 from phb_fhir.rules.ledger import CONTINGENCY, Ledger
 from phb_fhir.rules.remarks import coming_of_age
@@ -252,7 +265,7 @@ def _called_by(case: Case, account: Resource, teams: Sequence[Resource]) -> Aski
 
 def _finished_by(case: Case, task: Resource) -> Iterator[Issue]:
     """Whoever leads a review says that it is over: never the person whose money it is about, nor who acts for them, by naming themselves."""
-    leads = case.by.role not in ("person", "delegate") and key_of(task.get("owner")) in case.by.names
+    leads = case.by.role not in SPEAK_FOR_THEMSELVES and key_of(task.get("owner")) in case.by.names
     if not (case.is_own or case.by.is_professional or leads):
         yield refusal("A review is completed by whoever leads it for the NHS, or by the NHS team.", "Task.status")
 

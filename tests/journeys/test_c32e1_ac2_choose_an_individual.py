@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from tests.builders import bundle_of
-from tests.journeys.jills_budget import finished, record
+from tests.journeys.jills_budget import finished, record, review
 from tests.paying import evidence
 from tests.security.elements import Resource, coded
 from tests.security.world import World, running_world
@@ -200,6 +200,24 @@ def test_reviews_are_called_by_the_person_and_by_nobody_from_elsewhere(world: Wo
     assert "A review is completed by whoever leads it for the NHS, or by the NHS team." in said
     mine = finished({**done, "owner": {"reference": "Patient/jill"}})  # nor does naming herself let her
     assert over.json()["issue"] == world.put(jill, mine).json()["issue"]
+
+
+def test_who_helps_the_person_does_not_end_a_review_by_naming_themselves_as_who_leads_it(world: World) -> None:
+    broker, tom = {"role": "broker", "fhirUser": "Practitioner/tom-whelan"}, {"reference": "Practitioner/tom-whelan"}
+    provision = consent()["provision"] | {"actor": [consent()["provision"]["actor"][0] | {"reference": tom}]}
+    plain = {name: it for name, it in consent().items() if name != "meta"}  # the profile is of RelatedPersons
+    theirs = plain | {"id": "jill-tom", "category": consent()["category"][:1], "provision": provision}
+    assert world.put("system", theirs).status_code == 201
+    led = review("led-by-tom", requester=tom, owner=tom, status="requested")
+    made = world.post(broker, "/Task", {name: it for name, it in led.items() if name != "id"})
+    assert made.status_code == 201, made.text
+    assert world.put("system", record()).status_code in (200, 201)
+    began = made.json() | {"status": "in-progress"}
+    assert world.put(broker, began).status_code == 200
+    over = world.put(broker, finished(began))
+    assert over.status_code == 422, over.text
+    said = [issue["diagnostics"] for issue in over.json()["issue"]]
+    assert "A review is completed by whoever leads it for the NHS, or by the NHS team." in said
 
 
 def test_eligibility_is_told_to_the_person_and_who_decides_and_to_nobody_else(world: World) -> None:

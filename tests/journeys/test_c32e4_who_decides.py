@@ -40,6 +40,7 @@ def everybody(mongodb_uri: str) -> Iterator[tuple[People, Shelf]]:
     with secure_server(mongodb_uri) as (server, database), People(server, database) as made:
         made.know("nora", Asked("person", "Nora", "Patient/nora", "nora"))
         made.know("sister", Asked("delegate", "Ruth Harper", "RelatedPerson/ruth-harper", "nora"))
+        made.know("broker", Asked("broker", "A broker", "Practitioner/tom-whelan"))
         made.know("viewer", Asked("delegate", "A neighbour", "RelatedPerson/viewer", "nora"))
         yield made, Shelf(server, database)
 
@@ -55,6 +56,14 @@ def people(everybody: tuple[People, Shelf]) -> People:
     actor = [{**consent["provision"]["actor"][0], "reference": {"reference": "RelatedPerson/viewer"}}]
     consent["provision"] = {**consent["provision"], "action": view, "actor": actor}
     resources["Consent/nora-viewer"] = consent
+    provision = resources["Consent/nora-ruth-delegate"]["provision"]
+    provision = provision | {"actor": [{**actor[0], "reference": {"reference": "Practitioner/tom-whelan"}}]}
+    plain = {name: it for name, it in consent.items() if name != "meta"}  # the profile is of RelatedPersons
+    resources["Consent/nora-broker"] = plain | {
+        "id": "nora-broker",
+        "category": consent["category"][:1],
+        "provision": provision,
+    }
     shelf.empty()
     shelf.write_down(made["system"], story(), resources.values())
     return made
@@ -208,8 +217,9 @@ def test_a_person_appeals_and_the_commissioner_decides(people: People) -> None:
 
 def test_nobody_appeals_in_another_name(people: People) -> None:
     not_agreed(people)
-    answer = people["nora"].post("/Task", json=appeal("RelatedPerson/ruth-harper"))
-    assert "You ask for this appeal, and it says that RelatedPerson/ruth-harper does." in refused(answer)
+    for who, other in (("nora", "RelatedPerson/ruth-harper"), ("broker", "Patient/nora")):
+        answer = people[who].post("/Task", json=appeal(other))
+        assert f"You ask for this appeal, and it says that {other} does." in refused(answer)
     assert people[COORDINATOR].post("/Task", json=appeal("Patient/nora")).status_code == 201  # written down for her
 
 
@@ -253,6 +263,7 @@ def test_a_person_refers_to_the_panel_in_their_own_name(people: People) -> None:
             {"type": coded(PARAMETER, "why-exceptional"), "valueString": "We cannot agree about the nights."},
         ],
     }
-    answer = people["nora"].post("/Task", json=asked)
-    assert "You refer this to the panel, and it says that RelatedPerson/ruth-harper does." in refused(answer)
+    for who, other in (("nora", "RelatedPerson/ruth-harper"), ("broker", "Patient/nora")):
+        answer = people[who].post("/Task", json=asked | {"requester": {"reference": other}})
+        assert f"You refer this to the panel, and it says that {other} does." in refused(answer)
     assert people["nora"].post("/Task", json={**asked, "requester": {"reference": "Patient/nora"}}).status_code == 201
