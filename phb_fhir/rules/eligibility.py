@@ -26,7 +26,7 @@ from phb_fhir.rules.budget import days_of, in_words, person_of
 from phb_fhir.rules.case import Asking, Find, Read, refusal
 from phb_fhir.rules.characteristics import Criterion, evaluated
 from phb_fhir.rules.commissioning import Policy
-from phb_fhir.rules.words import BASE, BUSINESS_STATUS, ELIGIBILITY, TASK_CODE, code_in, key_of
+from phb_fhir.rules.words import BASE, BUSINESS_STATUS, ELIGIBILITY, TASK_CODE, code_in, key_of, keys_in
 
 DISCRETIONARY = "discretionary"
 EXCLUSION = f"{BASE}/CodeSystem/phb-dp-exclusion"
@@ -188,14 +188,20 @@ def _undecided(category: Category, coverage: Resource, person: str) -> Asking[li
         return []
     tasks: list[Resource] = yield Find("Task", ("code", f"{TASK_CODE}|eligibility-request"), ("patient", person))
     about = {"", f"Coverage/{coverage.get('id')}", person}
-    theirs = [
-        one for one in tasks if key_of(one.get("focus")) in about or key_of(one.get("focus")).startswith("Account/")
-    ]
-    if any(is_decided(one, BUSINESS_STATUS, "approved") for one in theirs):
+    approved = [key_of(one.get("focus")) for one in tasks if is_decided(one, BUSINESS_STATUS, "approved")]
+    if about.intersection(approved) or (yield from _of_its_budget(coverage, approved)):
         return []
     return [
         "This case is for the commissioner to decide: a Task eligibility-request for this person must be completed, and approved."
     ]
+
+
+def _of_its_budget(coverage: Resource, foci: Sequence[str]) -> Asking[bool]:
+    """Whether one of these is a budget that rests on this Coverage, or on none yet: what was decided of another budget is another case."""
+    keys = sorted({key for key in foci if key.startswith("Account/")})
+    budgets: Mapping[str, Resource | None] = (yield Read(*keys)) if keys else {}
+    grounds = [keys_in([row.get("coverage") for row in one.get("coverage", ())]) for one in budgets.values() if one]
+    return any(not named or f"Coverage/{coverage.get('id')}" in named for named in grounds)
 
 
 # ---- the commissioner's own criteria -------------------------------------------------------------

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.journeys.jills_budget import Resource, around, begin, coded, decided, put, refused, task
+from tests.journeys.jills_budget import Resource, around, begin, budget, coded, decided, put, refused, task
 
 NORTH = "Organization/harbourside-north"
 
@@ -123,6 +123,26 @@ def test_a_case_outside_the_groups_is_decided_by_a_task(jill: httpx.Client) -> N
     ]
     assert put(jill, decided("case", "eligibility-request", **about)).status_code == 200
     assert told(jill)["grounds"] == [("discretionary", False)]
+
+
+def test_what_was_decided_about_one_budget_is_no_ground_for_another(jill: httpx.Client) -> None:
+    """Each case is decided by itself (R3)."""
+    assert put(jill, coverage("discretionary")).status_code == 200
+    gone = ("identifier", "coverage")
+    first = {name: it for name, it in budget("requested", id="first").items() if name not in gone}
+    about = {"focus": {"reference": "Account/first"}, "owner": {"reference": NORTH}}
+    assert put(jill, first, decided("case", "eligibility-request", **about)).status_code == 200
+    assert told(jill)["eligible"] is True  # the budget does not say yet on what it rests
+    rests = {"coverage": [{"coverage": {"reference": "Coverage/ground"}}]}
+    assert put(jill, first | rests).status_code == 200
+    assert told(jill)["eligible"] is True
+    over = coverage("discretionary", period={"start": "2025-01-01", "end": "2026-11-21"})
+    assert put(jill, over, coverage("discretionary", id="another")).status_code == 200
+    found = told(jill)
+    assert found["eligible"] is False
+    assert found["why"][-1:] == [
+        "This case is for the commissioner to decide: a Task eligibility-request for this person must be completed, and approved."
+    ]
 
 
 def test_a_decision_against_it_says_why_and_gives_no_ground(jill: httpx.Client) -> None:
