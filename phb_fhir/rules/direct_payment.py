@@ -287,15 +287,22 @@ def connected(account: Resource) -> Asking[list[Issue]]:
             close[key] = records
     if not close:
         return []
-    theirs = {f"RelatedPerson/{one['id']}" for records in close.values() for one in records}
-    allowed = yield from tasks_about("exception", f"Account/{account['id']}", plan_key, *sorted(theirs))
-    if any(is_decided(one, BUSINESS_STATUS, "approved") for one in allowed):
+    theirs = {each for records in close.values() for each in _keys_of(records)}
+    budget = f"Account/{account['id']}"
+    decided = yield from tasks_about("exception", budget, plan_key, *sorted(theirs))
+    excepted = {key_of(one.get("focus")) for one in decided if is_decided(one, BUSINESS_STATUS, "approved")}
+    left = [key for key in close if not excepted & {budget, plan_key, *_keys_of(close[key])}]
+    if not left:
         return []
     text = (
-        f"The plan pays {', '.join(close)}, of the person's own household. The law allows that in very limited circumstances (DP-5): ask for"
+        f"The plan pays {', '.join(left)}, of the person's own household. The law allows that in very limited circumstances (DP-5): ask for"
         " an exception (Task exception), which must be approved first."
     )
     return [refusal(text, "Account")]
+
+
+def _keys_of(records: Iterable[Resource]) -> list[str]:
+    return [f"RelatedPerson/{one['id']}" for one in records]
 
 
 _WHO = ("patient", "identifier", "name", "birthDate")  # by which somebody is known, also in another record of them

@@ -14,7 +14,7 @@ from phb_fhir.fhir.codec import Resource
 from phb_fhir.fhir.money import pence_of, portion, sterling
 from phb_fhir.outcome import Issue, Kind
 from phb_fhir.rules.allocation import pot_first, pot_name
-from phb_fhir.rules.around import died_on
+from phb_fhir.rules.around import died_on, is_connected, is_decided, is_same_human
 from phb_fhir.rules.budget import (
     Element,
     days_of,
@@ -40,7 +40,6 @@ from phb_fhir.rules.words import (
     BASE,
     BUSINESS_STATUS,
     PERTAINS_TO_GOAL,
-    code_in,
     extensions,
     key_of,
     keys_in,
@@ -393,16 +392,17 @@ def is_given(p: Purchase) -> bool:
 
 def _pays_no_relative(p: Purchase) -> Iterator[Issue]:
     """Somebody of the same household is paid only by an exception that was decided (regulation 8(5A); DP-5)."""
-    if not p.pays_household:
+    excepted = {key_of(one.get("focus")) for one in p.exceptions if is_decided(one, BUSINESS_STATUS, "approved")} - {""}
+    if excepted & {p.account, plan_of(p.budget), f"ChargeItem/{p.charge.get('id')}"}:
         return
-    allowed = any(
-        one.get("status") == "completed" and code_in(one.get("businessStatus"), BUSINESS_STATUS) == "approved"
-        for one in p.exceptions
-        if key_of(one.get("focus")) in (p.account, plan_of(p.budget), f"ChargeItem/{p.charge.get('id')}")
-    )
-    if not allowed:
+    if any(is_connected(one) and not excepted & _records_of(one, p) for one in p.payees):
         text = "Somebody who lives in the same household can be paid only where an exception was agreed: an approved Task 'exception' says why it is necessary."
         yield refusal(text, "ChargeItem.performer")
+
+
+def _records_of(payee: Resource, p: Purchase) -> set[str]:
+    """The records of somebody whom it pays: an exception may be about any of them."""
+    return {f"RelatedPerson/{one.get('id')}" for one in p.payees if one is payee or is_same_human(one, payee)}
 
 
 def _contingency_says_why(p: Purchase) -> Iterator[Issue]:

@@ -158,6 +158,24 @@ def test_nobody_of_the_household_is_paid_without_an_exception(api: httpx.Client,
     assert put(api, decided("exception", "exception"), budget("active")).status_code == 200
 
 
+def test_an_exception_for_one_of_the_household_is_none_for_another(api: httpx.Client) -> None:
+    begin(api)
+    household = [{"url": url("phb-connected-person"), "valueBoolean": True}]
+    ruth = copy.deepcopy(of_story("ruth-harper")) | {"extension": household}
+    sam = {name: it for name, it in ruth.items() if name != "identifier"} | {"id": "sam", "name": [{"text": "Sam"}]}
+    plan, sign_off = copy.deepcopy(signed_off())
+    names = [{"reference": f"RelatedPerson/{one}"} for one in ("ruth-harper", "sam")]
+    plan["activity"][0]["detail"]["performer"] += names
+    assert put(api, ruth, sam, {**plan, "status": "draft"}).status_code == 200
+    for stage in ("requested", "eligibility-confirmed", "indicative-set", "planning", "sign-off-pending"):
+        assert put(api, budget(stage)).status_code == 200
+    assert put(api, plan, sign_off, budget("authorised")).status_code == 200
+    assert put(api, decided("for-ruth", "exception", focus=names[0])).status_code == 200
+    (reason,) = refused(put(api, budget("active")))
+    assert reason.startswith("The plan pays RelatedPerson/sam, of the person's own household.")
+    assert put(api, decided("for-sam", "exception", focus=names[1]), budget("active")).status_code == 200
+
+
 # ---- while it runs -------------------------------------------------------------------------------
 
 

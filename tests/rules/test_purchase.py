@@ -295,6 +295,22 @@ def test_somebody_of_the_household_is_paid_by_an_exception_alone(allowed: str, c
     assert refusals(purchase(payees=(friend,))) == []
 
 
+def test_an_exception_about_somebody_is_for_them_whichever_record_of_them_is_named() -> None:
+    def record(id_: str, name: str) -> dict[str, Any]:
+        url = [extension("phb-connected-person", valueBoolean=True)]
+        return {"resourceType": "RelatedPerson", "id": id_, "name": [{"text": name}], "extension": url}
+
+    ruth, again, sam = record("ruth", "Ruth"), record("again", "Ruth"), record("sam", "Sam")
+    task = {
+        "status": "completed",
+        "focus": {"reference": "RelatedPerson/ruth"},
+        "businessStatus": {"coding": [{"system": f"{BASE}/CodeSystem/phb-task-business-status", "code": "approved"}]},
+    }
+    assert refusals(purchase(payees=(ruth,), exceptions=(task,))) == []
+    assert refusals(purchase(payees=(again, ruth), exceptions=(task,))) == []
+    assert len(refusals(purchase(payees=(ruth, sam), exceptions=(task,)))) == 1
+
+
 def test_a_purchase_stays_linked_to_a_plan_that_another_has_replaced() -> None:
     later = {
         **BUDGET,
