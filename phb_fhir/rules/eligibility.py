@@ -183,17 +183,28 @@ def _age(category: Category, age: int | None) -> Iterator[str]:
 
 
 def _undecided(category: Category, coverage: Resource, person: str) -> Asking[list[str]]:
-    """A case outside the groups is decided by the commissioner first (R3)."""
+    """A case outside the groups is decided first, by the commissioner who pays (R3)."""
     if category.code != DISCRETIONARY:
         return []
     tasks: list[Resource] = yield Find("Task", ("code", f"{TASK_CODE}|eligibility-request"), ("patient", person))
     about = {"", f"Coverage/{coverage.get('id')}", person}
-    approved = [key_of(one.get("focus")) for one in tasks if is_decided(one, BUSINESS_STATUS, "approved")]
-    if about.intersection(approved) or (yield from _of_its_budget(coverage, approved)):
+    approved = [one for one in tasks if is_decided(one, BUSINESS_STATUS, "approved")]
+    theirs = yield from _by_who_pays(coverage, approved)
+    foci = [key_of(one.get("focus")) for one in theirs]
+    if about.intersection(foci) or (yield from _of_its_budget(coverage, foci)):
         return []
-    return [
-        "This case is for the commissioner to decide: a Task eligibility-request for this person must be completed, and approved."
-    ]
+    text = "This case is for the commissioner to decide: a Task eligibility-request for this person must be completed, and approved."
+    return [text if len(theirs) == len(approved) else f"{text} It is decided by who pays, and not by somebody else."]
+
+
+def _by_who_pays(coverage: Resource, tasks: Sequence[Resource]) -> Asking[list[Resource]]:
+    """Of these decisions, those whose owner is the Coverage's payor, or a role there; all, where no payor is named by a reference."""
+    payors = set(keys_in(coverage.get("payor")))
+    owners = [key_of(one.get("owner")) for one in tasks]
+    roles = sorted({key for key in owners if key.startswith("PractitionerRole/")})
+    found: Mapping[str, Resource | None] = (yield Read(*roles)) if payors and roles else {}
+    behind = [{key, key_of((found.get(key) or {}).get("organization"))} for key in owners]
+    return [one for one, names in zip(tasks, behind, strict=True) if not payors or names & payors]
 
 
 def _of_its_budget(coverage: Resource, foci: Sequence[str]) -> Asking[bool]:

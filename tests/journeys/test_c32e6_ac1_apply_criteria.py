@@ -145,6 +145,25 @@ def test_what_was_decided_about_one_budget_is_no_ground_for_another(jill: httpx.
     ]
 
 
+@pytest.mark.parametrize(
+    ("owner", "eligible"),
+    [
+        (NORTH, True),
+        ("PractitionerRole/of-north", True),
+        ("PractitionerRole/tom-whelan-ms-nurse", False),
+        ("Organization/harbourside-community-trust", False),
+    ],
+)
+def test_a_case_is_decided_by_the_commissioner_who_pays(jill: httpx.Client, owner: str, eligible: bool) -> None:
+    role = {"resourceType": "PractitionerRole", "id": "of-north", "organization": {"reference": NORTH}}
+    assert put(jill, coverage("discretionary"), role).status_code == 200
+    about = {"focus": {"reference": "Patient/jill"}, "owner": {"reference": owner}}
+    assert put(jill, decided("case", "eligibility-request", **about)).status_code == 200
+    found = told(jill)
+    assert found["eligible"] is eligible
+    assert eligible or found["why"][0].endswith("It is decided by who pays, and not by somebody else.")
+
+
 def test_a_decision_against_it_says_why_and_gives_no_ground(jill: httpx.Client) -> None:
     assert put(jill, coverage("discretionary")).status_code == 200
     no = decided("case", "eligibility-request", "not-approved", focus={"reference": "Coverage/ground"})
