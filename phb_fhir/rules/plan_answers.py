@@ -2,6 +2,8 @@
 
 Its forms are `phb-plan-content` and `phb-risk-sheet`; a form is a plan's that it is based on, or that the plan shows as supportingInfo. Once the
 plan is signed off they stay as they were filled in. An amended plan is a draft again, under another id, and has answers of its own.
+
+Any form that a professional filled in or signed, an assessment for one, says what they said: the person, and who acts for them, have forms of their own.
 """
 
 from __future__ import annotations
@@ -36,14 +38,47 @@ def judge_answers(case: Case) -> Judging:
 
 
 def judge_author(case: Case) -> Judging:
-    """A professional's name stands under a form that they filled in themselves: on some of these, care depends (R108)."""
-    yield from ()
-    author = key_of((case.after or {}).get("author"))
-    is_given = case.is_own or author == key_of((case.before or {}).get("author")) or author in case.by.names
-    if is_given or case.by.role not in SPEAK_FOR_THEMSELVES or author.partition("/")[0] not in PROFESSIONALS:
+    """A professional's name stands under what they filled in or signed, as they did: on some of these forms money and care depend (R46, R108)."""
+    if case.is_own or case.by.role not in SPEAK_FOR_THEMSELVES or case.after is None:
         return NOTHING
-    text = "A form in the name of a professional is filled in by them, or by their team."
-    return Decision((refusal(text, "QuestionnaireResponse.author"),))
+    author = key_of(case.after.get("author"))
+    if author != key_of((case.before or {}).get("author")) and _is_anothers(case, author):
+        text = "A form in the name of a professional is filled in by them, or by their team."
+        return Decision((refusal(text, "QuestionnaireResponse.author"),))
+    changed = next(_told_otherwise(case), None)
+    if changed is None or not (yield from _is_by_professional(case)):
+        return NOTHING
+    text = (
+        "A professional filled this in, or signed it: they or their team change it. What you see otherwise, say in a form of your own; one that is"
+        " not finished you may go on with in your own name (author)."
+    )
+    return Decision((refusal(text, changed),))
+
+
+def _is_anothers(case: Case, who: str) -> bool:
+    return who.partition("/")[0] in PROFESSIONALS and who not in case.by.names
+
+
+def _told_otherwise(case: Case) -> Iterator[str]:
+    """The elements in which a form that is there would say something else."""
+    before, after = case.before, case.after
+    if before is not None and after is not None:
+        names = (*_AGREED, "status", "basedOn", "partOf")
+        yield from (
+            f"QuestionnaireResponse.{name}" for name in names if bare(before.get(name)) != bare(after.get(name))
+        )
+
+
+def _is_by_professional(case: Case) -> Asking[bool]:
+    """Whether a form that is there was filled in, or signed, by a professional who is somebody else; whoever takes over what is not finished says so."""
+    before, after = case.before or {}, case.after or {}
+    is_taken_over = before.get("status") not in FILLED_IN and key_of(before.get("author")) != key_of(
+        after.get("author")
+    )
+    if _is_anothers(case, key_of(before.get("author"))) and not is_taken_over:
+        return True
+    traces: list[Resource] = yield Find("Provenance", ("target", case.key))
+    return any(_is_anothers(case, key_of(each.get("who"))) for one in traces for each in one.get("signature", ()))
 
 
 def is_answers(form: Resource) -> bool:

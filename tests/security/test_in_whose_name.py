@@ -88,6 +88,43 @@ def test_a_form_is_not_filled_in_in_the_name_of_a_professional_by_others(people:
     assert noted.status_code == 200, noted.text
 
 
+@pytest.mark.parametrize("who", ["jill", "ruth"])
+@pytest.mark.parametrize(
+    "other",
+    [{"item": [{"linkId": "note", "answer": [{"valueString": "Far more."}]}]}, {"status": "amended"}, {"author": None}],
+)
+def test_what_a_professional_filled_in_is_not_rewritten_by_others(
+    people: People, who: str, other: dict[str, Any]
+) -> None:
+    theirs = people["co-ordinator"].post("/QuestionnaireResponse", json=form(NURSE)).json()
+    rewritten = {name: value for name, value in {**theirs, **other}.items() if value is not None}
+    answer = people[who].put(f"/QuestionnaireResponse/{theirs['id']}", json=rewritten)
+    assert answer.status_code == 422, answer.text
+    assert "A professional filled this in, or signed it" in answer.text
+    assert people["co-ordinator"].put(f"/QuestionnaireResponse/{theirs['id']}", json=rewritten).status_code == 200
+
+
+@pytest.mark.parametrize("who", ["jill", "ruth"])
+def test_what_a_professional_signed_is_not_rewritten_by_others(people: People, who: str) -> None:
+    own = people[who].post("/QuestionnaireResponse", json=form(NAMES[who])).json()
+    assert people[who].put(f"/QuestionnaireResponse/{own['id']}", json=own | {"status": "amended"}).status_code == 200
+    target = [{"reference": f"QuestionnaireResponse/{own['id']}"}]
+    traced = people["system"].post("/Provenance", json={**signed(NURSE), "target": target})
+    assert traced.status_code == 201, traced.text
+    answer = people[who].put(f"/QuestionnaireResponse/{own['id']}", json=own)
+    assert answer.status_code == 422, answer.text
+    assert "A professional filled this in, or signed it" in answer.text
+
+
+@pytest.mark.parametrize("who", ["jill", "ruth"])
+def test_what_is_not_finished_is_taken_over_in_ones_own_name(people: People, who: str) -> None:
+    begun = people["co-ordinator"].post("/QuestionnaireResponse", json=form(NURSE) | {"status": "in-progress"}).json()
+    address, finished = f"/QuestionnaireResponse/{begun['id']}", begun | {"status": "completed"}
+    assert people[who].put(address, json=finished).status_code == 422
+    mine = finished | {"author": {"reference": NAMES[who]}}
+    assert people[who].put(address, json=mine).status_code == 200
+
+
 def signed(by: str) -> dict[str, Any]:
     return {
         "resourceType": "Provenance",
