@@ -2,7 +2,7 @@
 
 What is over stays over: it is done again by another Task. A request that is decided says yes or no, and why not; a no or a yes is given by
 whoever may, never by who asks for it. Nor does whoever holds the money say that somebody has looked into how it is used
-(R48, R76, R87, R88, R107, R121).
+(R48, R76, R87, R88, R107, R121), or at a worry about harm (R51, R113).
 """
 
 from __future__ import annotations
@@ -55,6 +55,7 @@ SEEN_TO: Mapping[str, tuple[frozenset[str], str]] = {
     "unusual-request": _BY_NHS,
     "provider-check": _BY_NHS,
     "panel-follow-up": _BY_NHS,
+    "safeguarding-referral": _BY_NHS,  # nobody about whom, or about whose helpers, it is says that it was looked into
     "clinical-information-request": _BY_PRACTICE,
     "medical-history-confirmation": _BY_PRACTICE,
 }

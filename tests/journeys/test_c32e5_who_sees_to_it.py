@@ -41,6 +41,24 @@ def test_the_co_ordinator_says_that_something_was_seen_to_and_the_holder_does_no
     assert put(people["co-ordinator"], {**stored, "status": "completed"}).status_code == 200
 
 
+@pytest.mark.parametrize("status", ["cancelled", "completed", "rejected", "entered-in-error"])
+def test_a_worry_about_harm_is_not_called_off_by_whom_it_is_about(people: People, status: str) -> None:
+    worry = task("", "safeguarding-referral", description="A neighbour saw bruises.")
+    made = people["co-ordinator"].post("/Task", json={name: one for name, one in worry.items() if name != "id"})
+    assert made.status_code == 201, made.text
+    stored = {**read(people["jill"], f"Task/{made.json()['id']}"), "statusReason": {"text": "It is nothing."}}
+    assert refused(put(people["jill"], {**stored, "status": status})) == [DONE]
+    assert put(people["co-ordinator"], {**stored, "status": status}).status_code == 200
+
+
+def test_who_raised_a_worry_about_harm_may_take_it_back(people: People) -> None:
+    worry = task("", "safeguarding-referral", requester={"reference": "Patient/jill"}, description="I am afraid.")
+    made = people["jill"].post("/Task", json={name: one for name, one in worry.items() if name != "id"})
+    assert made.status_code == 201, made.text
+    stored = read(people["jill"], f"Task/{made.json()['id']}")
+    assert put(people["jill"], {**stored, "status": "cancelled"}).status_code == 200
+
+
 def test_what_the_practice_is_asked_is_answered_by_the_practice(people: People) -> None:
     asked = read(people["jill"], "Task/jill-clinical-information")
     assert refused(put(people["jill"], {**asked, "status": "completed"})) == [
