@@ -13,6 +13,7 @@ for sooner.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
@@ -344,8 +345,8 @@ def _over(case: Case, account: Resource, teams: Sequence[Resource]) -> Judging:
     if purpose_of(task) == "closing" or outcome_of_review(task) == "close" or stage_of(account) not in _ON:
         return Decision(content=content)
     policy = yield from policy_of(account.get("owner"))
-    others = yield from reviews_of(account)
-    others = [one for one in others if one.get("id") != case.id]
+    reviews = yield from reviews_of(account)
+    others = [one for one in reviews if one.get("id") != case.id]
     held = first_day(task.get("executionPeriod", {}).get("start")) or case.today
     if any(_held(one) > held for one in others if one.get("status") == "completed"):
         return Decision(content=content)  # brought in later than one that came after it
@@ -353,7 +354,7 @@ def _over(case: Case, account: Resource, teams: Sequence[Resource]) -> Judging:
     follow: list[Follow] = []
     if is_reviewed(account) and (waiting is None or waiting > last_lawful(account, policy, others, held)):
         due = next_due(account, policy, held)
-        follow.append(Follow(review_task(account, teams, "scheduled", due, case)))
+        follow.append(_planned(account, reviews, review_task(account, teams, "scheduled", due, case)))
         waiting = due
     if waiting is not None and _schedule(account).get("next") != waiting.isoformat():
         follow.append(Follow(_with_schedule(account, {"next": waiting.isoformat()}), f"Account/{account['id']}"))
@@ -377,7 +378,19 @@ def planned_again(case: Case, account: Resource, gone: Resource) -> Asking[list[
     teams = yield from teams_of(plan)
     due = max(latest, case.today)
     schedule = _with_schedule(account, {"next": due.isoformat()})
-    return [Follow(review_task(account, teams, "scheduled", due, case)), Follow(schedule, f"Account/{account['id']}")]
+    planned = _planned(account, [*others, gone], review_task(account, teams, "scheduled", due, case))
+    return [planned, Follow(schedule, f"Account/{account['id']}")]
+
+
+def _planned(account: Resource, reviews: Iterable[Mapping[str, Any]], task: Resource) -> Follow:
+    """The review that comes after these, under an id of its own for that: several that plan it at once plan one."""
+    said = [
+        plan_of(account) or str(account.get("id")),
+        str(due_of(task)),
+        *sorted(str(one.get("id")) for one in reviews),
+    ]
+    id_ = f"{REVIEW}-{hashlib.sha256(' '.join(said).encode()).hexdigest()[:32]}"
+    return Follow({"resourceType": "Task", "id": id_, **task}, f"Task/{id_}")
 
 
 def reviews_of(account: Resource) -> Asking[list[Resource]]:
@@ -537,7 +550,8 @@ def scheduled(case: Case) -> Asking[tuple[Resource | None, tuple[Follow, ...]]]:
         teams = yield from teams_of(plan)
         wanted = (first or latest) if last is None else next_due(account, policy, last)
         day = max(wanted, case.today)  # one that was missed takes place now
-        follow = (Follow(review_task(account, teams, "first" if last is None else "scheduled", day, case)),)
+        task = review_task(account, teams, "first" if last is None else "scheduled", day, case)
+        follow = (_planned(account, reviews, task),)
         parts = {"next": day.isoformat(), **({"first": day.isoformat()} if last is None and first is None else {})}
     if "next" not in _schedule(account):
         parts["next"] = day.isoformat()

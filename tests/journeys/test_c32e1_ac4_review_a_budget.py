@@ -87,6 +87,16 @@ def test_where_another_review_waits_already_none_is_added(active: httpx.Client) 
     assert next_day(active) == "2026-12-15"
 
 
+def test_two_reviews_that_end_together_plan_one_next(active: httpx.Client) -> None:
+    first = first_review(active)
+    assert put(active, {**first, "status": "in-progress"}, review("second")).status_code == 200
+    both = (finished(first, "no-change"), finished(review("second"), "no-change", "second-record"))
+    answer = put(active, record(), record("second-record"), *looked_at_goals(), *both)
+    assert answer.status_code == 200, answer.text
+    (coming,) = [one for one in found(active, REVIEWS) if one["status"] == "ready"]
+    assert (coming["restriction"]["period"]["end"], next_day(active)) == ("2027-11-22", "2027-11-22")
+
+
 def test_a_review_that_waits_longer_than_the_law_lets_it_is_not_the_next_one(active: httpx.Client) -> None:
     """R149, DP-8: at most twelve months after the last."""
     far = review("far", "scheduled", status="ready", restriction={"period": {"end": "2099-01-01"}})
