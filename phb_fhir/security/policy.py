@@ -72,9 +72,9 @@ PROVENANCE = ("Provenance",)
 AUDIT = ("AuditEvent",)
 CRITERIA = ("Group",)
 FIGURES = ("MeasureReport",)
+OFFERED = ("ChargeItemDefinition", "HealthcareService")
 DIRECTORY = (
-    "ChargeItemDefinition",
-    "HealthcareService",
+    *OFFERED,
     "Location",
     "Organization",
     "Practitioner",
@@ -389,12 +389,14 @@ def named_to_deliver(who: Who, type_: str) -> Node:
 
 
 def provided(who: Who, type_: str) -> Node:
-    """It is of their organisation's part of the directory: an item, an invoice they issued."""
+    """It is of their organisation's part of the directory: an item, a service; or an invoice they issued."""
     match type_:
         case "ChargeItem":
             return keys("definition", who.items)
         case "Invoice":
             return keys("issuer", (who.organization,))
+        case "HealthcareService":  # providedBy
+            return keys("organization", (who.organization,))
     return keys("provider", (who.organization,))
 
 
@@ -577,13 +579,13 @@ POLICY: dict[Role, tuple[Row, ...]] = {
         Row(WORK, "crsu", asked_by_them),
         Row(WORK, "rs", about_their_budgets),
         Row(CRITERIA, "crsu", held),
-        Row(("ChargeItemDefinition",), "c", anybody),
+        Row(OFFERED, "c", anybody),  # what can be bought, and who helps with a budget (R23, R82, R171)
         Row(("List",), "c", directory),
         Row(FIGURES, "rs", aggregate, is_masked=True),
     ),
     "provider": (
         *_COMMON,
-        Row(("ChargeItemDefinition",), "cu", provided),
+        Row(OFFERED, "cu", provided),
         Row(("ChargeItem", "Patient"), "rs", delivered),
         Row(("ChargeItem",), "rs", provided, is_masked=True),
         Row(("ChargeItem",), "rs", named_to_deliver, is_masked=True),

@@ -74,10 +74,14 @@ EXPECTED: dict[str, dict[str, str]] = {
     "nhs-team": {"crsu": CARING, "rs": "Provenance"},
     "commissioner": {
         "rs": f"Patient {PLAN} DocumentReference Binary Consent RelatedPerson QuestionnaireResponse Provenance MeasureReport",
-        "crs": "ChargeItemDefinition Communication List",
+        "crs": "ChargeItemDefinition Communication HealthcareService List",
         "crsu": f"{MONEY} Task Group",
     },
-    "provider": {"rs": "ChargeItem Patient List", "rsu": "Task", "crsu": "ChargeItemDefinition Invoice"},
+    "provider": {
+        "rs": "ChargeItem Patient List",
+        "rsu": "Task",
+        "crsu": "ChargeItemDefinition HealthcareService Invoice",
+    },
     "practice": {
         "rs": f"Patient {MONEY} {PLAN} Consent RelatedPerson QuestionnaireResponse",
         "crs": f"Communication DocumentReference Binary {CLINICAL}",
@@ -113,12 +117,14 @@ OWN: dict[str, dict[str, str]] = {
         "Group": "criteria",
         "List": "directory",
         "ChargeItemDefinition": "massage",
+        "HealthcareService": "physio",
     },
     "provider": {
         "Invoice": "river-invoice",
         "Task": "river-task",
         "List": "directory",
         "ChargeItemDefinition": "massage",
+        "HealthcareService": "physio",
     },
     "practice": {"Task": "oak-task"},
     "finance": {"Invoice": "north-invoice", "List": "directory"},
