@@ -137,6 +137,8 @@ def mark(trail: Trail, access: Access | None, actor: Actor, purpose: str = "") -
         user = who.user or next(iter(who.roles), "")
         acts_for = {one.patient.removeprefix("Patient/") for one in who.mandates if one.rights}
         trail.asked_by(actor, user=user, organization=who.organization, purpose=counts, acts_for=acts_for)
+    if access is not None:
+        trail.opens(access.opened)
 
 
 class Trail:
@@ -151,6 +153,7 @@ class Trail:
         "_held",
         "_is_entry",
         "_is_noted",
+        "_opened",
         "_organization",
         "_outer",
         "_parts",
@@ -173,6 +176,7 @@ class Trail:
         self._actor: Actor | None = None
         self._user = self._organization = ""
         self._acts_for: Collection[str] = ()  # ids of those who let them, by a Consent
+        self._opened: Collection[str] = ()  # whose restricted records were opened, as it becomes known
         self.purpose = ""  # of use, stated by the request or by the token
         self.interaction = ""
 
@@ -192,6 +196,10 @@ class Trail:
         self._actor, self._acts_for = actor, acts_for
         self._user, self._organization = actor.user or user, actor.organization or organization
         self.purpose = purpose or actor.purpose
+
+    def opens(self, opened: Collection[str]) -> None:
+        """Take up where it will stand whose restricted records this request opened (`Patient/1`)."""
+        self._opened = opened
 
     def understood(self, request: FhirRequest, interaction: str) -> None:
         """Take up what the request turned out to be."""
@@ -285,12 +293,15 @@ class Trail:
         return record._replace(query=query) if query else record
 
     def _asked_about(self, rows: Sequence[Row]) -> list[Row]:
-        """Whom a search named, and brought nothing of: a number told of them, too, and so does whatever it found by theirs."""
+        """Whom a search named, or was answered from the restricted record of, and brought nothing of: a number told of them, too, and so does
+        whatever it found by theirs.
+        """
         request = self._request
         if request is None or self.interaction not in ("search-type", "search-system"):
             return []
         told = {patient for row in rows for patient in row[1:]}
-        named = [one for one in _named_by(request, self._context) if one not in told]
+        asked = [*_named_by(request, self._context), *(one.removeprefix("Patient/") for one in sorted(self._opened))]
+        named = [one for one in dict.fromkeys(asked) if one not in told]
         about = (
             request.segments[-1] if request.segments and request.segments[-1] in self._context.capability.types else ""
         )

@@ -1981,13 +1981,35 @@ def test_a_token_breaks_the_glass_if_it_lives_no_longer_than_an_opening(world, m
     assert found.status_code == status
 
 
+COUNTED = {
+    "counted": "/Condition?_summary=count",
+    "asked for none of": "/Condition?_count=0",
+    "asked through": "/Patient?_has:Condition:patient:code:text=restricted&_summary=count",
+}
+
+
+@pytest.mark.parametrize("name", COUNTED)
+def test_who_counts_what_is_restricted_is_told_to_whose_it_is(world, name):
+    """In the list of who looked, beside the Task, though the answer was a number."""
+    world.restore()
+    request_id = name.replace(" ", "-")
+    answer = world.get("priya", COUNTED[name], x_purpose_of_use="BTG", x_request_id=request_id)
+    assert answer.json()["total"] >= 1
+    found = world.get("jill", "/AuditEvent?patient=Patient/jill&agent=Practitioner/priya&_count=1000").json()
+    events = [one["resource"] for one in found["entry"] if request_id in json.dumps(one["resource"])]
+    world.restore()
+    told = [one["text"]["div"] for one in events if "asked about your" in one["text"]["div"]]
+    assert len(told) == 1
+    assert "breaking the glass" in told[0]
+
+
 def test_the_purpose_that_opened_something_is_taken_down_and_not_one_that_was_not_taken(world):
     """The token lives too long for the purpose that it states; the request states one that counts."""
     claims = {**ACTORS["priya"], "sub": "long", "scope": USER, "purpose_of_use": "BTG"}
     token = local_key(world.server.settings.data).sign(claims, now=time.time(), life_s=8 * 3600)
     headers = {"Authorization": f"Bearer {token}", "X-Purpose-Of-Use": "ETREAT", "X-Request-ID": "for-treatment"}
     assert world.client.get("/Condition/jill-restricted", headers=headers).status_code == 200
-    found = world.get("auditor", "/AuditEvent?entity=Condition/jill-restricted&_sort=-_lastUpdated&_count=200").json()
+    found = world.get("auditor", "/AuditEvent?entity=Condition/jill-restricted&_count=1000").json()
     (event,) = [one["resource"] for one in found["entry"] if "for-treatment" in json.dumps(one["resource"])]
     world.restore()
     assert [one["coding"][0]["code"] for one in event["purposeOfEvent"]] == ["ETREAT"]
