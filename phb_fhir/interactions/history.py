@@ -57,10 +57,12 @@ async def history(context: Context, request: FhirRequest) -> Answer:
 
 
 def _parameters(request: FhirRequest) -> dict[str, str]:
-    """The parameters that mean something here, each once, in the order they came."""
+    """The parameters that mean something here, each once, in the order they came. As in a search, one without a value asks for nothing."""
     taken: dict[str, str] = {}
     issues: list[Issue] = []
     for name, value in request.parameters:
+        if not value and (name in _OWN[:-1] or name in PRESENTATION):
+            continue
         if name in taken:
             issues.append(Issue(Kind.INVALID, f"{name} stands more than once; say it once."))
         elif name in _OWN or name in PRESENTATION:

@@ -44,7 +44,7 @@ from phb_fhir.store.documents import (
     superseded,
     version_of,
 )
-from phb_fhir.store.faults import is_silence, rejection_of, translated
+from phb_fhir.store.faults import is_silence, rejection_of, translated, unanswered
 from phb_fhir.store.filters import current_filter, superseded_filter
 from phb_fhir.store.found import Finder, Hit, Limits, Pointer, references
 from phb_fhir.store.gather import Gather
@@ -316,7 +316,7 @@ class Store(Reader):
                     heard = time.monotonic()
                 except Rejected:
                     if time.monotonic() - heard >= silent_max_s:
-                        raise
+                        raise unanswered("waiting for what it was asked") from None
                 await asyncio.wait({doing}, timeout=ATTENDED_EVERY_S)
             return doing.result()
         finally:

@@ -105,6 +105,8 @@ def build_operators(lifespan: Lifespan, store: Callable[[], Store | None], metri
 
     @app.exception_handler(HTTPException)
     async def tell(request: Request, error: HTTPException) -> Response:
+        if (request.method, request.scope["path"]) == ("OPTIONS", "*"):  # of the server as a whole (RFC 9110 §9.3.7)
+            return Response(status_code=204, headers={"Allow": "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"})
         is_method = error.status_code == HTTPStatus.METHOD_NOT_ALLOWED
         allowed = {"Allow": "GET, HEAD, OPTIONS"} if is_method else {}
         if is_method and request.method == "OPTIONS":

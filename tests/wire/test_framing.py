@@ -187,3 +187,10 @@ def test_a_client_that_ends_within_its_request_is_not_waited_for(server):
             client.shutdown(socket.SHUT_WR)
             assert answers(client.recv(65_536)) in ([], [b"400"])
             assert client.recv(65_536) == b""
+
+
+def test_who_asks_what_the_server_as_a_whole_takes_is_told(server):
+    """RFC 9110 §9.3.7: a `*` in place of an address."""
+    found = said(server, head(b"*", method=b"OPTIONS"), head(b"*", CLOSE))
+    assert answers(found) == [b"204", b"404"]
+    assert b"\r\nallow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n" in found
