@@ -81,7 +81,7 @@ async def run_transaction(context: Context, entries: list[Planned], dispatch: Di
         pending = _pending(context, settled)
         joins = Joins(context.narrow(transaction), context.asking())
         await _refuse_duplicates(joins, entries, settled, pending)
-        identities = _identities(entries, settled)
+        identities = _identities(context, entries, settled)
         identities |= await _resolve(joins, conditional, entries, settled, pending)
         final = _rewritten(context, entries, settled, identities)
         committed = await _write(context, transaction, final, name)
@@ -92,7 +92,7 @@ async def run_transaction(context: Context, entries: list[Planned], dispatch: Di
 
 async def _checked(context: Context, entries: list[Planned], conditional: dict[str, Criteria]) -> list[Planned]:
     """The entries, what they would write looked at. Raises Rejected for all that is wrong with them, entry by entry."""
-    standing = _provisional(entries, conditional)
+    standing = _provisional(context, entries, conditional)
     done: list[Planned] = []
     refused: list[Rejected] = []
     for number, entry in enumerate(entries):
@@ -116,7 +116,7 @@ async def _checked(context: Context, entries: list[Planned], conditional: dict[s
     return done
 
 
-def _provisional(entries: list[Planned], conditional: dict[str, Criteria]) -> dict[str, str]:
+def _provisional(context: Context, entries: list[Planned], conditional: dict[str, Criteria]) -> dict[str, str]:
     """What references will point to, so far as it is known before anything is read: the right type, if not yet the id."""
     found = {
         text: f"{criteria.query.types[0]}/matched-{number}"
@@ -126,7 +126,7 @@ def _provisional(entries: list[Planned], conditional: dict[str, Criteria]) -> di
         change = entry.change
         if entry.full_url and change is not None:
             id_ = change.id or (change.fresh_id if isinstance(change, Put) else "") or f"entry-{entry.index}"
-            found[entry.full_url] = f"{change.type}/{id_}"
+            found |= dict.fromkeys(_names(context, entry.full_url), f"{change.type}/{id_}")
     return found
 
 
@@ -212,13 +212,19 @@ def _condition_of(change: Change | None) -> Criteria | None:
     return None
 
 
-def _identities(entries: list[Planned], settled: dict[int, Settled]) -> dict[str, str]:
+def _identities(context: Context, entries: list[Planned], settled: dict[int, Settled]) -> dict[str, str]:
     """What each fullUrl stands for once this is written: `urn:uuid:…` → `Patient/1`."""
     found: dict[str, str] = {}
     for entry in entries:
         if entry.full_url and (keys := _keys(settled[entry.index]) if entry.index in settled else []):
-            found[entry.full_url] = keys[0]
+            found |= dict.fromkeys(_names(context, entry.full_url), keys[0])
     return found
+
+
+def _names(context: Context, full_url: str) -> tuple[str, ...]:
+    """What other entries call one by: its fullUrl, and `/Patient/1` where that is an address on this server, however that is called."""
+    local = context.own.local(full_url)
+    return (full_url,) if local == full_url else (full_url, f"/{local}")
 
 
 def _conditional_references(context: Context, entries: list[Planned]) -> dict[str, Criteria]:
@@ -325,9 +331,9 @@ def _then_rewrite(
 
 
 def _root(full_url: str) -> str:
-    """The server that a RESTful fullUrl belongs to, with its slash: relative references are meant there (R4 §2.36.4.1)."""
+    """The server that relative references are meant on, with its slash: that of a RESTful fullUrl (R4 §2.36.4.1), else this one (`/`)."""
     found = _RESTFUL.fullmatch(full_url)
-    return found["root"] if found else ""
+    return found["root"] if found else "/"
 
 
 _RESTFUL = re.compile(r"(?P<root>https?://.+/)[A-Za-z]+/[A-Za-z0-9\-.]{1,64}(/_history/[^/]+)?")
@@ -354,7 +360,7 @@ def _new_value(identities: dict[str, str], root: str, at: ReferenceAt) -> str | 
     if not _is_link(at):
         return None
     head, mark, rest = at.value.partition("#")
-    for known in (at.value, head, root + at.value if root else ""):
+    for known in (at.value, head, root + at.value):
         if known in identities:
             return identities[known] + (mark + rest if known == head != at.value else "")
     return None

@@ -230,6 +230,18 @@ def test_a_relative_reference_is_not_taken_for_one_on_another_entrys_server(api:
     assert found["subject"] == [{"reference": "Patient/1"}]
 
 
+@pytest.mark.parametrize("own_url", [UUID, None], ids=["an urn", "no fullUrl"])
+@pytest.mark.parametrize("is_relative", [True, False])
+def test_a_reference_to_an_address_on_this_server_follows_the_entry_that_has_it(
+    api: httpx.Client, own_url: str | None, is_relative: bool
+) -> None:
+    full_url = f"{str(api.base_url).rstrip('/')}/Patient/for-now"
+    body = budget("Patient/for-now" if is_relative else full_url)
+    account = entry("POST", "Account", body, *([own_url] if own_url else []))
+    done = sent(api, "transaction", entry("POST", "Patient", person(), full_url), account)
+    assert api.get(done[1]["response"]["location"]).json()["subject"] == [{"reference": "Patient/id-1"}]
+
+
 # ---- what stays ------------------------------------------------------------------------------------------------------
 
 
