@@ -1,9 +1,10 @@
 """A QuestionnaireResponse against the Questionnaire it answers, and a Questionnaire's own questions (R4 §4.2 to §4.4).
 
 The questionnaire is looked for where the answers say it is: contained, or among the definitions here. One that is not at
-hand cannot be asked; the response is then taken at its word. An item answers the item of the same linkId, in the same place
-and in the same order; what it may hold follows from that item's type, its options, its length, and on whether it is enabled
-by the answers to others (`enableWhen`). Answers that are missing are told of when the response says that it is complete.
+hand cannot be asked; the response is then taken at its word, and a warning says so. An item answers the item of the same
+linkId, in the same place and in the same order; what it may hold follows from that item's type, its options, its length,
+its extensions (`question_limits`), and on whether it is enabled by the answers to others (`enableWhen`). Answers that are
+missing are told of when the response says that it is complete.
 
 No item is asked for that is not enabled, and none may then be answered: R4 says of both "SHALL NOT".
 """
@@ -18,6 +19,7 @@ from typing import Any
 from phb_fhir.definitions.trail import Trail, path_of
 from phb_fhir.outcome import Issue, Kind
 from phb_fhir.validation.frame import Frame
+from phb_fhir.validation.question_limits import Limits, complaint_of_number, complaints, limits_of
 from phb_fhir.validation.values import compared, fits
 from phb_fhir.validation.wording import listed, short, shown
 
@@ -86,7 +88,8 @@ class _Response:
     """One response being checked against its questionnaire.
 
     `given` has the answers to each question, by its linkId and each object around them (by its identity); `offered` what
-    the options of a question are, by its identity; `members` what is wrong with a code that a value set is asked for.
+    the options of a question are, and `limits` what its extensions allow, by its identity; `members` what is wrong with a
+    code that a value set is asked for.
     """
 
     frame: Frame
@@ -96,6 +99,12 @@ class _Response:
     given: dict[tuple[str, int], list[Any]] = field(default_factory=dict)
     offered: dict[int, dict[str, set[Any]]] = field(default_factory=dict)
     members: dict[tuple[str, str, str], str] = field(default_factory=dict)
+    limits: dict[int, Limits] = field(default_factory=dict)
+
+    def limits_of(self, question: Node) -> Limits:
+        if id(question) not in self.limits:
+            self.limits[id(question)] = limits_of(question)
+        return self.limits[id(question)]
 
     def complain(self, kind: Kind, text: str, at: Trail) -> None:
         self.frame.issues.append(Issue(kind, text, path_of(at)))
@@ -106,6 +115,9 @@ def check_response(node: Node, trail: Trail, frame: Frame) -> None:
     canonical = node.get("questionnaire")
     questionnaire = _questionnaire(canonical, frame) if type(canonical) is str else None
     if questionnaire is None:
+        if type(canonical) is str and canonical[:1] != "#" and node.get("status") != "entered-in-error":
+            text = f"The questionnaire {short(canonical, 200)} is not known here; the answers were not held against it."
+            frame.issues.append(Issue(Kind.NOT_FOUND, text, path_of((trail, "questionnaire", None)), "warning"))
         return
     links = frozenset(link for item, _ in _everything(questionnaire, "") if type(link := item.get("linkId")) is str)
     response = _Response(frame, questionnaire, node.get("status") not in _UNFINISHED, links)
@@ -184,11 +196,19 @@ def _check_question(
     if len(found) > 1 and not (kind == "group" and question.get("repeats") is True):
         text = f'The item "{link}" stands here once; several answers are in one item.'
         response.complain(Kind.INVALID, text, found[1][1])
+    _check_number(response, question, found, trail)
     for item, at in found:
         if kind == "group":
             _check_group(response, question, item, at, around)
         else:
             _check_answers(response, question, item, at, around)
+
+
+def _check_number(response: _Response, question: Node, found: list[tuple[Node, Trail]], trail: Trail) -> None:
+    is_group = question.get("type") == "group"
+    count = len(found) if is_group else sum(len(_dicts(item.get("answer"))) for item, _ in found)
+    if text := complaint_of_number(response.limits_of(question), count, is_complete=response.is_complete):
+        response.complain(Kind.INVALID, text, (trail, "item", None) if is_group else (found[0][1], "answer", None))
 
 
 def _is_answered(kind: Any, found: list[tuple[Node, Trail]]) -> bool:
@@ -234,6 +254,8 @@ def _check_value(response: _Response, question: Node, answer: Node, at: Trail) -
         response.complain(Kind.INVALID, f"The answer to a question of type {kind} is {wanted}, not {short(key)}.", at)
         return
     _check_length(response, question, answer[key], at)
+    for text in complaints(response.limits_of(question), answer[key]):
+        response.complain(Kind.VALUE, text, at)
     if kind == "open-choice" and key == "valueString":
         return
     if options and _identity(answer[key]) not in options[key]:

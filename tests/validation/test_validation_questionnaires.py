@@ -183,8 +183,58 @@ def test_a_questionnaire_that_is_known_here_is_asked_and_one_that_is_not_is_not(
     named = {**response(answer("age", number(4))), "questionnaire": URL}
     del named["contained"]
     assert errors(named) == []
+    told = [(issue.severity, issue.expression) for issue in validate(named, R4) if URL in issue.text]
+    assert told == [("warning", "QuestionnaireResponse.questionnaire")]
     (issue,) = errors(named, known=Registry.of(R4, [{**NEEDS, "contained": [HELPERS]}]))
     assert issue.kind is Kind.REQUIRED
+
+
+def limits(**by_name):
+    base = "http://hl7.org/fhir/StructureDefinition"
+    return [{"url": f"{base}/{name.replace('_', '-')}", **value} for name, value in by_name.items()]
+
+
+LIMITED = {
+    **NEEDS,
+    "item": [
+        question("age", "integer", extension=limits(minValue=number(3), maxValue=number(5))),
+        question("day", "date", extension=limits(minValue={"valueDate": "2026-01-01"})),
+        question("code", extension=limits(regex=text("[A-Z]+[0-9]"), minLength=number(3))),
+        question("cost", "decimal", extension=limits(maxDecimalPlaces=number(2))),
+        question("goal", repeats=True, required=True,
+                 extension=limits(questionnaire_minOccurs=number(2), questionnaire_maxOccurs=number(3))),
+        question("visit", "group", question("when", "date"), repeats=True, extension=limits(questionnaire_maxOccurs=number(1))),
+    ],
+}  # fmt: skip
+GOALS = answer("goal", text("walk"), text("swim"))
+VISIT = {"linkId": "visit", "item": [answer("when", {"valueDate": "2026"})]}
+LIMITS = {
+    "no less than the least": Case([answer("age", number(3))], [answer("age", number(2))], "item[0].answer[0].value", "at least 3"),
+    "no more than the most": Case([answer("age", number(5))], [answer("age", number(6))], "item[0].answer[0].value", "at most 5"),
+    "no earlier than the earliest day": Case(
+        [answer("day", {"valueDate": "2026-01-01"})], [answer("day", {"valueDate": "2025-12-31"})], "item[0].answer[0].value", "2026-01-01"
+    ),
+    "a text as its expression has it": Case([answer("code", text("AB1"))], [answer("code", text("AB1x"))], "item[0].answer[0].value", "[A-Z]+[0-9]"),
+    "a text of as many characters": Case([answer("code", text("AB1"))], [answer("code", text("B1"))], "item[0].answer[0].value", "3 characters"),
+    "as many decimal places": Case(
+        [answer("cost", {"valueDecimal": 1.25})], [answer("cost", {"valueDecimal": 1.255})], "item[0].answer[0].value", "2 decimal places"
+    ),
+    "as many answers": Case([GOALS], [answer("goal", text("walk"))], "item[0].answer", "at least 2", Kind.INVALID),
+    "no more answers": Case([GOALS], [answer("goal", *map(text, "abcd"))], "item[0].answer", "at most 3", Kind.INVALID),
+    "no more groups": Case([GOALS, VISIT], [GOALS, VISIT, VISIT], "item", "at most 1", Kind.INVALID),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("limit", LIMITS, ids=str)
+def test_the_extensions_of_a_question_limit_its_answers(limit):
+    def found(items):
+        all_ = items if any(item["linkId"] == "goal" for item in items) else [*items, GOALS]
+        return errors({**response(*all_), "contained": [LIMITED]})
+
+    assert found(LIMITS[limit].good) == []
+    (issue,) = found(LIMITS[limit].bad)
+    assert issue.expression.partition(".ofType(")[0] == f"QuestionnaireResponse.{LIMITS[limit].place}"
+    assert LIMITS[limit].says in issue.text
 
 
 @pytest.mark.parametrize(
