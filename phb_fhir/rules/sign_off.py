@@ -202,12 +202,24 @@ def _within_limits(task: Resource, record: PlanRecord, role: Resource | None) ->
         text = "Whoever signs off is a role with a limit (PractitionerRole), or the commissioner that owns the budget."
         return [refusal(text, "Task.owner")]
     policy = yield from policy_of(budgets[0].get("owner"))
-    return [*_may_act(role, record), *check_limit(role, record, budgets, policy.delegated_sign_off_max)]
+    return [
+        *_may_act(role, record),
+        *check_funder(role, record, budgets),
+        *check_limit(role, record, budgets, policy.delegated_sign_off_max),
+    ]
 
 
 def _may_act(role: Resource, record: PlanRecord) -> Iterator[Issue]:
     if role.get("active") is False or not days_of(role.get("period")).covers(record.day):
         yield refusal("Whoever signs off does not have this role any more, or not yet.", "Task.owner")
+
+
+def check_funder(role: Resource, record: PlanRecord, budgets: Sequence[Resource]) -> Iterator[Issue]:
+    """A role at another funder of the plan, such as the council, agrees to that one's money, and not to the NHS's, whatever limit it has there."""
+    where = key_of(role.get("organization"))
+    if where in {owner_of(one) for one in record.with_money} - {owner_of(one) for one in budgets}:
+        text = "Whoever signs off works for another funder of this plan. The NHS's money is agreed to by its commissioner, or by a role that this has given a limit."
+        yield refusal(text, "Task.owner")
 
 
 def check_limit(role: Resource, record: PlanRecord, budgets: Sequence[Resource], most: int | None) -> Iterator[Issue]:

@@ -15,7 +15,7 @@ from phb_fhir.rules.case import By, Case, Sees, answered
 from phb_fhir.rules.criteria import CODES, CRITERIA, Result, check_criteria
 from phb_fhir.rules.deciding import STEPS, check_decider, check_step
 from phb_fhir.rules.plan_record import PlanRecord, answers
-from phb_fhir.rules.sign_off import HIDDEN, check_limit, unmet, yearly
+from phb_fhir.rules.sign_off import HIDDEN, check_funder, check_limit, unmet, yearly
 from phb_fhir.rules.words import BASE
 from tests.stories import EXAMPLES
 
@@ -518,6 +518,18 @@ def test_whoever_signs_off_may_agree_to_so_much_a_year(who: Resource, most: int 
     said = [one.text for one in check_limit(who, record(), [budget(record())], most)]
     assert len(said) == (text is not None)
     assert text is None or text in said[0]
+
+
+@pytest.mark.parametrize(
+    ("organization", "count"),
+    [("Organization/wreake-valley-council", 1), ("Organization/wreake-valley", 0), ("Organization/a-trust", 0)],
+)
+def test_a_role_at_another_funder_does_not_agree_to_the_nhss_money(organization: str, count: int) -> None:
+    asha = record("asha")
+    nhss = [one for one in asha.with_money if one["id"] == "asha-health"]
+    who = {**role(1_000_000), "organization": {"reference": organization}}
+    assert [*check_limit(who, asha, nhss, None)] == []
+    assert len([*check_funder(who, asha, nhss)]) == count
 
 
 def test_an_amount_for_several_years_counts_by_the_year() -> None:
