@@ -26,9 +26,9 @@ from tests.journeys.planning import (
     sign_off,
     stage,
 )
-from tests.people import People
+from tests.people import People, signed_in
 from tests.running import secure_server
-from tests.stories import story
+from tests.stories import FAMILY, JILLS, story
 
 Resource = dict[str, Any]
 OWNER = "Organization/harbourside-north"
@@ -221,6 +221,28 @@ def test_nobody_appeals_in_another_name(people: People) -> None:
         answer = people[who].post("/Task", json=appeal(other))
         assert f"You ask for this appeal, and it says that {other} does." in refused(answer)
     assert people[COORDINATOR].post("/Task", json=appeal("Patient/nora")).status_code == 201  # written down for her
+
+
+def test_the_council_does_not_sign_off_the_nhss_money_by_a_limit_of_its_own(mongodb_uri: str) -> None:
+    liam = "PractitionerRole/liam-foster-social-worker"
+    with signed_in(mongodb_uri, JILLS, FAMILY) as family:
+        amount = {"url": "amount", "valueMoney": {"value": 1000000, "currency": "GBP"}}
+        limit = {"url": f"{BASE}/StructureDefinition/phb-authorisation-limit", "extension": [amount]}
+        role = family["system"].get(f"/{liam}").json()
+        assert put(family["system"], role | {"extension": [*role.get("extension", []), limit]}).status_code == 200
+        plan = family["system"].get("/CarePlan/asha-plan").json()
+        draft = {name: it for name, it in plan.items() if name not in ("meta", "identifier", "text")}
+        draft |= {"id": "asha-new", "status": "draft", "replaces": [{"reference": "CarePlan/asha-plan"}]}
+        assert family["system"].put("/CarePlan/asha-new", json=draft).status_code == 201
+        decided = [
+            {"name": "authoriser", "valueReference": {"reference": liam}},
+            {"name": "personPresent", "valueBoolean": True},
+        ]
+        sent = {"resourceType": "Parameters", "parameter": decided}
+        answer = family["council"].post("/CarePlan/asha-new/$sign-off", json=sent)
+        assert answer.status_code == 422, answer.text
+        (issue,) = answer.json()["issue"]
+        assert issue["diagnostics"].startswith("Whoever signs off works for another funder of this plan.")
 
 
 # ---- what is asked for ---------------------------------------------------------------------------

@@ -12,7 +12,6 @@ from phb_fhir.cli.token import Asked
 from phb_fhir.rules.budget import elements_of
 from tests.builders import bundle, entry
 from tests.fresh import write_down
-from tests.journeys.jills_budget import PHB
 from tests.journeys.planning import put
 from tests.people import People, signed_in
 from tests.stories import BRODIE, FAMILY, JILLS, RUTH, SAM, WILLOW, massage, three_paid
@@ -98,28 +97,6 @@ def test_nobody_keeps_the_co_ordinator_from_hearing_of_a_purchase_by_a_task_of_t
 
 
 JOINT = {"reference": "Account/asha-joint"}
-
-
-def test_the_council_does_not_sign_off_the_nhss_money_by_a_limit_of_its_own(mongodb_uri: str) -> None:
-    liam = "PractitionerRole/liam-foster-social-worker"
-    with signed_in(mongodb_uri, JILLS, FAMILY) as family:
-        amount = {"url": "amount", "valueMoney": {"value": 1000000, "currency": "GBP"}}
-        limit = {"url": f"{PHB}/StructureDefinition/phb-authorisation-limit", "extension": [amount]}
-        role = family["system"].get(f"/{liam}").json()
-        assert put(family["system"], role | {"extension": [*role.get("extension", []), limit]}).status_code == 200
-        plan = family["system"].get("/CarePlan/asha-plan").json()
-        draft = {name: it for name, it in plan.items() if name not in ("meta", "identifier", "text")}
-        draft |= {"id": "asha-new", "status": "draft", "replaces": [{"reference": "CarePlan/asha-plan"}]}
-        assert family["system"].put("/CarePlan/asha-new", json=draft).status_code == 201
-        decided = [
-            {"name": "authoriser", "valueReference": {"reference": liam}},
-            {"name": "personPresent", "valueBoolean": True},
-        ]
-        sent = {"resourceType": "Parameters", "parameter": decided}
-        answer = family["council"].post("/CarePlan/asha-new/$sign-off", json=sent)
-        assert answer.status_code == 422, answer.text
-        (issue,) = answer.json()["issue"]
-        assert issue["diagnostics"].startswith("Whoever signs off works for another funder of this plan.")
 
 
 def test_a_joint_budget_is_no_way_around_who_holds_its_parts(mongodb_uri: str) -> None:
