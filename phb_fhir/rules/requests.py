@@ -1,8 +1,8 @@
 """Tasks that have no table of states of their own (SM-D), and the requests among them that somebody decides (R3, R140, DP-3, DP-5).
 
-What is over stays over: it is done again by another Task. A request that is decided says yes or no, and why not; a no or a yes is given by
-whoever may, never by who asks for it. Nor does whoever holds the money say that somebody has looked into how it is used
-(R48, R76, R87, R88, R107, R121), or at a worry about harm (R51, R113).
+What is over stays over: it is done again by another Task; and no Task becomes one of another kind. A request that is decided says yes or no, and why
+not; a no or a yes is given by whoever may, never by who asks for it. Nor does whoever holds the money say that somebody has looked into how it is
+used (R48, R76, R87, R88, R107, R121), or at a worry about harm (R51, R113).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from phb_fhir.outcome import Issue
 from phb_fhir.rules.around import says_why
 from phb_fhir.rules.case import NOTHING, PROFESSIONALS, SPEAK_FOR_THEMSELVES, Case, Decision, Judging, refusal
-from phb_fhir.rules.deciding import answer_of, check_step, kind_of
+from phb_fhir.rules.deciding import answer_of, bare, check_step, kind_of
 from phb_fhir.rules.words import key_of
 
 # kinds whose rules have a table of their own
@@ -77,12 +77,38 @@ def judge_request(case: Case) -> Judging:
     kinds = {kind_of(case.before), kind_of(case.after)} - {""}
     if case.is_own or not kinds:
         return NOTHING
-    asked = () if kinds & _OWN_ASKERS else tuple(_asked_by(case))
+    asked = (*_kind_stays(case), *(() if kinds & _OWN_ASKERS else _asked_by(case)))
     if kinds & _OWN_STEPS:
         return Decision(asked) if asked else NOTHING
     stands = case.before is not None and kind_of(case.before) in DECIDED
     issues = check_step(case, STEPS) if stands else _stepped(case)
-    return Decision((*asked, *issues, *_decided(case), *_seen_to(case)))
+    return Decision((*asked, *_stays(case), *issues, *_decided(case), *_seen_to(case)))
+
+
+def _kind_stays(case: Case) -> Iterator[Issue]:
+    """What was asked for, or decided, as one thing is not another afterwards: each kind has its own who decide it."""
+    before, after = case.before, case.after
+    if before is None or after is None or before.get("status") == "draft" or after.get("status") == "entered-in-error":
+        return
+    was, now = kind_of(before), kind_of(after)
+    if was != now and (
+        now or not case.by.is_professional
+    ):  # to be of no kind of ours at all is the profile's to refuse
+        text = "What a task is about, its kind, stays as it was asked for. Take this one back, and make another."
+        yield refusal(text, "Task.code")
+
+
+def _stays(case: Case) -> Iterator[Issue]:
+    """What others ask for stays as they asked it, and what is over is of what it was of: but for the NHS team and the commissioner."""
+    before, after = case.before, case.after
+    if before is None or after is None or case.by.is_professional or before.get("status") == "draft":
+        return
+    if before.get("status") not in OVER and key_of(before.get("requester")) in case.by.names | case.by.patients:
+        return
+    for name in ("focus", "for", "description"):
+        if bare(before.get(name)) != bare(after.get(name)):
+            text = "What this is about is for who asked for it, while it waits, and for the NHS team or the commissioner to change."
+            yield refusal(text, f"Task.{name}")
 
 
 def _asked_by(case: Case) -> Iterator[Issue]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.journeys.jills_budget import PHB, read, refused, task
+from tests.journeys.jills_budget import PHB, coded, read, refused, task
 from tests.journeys.jills_budget import put as put_together
 from tests.journeys.planning import put
 from tests.people import People, signed_in
@@ -57,6 +57,26 @@ def test_who_raised_a_worry_about_harm_may_take_it_back(people: People) -> None:
     assert made.status_code == 201, made.text
     stored = read(people["jill"], f"Task/{made.json()['id']}")
     assert put(people["jill"], {**stored, "status": "cancelled"}).status_code == 200
+
+
+@pytest.mark.parametrize("kind", ["exception", "eligibility-request", "management-model-request"])
+def test_nobody_makes_a_decision_of_a_task_of_another_kind(people: People, kind: str) -> None:
+    asked = task("", "care-planning", requester={"reference": "Patient/jill"}, status="completed")
+    asked["businessStatus"] = coded("phb-task-business-status", "approved")
+    made = people["jill"].post("/Task", json={name: one for name, one in asked.items() if name != "id"})
+    assert made.status_code == 201, made.text
+    decision = {**read(people["jill"], f"Task/{made.json()['id']}"), "code": coded("phb-task-code", kind)}
+    (why,) = refused(put(people["jill"], decision))
+    assert why.startswith("What a task is about, its kind, stays as it was asked for.")
+
+
+def test_a_question_about_the_money_is_not_made_into_another_task(people: People) -> None:
+    asked = {name: one for name, one in task("", "overspend-query").items() if name != "id"}
+    made = people["co-ordinator"].post("/Task", json=asked)
+    stored = read(people["jill"], f"Task/{made.json()['id']}")
+    for other in ({"code": coded("phb-task-code", "care-planning")}, {"focus": {"reference": "CarePlan/jill-plan"}}):
+        assert put(people["jill"], {**stored, **other}).status_code == 422
+    assert read(people["jill"], f"Task/{made.json()['id']}") == stored
 
 
 def test_what_the_practice_is_asked_is_answered_by_the_practice(people: People) -> None:

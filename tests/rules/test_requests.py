@@ -134,8 +134,50 @@ def test_a_practice_answers_what_it_is_asked_and_says_of_nothing_else_that_it_is
 
 @pytest.mark.parametrize("kind", ["surplus-review", "overspend-query"])
 def test_nobody_keeps_the_server_from_asking_by_asking_first(kind: str) -> None:
-    for before in (None, task("requested", "needs-assessment")):
+    for before in (None, task("draft", "needs-assessment")):
         (only,) = said(before, task("requested", kind), PERSON)
         assert only.startswith("How the money is used is asked about by the NHS team")
     assert said(None, task("requested", "unusual-request"), PERSON) == []
     assert said(None, task("requested", kind), COORDINATOR) == []
+
+
+KIND_STAYS = "What a task is about, its kind, stays as it was asked for. Take this one back, and make another."
+
+
+@pytest.mark.parametrize("by", [PERSON, COORDINATOR, By("system")])
+@pytest.mark.parametrize("status", ["requested", "in-progress", "completed"])
+@pytest.mark.parametrize("now", ["exception", "plan-sign-off", "overspend-query"])
+def test_no_task_becomes_one_of_another_kind(by: By, status: str, now: str) -> None:
+    before, after = (task(status, kind) for kind in ("care-planning", now))
+    assert KIND_STAYS in said(before, after, by)
+    assert KIND_STAYS in said(after, before, by)
+    assert KIND_STAYS not in said({**before, "status": "draft"}, after, by)
+    assert said(before, {**after, "status": "entered-in-error"}, COORDINATOR) == []
+
+
+@pytest.mark.parametrize("kind", ["overspend-query", "plan-sign-off", "care-planning"])
+def test_nor_does_it_become_one_of_no_kind_but_by_who_decides(kind: str) -> None:
+    before, after = task("requested", kind), task("completed", "")
+    assert KIND_STAYS in said(before, after, PERSON)
+    assert KIND_STAYS not in said(before, after, COORDINATOR)
+    assert KIND_STAYS in said(after, before, COORDINATOR)
+
+
+@pytest.mark.parametrize("name", ["focus", "for", "description"])
+@pytest.mark.parametrize("status", ["requested", "in-progress"])
+def test_what_others_ask_stays_as_they_asked_it(status: str, name: str) -> None:
+    jill = By("person", frozenset(), frozenset({"Patient/jill"}))
+    theirs, own = ({"requester": {"reference": one}} for one in ("Organization/icb", "Patient/jill"))
+    before, after = task(status, **{name: "this"}), task(status, **{name: "that"})
+    (only,) = said({**before, **theirs}, {**after, **theirs}, jill)
+    assert only.startswith("What this is about is for who asked for it")
+    assert said({**before, **own}, {**after, **own}, jill) == []
+    assert said({**before, **theirs}, {**after, **theirs}, COORDINATOR) == []
+
+
+def test_what_is_over_is_of_what_it_was_of() -> None:
+    jill = By("person", frozenset(), frozenset({"Patient/jill"}))
+    own = {"requester": {"reference": "Patient/jill"}}
+    done = task("completed", "give-information", focus={"reference": "Account/one"}, **own)
+    (only,) = said(done, {**done, "focus": {"reference": "Account/two"}}, jill)
+    assert only.startswith("What this is about is for who asked for it")
