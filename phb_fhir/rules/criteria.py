@@ -201,8 +201,20 @@ def _sheet(sheet: Resource | None) -> Iterator[str]:
 
 
 def _worries(sheet: Resource | None) -> Iterator[str]:
-    if answers(sheet).get("harm-abuse") == [True]:
+    """R111 to R113: which prompts of a risk sheet nobody answered, and what a yes asks for besides."""
+    said = answers(sheet)
+    for name, words in _PROMPTS.items() if sheet is not None else ():
+        if name not in said:
+            yield f"The risk sheet does not say {words}."
+    if said.get("harm-abuse") == [True]:
         yield "The risk sheet says that there could be harm or abuse: tell the safeguarding team, if nobody has (Task safeguarding-referral)."
+
+
+_PROMPTS = {
+    "worried": "whether the person or their clinician is worried about anything",
+    "past": "whether anything has happened that might happen again",
+    "harm-abuse": "whether there could be harm or abuse",
+}
 
 
 def outcomes(r: PlanRecord) -> Result:

@@ -279,10 +279,32 @@ def test_what_the_risk_sheet_brings_up_is_dealt_with() -> None:
     asked = sheet(harm_abuse=True, employs_assistant=True)
     found = missing(replace(record(), records=[*record().records, asked]), "risks-and-contingency")
     assert len(found) == 2
-    told = sheet(harm_abuse=True, harm_abuse_detail="Priya knows", employs_assistant=True, pa_support="Willow Tree")
+    told = sheet(
+        worried="Falls",
+        past="No",
+        harm_abuse=True,
+        harm_abuse_detail="Priya knows",
+        employs_assistant=True,
+        pa_support="Willow Tree",
+    )
     met = result(replace(record(), records=[*record().records, told]), "risks-and-contingency")
     assert met.is_met
     assert ["safeguarding" in one for one in met.notes] == [True]
+
+
+def test_a_prompt_of_the_risk_sheet_that_nobody_answered_is_remarked_on() -> None:
+    def notes(**said: Any) -> tuple[str, ...]:
+        found = result(replace(record(), records=[*record().records, sheet(**said)]), "risks-and-contingency")
+        assert found.is_met
+        return found.notes
+
+    assert notes(worried="Falls", past="No", harm_abuse=False) == ()
+    assert notes(no_risks=True) == (
+        "The risk sheet does not say whether the person or their clinician is worried about anything.",
+        "The risk sheet does not say whether anything has happened that might happen again.",
+        "The risk sheet does not say whether there could be harm or abuse.",
+    )
+    assert result(record(), "risks-and-contingency").notes == ()
 
 
 def test_there_is_somebody_to_call_in_health_services() -> None:
