@@ -13,6 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "requirements.md"
+COUNT = 202
 CRITERIA = 9  # parts of R93
 WORDS_MAX = 20
 NONE = "–"  # nothing shows what is not there
@@ -39,8 +40,7 @@ row = pytest.mark.parametrize("row", ROWS, ids=[one.number for one in ROWS])
 
 def test_each_requirement_has_one_row_in_order() -> None:
     whole = [one.number for one in ROWS if "." not in one.number]
-    assert whole == [f"R{number}" for number in range(1, len(whole) + 1)]
-    assert len(whole) >= 96
+    assert whole == [f"R{number}" for number in range(1, COUNT + 1)]
     parts = [one.number for one in ROWS if "." in one.number]
     assert parts == [f"R93.{number}" for number in range(1, CRITERIA + 1)]
     at = [one.number for one in ROWS].index("R93")
