@@ -19,7 +19,7 @@ from phb_fhir.rules.budget import is_budget
 from phb_fhir.rules.case import Rule
 from phb_fhir.rules.death import judge_death
 from phb_fhir.rules.deletion import LEANS, judge_agreement, judge_deletion, judge_item
-from phb_fhir.rules.direct_payment import is_budgets_consent, judge_consent, judge_household
+from phb_fhir.rules.direct_payment import is_budgets_consent, judge_consent, judge_household, judge_signing
 from phb_fhir.rules.due import judge_due
 from phb_fhir.rules.evidence import is_evidence, judge_evidence, judge_file
 from phb_fhir.rules.invoice import judge_invoice
@@ -63,7 +63,7 @@ def is_anything(_: Resource) -> bool:
 
 RULES: Mapping[str, tuple[Rule, ...]] = {
     "Account": (judge_modifiers(is_budget), judge_budget, judge_allocation, judge_link, judge_joining),
-    "DocumentReference": (judge_modifiers(is_evidence), judge_evidence, judge_agreement),
+    "DocumentReference": (judge_modifiers(is_evidence), judge_evidence, judge_signing, judge_agreement),
     "Binary": (judge_file,),
     "ChargeItem": (judge_modifiers(is_anything), judge_purchase, judge_paid),
     "PaymentReconciliation": (judge_modifiers(is_anything), judge_payment),

@@ -226,15 +226,28 @@ def _signed(account: Resource, consents: Iterable[Mapping[str, Any]]) -> Asking[
     sources = {key_of(one.get("sourceReference")) for one in consents}
     for one in found:
         related = {key_of(each) for each in one.get("context", {}).get("related", ())}
-        is_final = one.get("docStatus", "final") in ("final", "amended")
-        if (
-            one.get("status") == "current"
-            and is_final
-            and (key in related or f"DocumentReference/{one['id']}" in sources)
-        ):
+        if _is_signed(one) and (key in related or f"DocumentReference/{one['id']}" in sources):
             return []
     text = "A direct payment begins with an agreement that both sides signed (a DocumentReference of type direct-payment-agreement, R92)."
     return [refusal(text, _PART)]
+
+
+def _is_signed(document: Resource) -> bool:
+    """Whether a document is an agreement that counts, by what it says."""
+    is_final = document.get("docStatus", "final") in ("final", "amended") and document.get("status") == "current"
+    return is_final and code_in(document.get("type"), EVIDENCE_TYPE) == AGREEMENT
+
+
+def judge_signing(case: Case) -> Judging:
+    """That both sides signed is for the NHS to say: what the other side hands in is preliminary until then (R92)."""
+    yield from ()
+    if case.by.is_professional or not _is_signed(case.after or {}) or _is_signed(case.before or {}):
+        return NOTHING
+    text = (
+        "A direct payment rests on this agreement, so the NHS team records that both sides signed it. Hand in yours as a preliminary one"
+        " (docStatus preliminary), which they make final."
+    )
+    return Decision((refusal(text, "DocumentReference.docStatus"),))
 
 
 # ---- DP-4: enough --------------------------------------------------------------------------------

@@ -198,3 +198,19 @@ def test_whoever_is_of_the_household_is_found_among_however_many_who_are_close(p
     assert answer.json()["issue"][0]["details"]["text"] == (
         "More than 2,000 RelatedPerson are recorded that this is to be held against, which is more than are looked at."
     )
+
+
+AGREEMENT = "DocumentReference/jill-direct-payment-agreement"
+
+
+def test_that_both_sides_signed_is_not_said_by_one_of_them(people: People) -> None:
+    """What the person hands in is preliminary until the team makes it final (R92)."""
+    signed = read(people["jill"], AGREEMENT)
+    mine = {name: one for name, one in signed.items() if name not in ("id", "meta", "identifier")}
+    for said in ("final", "amended", None):
+        sent = {name: one for name, one in {**mine, "docStatus": said}.items() if one}
+        (issue,) = refused(people["jill"].post("/DocumentReference", json=sent))
+        assert issue.startswith("A direct payment rests on this agreement, so the NHS team records that both sides")
+    draft = people["jill"].post("/DocumentReference", json={**mine, "docStatus": "preliminary"})
+    assert draft.status_code == 201, draft.text
+    assert put(people["co-ordinator"], {**draft.json(), "docStatus": "final"}).status_code == 200
