@@ -49,6 +49,7 @@ from phb_fhir.reports.parameters import Row, group, parameters, pence_row, refer
 from phb_fhir.rules.advances import Advance, due_advances, has_days, past_of
 from phb_fhir.rules.budget import LONDON, elements_of, first_day, in_words, owner_of
 from phb_fhir.rules.case import Asking, Books, Case
+from phb_fhir.rules.direct_payment import accounts_of
 from phb_fhir.rules.ledger import Ledger
 from phb_fhir.rules.paid import RUN, TYPE, lines_of, reference_of, run_of
 from phb_fhir.rules.payment import read_payment
@@ -254,20 +255,18 @@ def _why_not(payment: Resource, budget: Resource | None, accounts: Mapping[str, 
         return "It comes to nothing that a bank could pay."
     if not is_reference(reference_of(payment)):
         return "Its payment identifier is longer than 35 characters, or has some that no bank takes."
-    last4 = _last4(budget, payee)
-    if last4 and not account.number.endswith(last4):
-        return f"The account that was approved for {payee} ends in {last4}, and this one does not (regulation 10)."
+    ends = _ends(budget, payee)
+    if ends and not any(account.number.endswith(one) for one in ends):
+        said = " or ".join(ends)
+        return f"The account that was approved for {payee} ends in {said}, and this one does not (regulation 10)."
     return ""
 
 
-def _last4(budget: Resource | None, payee: str) -> str:
-    """How the approved account of who holds a direct payment ends (phb-bank-account)."""
+def _ends(budget: Resource | None, payee: str) -> list[str]:
+    """How the approved accounts of who holds a direct payment end (phb-bank-account)."""
     holders = {one.holder for one in elements_of(budget) if one.model == "direct-payment"} if budget is not None else ()
-    found: Any = next(
-        (one for one in (budget or {}).get("extension", ()) if one.get("url") == extension_url("phb-bank-account")), {}
-    )
-    last4 = value_of(found, "last4") if payee in holders else ""
-    return last4 if isinstance(last4, str) else ""
+    found = accounts_of(budget, payee) if budget is not None and payee in holders else []
+    return [last4 for one in found if isinstance(last4 := value_of(one, "last4"), str)]
 
 
 async def _message(

@@ -4,7 +4,7 @@
     DP-2  somebody consented who may, and whoever is paid is named by it (regulations 3 to 6)
     DP-4  the money covers the full cost of what the plan says (regulations 8 and 13)
     DP-5  nobody of the household is paid, but for an exception that was approved (regulation 8)
-    DP-6  the account is approved (regulation 10): the profile asks for it (phb-acc-4), and for the terms of records (phb-acc-14)
+    DP-6  the account is approved (regulation 10), that of each who is paid: the profile asks for one (phb-acc-4), and for the terms of records (phb-acc-14)
     R92   both sides signed the agreement
     DP-9  consent that is withdrawn stops the payments (regulation 17); each advance asks for DP-1 and DP-2 again (`payment_checks`)
 
@@ -93,8 +93,28 @@ def may_be_paid(account: Resource, day: date) -> Asking[list[Issue]]:
         return []
     issues = yield from _excluded(account, day)
     issues += yield from _consented(account, parts, day)
+    issues += _into_approved(account, parts)
     issues += yield from connected(account)
     return issues
+
+
+def accounts_of(account: Resource, holder: str) -> list[Mapping[str, Any]]:
+    """The bank accounts that were approved for who holds direct payments (regulation 10): their own; where none says whose it is, those."""
+    approved = [one for one in extensions(account, "phb-bank-account") if value_of(one, "approved") is True]
+    theirs = [one for one in approved if key_of(value_of(one, "holder")) == holder]
+    return theirs or [one for one in approved if value_of(one, "holder") is None]
+
+
+def _into_approved(account: Resource, parts: Iterable[Element]) -> list[Issue]:
+    """Each is paid into an account of theirs (DP-6). That there is one at all is the profile's to say (phb-acc-4)."""
+    if not extensions(account, "phb-bank-account"):
+        return []
+    text = "No bank account of {0}, who holds the part '{1}', is approved: a direct payment goes into one that is (regulation 10). {2}"
+    return [
+        refusal(text.format(part.holder, part.id, _OTHER_WAYS), _PART)
+        for part in parts
+        if not accounts_of(account, part.holder)
+    ]
 
 
 def _excluded(account: Resource, day: date) -> Asking[list[Issue]]:

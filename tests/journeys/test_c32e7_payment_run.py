@@ -18,6 +18,7 @@ from pymongo import MongoClient
 from typer.testing import CliRunner
 
 from phb_fhir.cli import main
+from tests.fresh import write_down
 from tests.journeys.jills_budget import (
     at_stage,
     finished,
@@ -33,9 +34,9 @@ from tests.journeys.jills_budget import (
 from tests.journeys.test_c32e5_direct_payment_guards import exclusion, of_story, withdrawn
 from tests.journeys.test_c32e7_ac1_pay import BUDGET, COUNSELLING, DAILY, NURSING, STILLWATER, counselling, with_receipt
 from tests.journeys.test_c32e7_repayment import ask, step
-from tests.paying import NORTH, WILLOW, Books, advance, line, made, payment, said
+from tests.paying import BASE, NORTH, WILLOW, Books, advance, line, made, payment, said
 from tests.running import RunningServer
-from tests.stories import tell
+from tests.stories import tell, three_paid
 
 PAIN_001 = "urn:iso:std:iso:20022:tech:xsd:pain.001.001.09"
 PAIN_002 = "urn:iso:std:iso:20022:tech:xsd:pain.002.001.12"
@@ -239,6 +240,41 @@ def test_who_has_no_account_or_another_than_was_approved_is_left_out_and_told_of
         (what, "The account that was approved for Patient/jill ends in 4417, and this one does not (regulation 10).")
     ]
     assert transfers(document(run(jill, bank(NORTH), bank("Patient/jill"))))[0][0] == "PAY-1"
+
+
+def with_accounts(account: dict[str, Any], *whose: tuple[str, str]) -> dict[str, Any]:
+    """A budget with an approved bank account of each of these, and how it ends."""
+    url = f"{BASE}/StructureDefinition/phb-bank-account"
+    (known,) = [one for one in account["extension"] if one["url"] == url]
+    plain = [one for one in known["extension"] if one["url"] != "last4"]
+    made_of = [
+        [*plain, {"url": "last4", "valueString": last4}, {"url": "holder", "valueReference": {"reference": holder}}]
+        for holder, last4 in whose
+    ]
+    others = [one for one in account["extension"] if one["url"] != url]
+    return {**account, "extension": [*others, *({"url": url, "extension": one} for one in made_of)]}
+
+
+def test_of_several_who_are_paid_directly_each_has_an_approved_account_and_is_paid_into_that(api: httpx.Client) -> None:
+    write_down(api, three_paid())
+    hers, ruths, willows = ("Patient/jill", "4417"), (RUTH, "4050"), (WILLOW, "2716")
+    budget = made(api.get(f"/{BUDGET}"))
+    (why,) = said(api.put(f"/{BUDGET}", json=with_accounts(budget, hers, willows)))
+    assert why == (
+        "No bank account of RelatedPerson/ruth-harper, who holds the part 'ruths', is approved: a direct payment goes into one that is (regulation 10). A"
+        " notional or a third-party budget is still open to them."
+    )
+    made(api.put(f"/{BUDGET}", json=with_accounts(budget, hers, ruths, willows)))
+    made(api.post("/PaymentReconciliation", json=advance("PAY-1", 10)))
+    made(api.post("/PaymentReconciliation", json=advance("PAY-2", 20, payee=RUTH, part="ruths")))
+    wrong = [bank(NORTH), bank("Patient/jill", number="20304050"), bank(RUTH, number="30994417")]
+    told = [why for _, why in reasons(run(api, *wrong, advances=("Boolean", False)))]
+    assert sorted(told) == [
+        "The account that was approved for Patient/jill ends in 4417, and this one does not (regulation 10).",
+        "The account that was approved for RelatedPerson/ruth-harper ends in 4050, and this one does not (regulation 10).",
+    ]
+    sent = transfers(document(run(api, advances=("Boolean", False))))
+    assert [(one[0], one[4]) for one in sent] == [("PAY-1", "30994417"), ("PAY-2", "20304050")]
 
 
 @pytest.mark.parametrize(
