@@ -17,6 +17,8 @@ KEPT = ReadConcern("majority")  # what a majority has, and no failover takes bac
 SNAPSHOT = ReadConcern("snapshot")
 PRIMARY = ReadPreference.PRIMARY
 DRIVER: dict[str, Any] = {
+    "w": "majority",
+    "journal": True,
     "readPreference": "primary",
     "retryWrites": True,
     "retryReads": True,

@@ -390,6 +390,12 @@ def test_a_replica_set_of_another_name_is_refused(mongodb_uri: str) -> None:
     assert refusal(f"{address}?replicaSet=other").endswith(' not "other" as its address says.')
 
 
+def test_an_address_that_waits_for_more_members_than_there_are_is_taken_and_waits_for_a_majority(
+    mongodb_uri: str, database_name: str
+) -> None:
+    check_replica_set(f"{mongodb_uri}&w=5&wtimeoutMS=1", timeout_s=10, database=database_name)
+
+
 def test_a_wrong_password_is_refused_without_repeating_it(mongodb_uri: str) -> None:
     address = mongodb_uri.replace("mongodb://", "mongodb://jill:s3cret@")
     sentence = refusal(address)
