@@ -23,6 +23,7 @@ from phb_fhir.interactions.validation import reject_errors, relocated
 from phb_fhir.operations.declared import check_types
 from phb_fhir.outcome import Kind, Refusal, Rejected, refuse
 from phb_fhir.search.parse import PRESENTATION
+from phb_fhir.search.results import check_elements
 from phb_fhir.validation.validate import validate
 
 
@@ -117,4 +118,6 @@ def answered(context: Context, request: FhirRequest, resource: Resource) -> Answ
     if request.subset.summary == "count":
         text = "_summary=count counts what a search or a history finds; an operation answers with one resource."
         raise refuse(Refusal.BAD_REQUEST, Kind.INVALID, text)
+    if request.method == "GET" and request.handling == "strict":  # by POST it may have been done already
+        check_elements(request.subset.elements, (str(resource["resourceType"]),), context.definitions)
     return Answer(200, subset_json(dumps(resource), request.subset, context.definitions))

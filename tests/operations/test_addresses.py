@@ -231,6 +231,11 @@ def test_how_the_answer_is_shown_is_said_as_everywhere(jill):
     only = said(jill.get(f"/ValueSet/$expand?url={GENDERS}&_elements=url"))
     assert set(only) == {"resourceType", "meta", "url", "status"}
     assert only["meta"]["tag"][0]["code"] == "SUBSETTED"
+    wrong = problem(jill.get(f"/ValueSet/$expand?url={GENDERS}&_elements=urls"))
+    assert wrong[:2] == (400, "not-supported")
+    assert wrong.text.startswith("_elements=urls: ValueSet has no such element at its root. Did you mean url?")
+    lenient = {"Prefer": "handling=lenient"}
+    assert set(said(jill.get(f"/ValueSet/$expand?url={GENDERS}&_elements=url,urls", headers=lenient))) == set(only)
     assert problem(jill.get("/Patient/jill/$validate?_summary=count")).status == 400
     assert problem(jill.get("/Patient/jill/$validate", headers={"Accept": "text/html"})).status == 406
 
