@@ -9,6 +9,7 @@
 So a quantity is kept as it was written, under each way to name its unit; and where UCUM knows the unit, once more in base
 units (`definitions/ucum`), under their name behind a "~". A Range is all from its low to its high. A comparator makes one too:
 `<5` is all below 5, and 5 itself is not in it. SampledData has many numbers, of which R4 does not say which to take: none is kept.
+What is there without a number is not missing (`:missing`), and no number finds it.
 """
 
 from __future__ import annotations
@@ -39,11 +40,14 @@ from phb_fhir.search.kinds.interval import (
 )
 from phb_fhir.search.kinds.keys import check_length, cut, escaped
 from phb_fhir.search.kinds.kind import Asked, Index, Kind, OwnAddress, Value
+from phb_fhir.search.order import EARLIEST, LATEST
 
 UCUM = "http://unitsofmeasure.org"
 CURRENCIES = "urn:iso:std:iso:4217"
 CANONICAL = "~"  # in front of a canonical unit; no other unit is named without a bar
 
+# is there without a number: every quantity is asked for in a unit ("" for any), and this has none
+_NUMBERLESS: dict[str, Any] = {"lo": LATEST, "hi": EARLIEST, "u": []}
 _SORTED_MAX = 64  # characters of a unit
 _SMALL_BYTES = 500  # of an amount whose entries are kept at hand
 _RIGHT = "write [number], [number]|[system]|[code] or [number]||[unit]"
@@ -111,6 +115,8 @@ def index(made: Index, parameter: SearchParameter, values: Sequence[Value], is_l
         made.spans[code] = [{"lo": ends.lo, "hi": ends.hi, "u": list(names)} for ends, names in rows]
         keep(made, code, [one.written for one in kept], is_list)
         keep(made, f"{code}~unit", [one.sized for one in kept], is_list)
+    elif any(type(element) is dict for _, element in values):
+        made.spans[code] = [dict(_NUMBERLESS)]
 
 
 class _Kept(NamedTuple):
