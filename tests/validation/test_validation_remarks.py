@@ -31,8 +31,9 @@ def pointing(reference):
     return patient(managingOrganization={"reference": reference})
 
 
-def answers(questionnaire):
-    return {"resourceType": "QuestionnaireResponse", "status": "completed", "questionnaire": questionnaire}
+def following(canonical):
+    asked = {"status": "active", "intent": "plan", "subject": {"display": "A"}}
+    return {"resourceType": "CarePlan", **asked, "instantiatesCanonical": [canonical]}
 
 
 def collection(full_url):
@@ -65,9 +66,9 @@ CASES = {
         "without spaces",
     ),
     "a canonical URL is absolute": Case(
-        answers("http://example.org/Questionnaire/q|1"),
-        answers("Questionnaire/q"),
-        "QuestionnaireResponse.questionnaire",
+        following("http://example.org/PlanDefinition/q|1"),
+        following("PlanDefinition/q"),
+        "CarePlan.instantiatesCanonical[0]",
         "absolute",
     ),
     "a fullUrl that starts like a UUID is one": Case(
