@@ -374,13 +374,21 @@ def _advances(p: Payment) -> Iterator[Issue]:
         return
     yield from _after_death(p)
     yield from [*_while_agreed(p, element)] or _while_it_runs(p, element)
-    may = {element.holder} | (p.nominees if element.model == "direct-payment" else frozenset())
+    may = {element.holder} | (
+        p.nominees - _others_paid(p, element) if element.model == "direct-payment" else frozenset()
+    )
     if p.is_incoming:
         yield from _returned(p, element.model == "third-party", may)
     elif p.payee not in may:
         who = _among(may, p.named, "somebody else")
         text = f"{pot_first(element.id)} is paid to {who}, who holds it or receives it for them."
         yield refusal(text, _PAYEE)
+
+
+def _others_paid(p: Payment, part: Element) -> frozenset[str]:
+    """Who is paid directly for another part than this: by a consent they receive what is theirs."""
+    parts = elements_of(p.budget)
+    return frozenset(one.holder for one in parts if one.model == "direct-payment") - {part.holder}
 
 
 def _after_death(p: Payment) -> Iterator[Issue]:

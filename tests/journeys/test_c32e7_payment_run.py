@@ -278,6 +278,22 @@ def test_of_several_who_are_paid_directly_each_has_an_approved_account_and_is_pa
 
 
 @pytest.mark.parametrize(
+    ("part", "payee", "holder"),
+    [
+        ("ruths", "Patient/jill", RUTH),
+        ("ruths", WILLOW, RUTH),
+        ("daily-life", RUTH, "Patient/jill"),
+    ],
+)
+def test_what_one_is_paid_directly_goes_to_no_other_who_is_paid_directly(
+    api: httpx.Client, part: str, payee: str, holder: str
+) -> None:
+    write_down(api, three_paid())
+    told = said(api.post("/PaymentReconciliation", json=advance("PAY-1", 10, payee=payee, part=part)))
+    assert told == [f"The part '{part}' is paid to {holder}, who holds it or receives it for them."]
+
+
+@pytest.mark.parametrize(
     ("name", "written"),
     [
         ("Zoë O’Neill-Łuczak & Sons", "Zoe O'Neill-Luczak and Sons"),
