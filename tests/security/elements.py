@@ -62,3 +62,15 @@ def consent(id_: str, patient: str, actor: str, *actions: str, accounts: tuple[s
 
 def thing(type_: str, id_: str, **more: Any) -> Resource:
     return {"resourceType": type_, "id": id_, **more}
+
+
+PLAN = "CarePlan CareTeam Goal RiskAssessment"
+MONEY = "Account ChargeItem Coverage Invoice PaymentReconciliation"
+CLINICAL = (
+    "AllergyIntolerance Appointment ClinicalImpression Condition Device DiagnosticReport Encounter EpisodeOfCare "
+    "FamilyMemberHistory Flag Immunization List MedicationRequest MedicationStatement Observation Procedure ServiceRequest"
+)
+ABOUT_PEOPLE = (
+    f"Patient {MONEY} {PLAN} DocumentReference Binary Task Consent RelatedPerson Communication QuestionnaireResponse {CLINICAL} "
+    "Provenance AuditEvent Group MeasureReport"
+)

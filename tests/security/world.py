@@ -366,3 +366,30 @@ def _load(world: World) -> None:
     world.write(labelled(once_open, "R"))
     world.hold_the_clock()
     world.keep()
+
+
+THINGS = {(one["resourceType"], one["id"]): one for one in whole_world()}
+
+
+RECEIPT = {
+    **record("jill")["DocumentReference"],
+    "type": coded("receipt", f"{PHB}/CodeSystem/phb-evidence-type"),
+    "date": "2026-10-09T09:00:00Z",
+    "content": [
+        {
+            "attachment": {
+                "contentType": "application/pdf",
+                "data": "aGVsbG8=",
+                "size": 5,
+                "hash": "qvTGHdzF6KLavt4PO0gs2a6pQ00=",
+            }
+        }
+    ],
+}
+
+
+def made_new(type_: str, id_: str) -> Resource:
+    """The same resource without an id, to be created again."""
+    return {name: value for name, value in THINGS[type_, id_].items() if name not in ("id", "identifier")} | (
+        {"identifier": [{"value": "again"}]} if type_ in ("Patient", "ChargeItem") else {}
+    )
