@@ -33,6 +33,15 @@ def tell(api: httpx.Client, folder: str = JILLS, name: str = "") -> None:
     write_down(api, story(folder, name))
 
 
+def ask_again(api: httpx.Client) -> str:
+    """Another request of Asha's mother for her budgets to be managed as one, which nobody has answered yet."""
+    asked = next(one for one in story(FAMILY) if one["id"] == "asha-joint-request")
+    kept = {name: one for name, one in asked.items() if name not in ("id", "identifier", "businessStatus", "output")}
+    made = api.post("/Task", json=kept | {"status": "requested"})
+    assert made.status_code == 201, made.text
+    return f"Task/{made.json()['id']}"
+
+
 RUTH, WILLOW = "RelatedPerson/ruth-harper", "Organization/willow-tree-budgets"
 SAM, BRODIE = "RelatedPerson/sam", "Practitioner/brodie"
 

@@ -543,7 +543,7 @@ def join(api, _type):
     assert api.post("/Account/asha-health/$leave", json=reason).status_code == 200
     asked = planning.parameters(
         joint=("Reference", {"reference": "Account/asha-joint"}),
-        request=("Reference", {"reference": "Task/asha-joint-request"}),
+        request=("Reference", {"reference": stories.ask_again(api)}),
         share=("Decimal", 5),
     )
     found = said(api.post("/Account/asha-health/$join", json=asked))

@@ -13,7 +13,7 @@ from pymongo import MongoClient
 from tests.builders import bundle_of
 from tests.paying import BASE, Books, evidence, line, made, payment, said
 from tests.running import RunningServer
-from tests.stories import FAMILY, story, tell
+from tests.stories import FAMILY, ask_again, story, tell
 
 JOINT, HEALTH, CARE = "Account/asha-joint", "Account/asha-health", "Account/asha-social-care"
 SCHOOL = "Account/asha-education"
@@ -47,13 +47,6 @@ def reference(key: str) -> tuple[str, dict[str, str]]:
 def join(api: httpx.Client, account: str, *, request: str = "Task/asha-joint-request", **more: Any) -> httpx.Response:
     body = parameters(joint=reference(JOINT), request=reference(request), **more)
     return api.post(f"/{account}/$join", json=body)
-
-
-def ask_again(api: httpx.Client) -> str:
-    """Another request of her mother's, which nobody has answered yet."""
-    asked = next(one for one in story(FAMILY) if one["id"] == "asha-joint-request")
-    kept = {name: one for name, one in asked.items() if name not in ("id", "identifier", "businessStatus", "output")}
-    return f"Task/{made(api.post('/Task', json=kept | {'status': 'requested'}))['id']}"
 
 
 def leave(api: httpx.Client, account: str, reason: str = "The council manages its part by itself from now on.") -> Any:
