@@ -32,8 +32,8 @@ async def history(context: Context, request: FhirRequest) -> Answer:
     """A history Bundle. Raises Rejected: 400 for a bad parameter, 404 if there never was such a resource."""
     asked = _parameters(request)
     query = await _query(context, request, asked)
-    if request.subset.elements and query.type and request.handling == "strict":
-        check_elements(request.subset.elements, (query.type,), context.definitions)
+    if request.handling == "strict":
+        check_elements(request.subset.elements, (query.type,) if query.type else (), context.definitions)
     count = parse_count(asked.get("_count"), context.settings.page_size_default, context.settings.page_size_max)
     if "_count" in asked:  # the link tells what was done (R4 §3.1.1.3)
         asked["_count"] = str(count)

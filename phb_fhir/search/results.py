@@ -65,17 +65,15 @@ def spelled_out(name: str, type_: TypeDef) -> frozenset[str]:
 
 
 def check_elements(names: tuple[str, ...], types: Types, definitions: Definitions) -> None:
-    """Raises Rejected for a name in `_elements` that none of these types has at its root: all but a few elements would be left out for a
-    letter that is wrong. Of all types together nothing is said.
+    """Raises Rejected for a name in `_elements` that none of these types (none: all there are) has at its root: all but a few elements
+    would be left out for a letter that is wrong.
     """
-    known = [definitions.type(type_) for type_ in types]
-    for name in names if known else ():
+    known = [definitions.type(type_) for type_ in types or sorted(definitions.resource_types)]
+    for name in names:
         if name.rpartition(".")[2] not in ALWAYS_SHOWN and not any(spelled_out(name, type_) for type_ in known):
-            of = " or ".join(types)
+            of = f"{' or '.join(types)} has no such element" if types else "no type has such an element"
             hint = suggestion(name, {element.path_name for type_ in known for element in type_.elements.values()})
-            raise unsupported(
-                f"_elements={name}: {of} has no such element at its root.{hint if hint.startswith(NEAR) else ''}"
-            )
+            raise unsupported(f"_elements={name}: {of} at its root.{hint if hint.startswith(NEAR) else ''}")
 
 
 ALWAYS_SHOWN = frozenset({"resourceType", "id", "meta"})

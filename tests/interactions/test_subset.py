@@ -168,6 +168,16 @@ def test_an_element_of_one_of_several_types_is_known(record):
     assert record.get("/_history?_elements=gender").status_code == 200
 
 
+@pytest.mark.parametrize("address", ["/_history", "/?_id=jill", "/?_lastUpdated=gt2020"])
+def test_an_element_that_no_type_at_all_has_is_refused_where_all_types_are_asked(record, address):
+    both = f"{address}{'&' if '?' in address else '?'}_elements=valueQuantity,gender"
+    assert record.get(both).status_code == 200
+    found = problem(record.get(f"{both},birthdate"))
+    assert found[:2] == (400, "not-supported")
+    assert found.text == "_elements=birthdate: no type has such an element at its root. Did you mean birthDate or date?"
+    assert record.get(f"{both},birthdate", headers={"Prefer": "handling=lenient"}).status_code == 200
+
+
 @pytest.mark.parametrize("query", ["_elements=name&_elements=gender", "_summary=true&_summary=text"])
 @pytest.mark.parametrize("address", ["/Patient/jill", "/Patient/jill/_history/1", "/Patient/_history", "/Patient"])
 def test_what_is_asked_for_twice_is_refused_and_not_half_answered(record, address, query):
