@@ -126,7 +126,7 @@ def _provisional(context: Context, entries: list[Planned], conditional: dict[str
         change = entry.change
         if entry.full_url and change is not None:
             id_ = change.id or (change.fresh_id if isinstance(change, Put) else "") or f"entry-{entry.index}"
-            found |= dict.fromkeys(_names(context, entry.full_url), f"{change.type}/{id_}")
+            found |= _named(context, entry, f"{change.type}/{id_}")
     return found
 
 
@@ -217,14 +217,26 @@ def _identities(context: Context, entries: list[Planned], settled: dict[int, Set
     found: dict[str, str] = {}
     for entry in entries:
         if entry.full_url and (keys := _keys(settled[entry.index]) if entry.index in settled else []):
-            found |= dict.fromkeys(_names(context, entry.full_url), keys[0])
+            found |= _named(context, entry, keys[0])
     return found
 
 
-def _names(context: Context, full_url: str) -> tuple[str, ...]:
-    """What other entries call one by: its fullUrl, and `/Patient/1` where that is an address on this server, however that is called."""
-    local = context.own.local(full_url)
-    return (full_url,) if local == full_url else (full_url, f"/{local}")
+def _named(context: Context, entry: Planned, key: str) -> dict[str, str]:
+    """What other entries call this one by, and what each then leads to: its fullUrl, and `/Patient/1` where that is an address on this
+    server, however that is called. By the version that it says it has, too (R4 §2.36.4.1): it comes to stand elsewhere, where versions
+    are counted anew, so that leads to the resource.
+    """
+    local = context.own.local(entry.full_url)
+    names = (entry.full_url,) if local == entry.full_url else (entry.full_url, f"/{local}")
+    number = _version_in(entry.entry.get("resource")) if local != key else ""
+    return dict.fromkeys(names + tuple(f"{name}/_history/{number}" for name in names if number), key)
+
+
+def _version_in(resource: Any) -> str:
+    """What a resource says that its version is; "" where it says nothing."""
+    meta = resource.get("meta") if isinstance(resource, dict) else None
+    number = meta.get("versionId") if isinstance(meta, dict) else None
+    return number if isinstance(number, str) else ""
 
 
 def _conditional_references(context: Context, entries: list[Planned]) -> dict[str, Criteria]:

@@ -242,6 +242,34 @@ def test_a_reference_to_an_address_on_this_server_follows_the_entry_that_has_it(
     assert api.get(done[1]["response"]["location"]).json()["subject"] == [{"reference": "Patient/id-1"}]
 
 
+@pytest.mark.parametrize(("says", "named"), [("3", "3"), ("3", "2"), (None, "3")])
+@pytest.mark.parametrize("root", [OLD, "here"])
+@pytest.mark.parametrize("is_relative", [True, False])
+def test_a_reference_to_the_version_that_an_entry_says_it_has_follows_to_the_resource(
+    api: httpx.Client, says: str | None, named: str, root: str, is_relative: bool
+) -> None:
+    # "match the version based on Resource.meta.versionId" (R4 §2.36.4.1)
+    root = str(api.base_url).rstrip("/") if root == "here" else root
+    reference = f"{'' if is_relative else f'{root}/'}Patient/1/_history/{named}"
+    sent_in = person(**({"meta": {"versionId": says}} if says else {}))
+    entries = (
+        entry("POST", "Patient", sent_in, f"{root}/Patient/1"),
+        entry("POST", "Account", budget(reference), f"{root}/Account/1"),
+    )
+    done = sent(api, "transaction", *entries)
+    found = api.get(done[1]["response"]["location"]).json()["subject"]
+    assert found == [{"reference": "Patient/id-1" if says == named else reference}]
+
+
+def test_a_reference_to_an_earlier_version_of_what_is_put_to_its_own_address_stays(api: httpx.Client) -> None:
+    full_url = f"{str(api.base_url).rstrip('/')}/Patient/1"
+    before = made(api.put("Patient/1", json=person(id="1", active=True)))
+    after = person(id="1", meta=before["meta"], active=False)
+    account = entry("POST", "Account", budget("Patient/1/_history/1"))
+    done = sent(api, "transaction", entry("PUT", "Patient/1", after, full_url), account)
+    assert api.get(done[1]["response"]["location"]).json()["subject"] == [{"reference": "Patient/1/_history/1"}]
+
+
 # ---- what stays ------------------------------------------------------------------------------------------------------
 
 
