@@ -36,6 +36,7 @@ def _private(settings: Settings, undo: contextlib.ExitStack) -> str:
             cache_mb=settings.mongodb_cache_mb,
             start_timeout_s=settings.mongodb_start_timeout_s,
             transaction_time_max_s=settings.commit_time_max_s,
+            disk_free_mb_min=settings.disk_free_mb_min,
         )
         return undo.enter_context(mongo).uri
     except FolderInUse:

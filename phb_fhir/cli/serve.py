@@ -231,6 +231,7 @@ def _database(settings: Settings, give_up: Any) -> Iterator[Callable[[], Setting
         cache_mb=settings.mongodb_cache_mb,
         start_timeout_s=timeout_s,
         transaction_time_max_s=settings.commit_time_max_s,
+        disk_free_mb_min=settings.disk_free_mb_min,
         on_lost=give_up,
     )
 

@@ -64,6 +64,7 @@ VERSION_MIN = (6, 0)
 
 CACHE_MB_MIN = 256  # WiredTiger takes no less
 OPLOG_MB = 1024
+NEW_BYTES = 330_000_000  # that a new database takes: three files of its journal with 100 MB each, and some tables
 DISK_FULL_BYTES = 110_000_000  # a file of MongoDB's journal has 100 MB, and the next one is made ahead
 LOG_BYTES_MAX = 8_000_000  # a log this long becomes mongod.log.1, in the place of the one before
 STOP_TIMEOUT_S = 20.0
@@ -140,7 +141,8 @@ class PrivateMongo:
     `data` is made when it is missing and holds everything: the database files (`mongo/`), its log, the port
     it had. `cache_mb` bounds WiredTiger's cache; `start_timeout_s` bounds how long a start may take, recovery
     included; `transaction_time_max_s` is the longest that anybody works on one transaction: one that stays open
-    longer was left behind by a process that was killed, and must not keep others from what it touched.
+    longer was left behind by a process that was killed, and must not keep others from what it touched;
+    `disk_free_mb_min` is how much of the disk a new database has to leave.
     `on_lost` is called with one sentence, once and from another thread, when mongod died and could
     not be kept alive.
     """
@@ -152,6 +154,7 @@ class PrivateMongo:
         cache_mb: int = 512,
         start_timeout_s: float = 60.0,
         transaction_time_max_s: float = 10.0,
+        disk_free_mb_min: int = 0,
         on_lost: Callable[[str], None] | None = None,
     ) -> None:
         self.data = data.absolute()
@@ -160,6 +163,7 @@ class PrivateMongo:
         self._cache_mb = max(cache_mb, CACHE_MB_MIN)
         self._start_timeout_s = start_timeout_s
         self._transaction_time_max_s = transaction_time_max_s
+        self._disk_free_bytes_min = disk_free_mb_min * 1_000_000
         self._on_lost = on_lost
         self._port = 0
         self._process: subprocess.Popen[bytes] | None = None
@@ -201,6 +205,7 @@ class PrivateMongo:
         self._make_folders()
         self._take_folder()
         try:
+            self._check_room()
             self._end_orphan()
             self._start_keeper()
         except BaseException:
@@ -253,6 +258,15 @@ class PrivateMongo:
         lock.write(f"{os.getpid()}\n")
         lock.flush()
         self._lock = lock
+
+    def _check_room(self) -> None:
+        """A new database with too little room would never be ready: nothing could be written to it, not even what it begins with."""
+        needed, left = NEW_BYTES + self._disk_free_bytes_min, shutil.disk_usage(self.data).free
+        if left < needed and not (self.files / "WiredTiger").exists():
+            raise CannotStart(
+                f"The disk of {self.data} has {left // 1_000_000} MB left, and a new database wants {needed // 1_000_000}, of which "
+                "PHB_DISK_FREE_MB_MIN stay free: make room, or give it a folder elsewhere with --data."
+            )
 
     def _unusable(self, error: OSError) -> CannotStart:
         return CannotStart(f"The data folder {self.data} cannot be used: {error.strerror}.")

@@ -262,6 +262,20 @@ def test_a_data_folder_in_use_is_refused_naming_the_server_that_has_it(tmp_path:
         assert server.get("metadata").status_code == 200
 
 
+def test_a_first_start_without_room_for_a_database_is_refused_and_a_later_one_is_not(tmp_path: Path) -> None:
+    words = ("serve", "--open", "--port", "0", "--data", str(tmp_path))
+    sentence = refused(*words, PHB_DISK_FREE_MB_MIN="1000000000")
+    assert re.fullmatch(
+        rf"The disk of {tmp_path} has \d+ MB left, and a new database wants 1000000330, of which PHB_DISK_FREE_MB_MIN stay free: .*",
+        sentence,
+    )
+    assert not list((tmp_path / "mongo").iterdir())
+    with serving("--data", str(tmp_path)):
+        pass
+    with serving("--data", str(tmp_path), PHB_DISK_FREE_MB_MIN="1000000000") as server:
+        assert server.get("metadata").status_code == 200
+
+
 # --- an existing MongoDB ---
 
 
