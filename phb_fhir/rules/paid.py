@@ -144,3 +144,9 @@ def paid_for(purchase: str, payments: Iterable[Resource], invoices: Mapping[str,
     lines = [line for one in payments for line in lines_of(one) if line.kind == "payment"]
     shares = [share for line in lines for share in shares_of(line, invoices)]
     return sum(one.pence for one in shares if one.purchase == purchase)
+
+
+def came_back(purchase: str, payments: Iterable[Resource]) -> int:
+    """The pence that these payments brought back of a purchase."""
+    lines = [line for one in payments for line in lines_of(one) if line.kind == "adjustment"]
+    return sum(abs(line.pence) for line in lines if line.request == purchase)

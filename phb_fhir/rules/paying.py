@@ -45,6 +45,7 @@ from phb_fhir.rules.case import (
 from phb_fhir.rules.deciding import bare
 from phb_fhir.rules.ledger import CONTINGENCY, NONE, Entry, Ledger, Sums, Told, entry, positions, reversal
 from phb_fhir.rules.paid import (
+    came_back,
     counts,
     is_done,
     lines_of,
@@ -95,6 +96,8 @@ def judge_payment(case: Case) -> Judging:
     if counts(case.after) and not issues:
         yield held(payment.purchases)
         issues += checks_of(payment)
+    if is_done(case.before) and not is_done(case.after) and not issues:
+        issues += yield from _paid_for_nothing(case, payment)
     follow: list[Follow] = []
     if counts(case.after) and not issues:
         billed, why = yield from _billed(case, payment)
@@ -445,6 +448,25 @@ def _overdrawn(entries: Sequence[Entry]) -> Asking[list[Issue]]:
 # ---- the purchase's side -------------------------------------------------------------------------
 
 
+def _paid_for_nothing(case: Case, p: Payment) -> Asking[list[Issue]]:
+    """Why a refund stays that let its purchase be taken back: without it, what funders paid would be there to be spent again."""
+    issues = []
+    back = {line.request for line in lines_of(case.before or {}) if line.kind == "adjustment"}
+    for purchase in sorted(back):
+        charge = p.purchases.get(purchase)
+        if charge is None or charge.get("status") in ("billable", "billed", "not-billable"):
+            continue
+        yield held((purchase,))
+        if out := (yield from _still_out(purchase, charge, p.others, p.invoices)):
+            name, paid = name_of(charge, purchase), reference_of(_done_for(purchase, p.others, p.invoices)[0])
+            text = (
+                f"{name} was taken back since, because this came back: the {sterling(out)} that the NHS paid for it ({paid}) would be there to be"
+                " spent again. Where that was never paid either, take that payment back first, or both together."
+            )
+            issues.append(refusal(text, "PaymentReconciliation.status"))
+    return issues
+
+
 def _still_out(
     purchase: str, charge: Resource, payments: Sequence[Resource], invoices: Mapping[str, Resource | None]
 ) -> Asking[int]:
@@ -458,8 +480,8 @@ def _still_out(
     members: list[Resource] = yield Find("Account", ("part-of", ",".join(accounts)))
     funders = {owner_of(one) for one in (*found.values(), *members) if one is not None}
     theirs = [one for one in done if key_of(one.get("paymentIssuer")) in funders]
-    back = [line for one in payments if is_done(one) for line in lines_of(one) if line.kind == "adjustment"]
-    return paid_for(purchase, theirs, invoices) - sum(abs(one.pence) for one in back if one.request == purchase)
+    returned = came_back(purchase, [one for one in payments if is_done(one)])
+    return max(paid_for(purchase, theirs, invoices) - returned, 0)
 
 
 def _done_for(purchase: str, payments: Iterable[Resource], invoices: Mapping[str, Resource | None]) -> list[Resource]:

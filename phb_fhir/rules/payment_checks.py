@@ -34,6 +34,7 @@ from phb_fhir.rules.ledger import positions
 from phb_fhir.rules.paid import (
     INVOICED,
     Line,
+    came_back,
     counts,
     is_done,
     lines_of,
@@ -337,13 +338,26 @@ def _no_more_than_its_part(p: Payment, purchase: str, pence: int, standing: Sequ
 
 
 def _no_more_than_was_spent(p: Payment) -> Iterator[Issue]:
-    """What comes back of a purchase is no more than was spent on it."""
+    """What comes back of a purchase is no more than was spent on it; and of one that the NHS pays, no more than it has paid, where that is recorded."""
     for purchase, pence in refunded_by_purchase(p).items():
-        there = came_from(p, purchase)
+        there, name = came_from(p, purchase), name_of(p.purchases.get(purchase), purchase)
         spent = sum(one for place, one in _spent(p, purchase).items() if place in there) + _to_be_billed(p, purchase)
         if pence > spent:
-            text = f"{sterling(spent)} is spent on {name_of(p.purchases.get(purchase), purchase)}, so no more can come back."
-            yield refusal(text, _DETAIL)
+            yield refusal(f"{sterling(spent)} is spent on {name}, so no more can come back.", _DETAIL)
+        else:
+            yield from _no_more_than_was_paid(p, purchase, pence)
+
+
+def _no_more_than_was_paid(p: Payment, purchase: str, pence: int) -> Iterator[Issue]:
+    charge = p.purchases.get(purchase) or {}
+    done = [one for one in (*p.others, p.payment) if is_done(one)]
+    paid, back = paid_for(purchase, done, p.invoices), came_back(purchase, [one for one in p.others if is_done(one)])
+    if paid and pence > paid - back and value_of(charge, "phb-paid-by") == "nhs-team":
+        already = f", and {sterling(back)} of it came back" if back else ""
+        text = (
+            f"{sterling(paid)} is paid for {name_of(charge, purchase)}{already}, so {sterling(pence)} cannot come back."
+        )
+        yield refusal(text, _DETAIL)
 
 
 def _to_be_billed(p: Payment, purchase: str) -> int:

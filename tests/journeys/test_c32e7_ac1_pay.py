@@ -716,6 +716,42 @@ def test_a_refund_of_what_was_disallowed_since_is_put_right_with_it(jill: httpx.
     assert books.agrees()
 
 
+def test_a_refund_stays_that_let_its_purchase_be_taken_back_while_somebody_has_the_money(
+    jill: httpx.Client, books: Books
+) -> None:
+    with_receipt(jill, COUNSELLING)
+    paid = pay(jill, counselling("PAY-1", outcome="complete"))
+    back = pay(jill, refund("BACK-1", 60, COUNSELLING, STILLWATER))
+    made(jill.put(f"/{COUNSELLING}", json={**made(jill.get(f"/{COUNSELLING}")), "status": "entered-in-error"}))
+    before = books.pot(BUDGET, THERAPY)
+    (why,) = said(update(jill, back, status="entered-in-error"))
+    assert why == (
+        "Counselling, one hour was taken back since, because this came back: the £60.00 that the NHS paid for it (PAY-1) would be there to be spent"
+        " again. Where that was never paid either, take that payment back first, or both together."
+    )
+    gone = {"status": "entered-in-error"}
+    both = [entry("PUT", f"PaymentReconciliation/{one['id']}", {**one, **gone}) for one in (back, paid)]
+    made(jill.post("", json=bundle("transaction", *both)))
+    assert books.pot(BUDGET, THERAPY) == before
+    assert books.agrees()
+
+
+def test_no_more_comes_back_than_the_nhs_has_paid(jill: httpx.Client, books: Books) -> None:
+    with_receipt(jill, COUNSELLING)
+    pay(jill, counselling("PAY-1", amount=30, outcome="complete"))
+    charge = made(jill.put(f"/{COUNSELLING}", json={**made(jill.get(f"/{COUNSELLING}")), "status": "billed"}))
+    back = refund("BACK-1", 30.01, COUNSELLING, STILLWATER)
+    assert said(jill.post("/PaymentReconciliation", json=back)) == [
+        "£30.00 is paid for Counselling, one hour, so £30.01 cannot come back."
+    ]
+    pay(jill, refund("BACK-1", 30, COUNSELLING, STILLWATER))
+    assert said(jill.post("/PaymentReconciliation", json=refund("BACK-2", 1, COUNSELLING, STILLWATER))) == [
+        "£30.00 is paid for Counselling, one hour, and £30.00 of it came back, so £1.00 cannot come back."
+    ]
+    made(jill.put(f"/{COUNSELLING}", json={**charge, "status": "entered-in-error"}))
+    assert books.agrees()
+
+
 # ---- invoices ------------------------------------------------------------------------------------
 
 
