@@ -47,6 +47,8 @@ from phb_fhir.rules.death import alive_still
 from phb_fhir.rules.direct_payment import FOR_OTHERS, LEGAL_BASIS, may_be_paid, sufficient
 from phb_fhir.rules.eligibility import check_eligibility, eligible_by
 from phb_fhir.rules.ledger import Ledger
+from phb_fhir.rules.repayment import CODE as REPAYMENT
+from phb_fhir.rules.repayment import amount_of
 from phb_fhir.rules.review import first_too_late, purpose_of
 from phb_fhir.rules.words import (
     ACCOUNT_TYPE,
@@ -473,15 +475,17 @@ def _nothing_waits(case: Case) -> Asking[list[Issue]]:
 
 
 def _returned(case: Case, account: Resource) -> Asking[list[Issue]]:
-    """What was paid out and not spent came back, or a notice to repay it is settled."""
+    """What was paid out and not spent came back, or was given up: what is repaid is paid out no more, and what is written off is said how much."""
     ledger: Ledger = (yield Books(case.key))[case.key]
     held = {pot: sums.advanced - sums.spent for pot, sums in ledger.pots.items() if sums.advanced > sums.spent}
     issues = []
     if held:
-        notices = yield from tasks_about("repayment-notice", case.key)
-        if not any(is_decided(one, BUSINESS_STATUS, "repaid", "written-off") for one in notices):
+        notices = yield from tasks_about(REPAYMENT, case.key)
+        given_up = sum(amount_of(one) for one in notices if is_decided(one, BUSINESS_STATUS, "written-off"))
+        if sum(held.values()) > given_up:
             names = ", ".join(f"{sterling(pence)} of the part '{pot}'" for pot, pence in held.items())
-            text = f"{names} was paid out and not spent: it comes back first, or a repayment notice is settled (regulation 15)."
+            but = f", and {sterling(given_up)} of it is written off: the rest" if given_up else ": it"
+            text = f"{names} was paid out and not spent{but} comes back first, or a repayment notice for it is written off (regulation 15)."
             issues.append(refusal(text, _STAGE))
     if ledger.total.available < 0:
         queries = yield from tasks_about("overspend-query", case.key)

@@ -23,6 +23,8 @@ from tests.journeys.jills_budget import (
     rows,
     stands,
 )
+from tests.journeys.test_c32e7_repayment import ask, pounds, step
+from tests.paying import advance
 from tests.stories import massage
 
 
@@ -137,6 +139,25 @@ def test_what_waits_for_a_decision_is_decided_first(closing: httpx.Client) -> No
     assert refused(close(closing)) == [
         f"ChargeItem/{made.json()['id']} still waits for a decision: approve or refuse what is planned before the budget closes."
     ]
+
+
+def test_what_is_in_somebodys_hands_comes_back_or_is_written_off_all_of_it(closing: httpx.Client) -> None:
+    def asked_back(amount: float, end: str) -> None:
+        assert step(closing, ask(closing, amount=pounds(amount)).json(), end).status_code == 200
+
+    assert closing.post("/PaymentReconciliation", json=advance("ADV-1", 3000)).status_code == 201
+    asked_back(10, "repaid")
+    assert put(closing, budget("closing")).status_code == 200
+    last_review(closing)
+    (why,) = refused(close(closing))
+    assert why == (
+        "£2,990.00 of the part 'daily-life' was paid out and not spent: it comes back first, or a repayment notice for it is written off (regulation 15)."
+    )
+    asked_back(990, "written-off")
+    (why,) = refused(close(closing))
+    assert "was paid out and not spent, and £990.00 of it is written off: the rest comes back first" in why
+    asked_back(2000, "repaid")
+    assert close(closing).status_code == 200
 
 
 def test_its_last_day_is_not_still_to_come(closing: httpx.Client) -> None:
