@@ -190,7 +190,7 @@ def _taken(case: Case, before: Ledger, after: Ledger) -> Iterator[Issue]:
 
 def _paid_out(case: Case, before: Ledger, after: Ledger) -> Iterator[Issue]:
     """What was paid out to whoever holds a part is theirs to spend: it is not given to another part, nor is the part held by somebody else,
-    while it is in their hands.
+    while it is in their hands. What the NHS spent of a part that it held is not paid out as well.
     """
     if case.after is None or stage_of(case.after) == "entered-in-error":
         return
@@ -208,6 +208,12 @@ def _paid_out(case: Case, before: Ledger, after: Ledger) -> Iterator[Issue]:
             text = (
                 f"{sterling(sums.advanced - sums.spent)} of {pot_name(one.id)} was paid out to {was.holder} and is not spent. Ask it back first"
                 " (repayment-notice), or end this part and give what is left a part of its own, held in the other way."
+            )
+            yield refusal(text, _PART)
+        elif was.model == "notional" != one.model and sums.spent > sums.advanced:
+            text = (
+                f"{sterling(sums.spent - sums.advanced)} of {pot_name(one.id)} was spent by the NHS, which held it; paid out, it would be spent a second"
+                " time. End this part at what is spent, and give what is left a part of its own, held in the other way."
             )
             yield refusal(text, _PART)
 

@@ -372,6 +372,36 @@ def test_a_part_is_not_held_otherwise_while_what_was_paid_out_of_it_is_in_somebo
     assert put(reviewed, otherwise()).status_code == 200
 
 
+def test_a_part_of_which_the_nhs_has_spent_is_not_paid_out_as_well(reviewed: httpx.Client) -> None:
+    def directly() -> Resource:
+        account = cited(read(reviewed, BUDGET))
+        for row in rows(account, "phb-management-element"):
+            parts = {part["url"]: part for part in row["extension"]}
+            if parts["id"]["valueId"] == "therapy-and-equipment":
+                parts["model"]["valueCode"] = "direct-payment"
+                parts["holder"]["valueReference"] = {"reference": "Patient/jill"}
+        return account
+
+    team = {"reference": "PractitionerRole/priya-nair-coordinator"}
+    why = {
+        "reason": {"valueString": "Lost."},
+        "waivedBy": {"valueReference": team},
+        "date": {"valueDate": "2026-11-21"},
+    }
+    waiver = {"url": url("phb-evidence-waiver"), "extension": [{"url": name, **one} for name, one in why.items()]}
+    spent = massage(pounds="3000.00", status="billed", enterer=team)
+    spent["extension"][0]["valueId"] = "therapy-and-equipment"
+    spent["extension"] += [waiver, {"url": url("phb-paid-by"), "valueCode": "nhs-team"}]
+    made = reviewed.post("/ChargeItem", json=spent).json()
+    assert made["status"] == "billed"
+    assert refused(put(reviewed, directly())) == [
+        "£3,000.00 of the part 'therapy-and-equipment' was spent by the NHS, which held it; paid out, it would be spent a second time. End this part at"
+        " what is spent, and give what is left a part of its own, held in the other way."
+    ]
+    assert put(reviewed, {**made, "status": "entered-in-error"}).status_code == 200
+    assert put(reviewed, directly()).status_code == 200
+
+
 def test_a_budget_whose_money_is_paid_out_was_meant(reviewed: httpx.Client) -> None:
     paid_out(reviewed, 3050)
     account = read(reviewed, BUDGET)
