@@ -191,16 +191,18 @@ def named(who: Who, type_: str) -> Node:
 def commissioned(who: Who, type_: str) -> Node:
     """It is, or concerns, a budget that their organisation owns (`Account.owner`); what concerns other funders alone is not theirs.
 
-    What a person's record holds besides is there where something of these budgets leads to it (decision 0016).
+    What a person's record holds besides is there where something of these budgets leads to it (decision 0016); a budget that was entered
+    in error leads to nobody.
     """
     owned = keys("owner", (who.organization,))
     if owned == NOTHING:
         return NOTHING
+    meant = _meant(owned)
     match type_:
         case "Account" | "Task":
             return owned
         case "Patient" | "RelatedPerson":
-            return _of_people_of(owned, type_)
+            return _of_people_of(meant, type_)
         case "ChargeItem" | "Invoice" | "PaymentReconciliation":
             return _charged(owned)
         case "Provenance":  # who made and approved what is bought from it, too (R17)
@@ -212,8 +214,8 @@ def commissioned(who: Who, type_: str) -> Node:
                 Linked("security-context", SECURED, documents),
                 LinkedFrom("DocumentReference", "location", documents),
             )
-            return AllOf((_of_people_of(owned, type_), AnyOf(shown)))
-    return AllOf((_of_people_of(owned, type_), any_of(_LEADS_TO[type_](who, owned))))
+            return AllOf((_of_people_of(meant, type_), AnyOf(shown)))
+    return AllOf((_of_people_of(meant, type_), any_of(_LEADS_TO[type_](who, meant))))
 
 
 def co_funded(who: Who, type_: str) -> Node:
@@ -221,7 +223,7 @@ def co_funded(who: Who, type_: str) -> Node:
     owned = keys("owner", (who.organization,))
     if owned == NOTHING:
         return NOTHING
-    joint = LinkedFrom("Account", "part-of", _parts(owned))
+    joint = LinkedFrom("Account", "part-of", _parts(_meant(owned)))
     return joint if type_ == "Account" else Linked("account", ("Account",), joint)
 
 
@@ -229,6 +231,11 @@ def funds_alone(who: Who, access: Collection[str]) -> bool:
     """Whether an Account that somebody sees, with these access entries, is there for them as one of its funders alone."""
     is_funder = any(row.where is co_funded for row in POLICY[who.role])
     return is_funder and f"owner={who.organization}" not in access
+
+
+def _meant(owned: Node) -> Node:
+    """Those of these budgets that were not entered in error: somebody else may be whose budget it never was."""
+    return AllOf((owned, Not(Key((TAKEN_BACK,)))))
 
 
 def _of_people_of(owned: Node, type_: str) -> Node:
@@ -338,10 +345,11 @@ def about_their_budgets(who: Who, type_: str) -> Node:
     owned = keys("owner", (who.organization,))
     if owned == NOTHING:
         return NOTHING
+    meant = _meant(owned)
     parts = (
-        Linked("focus", ("Account",), owned),
-        Linked("focus", CHARGED, _charged(owned)),
-        Linked("focus", ("CarePlan",), _planned(owned)),
+        Linked("focus", ("Account",), meant),
+        Linked("focus", CHARGED, _charged(meant)),
+        Linked("focus", ("CarePlan",), _planned(meant)),
     )
     return AnyOf(parts)
 

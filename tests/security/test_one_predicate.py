@@ -710,6 +710,24 @@ def test_a_purchase_entered_in_error_leads_its_provider_to_nobody(world):
     world.restore()
 
 
+def test_a_budget_entered_in_error_leads_its_commissioner_to_nobody(world):
+    """North was named as the owner of a budget of Ted's by mistake: of him it sees that budget as it stands, and nothing that it led to."""
+    world.restore()
+    part = {"identifier": [{"value": "mistaken"}], "partOf": ref("Account/ted-joint")}
+    mistaken = {**record("ted")["Account"], "id": "mistaken", **part, "owner": ref("Organization/north")}
+    joint = {**record("ted")["Account"], "id": "ted-joint", "identifier": [{"value": "joint"}]}
+    world.write(joint, mistaken, {**record("ted")["Task"], "id": "about-mistaken", "focus": ref("Account/mistaken")})
+    led_to = ("Patient/ted", "CarePlan/ted-careplan", "Goal/ted-goal", "Account/ted-joint", "Task/about-mistaken")
+    assert [world.get("north", f"/{key}").status_code for key in led_to] == [200] * len(led_to)
+    world.write({**mistaken, "status": "entered-in-error"})
+    assert [world.get("north", f"/{key}").status_code for key in led_to] == [404] * len(led_to)
+    assert world.get("north", "/Patient?_id=ted").json()["total"] == 0
+    assert world.get("finance", "/Account/ted-joint").status_code == 404
+    assert world.get("north", "/Account/mistaken").json()["status"] == "entered-in-error"
+    assert world.get("south", "/Patient/ted").status_code == 200  # whose budget it is
+    world.restore()
+
+
 def test_what_is_seen_in_part_leads_to_nobody(world):
     for path in (
         "/Patient/ted",
