@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from phb_fhir.change import Version
@@ -119,7 +119,7 @@ class Access:
     """One actor's, for one request; or for all of theirs, where it depends on nothing but their token (`is_lasting`).
 
     `context` asks the record itself, unnarrowed. `purpose` is the purpose of use that counts; `opened` the patients whose restricted
-    records were shown because of it.
+    records were shown because of it, by an entry of a Bundle to `outer` as well.
     """
 
     context: Context
@@ -127,7 +127,8 @@ class Access:
     who: Who | None
     purpose: str = ""
     opened: set[str] = field(default_factory=set)
-    narrowed: Callable[[Reader], Reader] = field(default=lambda _: _unanswered())
+    outer: Access | None = None
+    narrowed: Callable[..., Reader] = field(default=lambda _: _unanswered())
     _views: dict[tuple[str, str], View] = field(default_factory=dict)
     _allowed: set[tuple[str, str]] = field(default_factory=set)
     _seen: dict[str, bool] = field(default_factory=dict)
@@ -306,6 +307,14 @@ class Access:
     def is_breaking_glass(self) -> bool:
         return self.who is not None and self.who.is_breaking_glass
 
+    def of_entry(self) -> Access:
+        """The same for one entry of a Bundle, which is recorded by itself: what it opens is told of it, and of no other."""
+        if not self.is_breaking_glass:
+            return self
+        entry = replace(self, opened=set(), outer=self)
+        entry.narrowed = partial(self.narrowed, access=entry)
+        return entry
+
     async def note_opened(self, reader: Reader, versions: Sequence[Version]) -> None:
         """Take note of what is shown: whether it is restricted, and whose it is; of a file, whether its document is."""
         if not self.is_breaking_glass:
@@ -313,7 +322,10 @@ class Access:
         documents = await reader.read_all({key for one in versions if one.type == "Binary" for key in led_to(one)})
         for one in (*versions, *documents.values()):
             if not set(RESTRICTED.keys).isdisjoint(one.access):
-                self.opened.update(patients_of(one.access))
+                patients = patients_of(one.access)
+                self.opened.update(patients)
+                if self.outer is not None:
+                    self.outer.opened.update(patients)
 
     def shows_plainly(self, version: Version) -> bool | None:
         """Whether a version is seen, where its own entries tell; None where more must be looked at."""

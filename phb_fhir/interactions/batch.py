@@ -215,9 +215,8 @@ def _check_apart(context: Context, body: Any, made: frozenset[str]) -> None:
 async def _answer_alone(
     context: Context, request: FhirRequest, index: int, entry: dict[str, Any], made: frozenset[str], routes: Routes
 ) -> Entry:
-    trail = context.trail and context.trail.entry()
-    once = context.once and context.once.entry(index)
-    context = context if trail is None and once is None else replace(context, trail=trail, once=once)
+    context = replace(context.of_entry(context.store), once=context.once and context.once.entry(index))
+    trail = context.trail
     try:
         asked = _read(context, request, index, entry)
         if trail is not None:

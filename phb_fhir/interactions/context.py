@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -84,6 +84,19 @@ class Context:
             self.advertised,
             self.statements,
         )
+
+    def of_entry(self, reader: Reader, *, held: bool = False) -> Context:
+        """The context of one entry of a Bundle, recorded by itself, which asks `reader` as the one who asks sees through it.
+
+        `held`: with the transaction that it stands in.
+        """
+        access = self.access and self.access.of_entry()
+        trail = self.trail and self.trail.entry(held=held)
+        if access is None or access is self.access:
+            return replace(self, trail=trail)
+        if trail is not None:
+            trail.opens(access.opened)
+        return replace(self, access=access, reader=access.narrowed(reader), trail=trail)
 
     def narrow(self, reader: Reader) -> Reader:
         """The same reader as the one who asks sees through it."""

@@ -407,9 +407,8 @@ async def _answers(
     answers = {entry.index: await _answer(inside, entry, one) for entry, one in done}
     for entry in entries:
         if entry.change is None:
-            trail = inside.trail and inside.trail.entry(held=True)
             try:
-                answers[entry.index] = await dispatch(replace(inside, trail=trail), entry.request)
+                answers[entry.index] = await dispatch(inside.of_entry(transaction, held=True), entry.request)
             except Rejected as rejected:
                 if not is_again:
                     raise entry.told(rejected) from None

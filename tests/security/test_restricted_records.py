@@ -288,6 +288,21 @@ def test_who_counts_what_is_restricted_is_told_to_whose_it_is(world, name):
     assert "breaking the glass" in told[0]
 
 
+@pytest.mark.parametrize("kind", ["batch", "transaction"])
+def test_who_counts_what_is_restricted_in_a_bundle_is_told_to_whose_it_is(world, kind):
+    """In the list of who looked, by that entry: another entry that opens nothing tells nobody that it asked about them."""
+    world.restore()
+    asked = ("Condition?_summary=count", "Organization?_summary=count")
+    body, request_id = bundle(kind, *(entry("GET", path) for path in asked)), f"in-a-{kind}"
+    answer = world.post("priya", "/", body, x_purpose_of_use="BTG", x_request_id=request_id)
+    assert [one["resource"]["total"] >= 1 for one in answer.json()["entry"]] == [True, True]
+    found = world.get("jill", "/AuditEvent?patient=Patient/jill&agent=Practitioner/priya&_count=1000").json()
+    events = [one["resource"] for one in found["entry"] if request_id in json.dumps(one["resource"])]
+    world.restore()
+    (said,) = [one["text"]["div"] for one in events if "asked about" in one["text"]["div"]]
+    assert "asked about your health conditions" in said
+
+
 def test_the_purpose_that_opened_something_is_taken_down_and_not_one_that_was_not_taken(world):
     """The token lives too long for the purpose that it states; the request states one that counts."""
     claims = {**ACTORS["priya"], "sub": "long", "scope": USER, "purpose_of_use": "BTG"}
