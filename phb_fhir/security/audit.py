@@ -30,7 +30,7 @@ _SEAL_BYTES = 32
 Row = tuple[str, ...]  # what was looked at or changed: `Account/1/_history/3`, and the ids of the patients it is about
 
 
-WORDS_NOW = 2  # raised where `audit_event` calls something, or tells it to people, otherwise than before
+WORDS_NOW = 3  # raised where `audit_event` calls something, or tells it to people, otherwise than before
 
 
 class Who(NamedTuple):

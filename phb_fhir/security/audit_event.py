@@ -67,6 +67,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "RiskAssessment": ("risk assessment", "risk assessments"),
 }
 _APART_SINCE = 2  # with which `Record.words` what a person asked about another is told to each by itself
+_ALL_SINCE = 3  # with which a question about all types is called that, and not by its address alone
 WORDED_SINCE = {"Binary": 1}  # with which `Record.words` a type is called so; before that, by its own name
 # purposes of use (v3 ActReason), in words
 PURPOSES: dict[str, str] = {
@@ -423,6 +424,8 @@ def _asked(record: Record) -> str:
     if whole := _WHOLE.get(record.interaction):
         return f"{whole} {record.path}"
     asked = record.path.partition("/")[0]
+    if record.words >= _ALL_SINCE and (not asked or asked.startswith("_")):
+        return f"all that is theirs to see (/{record.path})"
     return (
         f"/{record.path}"
         if not asked or asked.startswith(("_", "$"))

@@ -303,3 +303,13 @@ def test_what_was_told_in_other_words_is_told_in_them_again() -> None:
     assert "looked at your file on" in said(record(what=file, words=WORDS_NOW))
     assert Record.read(record(words=WORDS_NOW).text()).words == WORDS_NOW
     assert "words" not in record().text()
+
+
+def test_a_question_about_all_types_is_told_in_words():
+    """Of a history that brought nothing, the address alone was told: "looked at the history of /_history"."""
+    asked = record("history-system", path="_history", who=JILL, what=())
+    (before,), (now,) = events(asked, PLACE), events(asked._replace(words=WORDS_NOW), PLACE)
+    (searched,) = events(asked._replace(interaction="search-system", path="", words=WORDS_NOW), PLACE)
+    assert "Jill Harper (the person) looked at the history of /_history on" in words(before)
+    assert "Jill Harper (the person) looked at the history of all that is theirs to see (/_history) on" in words(now)
+    assert "looked at all that is theirs to see (/) on" in words(searched)
