@@ -1,8 +1,8 @@
 """A definition that somebody sends must be of use.
 
 What cannot be made into a snapshot (an element its base does not have, a cardinality wider than the base's), what derives from
-itself, and a value set that is made of itself could never be held against anything, and would be found out only when the
-first resource needs it.
+itself, a rule that is no FHIRPath, and a value set that is made of itself could never be held against anything, and would be
+found out only when the first resource needs it.
 """
 
 from __future__ import annotations
@@ -15,10 +15,14 @@ from phb_fhir.definitions.registry import Registry, with_snapshot
 from phb_fhir.definitions.snapshot import SnapshotFailed
 from phb_fhir.definitions.terminology_filters import UnansweredError, pattern_of
 from phb_fhir.definitions.trail import Trail, path_of
+from phb_fhir.fhirpath.evaluate import compiled, parse
+from phb_fhir.fhirpath.values import NotEvaluableError
 from phb_fhir.outcome import Issue, Kind
 from phb_fhir.validation.frame import Frame
 from phb_fhir.validation.profile import plans_of
+from phb_fhir.validation.wording import short, shown
 
+EXPRESSIONS_MAX = 2_000  # rules of one definition that are read
 TRIED_MAX = 100  # definitions of one run (a Bundle of them) that are tried out; each takes some milliseconds
 _TRIED = "urn:phb-fhir:tried"
 _DEPTH_MAX = 100  # profiles on profiles, value sets in value sets
@@ -80,6 +84,52 @@ def _is_whole(node: dict[str, Any]) -> bool:
     )
 
 
+# ---- rules ---------------------------------------------------------------------------------------
+
+
+def check_expressions(node: dict[str, Any], trail: Trail, frame: Frame) -> None:
+    """The rules a StructureDefinition states are FHIRPath: one that is not could never hold, nor be broken (R4 §5.1.0.8)."""
+    said: set[str] = set()
+    for expression, at in _expressions(node, trail):
+        if expression not in said and len(said) < EXPRESSIONS_MAX:
+            said.add(expression)
+            frame.issues.extend(_unreadable(expression, at))
+
+
+def _expressions(node: dict[str, Any], trail: Trail) -> Iterator[tuple[str, Trail]]:
+    """Each FHIRPath it states, and where; what a snapshot repeats of its differential comes again."""
+    for index, expression in enumerate(_list(node.get("contextInvariant"))):
+        if type(expression) is str:
+            yield expression, (trail, "contextInvariant", index)
+    for view in ("differential", "snapshot"):
+        holder = node.get(view)
+        for index, element in _dicts(holder.get("element") if type(holder) is dict else None):
+            for number, rule in _dicts(element.get("constraint")):
+                if type(rule.get("expression")) is str:
+                    at: Trail = (((trail, view, None), "element", index), "constraint", number)
+                    yield rule["expression"], (at, "expression", None)
+
+
+def _unreadable(expression: str, at: Trail) -> Iterator[Issue]:
+    """What cannot be read is wrong; what calls a function that is not known here may mean something elsewhere."""
+    try:
+        compiled(expression)
+    except NotEvaluableError as reason:
+        text = f"The rule {shown(short(expression, 200))} cannot be evaluated here: {reason}."
+        if _is_readable(expression):
+            yield Issue(Kind.NOT_SUPPORTED, text, path_of(at), "warning")
+        else:
+            yield Issue(Kind.VALUE, text, path_of(at))
+
+
+def _is_readable(expression: str) -> bool:
+    try:
+        parse(expression)
+    except NotEvaluableError:
+        return False
+    return True
+
+
 # ---- value sets ----------------------------------------------------------------------------------
 
 
@@ -126,6 +176,11 @@ def _parts(value_set: dict[str, Any]) -> Iterator[tuple[str, int, dict[str, Any]
         for number, part in enumerate(_list(compose.get(name))):  # type: ignore[union-attr]
             if type(part) is dict:
                 yield name, number, part
+
+
+def _dicts(value: Any) -> list[tuple[int, dict[str, Any]]]:
+    """The objects of a list with their places."""
+    return [(index, row) for index, row in enumerate(_list(value)) if type(row) is dict]
 
 
 def _list(value: Any) -> list[Any]:

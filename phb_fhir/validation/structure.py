@@ -31,7 +31,7 @@ from phb_fhir.validation.definition_rules import (
     check_structure_rules,
     check_value_set_rules,
 )
-from phb_fhir.validation.definitions import check_definition, check_value_set
+from phb_fhir.validation.definitions import check_definition, check_expressions, check_value_set
 from phb_fhir.validation.errata import FRAGMENTS, TARGETS
 from phb_fhir.validation.extensions import check_extension
 from phb_fhir.validation.frame import Frame, FrameKind
@@ -625,7 +625,7 @@ _RULES: dict[str, tuple[Rule, ...]] = {
     "Coding": (check_coding,),
     "Reference": (_check_points,),
     "Bundle": (check_bundle,),
-    "StructureDefinition": (check_definition, check_structure_rules),
+    "StructureDefinition": (check_definition, check_expressions, check_structure_rules),
     "ValueSet": (check_value_set, check_value_set_rules),
     "CodeSystem": (check_code_system,),
     "SearchParameter": (check_search_parameter,),

@@ -49,6 +49,10 @@ def element(path, **says):
     return {"id": path, "path": path, **says}
 
 
+def rule(expression):
+    return {"key": "m-1", "severity": "error", "human": "A name can be read", "expression": expression}
+
+
 def extension(url, **says):
     rows = [
         element("Extension"),
@@ -136,6 +140,15 @@ CASES = {
         structure(element("Patient.maritalStatus", binding={"strength": "preferred", "valueSet": GENDER})),
         "StructureDefinition.differential.element[1].binding", "is a code system",
     ),
+    "a rule is FHIRPath": Case(
+        structure(element("Patient.name", constraint=[rule("family.exists() or text.exists()")])),
+        structure(element("Patient.name", constraint=[rule("family.exists() or")])),
+        "StructureDefinition.differential.element[1].constraint[0].expression", '"family.exists() or" cannot be evaluated here: it is not FHIRPath', Kind.VALUE,
+    ),
+    "a rule of where an extension stands is FHIRPath": Case(
+        extension(f"{MINE}/ext", contextInvariant=["name.exists()"]), extension(f"{MINE}/ext", contextInvariant=["name.exists()", "name.exists("]),
+        "StructureDefinition.contextInvariant[1]", "it is not FHIRPath", Kind.VALUE,
+    ),
     "a code system has as many codes as it says": Case(
         codes({"code": "a", "concept": [{"code": "b"}]}, count=2), codes({"code": "a"}, count=2), "CodeSystem.count", "1 concepts"
     ),
@@ -172,6 +185,15 @@ def test_what_the_rule_forbids_is_an_error_at_its_place(rule):
     (issue,) = errors(case.bad)
     assert (issue.kind, issue.expression) == (case.kind, case.place)
     assert case.says in issue.text
+
+
+def test_a_rule_that_calls_what_is_not_known_here_is_kept_with_a_warning():
+    profile = structure(element("Patient.name", constraint=[rule("family.lowBoundary() = 1")]))
+    (issue,) = [issue for issue in validate(profile, R4) if issue.kind is Kind.NOT_SUPPORTED]
+    assert (issue.severity, issue.expression) == (
+        "warning", "StructureDefinition.differential.element[1].constraint[0].expression",
+    )  # fmt: skip
+    assert "lowBoundary" in issue.text
 
 
 def test_slices_of_one_element_stand_in_any_order():
