@@ -203,7 +203,7 @@ class Knowledge:
             self._come.append(after)
 
     def _kept(self, version: Version) -> Kept | None:
-        """None for what is deleted, is not to be found by a url, or would take the place of what is the server's own."""
+        """None for what is deleted, is found by no url, or would take the place of what is the server's own."""
         if version.json is None:
             return None
         try:
@@ -213,6 +213,8 @@ class Knowledge:
                 "definitions", reason=f"{version.key} is damaged, and resources are not held against it: {error}"
             )
             return None
+        if kept.type == "ValueSet" and not kept.url:
+            kept.url = version.key  # R4 asks no url of it, and `:in` may name it by its address here
         return None if not kept.url or self.owner(kept.type, kept.url) else kept
 
     # --- what is our own ---

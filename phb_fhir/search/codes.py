@@ -74,7 +74,7 @@ class KnownCodes:
         rows = (kept for versions in self._known.resources.get("ValueSet", {}).values() for kept in versions)
         same = [kept for kept in rows if kept.id == value_set.removeprefix(_BY_ID)]
         if not same:
-            raise refuse(Refusal.BAD_REQUEST, Kind.NOT_FOUND, f"There is no {value_set} here that has a url.")
+            raise refuse(Refusal.BAD_REQUEST, Kind.NOT_FOUND, f"There is no {value_set} here.")
         kept = max(same, key=lambda one: one.at)
         return f"{kept.url}|{kept.version}" if kept.version else kept.url
 

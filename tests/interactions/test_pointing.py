@@ -190,6 +190,18 @@ def test_a_place_that_no_page_can_go_on_from_is_gone(weighed: httpx.Client) -> N
     assert problem(weighed.get(link(first, "next")))[0] == 410
 
 
+def test_a_value_set_without_a_url_is_named_by_its_address(weighed: httpx.Client) -> None:
+    taken = {"include": [{"system": "http://loinc.org", "concept": [{"code": "29463-7"}]}]}
+    body = {"resourceType": "ValueSet", "id": "nameless", "status": "active", "compose": taken}
+    assert weighed.put("/ValueSet/nameless", json=body).is_success
+    named = keys(got(weighed, "/Observation?code=http://loinc.org|29463-7&_count=100"))
+    assert sorted(keys(got(weighed, "/Observation?code:in=ValueSet/nameless&_count=100"))) == sorted(named) != []
+    others = keys(got(weighed, "/Observation?code:not-in=ValueSet/nameless&_count=100"))
+    assert sorted(others + named) == sorted(keys(got(weighed, "/Observation?_count=100")))
+    assert weighed.delete("/ValueSet/nameless").status_code == 204
+    assert problem(weighed.get("/Observation?code:in=ValueSet/nameless"))[:2] == (400, "not-found")
+
+
 def put_value_set(api: httpx.Client, *codes: str) -> None:
     concepts = [{"code": code} for code in codes]
     taken = {"include": [{"system": "http://loinc.org", "concept": concepts}]}
