@@ -394,10 +394,11 @@ def test_a_part_of_which_the_nhs_has_spent_is_not_paid_out_as_well(reviewed: htt
     spent["extension"] += [waiver, {"url": url("phb-paid-by"), "valueCode": "nhs-team"}]
     made = reviewed.post("/ChargeItem", json=spent).json()
     assert made["status"] == "billed"
-    assert refused(put(reviewed, directly())) == [
-        "£3,000.00 of the part 'therapy-and-equipment' was spent by the NHS, which held it; paid out, it would be spent a second time. End this part at"
-        " what is spent, and give what is left a part of its own, held in the other way."
-    ]
+    said = (
+        "£3,000.00 of the part 'therapy-and-equipment' was spent by the NHS, which held it; paid out, it would be spent a second"
+        " time. End this part at what is spent, and give what is left a part of its own, held in the other way."
+    )
+    assert refused(put(reviewed, directly())) == [said]
     assert put(reviewed, {**made, "status": "entered-in-error"}).status_code == 200
     assert put(reviewed, directly()).status_code == 200
 
