@@ -36,6 +36,7 @@ from phb_fhir.rules.commissioning import read_policies
 from phb_fhir.search.paging import Pager
 from phb_fhir.security.advertised import nobody_signs_in
 from phb_fhir.settings import API_PATH, Settings, WrongSetting, modes_of, read_settings
+from phb_fhir.store.documents import PAGE_KEY
 from phb_fhir.store.open import open_store
 from phb_fhir.store.room import MB
 from phb_fhir.store.store import Limits, Store
@@ -195,7 +196,7 @@ def check_types(settings: Settings, promised: Capability) -> None:
 async def _open(store: Store) -> bytes:
     """Open the store; gives the key that page links are signed with. Raises Rejected."""
     await store.open()
-    return await store.secret("page-key", secrets.token_bytes(32))
+    return await store.secret(PAGE_KEY, secrets.token_bytes(32))
 
 
 async def _either(task: asyncio.Task[None], event: asyncio.Event, most_s: float) -> None:

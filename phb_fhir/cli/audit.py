@@ -33,7 +33,7 @@ EXIT_BROKEN = 1
 def audit_verify(settings: Settings, *, since: int, heads: Sequence[str], as_json: bool) -> int:
     """Says whether the trail is whole; gives the code to end with, 1 where it is not. Raises CannotStart, WrongSetting."""
     kept = [_kept(text) for text in heads]
-    with database(settings) as reached:
+    with database(settings, is_ours=False) as reached:
         verdict = asyncio.run(_verify(reached, since, kept))
     if as_json:
         typer.echo(orjson.dumps(_json(verdict)).decode())
@@ -45,7 +45,7 @@ def audit_verify(settings: Settings, *, since: int, heads: Sequence[str], as_jso
 
 def audit_head(settings: Settings) -> None:
     """Says where the trail ends, to be kept where nobody who can write to the database can. Raises CannotStart."""
-    with database(settings) as reached:
+    with database(settings, is_ours=False) as reached:
         typer.echo(str(asyncio.run(_head(reached))))
 
 

@@ -20,12 +20,16 @@ _REACH_TIMEOUT_S = 10
 
 
 @contextlib.contextmanager
-def database(settings: Settings) -> Iterator[Settings]:
-    """The settings with the address of the database, which can be reached. Raises CannotStart."""
+def database(settings: Settings, *, is_ours: bool = True) -> Iterator[Settings]:
+    """The settings with the address of the database, which can be reached. Raises CannotStart.
+
+    `is_ours`: it must not be another program's. Who only looks may look at one that was damaged beyond that.
+    """
     with contextlib.ExitStack() as undo:
         if settings.mongodb_uri is None:
             settings = settings.model_copy(update={"mongodb_uri": _private(settings, undo)})
-        check_replica_set(str(settings.mongodb_uri), timeout_s=_REACH_TIMEOUT_S)
+        uri, name = str(settings.mongodb_uri), settings.mongodb_database if is_ours else None
+        check_replica_set(uri, timeout_s=_REACH_TIMEOUT_S, database=name, is_written=False)
         yield settings
 
 

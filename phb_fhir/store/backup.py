@@ -43,24 +43,11 @@ from phb_fhir import __version__
 from phb_fhir.outcome import Rejected
 from phb_fhir.security.audit import Record, moment_of
 from phb_fhir.store.concerns import DRIVER, MAJORITY
-from phb_fhir.store.documents import (
-    AUDIT,
-    BALANCES,
-    HISTORY,
-    LEDGER,
-    LOCKS,
-    META,
-    PENDING,
-    REQUESTS,
-    RESOURCES,
-    RESTORING,
-    UNFINISHED,
-)
+from phb_fhir.store.documents import COLLECTIONS, LOCKS, META, RESTORING, UNFINISHED
 from phb_fhir.store.embedded import CannotStart
 from phb_fhir.store.store import Limits, Store
 
 FORMAT = 1
-COLLECTIONS = (META, RESOURCES, HISTORY, LEDGER, BALANCES, REQUESTS, AUDIT, PENDING)
 
 SILENT_MAX_S = 20.0  # of a database, which answers each question here (some thousand documents) in less
 

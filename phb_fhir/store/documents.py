@@ -42,11 +42,24 @@ PENDING = "audit_pending"
 LEDGER = "ledger"
 BALANCES = "balances"
 REQUESTS = "requests"
+COLLECTIONS = (
+    META,
+    RESOURCES,
+    HISTORY,
+    LEDGER,
+    BALANCES,
+    REQUESTS,
+    AUDIT,
+    PENDING,
+)  # the record; LOCKS says only who is at work
 
 RESTORING = "restoring"  # the note in `meta` of a record that a back-up is being made into (store/backup)
 UNFINISHED = (
     "The record here is a part of a back-up: `phb-fhir restore` has not finished. If nobody runs it, run it again."
 )
+PAGE_KEY = "page-key"  # the secret in `meta` that page links are signed with
+OURS = (PAGE_KEY, RESTORING)  # one of which `meta` has, wherever there is a record
+WITH_EACH = frozenset({"type", "version", "seq"})  # of what is in `resources`
 
 CODEC: CodecOptions[Document] = CodecOptions(tz_aware=True, tzinfo=UTC)
 

@@ -53,6 +53,7 @@ from pymongo.read_preferences import ReadPreference
 from pymongo.uri_parser import parse_uri
 
 from phb_fhir.store.concerns import DRIVER
+from phb_fhir.store.documents import COLLECTIONS, LOCKS, META, OURS, RESOURCES, WITH_EACH
 from phb_fhir.store.processes import KILL_TIMEOUT_S, end, free_port
 
 if TYPE_CHECKING:
@@ -481,21 +482,21 @@ class PrivateMongo:
             end(self._process, STOP_TIMEOUT_S)  # if it must be killed: the journal has everything that was acknowledged
 
 
-def check_replica_set(uri: str, *, timeout_s: float, database: str | None = None) -> None:
-    """Whether a server can work on the MongoDB at `uri`, and when it is named, in this database of it.
+def check_replica_set(uri: str, *, timeout_s: float, database: str | None = None, is_written: bool = True) -> None:
+    """Whether a server can work on the MongoDB at `uri`, and when it is named, in this database of it (`is_written`: also write there).
 
     Raises CannotStart: the address is malformed, nobody answers there, its certificate is not trusted, the user is not
-    let in, or not to the database, it is a standalone (transactions, and with them every promise about money, would be
+    let in, or not to the database, that is another program's, it is a standalone (transactions, and with them every promise about money, would be
     missing), a sharded cluster's router, it has no primary, or it is older than 6.0. What the address says of who we
     are is not repeated in the sentence.
     """
     try:
-        _check_replica_set(uri, timeout_s, database)
+        _check_replica_set(uri, timeout_s, database, is_written=is_written)
     except CannotStart as refusal:
         raise CannotStart(_without_password(refusal.sentence, uri)) from None
 
 
-def _check_replica_set(uri: str, timeout_s: float, database: str | None) -> None:
+def _check_replica_set(uri: str, timeout_s: float, database: str | None, *, is_written: bool) -> None:
     if "@" in uri.partition("://")[2].partition("?")[0].partition("/")[2]:
         raise CannotStart(_ESCAPED)  # or a part of the password would be taken for the host
     try:
@@ -503,8 +504,10 @@ def _check_replica_set(uri: str, timeout_s: float, database: str | None) -> None
         where = ", ".join(f"{host}:{port}" for host, port in parsed["nodelist"])
         with _client(uri, int(timeout_s * 1000), **DRIVER) as client:
             _check_kind(client, where)
-            if database is not None:
+            if database is not None and is_written:
                 _check_rights(client, where, database, known=parsed["username"] is not None)
+            if database is not None:
+                _check_ours(client, where, database)
     except (InvalidURI, ConfigurationError, ValueError) as error:
         raise CannotStart(f"The MongoDB address (PHB_MONGODB_URI) is not right: {_sentence(error)}.") from None
     except OSError as error:  # among them what TLS cannot read
@@ -549,6 +552,22 @@ def _check_rights(client: MongoClient[dict[str, Any]], where: str, database: str
             if known
             else f"The MongoDB at {where} wants to know who we are: put a user name and a password into its address."
         ) from None
+
+
+def _check_ours(client: MongoClient[dict[str, Any]], where: str, name: str) -> None:
+    """That nobody else keeps anything in the collections that we would index, and whose documents we would throw away after a time.
+
+    Ours has had a note in `meta` from its first moment; where that was lost, its resources tell.
+    """
+    database = client[name]
+    if database[META].find_one({"_id": {"$in": [*OURS]}}) or (database[RESOURCES].find_one() or {}).keys() >= WITH_EACH:
+        return
+    for collection in (*COLLECTIONS, LOCKS):
+        if database[collection].find_one({}, {"_id": 1}):
+            raise CannotStart(
+                f'In the database {name} of the MongoDB at {where} another program keeps something ("{collection}"): give this server '
+                "a database of its own, by another name (PHB_MONGODB_DATABASE)."
+            )
 
 
 def _check_kind(client: MongoClient[dict[str, Any]], where: str) -> None:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
+from pymongo import MongoClient
 
 from phb_fhir.cli.serve import WORKER_SILENT_MAX_S, Pulse, config_of
 from phb_fhir.cli.welcome import curl_lines
@@ -287,6 +288,14 @@ def test_an_existing_replica_set_is_used_in_place_of_a_private_one(
         assert server.post(PATIENT).status_code == 201
         assert server.mongods == []
     assert not (tmp_path / "data").exists()
+
+
+def test_a_database_of_another_program_is_refused(mongodb_uri: str, database_name: str) -> None:
+    with MongoClient(mongodb_uri) as client:
+        client[database_name]["requests"].insert_one({"_id": 1})
+    settings = {"PHB_MONGODB_URI": mongodb_uri, "PHB_MONGODB_DATABASE": database_name}
+    for words in (("serve", "--open", "--port", "0"), ("index",)):
+        assert 'another program keeps something ("requests")' in refused(*words, **settings)
 
 
 # --- the end, asked for or not ---

@@ -419,6 +419,37 @@ def test_an_address_that_is_none_is_refused(uri: str) -> None:
     assert refusal(uri).startswith("The MongoDB address (PHB_MONGODB_URI) is not right: ")
 
 
+@pytest.mark.parametrize("collection", ["resources", "meta", "audit", "requests", "locks"])
+@pytest.mark.parametrize("is_written", [True, False])
+def test_a_database_in_which_another_program_keeps_something_is_refused_and_left_as_it_was(
+    mongodb_uri: str, database_name: str, collection: str, is_written: bool
+) -> None:
+    with MongoClient[dict[str, Any]](mongodb_uri) as client:
+        theirs = client[database_name]
+        theirs["customers"].insert_one({"_id": 1})
+        check_replica_set(mongodb_uri, timeout_s=10, database=database_name, is_written=is_written)
+        theirs[collection].insert_one({"_id": "Patient/1", "type": "theirs"})
+        with pytest.raises(CannotStart) as refused:
+            check_replica_set(mongodb_uri, timeout_s=10, database=database_name, is_written=is_written)
+        assert refused.value.sentence.startswith(f"In the database {database_name} of the MongoDB at ")
+        assert f' another program keeps something ("{collection}"): give this server a database of its own' in str(
+            refused.value
+        )
+        assert sorted(theirs.list_collection_names()) == sorted(["customers", collection])
+        assert list(theirs[collection].index_information()) == ["_id_"]
+
+
+def test_a_record_is_known_by_its_note_or_by_its_resources(mongodb_uri: str, database_name: str) -> None:
+    with MongoClient[dict[str, Any]](mongodb_uri) as client:
+        ours = client[database_name]
+        ours["audit"].insert_one({"_id": 1})
+        ours["resources"].insert_one({"_id": "Patient/1", "type": "Patient", "version": 1, "seq": "0" * 24})
+        check_replica_set(mongodb_uri, timeout_s=10, database=database_name)
+        ours["resources"].drop()
+        ours["meta"].insert_one({"_id": "page-key", "secret": b"s"})
+        check_replica_set(mongodb_uri, timeout_s=10, database=database_name)
+
+
 def test_an_older_version_is_refused(mongodb_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
     check_replica_set(mongodb_uri, timeout_s=WAIT_S)
     monkeypatch.setattr(embedded, "VERSION_MIN", (99, 0))
