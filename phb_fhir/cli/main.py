@@ -14,10 +14,11 @@ import typer
 
 from phb_fhir import __version__
 from phb_fhir.definitions.package import WrongPackage
-from phb_fhir.settings import WrongSetting, read_settings
+from phb_fhir.settings import SHOWN_MAX, WrongSetting, read_settings
 from phb_fhir.store.embedded import CannotStart
 
 EXIT_REFUSED = 2
+SENTENCE_MAX = 3_000  # characters
 _WrongUsage: Any = typer.BadParameter.__bases__[0]  # an option that is not there, or lacks; typer has no name for it
 
 app = typer.Typer(
@@ -41,13 +42,20 @@ def main() -> None:
     except _WrongUsage as wrong:
         sentence = _usage_sentence(wrong)
     if sentence:
-        typer.echo(f"phb-fhir: {sentence}", err=True)
+        typer.echo(f"phb-fhir: {_on_one_line(sentence)}", err=True)
     sys.exit(EXIT_REFUSED)
+
+
+def _on_one_line(sentence: str) -> str:
+    """A sentence as it is said: what it repeats of a setting, a word or a file name may hold line breaks, or be endless."""
+    words = (word if len(word) <= SHOWN_MAX else f"{word[:SHOWN_MAX]}…" for word in sentence.split())
+    said = " ".join(words)
+    return said if len(said) <= SENTENCE_MAX else f"{said[: SENTENCE_MAX // 2]} … {said[-SENTENCE_MAX // 2 :]}"
 
 
 def _usage_sentence(wrong: Any) -> str:
     """What is wrong with the words of the command, and where the right ones stand; "" where the help was shown instead."""
-    said = " ".join(wrong.format_message().split())
+    said = wrong.format_message().strip()
     ended = f"{said}." if said and said[-1] not in ".?" else said
     return f"{ended} See {wrong.ctx.command_path} --help." if ended and wrong.ctx else ended
 

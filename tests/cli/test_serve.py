@@ -241,6 +241,27 @@ def test_a_wrong_word_on_the_command_line_is_refused_in_one_line(words: list[str
     assert re.fullmatch(sentence, refused(*words))
 
 
+@pytest.mark.parametrize(
+    ("words", "settings"),
+    [
+        ([], {"PHB_LOG_FORMAT": "{}"}),
+        ([], {"PHB_OPERATORS": "10.0.0.0/8,{}"}),
+        ([], {"PHB_VALIDATION_MODES": "Patient={}"}),
+        ([], {"PHB_{}": "1"}),
+        (["--host", "{}"], {}),
+        (["--data", "{}"], {}),
+        (["--{}"], {}),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("long", ["x" * 100_000, "x y\n" * 25_000], ids=["a word", "lines"])
+def test_what_is_wrong_and_long_is_not_repeated_whole(words: list[str], settings: dict[str, str], long: str) -> None:
+    given = {name.format(long): value.format(long) for name, value in settings.items()}
+    sentence = refused("serve", "--open", "--port", "0", *(word.format(long) for word in words), **given)
+    assert len(sentence) < 4_000
+    assert "…" in sentence
+
+
 @pytest.mark.parametrize("words", [[], ["audit"]], ids=["nothing", "half a command"])
 def test_where_a_command_lacks_the_help_is_shown_and_nothing_is_done(words: list[str]) -> None:
     ran = subprocess.run(command(*words), capture_output=True, text=True, env=environment(), check=False)
