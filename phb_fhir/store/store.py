@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar, cast
 
 import pymongo
+import structlog
 from pymongo import AsyncMongoClient, InsertOne, ReplaceOne, UpdateMany, UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
@@ -67,6 +68,11 @@ T = TypeVar("T")
 READY_MAX_S = 2.5  # what sends traffic asks every few seconds, and to learn late that nobody answers is to send more to who cannot
 ATTENDED_EVERY_S = 2.0  # whoever does what takes long asks whether the database is there
 _OTHERS_CODES = {112, 11000}  # WriteConflict, DuplicateKey
+_log = structlog.get_logger("phb_fhir")
+_DIRECT = (
+    "The address of MongoDB (PHB_MONGODB_URI) says directConnection=true, and its replica set has several members: when another "
+    "becomes primary, nothing is written until this one is primary again. Name all members, and leave that out."
+)
 ATTEMPTS_MAX = 200  # of one transaction; the time limit ends a fair fight long before
 
 Moment = tuple[datetime, str]  # where a page of history ends: (at, key)
@@ -287,6 +293,13 @@ class Store(Reader):
                 raise refuse(Refusal.UNAVAILABLE, Kind.TRANSIENT, UNFINISHED)
             await indexes.build(self._database)
         await self._primary.known("opening the database")
+        if self._is_direct_to_one_of_several():
+            _log.warning("database", reason=_DIRECT)
+
+    def _is_direct_to_one_of_several(self) -> bool:
+        topology = self._client.topology_description
+        hosts = {host for one in topology.server_descriptions().values() for host in one.all_hosts}
+        return topology.topology_type_name == "Single" and len(hosts) > 1
 
     async def close(self) -> None:
         await self.trail.close()

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pymongo import MongoClient
+from structlog.testing import capture_logs
 
 from phb_fhir.change import Version
 from phb_fhir.outcome import Kind, Refusal, Rejected, refuse
 from phb_fhir.query import EVERYTHING, AllOf, HistoryQuery, Id, Key, Query, Updated
+from phb_fhir.store.embedded import PrivateMongo
 from phb_fhir.store.store import Store, Transaction, Write
 from tests.store.stores import MOMENT, Commands, bare, keyed, opened, put, raise_number, run, version
 
@@ -26,6 +29,34 @@ AS_LARGE_AS_MONGODB_TAKES = 16_700_000
 
 def numbers(versions: list[Version]) -> list[tuple[str, int]]:
     return [(found.id, found.number) for found in versions]
+
+
+# --- where it is ---
+
+
+def test_an_address_of_one_member_alone_is_remarked_on_where_there_are_several(
+    tmp_path: Path, database_name: str
+) -> None:
+    with PrivateMongo(tmp_path, cache_mb=256) as mongo:
+        alone = f"mongodb://127.0.0.1:{mongo.port}/?directConnection=true"
+
+        def remarks(uri: str) -> list[Any]:
+            async def story() -> None:
+                async with opened(uri, database_name):
+                    pass
+
+            with capture_logs() as logs:
+                run(story)
+            return [line["reason"] for line in logs]
+
+        assert remarks(alone) == []
+        with MongoClient[dict[str, Any]](alone) as client:
+            config = client.admin.command("replSetGetConfig")["config"]
+            config["members"].append({"_id": 1, "host": "127.0.0.1:1", "votes": 0, "priority": 0})
+            client.admin.command("replSetReconfig", {**config, "version": config["version"] + 1})
+        (remark,) = remarks(alone)
+        assert "directConnection=true, and its replica set has several members" in remark
+        assert remarks(mongo.uri) == []
 
 
 # --- single reads and inserts ---
