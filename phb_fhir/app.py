@@ -43,7 +43,6 @@ from phb_fhir.store.store import Limits, Store
 from phb_fhir.wire import log
 from phb_fhir.wire.admission import Admission
 from phb_fhir.wire.api import FhirApi
-from phb_fhir.wire.cors import Cors
 from phb_fhir.wire.limits import RateLimits
 from phb_fhir.wire.metrics import Metrics
 from phb_fhir.wire.middleware import App, Edge
@@ -110,7 +109,7 @@ def create(
                 await authenticator.close()
 
     operators = build_operators(lifespan, lambda: api.context.store if api.context else None, metrics)
-    inside = Cors(_split(api, SmartConfiguration(advertised), Gate(operators, settings)), settings)
+    inside = _split(api, SmartConfiguration(advertised), Gate(operators, settings))
     return Edge(inside, settings, metrics, log.RequestLog(settings.log_format), limits)
 
 

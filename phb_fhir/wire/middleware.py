@@ -20,6 +20,7 @@ from phb_fhir.interactions.status import status_of
 from phb_fhir.outcome import Rejected, outcome_of
 from phb_fhir.settings import API_PATH, Settings
 from phb_fhir.wire.admission import PUBLIC
+from phb_fhir.wire.cors import Cors
 from phb_fhir.wire.discreet import has_number
 from phb_fhir.wire.errors import extra_headers, interrupted, overloaded
 from phb_fhir.wire.exchange import Exchange
@@ -42,12 +43,15 @@ class Edge:
 
     Past `requests_max` requests under way the next are turned away at once, so that those accepted are still answered in
     time; health and metrics are not, because then they matter most. Who brings no token is held to the rate of an address here.
+    Pages may read such an answer as any other, so the turning away is inside of `cors`; a browser's question whether a page may call
+    is answered there, and held to no rate: whoever is signed in could not be asked for otherwise.
     """
 
     def __init__(
         self, app: App, settings: Settings, metrics: Metrics, request_log: RequestLog, limits: RateLimits
     ) -> None:
-        self._app = app
+        self._inside = app
+        self._app = Cors(self._guarded(app), settings)
         self._under_way_max = settings.requests_max
         self._is_limited = not settings.open
         self._limits = limits
@@ -59,15 +63,12 @@ class Edge:
 
     async def __call__(self, scope: Message, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
+            await self._inside(scope, receive, send)
             return
         scope["phb.exchange"] = exchange = self._exchange(scope)
-        started = False
 
         async def answer(message: Message) -> None:
-            nonlocal started
             if message["type"] == "http.response.start":
-                started = True
                 self._dress(message, scope, exchange)
             await send(message)
 
@@ -75,28 +76,29 @@ class Edge:
         self._metrics.begun()
         self._tell_soon()
         try:
-            if scope["path"].startswith(API_PATH):
-                self._check_room(scope, exchange)
             await self._app(scope, receive, answer)
-        except Rejected as rejected:
-            if started:
-                raise
-            await _send_fault(answer, rejected)
-        except Exception:
-            ours = fault(exchange.request_id, scope["method"], exchange.interaction)
-            if started:
-                raise
-            await _send_fault(answer, ours)
-        except asyncio.CancelledError:
-            # the server ends, and this took longer than `shutdown_timeout_s`
-            if started:
-                raise
-            await _send_fault(answer, interrupted())
         finally:
             seconds = time.perf_counter() - begun
             self._metrics.ended(exchange, seconds)
             self._log.ended(exchange, scope["method"], seconds)
             self._tell_soon()
+
+    def _guarded(self, app: App) -> App:
+        """The application, where there is room for one more; whatever it raises becomes an answer, unless one has begun."""
+
+        async def guarded(scope: Message, receive: Any, send: Any) -> None:
+            exchange: Exchange = scope["phb.exchange"]
+            try:
+                if scope["path"].startswith(API_PATH):
+                    self._check_room(scope, exchange)
+                await app(scope, receive, send)
+            except (Exception, asyncio.CancelledError) as error:
+                ours = _refusal_of(error, scope, exchange)
+                if exchange.status:
+                    raise
+                await _send_fault(send, ours)
+
+        return guarded
 
     def _exchange(self, scope: Message) -> Exchange:
         sent = _request_id(scope["headers"])
@@ -146,6 +148,15 @@ def _request_id(headers: list[tuple[bytes, bytes]]) -> bytes | None:
         if name == b"x-request-id" and _REQUEST_ID.fullmatch(value) and not has_number(value.decode()):
             return value
     return None
+
+
+def _refusal_of(error: BaseException, scope: Message, exchange: Exchange) -> Rejected:
+    """What is answered in place of what was raised; of what is our fault, the log is told here."""
+    if isinstance(error, Rejected):
+        return error
+    if isinstance(error, asyncio.CancelledError):
+        return interrupted()  # the server ends, and this took longer than `shutdown_timeout_s`
+    return fault(exchange.request_id, scope["method"], exchange.interaction)
 
 
 async def _send_fault(answer: Callable[[Message], Awaitable[None]], rejected: Rejected) -> None:

@@ -49,16 +49,33 @@ def asker(chosen, clock):
     """A function that asks the edge of a server with these settings from an address."""
     edge = Edge(nothing, chosen, Metrics(), RequestLog("json"), RateLimits(chosen, clock))
 
-    def ask(path="/fhir/metadata", address="192.0.2.1", **headers):
+    def ask(path="/fhir/metadata", address="192.0.2.1", method="GET", **headers):
         async def asked():
             transport = httpx.ASGITransport(app=edge, client=(address, 4711))
             named = {name.replace("_", "-"): value for name, value in headers.items()}
             async with httpx.AsyncClient(transport=transport, base_url="http://server") as client:
-                return await client.get(path, headers=named)
+                return await client.request(method, path, headers=named)
 
         return asyncio.run(asked())
 
     return ask
+
+
+# ---- from a page -----------------------------------------------------------------------------------------------------
+
+
+def test_a_page_can_read_that_it_is_to_wait_and_the_question_whether_it_may_ask_counts_for_nothing(clock):
+    ask, page = asker(settings(), clock), "http://localhost:3000"
+
+    def preflight():
+        return ask(method="OPTIONS", Origin=page, Access_Control_Request_Method="GET")
+
+    assert [preflight().status_code for _ in range(5)] == [200] * 5
+    answers = [ask(Origin=page) for _ in range(4)]
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
+    assert {answer.headers["access-control-allow-origin"] for answer in answers} == {page}
+    assert "Retry-After" in answers[-1].headers["access-control-expose-headers"]
+    assert preflight().status_code == 200
 
 
 # ---- without a token -------------------------------------------------------------------------------------------------

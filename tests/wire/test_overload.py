@@ -10,6 +10,8 @@ import httpx
 from tests.builders import person
 from tests.processes import until
 
+PAGE = "http://localhost:3000"
+
 
 def test_past_its_limit_a_worker_answers_503_at_once_and_stays_watchable(serve):
     running = serve(requests_max=1)
@@ -24,11 +26,14 @@ def test_past_its_limit_a_worker_answers_503_at_once_and_stays_watchable(serve):
             assert until(
                 lambda: "phb_fhir_requests_under_way 2.0" in second.get("/metrics").text
             )  # the first, and this one
-            refused = second.get("/fhir/metadata")
+            refused = second.get("/fhir/metadata", headers={"Origin": PAGE})
             assert second.get("/health/live").status_code == 200
         first.sendall(body[10:])
         answer = b"".join(iter(lambda: first.recv(65536), b""))
     assert (refused.status_code, refused.headers["retry-after"]) == (503, "2")
     assert refused.json()["issue"][0]["code"] == "throttled"
+    assert (
+        refused.headers["access-control-allow-origin"] == PAGE
+    )  # or its script would never see why, nor when to come again
     assert "1 requests already" in refused.json()["issue"][0]["diagnostics"]
     assert answer.startswith(b"HTTP/1.1 201")
