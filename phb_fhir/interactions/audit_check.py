@@ -68,6 +68,8 @@ async def verify(chain: Chain, *, since: int = 1, kept: Sequence[Kept] = ()) -> 
     strangers = 0
     if broken is None:
         broken = _cut_off(head, wanted)
+    if broken is None and (astray := await chain.astray()):
+        broken = Break(head.block, head.number, f"there is a block {astray} besides, which has no place in the trail.")
     if broken is None and first is None:
         strangers, broken = await _strangers(chain, known, head)
     records, blocks = head.number - begun.number, head.block - begun.block

@@ -151,22 +151,19 @@ START = Head(0, 0, bytes(_SEAL_BYTES), datetime(1970, 1, 1, tzinfo=UTC))
 
 
 class Block(NamedTuple):
-    """Records that were sealed together. `first` is the number of its first record, `before` the seal that it follows.
+    """Records that were sealed together. `first` and `last` are the numbers of its first and last record, `before` the seal that it follows.
 
     `seals` are those of the records, one behind the other, `seal` the last of them. `at` is the latest time of a record up to here.
     """
 
     number: int
     first: int
+    last: int
     before: bytes
     seal: bytes
     at: datetime
     records: tuple[str, ...]
     seals: bytes
-
-    @property
-    def last(self) -> int:
-        return self.first + len(self.records) - 1
 
     @property
     def head(self) -> Head:
@@ -188,7 +185,8 @@ def block_after(head: Head, records: Sequence[str], at: datetime) -> Block:
         seal = seal_of(seal, number, text)
         seals += seal
     later = max(at, head.at)
-    return Block(head.block + 1, head.number + 1, head.seal, seal, later, tuple(records), bytes(seals))
+    first, last = head.number + 1, head.number + len(records)
+    return Block(head.block + 1, first, last, head.seal, seal, later, tuple(records), bytes(seals))
 
 
 class Break(NamedTuple):
@@ -219,6 +217,8 @@ def check(head: Head, block: Block) -> Break | None:
         return Break(block.number, end, "records are missing at the end of the block.")
     if (block.first, block.before) != (number, head.seal):
         return Break(block.number, number, "the block says that it follows another one than it does.")
+    if block.last != end - 1:
+        return Break(block.number, end - 1, f"the block says that it ends with record {block.last}, and it does not.")
     if block.at != latest:
         return Break(block.number, block.last, f"the block says {instant_text(block.at)}, its records do not.")
     return None

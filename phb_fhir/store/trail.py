@@ -52,6 +52,7 @@ _HEAD = "audit"
 _PUBLISHED = "audit-published"
 _TURN = "audit-publishing"
 _DUPLICATE_CODE = 11000
+_IN_PLACE = {"_id": {"$gt": 0}}  # the blocks of the chain: of numbers alone, says MongoDB
 _HEAD_FIELDS = {"records": 0, "seals": 0}
 
 
@@ -186,7 +187,7 @@ class Chain:
     async def head(self) -> Head:
         """Where the chain ends now, as far as a majority has it: behind a block that could be rolled back, none is put."""
         with translated("reading the audit trail"):
-            found = await self._blocks.find_one({}, _HEAD_FIELDS, sort=[("_id", -1)])
+            found = await self._blocks.find_one(_IN_PLACE, _HEAD_FIELDS, sort=[("_id", -1)])
         return _head_of(found) if found else START
 
     async def noted(self) -> Head:
@@ -238,6 +239,12 @@ class Chain:
             for block in blocks:
                 yield block
             after = blocks[-1].number
+
+    async def astray(self) -> str:
+        """How a block is called that has no place in the chain, which begins with block 1; "" where there is none."""
+        with translated("reading the audit trail"):
+            found = await self._blocks.find_one({"_id": {"$not": _IN_PLACE["_id"]}}, {"_id": 1}, sort=[("_id", 1)])
+        return repr(found["_id"]) if found else ""
 
     async def block_with(self, number: int) -> Block | None:
         """The block that has the record of this number."""
@@ -334,6 +341,7 @@ def _block_of(document: Document) -> Block:
     return Block(
         document["_id"],
         _number(document.get("first")),
+        _number(document.get("last")),
         _bytes(document.get("before")),
         _bytes(document.get("seal")),
         at if isinstance(at := document.get("at"), datetime) else START.at,

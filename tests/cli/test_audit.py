@@ -132,6 +132,21 @@ def test_a_block_that_is_gone_is_found(mongodb_uri: str, long_trail: Trail, data
     assert (said["broken"]["block"], said["broken"]["record"]) == (number, gone["first"])
 
 
+@pytest.mark.parametrize("name", [0, -1, "x"])
+def test_a_block_that_was_put_beside_the_chain_is_found_and_named(
+    mongodb_uri: str, long_trail: Trail, name: int | str
+) -> None:
+    sound = long_trail.audit.find_one({"_id": 1})
+    assert sound is not None
+    long_trail.audit.insert_one({**sound, "_id": name})
+    try:
+        said = verdict(mongodb_uri, long_trail)
+    finally:
+        long_trail.audit.delete_one({"_id": name})
+    assert said["records"] == RECORDS
+    assert f"a block {name!r} besides" in said["broken"]["text"]
+
+
 def test_an_end_that_was_cut_off_is_found(mongodb_uri: str, long_trail: Trail) -> None:
     last = list(long_trail.audit.find().sort("_id", -1).limit(3))
     long_trail.audit.delete_many({"_id": {"$in": [block["_id"] for block in last]}})

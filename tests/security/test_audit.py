@@ -224,6 +224,7 @@ def test_a_block_that_was_taken_away_with_the_others_renumbered_is_found(index: 
 
 CHANGES: dict[str, Callable[[Block], Block]] = {
     "first": lambda block: block._replace(first=block.first + 1),
+    "last": lambda block: block._replace(last=block.last + 1),
     "before": lambda block: block._replace(before=bytes(32)),
     "seal": lambda block: block._replace(seal=bytes(32)),
     "seals": lambda block: block._replace(seals=block.seals[:-32]),
