@@ -20,7 +20,7 @@ from phb_fhir.fhir.dates import instant_text
 from phb_fhir.fhir.money import pence_of, portion, sterling
 from phb_fhir.outcome import Issue
 from phb_fhir.rules.around import policy_of
-from phb_fhir.rules.budget import days_of, owner_of
+from phb_fhir.rules.budget import Days, amounts_of, days_of, owner_of
 from phb_fhir.rules.case import NOTHING, Asking, Case, Decision, Find, Follow, Judging, Read, Sees, refusal
 from phb_fhir.rules.criteria import CODES, Result, check_criteria, check_sign_off
 from phb_fhir.rules.deciding import (
@@ -203,13 +203,13 @@ def _within_limits(task: Resource, record: PlanRecord, role: Resource | None) ->
         return [refusal(text, "Task.owner")]
     policy = yield from policy_of(budgets[0].get("owner"))
     return [
-        *_may_act(role, record),
+        *may_act(role, record),
         *check_funder(role, record, budgets),
         *check_limit(role, record, budgets, policy.delegated_sign_off_max),
     ]
 
 
-def _may_act(role: Resource, record: PlanRecord) -> Iterator[Issue]:
+def may_act(role: Resource, record: PlanRecord) -> Iterator[Issue]:
     if role.get("active") is False or not days_of(role.get("period")).covers(record.day):
         yield refusal("Whoever signs off does not have this role any more, or not yet.", "Task.owner")
 
@@ -246,9 +246,22 @@ def check_limit(role: Resource, record: PlanRecord, budgets: Sequence[Resource],
 
 
 def yearly(record: PlanRecord, budget: Resource) -> int:
-    """What a budget gives for the time of the plan, of a time longer than a year for one: pence."""
-    whole = amount_in(record, budget, "approved", "contingency")
-    start, end = record.period
+    """What a budget gives in a year: for the time of the plan, or once that is over, whichever is more; of a time longer than a year, for one. Pence."""
+    later = [row for row in amounts_of(budget, "approved", "contingency") if _is_later(row.days, record.period)]
+    times = [day for row in later for day in row.days]
+    span = Days(min(filter(None, times)), max(filter(None, times))) if later and None not in times else Days()
+    return max(
+        _a_year(amount_in(record, budget, "approved", "contingency"), record.period),
+        _a_year(sum(row.worth for row in later), span),
+    )
+
+
+def _is_later(days: Days, period: Days) -> bool:
+    return days.start is not None and period.end is not None and days.start > period.end
+
+
+def _a_year(whole: int, time: Days) -> int:
+    start, end = time
     days = (end - start).days + 1 if start is not None and end is not None else 0
     return whole if days <= _YEAR_DAYS else portion(whole, Decimal(_YEAR_DAYS - 1) / days)
 

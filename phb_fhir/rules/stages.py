@@ -28,7 +28,9 @@ from phb_fhir.rules.around import (
     told,
     told_lately,
 )
+from phb_fhir.rules.authority import within_authority
 from phb_fhir.rules.budget import (
+    ONGOING,
     Days,
     amounts_of,
     days_of,
@@ -514,6 +516,7 @@ NEEDS: Collection[Need] = (
     Need(from_("authorised"), ("phb-budget-amount",), _contingency),
     Need(from_("authorised"), ("phb-budget-amount",), _one_off),
     Need(from_("authorised"), ("phb-budget-amount", "phb-care-plan"), _sufficient),
+    Need(ONGOING, ("phb-budget-amount", "phb-care-plan", "coverage"), within_authority),
     Need(_at("active"), ("phb-care-plan",), _coordinated, is_joints=True),
     Need(_at("active"), (), _ready, is_joints=True),
     Need(_at("active"), (), _alive, is_joints=True),

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import pytest
 
 from phb_fhir.cli.token import Asked
+from tests.builders import bundle_of
 from tests.fresh import Shelf
-from tests.journeys.jills_budget import read, refused
+from tests.journeys.jills_budget import (
+    at_stage,
+    finished,
+    looked_at_goals,
+    read,
+    reason,
+    record,
+    refused,
+    review,
+    rows,
+    with_rows,
+)
 from tests.journeys.planning import (
     BASE,
     BUSINESS,
@@ -165,6 +179,62 @@ def test_the_person_writes_their_own_draft_and_does_not_put_it_in_force(people: 
     assert changed(people["nora"], "CarePlan/nora-plan", description="As I want to live").status_code == 200
     (text,) = refused(changed(people["nora"], "CarePlan/nora-plan", status="active"))
     assert text.startswith("A plan becomes active by being signed off")
+
+
+# ---- money that comes after the plan was signed off ----------------------------------------------
+
+
+def with_approved(account: Resource, pounds: float) -> Resource:
+    """The budget with this approved amount."""
+    for row in rows(account, "phb-budget-amount"):
+        parts = {part["url"]: part for part in row["extension"]}
+        if parts["type"]["valueCode"] == "approved":
+            parts["amount"]["valueMoney"]["value"] = pounds
+    return account
+
+
+@pytest.fixture
+def signed_early(people: People) -> People:
+    """Nora's plan is signed off while her budget does not wait for it yet, which then comes to do so with other money."""
+    budget = read(people[COORDINATOR], "Account/nora-budget")
+    assert put(people[COORDINATOR], at_stage(budget, "planning")).status_code == 200
+    assert sign_off(people[COORDINATOR], "nora-plan").status_code == 200
+    return people
+
+
+def authorise(people: People, who: str, pounds: float) -> httpx.Response:
+    for step in ("sign-off-pending", "authorised"):
+        budget = with_approved(read(people[who], "Account/nora-budget"), pounds)
+        answer = put(people[who], at_stage(budget, step))
+    return answer
+
+
+def test_a_budget_is_not_authorised_with_more_than_who_signed_off_may_agree_to(signed_early: People) -> None:
+    """R96: the limit is of the money, and not of the day on which it came into the budget."""
+    (text,) = refused(authorise(signed_early, COORDINATOR, 900_000))
+    assert text.startswith("The money of this plan comes to £902,020.00 a year, which is more than")
+    assert stage(signed_early[COORDINATOR], "Account/nora-budget") == "sign-off-pending"
+
+
+@pytest.mark.parametrize(("who", "pounds"), [(COORDINATOR, 27_500), ("commissioner", 900_000)])
+def test_a_budget_is_authorised_with_what_they_may_agree_to_or_by_the_commissioner(
+    signed_early: People, who: str, pounds: float
+) -> None:
+    answer = authorise(signed_early, who, pounds)
+    assert answer.status_code == 200, answer.text
+
+
+def test_a_review_is_no_way_around_the_limit(people: People) -> None:
+    assert sign_off(people[COORDINATOR], "nora-plan").status_code == 200
+    review_ = finished(review("review", basedOn=[{"reference": "CarePlan/nora-plan"}]))
+    nora = json.loads(json.dumps([record(), review_, *looked_at_goals()]).replace("jill", "nora"))
+    assert people["system"].post("", json=bundle_of(nora)).status_code == 200
+    budget = with_approved(read(people[COORDINATOR], "Account/nora-budget"), 900_000)
+    budget = with_rows(budget, "phb-amendment-reason", reason("Task/review"))
+    (text,) = refused(put(people[COORDINATOR], budget))
+    assert text.endswith("The commissioner agrees to it by writing this itself.")
+    assert put(people["commissioner"], budget).status_code == 200
+    assert put(people[COORDINATOR], {**budget, "name": "Nora's budget"}).status_code == 200  # that is no more money
 
 
 # ---- appealing -----------------------------------------------------------------------------------

@@ -563,6 +563,22 @@ def test_an_amount_for_several_years_counts_by_the_year() -> None:
     assert yearly(long, budget(long)) == round(28280_00 * 365 / 1826)
 
 
+def test_what_is_for_the_time_after_a_plan_counts_for_whoever_signs_it_off() -> None:
+    later = {"start": "2030-01-01", "end": "2031-12-31"}  # two years, 730 days
+
+    def change(r: PlanRecord) -> None:
+        row = [
+            {"url": "type", "valueCode": "approved"},
+            {"url": "amount", "valueMoney": {"value": 900000, "currency": "GBP"}},
+            {"url": "period", "valuePeriod": later},
+        ]
+        url = "https://fhir.phb.nhs.example/StructureDefinition/phb-budget-amount"
+        budget(r)["extension"].append({"url": url, "extension": row})
+
+    more = changed(record(), change)
+    assert yearly(more, budget(more)) == 450000_00
+
+
 @pytest.mark.parametrize(("role_", "may"), [("commissioner", True), ("care-coordinator", False), ("nhs-team", False)])
 def test_for_the_commissioner_itself_the_commissioner_decides_and_not_everybody_who_works_there(
     role_: str, may: bool
