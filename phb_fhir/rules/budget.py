@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from phb_fhir.fhir.codec import Resource
 from phb_fhir.fhir.dates import days_later, months_later
 from phb_fhir.fhir.money import pence_of, portion
-from phb_fhir.rules.words import ACCOUNT_TYPE, code_in, extensions, key_of, keys_in, value_of
+from phb_fhir.rules.words import ACCOUNT_TYPE, BASE, code_in, extensions, key_of, keys_in, value_of
 
 LONDON = ZoneInfo("Europe/London")
 ONGOING = frozenset(("authorised", "active", "suspended", "closing", "closed"))  # stages in which money is allocated
@@ -26,6 +26,12 @@ def is_budget(account: Resource | None) -> bool:
 
 def is_joint(account: Resource) -> bool:
     return code_in(account.get("type"), ACCOUNT_TYPE) == "joint"
+
+
+def is_to_leave_hospital(account: Resource) -> bool:
+    """Whether this is a single sum to leave hospital, which has a limit. What a single sum is for is left out where it is for that."""
+    purpose = code_in(value_of(account, "phb-one-off-purpose"), f"{BASE}/CodeSystem/phb-one-off-purpose")
+    return code_in(account.get("type"), ACCOUNT_TYPE) == "one-off" and purpose in ("hospital-discharge", "")
 
 
 def stage_of(account: Resource | None) -> str:

@@ -42,6 +42,7 @@ from phb_fhir.rules.budget import (
     first_day,
     in_words,
     is_budget,
+    is_to_leave_hospital,
     owner_of,
     person_of,
     plan_of,
@@ -306,7 +307,10 @@ def cost_of(plan: Mapping[str, Any], *, with_others: bool = False) -> int:
 
 
 def connected(account: Resource) -> Asking[list[Issue]]:
-    """Nobody who lives in the same household is paid, but where an exception was approved (DP-5). The plan says who does what."""
+    """Nobody who lives in the same household is paid, but where an exception was approved (DP-5). The plan says who does what.
+
+    Of a single sum to leave hospital, an exception about the budget is from its limit.
+    """
     plan_key = plan_of(account)
     plan: Resource | None = (yield Read(plan_key))[plan_key] if plan_key else None
     paid = [one for one in (plan or {}).get("activity", ()) if pence_of(value_of(one, "phb-activity-cost"))]
@@ -322,9 +326,10 @@ def connected(account: Resource) -> Asking[list[Issue]]:
         return []
     theirs = {each for records in close.values() for each in _keys_of(records)}
     budget = f"Account/{account['id']}"
-    decided = yield from tasks_about("exception", budget, plan_key, *sorted(theirs))
+    whole = {plan_key} if is_to_leave_hospital(account) else {plan_key, budget}
+    decided = yield from tasks_about("exception", *sorted(whole | theirs))
     excepted = {key_of(one.get("focus")) for one in decided if is_decided(one, BUSINESS_STATUS, "approved")}
-    left = [key for key in close if not excepted & {budget, plan_key, *_keys_of(close[key])}]
+    left = [key for key in close if not excepted & {*whole, *_keys_of(close[key])}]
     if not left:
         return []
     text = (

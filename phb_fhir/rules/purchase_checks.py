@@ -22,6 +22,7 @@ from phb_fhir.rules.budget import (
     elements_of,
     in_words,
     is_joint,
+    is_to_leave_hospital,
     owner_of,
     person_of,
     plan_of,
@@ -393,7 +394,8 @@ def is_given(p: Purchase) -> bool:
 def _pays_no_relative(p: Purchase) -> Iterator[Issue]:
     """Somebody of the same household is paid only by an exception that was decided (regulation 8(5A); DP-5)."""
     excepted = {key_of(one.get("focus")) for one in p.exceptions if is_decided(one, BUSINESS_STATUS, "approved")} - {""}
-    if excepted & {p.account, plan_of(p.budget), f"ChargeItem/{p.charge.get('id')}"}:
+    of_budget = set() if is_to_leave_hospital(p.budget) else {p.account}  # there it is from the limit of that
+    if excepted & {*of_budget, plan_of(p.budget), f"ChargeItem/{p.charge.get('id')}"}:
         return
     if any(is_connected(one) and not excepted & _records_of(one, p) for one in p.payees):
         text = "Somebody who lives in the same household can be paid only where an exception was agreed: an approved Task 'exception' says why it is necessary."

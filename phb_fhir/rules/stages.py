@@ -38,6 +38,7 @@ from phb_fhir.rules.budget import (
     first_day,
     in_words,
     is_joint,
+    is_to_leave_hospital,
     joint_of,
     last_day,
     person_of,
@@ -53,8 +54,6 @@ from phb_fhir.rules.repayment import CODE as REPAYMENT
 from phb_fhir.rules.repayment import amount_of
 from phb_fhir.rules.review import first_too_late, purpose_of
 from phb_fhir.rules.words import (
-    ACCOUNT_TYPE,
-    BASE,
     BUSINESS_STATUS,
     TASK_CODE,
     code_in,
@@ -299,7 +298,7 @@ def weekly(account: Resource) -> int:
 
 def _one_off(case: Case, account: Resource) -> Asking[list[Issue]]:
     """A single sum to leave hospital keeps to its limit, which an approved exception raises once."""
-    if code_in(account.get("type"), ACCOUNT_TYPE) != "one-off" or _purpose(account) not in ("hospital-discharge", ""):
+    if not is_to_leave_hospital(account):
         return []
     policy = yield from policy_of(account.get("owner"))
     approved = sum(row.worth for row in amounts_of(account, "approved"))
@@ -316,10 +315,6 @@ def _one_off(case: Case, account: Resource) -> Asking[list[Issue]]:
         " approved (Task exception with this Account as its focus)."
     )
     return [refusal(text, _AMOUNT)]
-
-
-def _purpose(account: Resource) -> str:
-    return code_in(value_of(account, "phb-one-off-purpose"), f"{BASE}/CodeSystem/phb-one-off-purpose")
 
 
 def _sufficient(case: Case, account: Resource) -> Asking[list[Issue]]:
@@ -514,7 +509,7 @@ NEEDS: Collection[Need] = (
     Need(from_("planning"), ("phb-offer",), _accepted),
     Need(from_("authorised"), (), _plan_signed, is_joints=True),
     Need(from_("authorised"), ("phb-budget-amount",), _contingency),
-    Need(from_("authorised"), ("phb-budget-amount",), _one_off),
+    Need(from_("authorised"), ("phb-budget-amount", "type", "phb-one-off-purpose"), _one_off),
     Need(from_("authorised"), ("phb-budget-amount", "phb-care-plan"), _sufficient),
     Need(ONGOING, ("phb-budget-amount", "phb-care-plan", "coverage"), within_authority),
     Need(_at("active"), ("phb-care-plan",), _coordinated, is_joints=True),

@@ -8,17 +8,18 @@ from typing import Any
 import pytest
 
 from phb_fhir.rules.amendment import overlapping, reduction
-from phb_fhir.rules.case import By, Case, answered
+from phb_fhir.rules.case import By, Case, Find, Read, answered
 from phb_fhir.rules.direct_payment import (
     CONSENT_STEPS,
     FOR_OTHERS,
     LEGAL_BASIS,
     _consent_step,
+    connected,
     cost_of,
     direct_payments,
     judge_consent,
 )
-from phb_fhir.rules.words import concept, extension_url
+from phb_fhir.rules.words import ACCOUNT_TYPE, BUSINESS_STATUS, TASK_CODE, concept, extension_url
 
 STATUSES = tuple(CONSENT_STEPS)
 DRAWN = {
@@ -52,6 +53,41 @@ def test_a_ground_of_the_law_is_recorded_by_who_has_seen_the_papers(ground: str)
     assert said(None, by_law) == said(chosen, by_law) == said(by_law, by_law | {"provision": sam}) == 1
     assert said(None, chosen) == said(None, by_law, "care-coordinator") == said(None, by_law, "") == 0
     assert said(by_law, by_law | {"note": []}) == said(by_law, chosen) == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "focus", "count"),
+    [
+        ("personal-health-budget", "Account/one", 0),
+        ("one-off", "Account/one", 1),
+        ("one-off", "CarePlan/plan", 0),
+        ("one-off", "RelatedPerson/ruth", 0),
+    ],
+)
+def test_an_exception_from_the_limit_of_a_single_sum_pays_nobody_of_the_household(
+    kind: str, focus: str, count: int
+) -> None:
+    """Of such a budget, an approved exception about the budget is from the £200 (DP-5)."""
+    linked = {"url": extension_url("phb-care-plan"), "valueReference": {"reference": "CarePlan/plan"}}
+    account = {"id": "one", "type": concept(ACCOUNT_TYPE, kind), "extension": [linked]}
+    cost = {"url": extension_url("phb-activity-cost"), **money(50)}
+    done_by = {"performer": [{"reference": "RelatedPerson/ruth"}]}
+    plan = {"activity": [{"extension": [cost], "detail": done_by}]}
+    ruth = {
+        "resourceType": "RelatedPerson",
+        "id": "ruth",
+        "extension": [{"url": extension_url("phb-connected-person"), "valueBoolean": True}],
+    }
+    yes = {"status": "completed", "focus": {"reference": focus}, "businessStatus": concept(BUSINESS_STATUS, "approved")}
+
+    foci = sorted({"CarePlan/plan", "RelatedPerson/ruth", *(() if kind == "one-off" else ("Account/one",))})
+    asked = Find("Task", ("code", f"{TASK_CODE}|exception"), ("focus", ",".join(foci)))
+    answers = {
+        Read("CarePlan/plan"): {"CarePlan/plan": plan},
+        Read("RelatedPerson/ruth"): {"RelatedPerson/ruth": ruth},
+        asked: [yes] if focus in foci else [],
+    }
+    assert len(answered(connected(account), answers)) == count
 
 
 def money(pounds: float) -> dict[str, Any]:

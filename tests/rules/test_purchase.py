@@ -295,6 +295,15 @@ def test_somebody_of_the_household_is_paid_by_an_exception_alone(allowed: str, c
     assert refusals(purchase(payees=(friend,))) == []
 
 
+def test_an_exception_from_the_limit_of_a_single_sum_pays_nobody_of_the_household() -> None:
+    payee = {"resourceType": "RelatedPerson", "extension": [extension("phb-connected-person", valueBoolean=True)]}
+    yes = {"coding": [{"system": f"{BASE}/CodeSystem/phb-task-business-status", "code": "approved"}]}
+    task = {"status": "completed", "focus": {"reference": "Account/b"}, "businessStatus": yes}
+    single = {"coding": [{"system": f"{BASE}/CodeSystem/phb-account-type", "code": "one-off"}]}
+    assert refusals(purchase(payees=(payee,), exceptions=(task,))) == []
+    assert len(refusals(purchase(payees=(payee,), exceptions=(task,), budget=BUDGET | {"type": single}))) == 1
+
+
 def test_an_exception_about_somebody_is_for_them_whichever_record_of_them_is_named() -> None:
     def record(id_: str, name: str) -> dict[str, Any]:
         url = [extension("phb-connected-person", valueBoolean=True)]

@@ -62,7 +62,7 @@ MOST, EXCEPTION = STANDARD.one_off_max, STANDARD.one_off_exception_max
 def test_a_single_sum_is_asked_for_its_limit_when_money_is_authorised() -> None:
     (need,) = (one for one in NEEDS if one.look is _one_off)
     assert "authorised" in need.at
-    assert need.of == ("phb-budget-amount",)
+    assert need.of == ("phb-budget-amount", "type", "phb-one-off-purpose")
 
 
 def test_a_single_sum_to_leave_hospital_keeps_to_its_limit() -> None:
