@@ -9,7 +9,7 @@ days (the commissioner's policy; 28 by default) after the person was told why, i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -108,7 +108,7 @@ def amended(case: Case) -> Asking[list[Issue]]:
     after = case.after
     if after is None or case.is_own:
         return []
-    issues = [*overlapping(after)]
+    issues = [*overlapping(after), *_told_still(case)]
     fresh = new_reasons(case)
     for reason in fresh:
         issues += yield from _decided_by(reason, after)
@@ -119,6 +119,16 @@ def amended(case: Case) -> Asking[list[Issue]]:
         text = f"The {what} after a review: say why, from when, and which review decided it (phb-amendment-reason)."
         issues.append(refusal(text, _REASON))
     return issues + (yield from _with_notice(case, fresh))
+
+
+def _told_still(case: Case) -> Iterator[Issue]:
+    """Why a budget's money changed stays in the record: what is left out, or written otherwise, could be said anew of another change, and a notice
+    count twice.
+    """
+    kept = reasons_of(case.after)
+    if stage_of(case.before) in ONGOING and any(one not in kept for one in reasons_of(case.before)):
+        text = "Why this budget was changed, from when, and by which review (phb-amendment-reason), stays as it was written. What comes now is another row."
+        yield refusal(text, _REASON)
 
 
 def _decided_by(reason: Reason, account: Resource) -> Asking[list[Issue]]:

@@ -98,10 +98,18 @@ def test_the_review_names_each_version_of_the_budget_that_came_of_it(reviewed: h
     assert named() == [f"{BUDGET}/_history/{number + 1}"]
     assert put(reviewed, {**read(reviewed, BUDGET), "name": "Jill's budget"}).status_code == 200
     later = changed(read(reviewed, BUDGET), "27100.00", daily_life="19140.00")
-    assert (
-        put(reviewed, with_rows(later, "phb-amendment-reason", reason("Task/review", "2027-03-01"))).status_code == 200
-    )
+    both = (reason("Task/review"), reason("Task/review", "2027-03-01"))
+    assert put(reviewed, cited(later, *both)).status_code == 200
     assert named() == [f"{BUDGET}/_history/{number + 1}", f"{BUDGET}/_history/{number + 3}"]
+
+
+@pytest.mark.parametrize("kept", [(), (reason("Task/review", text="For another reason."),)])
+def test_why_the_money_changed_stays_in_the_record(reviewed: httpx.Client, kept: tuple[list[Resource], ...]) -> None:
+    """Else the same notice would do for another reduction, and nobody would know of the first."""
+    assert put(reviewed, cited(more(reviewed))).status_code == 200
+    account = with_rows(read(reviewed, BUDGET), "phb-amendment-reason", *kept)
+    (text,) = refused(put(reviewed, account))
+    assert text.startswith("Why this budget was changed, from when, and by which review (phb-amendment-reason), stays")
 
 
 def test_the_review_that_is_cited_is_over(active: httpx.Client) -> None:
@@ -129,7 +137,7 @@ def test_a_reason_serves_one_change_and_a_review_several(reviewed: httpx.Client)
     again = changed(read(reviewed, BUDGET), "28000.00")
     assert refused(put(reviewed, again)) == [NO_REVIEW]
     step = reason("Task/review", "2027-03-01")
-    assert put(reviewed, with_rows(again, "phb-amendment-reason", step)).status_code == 200
+    assert put(reviewed, cited(again, reason("Task/review"), step)).status_code == 200
 
 
 def test_what_is_no_money_changes_freely(active: httpx.Client) -> None:
