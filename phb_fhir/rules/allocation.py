@@ -49,7 +49,8 @@ def _allocated(case: Case, ledger: Ledger) -> dict[str, int]:
     reckoned otherwise when it was posted: so a change puts right what `check` tells of.
     """
     was = allocation(case.before) if ledger.last and case.before is not None else {}
-    if was == allocation(case.after) or stage_of(case.before) == "closed":
+    is_settled = stage_of(case.before) == "closed" and stage_of(case.after) != "entered-in-error"
+    if was == allocation(case.after) or is_settled:
         return was
     return {pot: sums.allocated for pot, sums in ledger.pots.items() if sums.allocated}
 

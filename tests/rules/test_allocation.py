@@ -56,3 +56,8 @@ def test_another_change_moves_no_money() -> None:
 
 def test_a_budget_recorded_in_error_gives_back_what_its_ledger_has() -> None:
     assert moved(budget(100), budget(100, "entered-in-error"), 10_714) == [("reversal", -10_714)]
+
+
+def test_a_budget_that_was_closed_unused_is_recorded_in_error_and_moves_nothing() -> None:
+    """What it had went back when it closed: it is not taken once more."""
+    assert moved(budget(100, "closed"), budget(100, "entered-in-error"), 0) == []
