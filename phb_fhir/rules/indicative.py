@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Any
 
 from phb_fhir.fhir.codec import Resource
-from phb_fhir.fhir.money import money, pence_of, sterling
+from phb_fhir.fhir.money import GBP, money, pence_of, sterling
 from phb_fhir.outcome import Issue
 from phb_fhir.rules.around import policy_of
 from phb_fhir.rules.budget import is_budget, is_joint, person_of, stage_of
@@ -141,24 +141,29 @@ def _money(table: Table, points: int) -> tuple[int, str]:
 
 
 def _differs(response: Resource, table: Table, pence: int) -> Iterator[str]:
-    said = amount_in(response)
-    if said is not None and table.frequency == "wk" and said != pence:
-        yield f"The form itself says {sterling(said)} a week; the table is what counts."
+    said = amounts_in(response) - {pence}
+    if said and table.frequency == "wk":
+        yield f"The form itself says {' and '.join(sterling(one) for one in sorted(said))} a week; the table is what counts."
 
 
 # ---- as the assessment says ----------------------------------------------------------------------
 
 
 def _as_it_says(response: Resource, method: str) -> Working:
-    pence = amount_in(response)
-    if pence is None:
-        text = f"The assessment says no amount: its item {AMOUNT_ITEM} holds what {NAMES[method]} came to a week."
+    said = sorted(amounts_in(response))
+    if not said:
+        text = f"The assessment says no amount: its item {AMOUNT_ITEM} holds what {NAMES[method]} came to a week, in pounds."
         return Working(issues=(refusal(text, "source"),))
-    return Working(pence, "wk", (f"{NAMES[method]}: the assessment says {sterling(pence)} a week.",))
+    if len(said) > 1 or said[0] < 0:
+        why = "several amounts" if len(said) > 1 else "less than nothing"
+        text = f"The assessment says {why} ({', '.join(sterling(one) for one in said)}): it is for who filled it in to say what it comes to."
+        return Working(issues=(refusal(text, "source"),))
+    return Working(said[0], "wk", (f"{NAMES[method]}: the assessment says {sterling(said[0])} a week.",))
 
 
-def amount_in(response: Resource) -> int | None:
-    """The weekly amount that a form itself says, in pence."""
+def amounts_in(response: Resource) -> set[int]:
+    """The weekly amounts that a form itself says, in pence: one, or none."""
+    found: set[int | None] = set()
     pending = list(response.get("item", ()))
     while pending:
         item = pending.pop()
@@ -166,13 +171,19 @@ def amount_in(response: Resource) -> int | None:
         for answer in item.get("answer", ()):
             pending += answer.get("item", ())
             if item.get("linkId") == AMOUNT_ITEM:
-                return _pence(answer)
-    return None
+                found.add(_pence(answer))
+    return {one for one in found if one is not None}
 
 
 def _pence(answer: Mapping[str, Any]) -> int | None:
-    value = answer.get("valueDecimal", answer.get("valueInteger", answer.get("valueQuantity", {}).get("value")))
+    quantity = answer.get("valueQuantity", {})
+    if quantity.get("code", GBP) != GBP or ("code" not in quantity and quantity.get("unit", "£") not in _POUNDS):
+        return None
+    value = answer.get("valueDecimal", answer.get("valueInteger", quantity.get("value")))
     return pence_of({"value": value}) if isinstance(value, int | Decimal) else None
+
+
+_POUNDS = (GBP, "£", "pound", "pounds")
 
 
 # ---- on the budget -------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from phb_fhir.rules.commissioning import Band, Policy, Table
-from phb_fhir.rules.indicative import amount_in, with_indicative, worked_out
+from phb_fhir.rules.indicative import amounts_in, with_indicative, worked_out
 from phb_fhir.rules.words import BASE
 
 LEVEL = f"{BASE}/CodeSystem/phb-dst-level"
@@ -67,10 +67,27 @@ def test_every_step_is_told() -> None:
 
 @pytest.mark.parametrize(
     ("answer", "pence"),
-    [({"valueInteger": 520}, 52_000), ({"valueQuantity": {"value": 520}}, 52_000), ({"valueString": "520"}, None)],
+    [
+        ({"valueInteger": 520}, {52_000}),
+        ({"valueQuantity": {"value": 520}}, {52_000}),
+        ({"valueQuantity": {"value": 520, "unit": "£"}}, {52_000}),
+        ({"valueQuantity": {"value": 520, "unit": "pounds a week", "code": "GBP"}}, {52_000}),
+        ({"valueQuantity": {"value": 520, "unit": "hours"}}, set()),
+        ({"valueQuantity": {"value": 520, "code": "EUR"}}, set()),
+        ({"valueString": "520"}, set()),
+    ],
 )
-def test_an_amount_that_the_form_says_is_read_exactly(answer: dict[str, Any], pence: int | None) -> None:
-    assert amount_in(assessed(amount=answer)) == pence
+def test_an_amount_that_the_form_says_is_read_exactly(answer: dict[str, Any], pence: set[int]) -> None:
+    assert amounts_in(assessed(amount=answer)) == pence
+
+
+def test_an_assessment_that_says_several_amounts_or_less_than_nothing_gives_none() -> None:
+    twice = assessed(amount={"valueInteger": 520})
+    twice["item"].append({"linkId": "weekly-amount", "answer": [{"valueInteger": 540}]})
+    (several,) = worked_out(twice, "face", NORTH).issues
+    (less,) = worked_out(assessed(amount={"valueInteger": -50}), "package-cost", NORTH).issues
+    assert several.text.startswith("The assessment says several amounts (£520.00, £540.00)")
+    assert less.text.startswith("The assessment says less than nothing (-£50.00)")
 
 
 def test_an_assessment_without_levels_or_without_an_amount_gives_none() -> None:
