@@ -14,8 +14,8 @@ from phb_fhir.rules.budget import LONDON, first_day, last_day
 
 STEP = timedelta(milliseconds=1)
 _FIRST = datetime(
-    2, 1, 1, tzinfo=UTC
-)  # nothing is recorded before, and a step back from it is still a time that clocks show
+    1, 1, 1, 0, 2, tzinfo=UTC
+)  # the first minute of all whose step back is still a time that clocks show, in England too
 
 
 def first_instant(text: str) -> datetime:

@@ -28,6 +28,15 @@ def test_a_date_covers_its_day_in_england_and_a_time_as_much_as_it_says(text, fi
     assert (first_instant(text), last_instant(text)) == (datetime.fromisoformat(first), datetime.fromisoformat(last))
 
 
+def test_the_first_days_of_all_are_told_as_they_are():
+    assert (first_instant("0001-06-05"), last_instant("0001-01-02")) == (
+        datetime(1, 6, 5, 0, 1, 15, tzinfo=UTC),
+        datetime(1, 1, 3, 0, 1, 14, 999000, tzinfo=UTC),
+    )
+    for text in ("0001-01-01", "0001-01-01T00:00:00+14:00"):
+        assert day_of(first_instant(text) - STEP) == date(1, 1, 1)  # a statement opens with what was there before it
+
+
 @pytest.mark.parametrize("text", ["", "yesterday", "2026-13", "2026-02-30", "9999-12-31", "2026-10-09T25:00:00Z", "T"])
 def test_what_is_no_date_is_refused(text):
     with pytest.raises((ValueError, OverflowError)):
