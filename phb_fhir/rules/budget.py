@@ -209,3 +209,9 @@ def _element(row: Mapping[str, Any]) -> Element:
 
 def element_of(elements: Sequence[Element], id_: str) -> Element | None:
     return next((one for one in elements if one.id == id_), None)
+
+
+def is_held(account: Resource, pot: str) -> bool:
+    """Whether a pot of a budget is a part that is paid out to somebody else."""
+    part = element_of(elements_of(account), pot)
+    return part is not None and part.model != "notional"

@@ -195,4 +195,7 @@ def moved(
         if was.spent != wants.spent:
             back += [reversal(Sums(spent=was.spent), *place, say)] if was.spent else []
             forth += [entry("spend", wants.spent, *place, say)] if wants.spent else []
+        if was.advanced != wants.advanced:
+            back += [reversal(Sums(advanced=was.advanced), *place, say)] if was.advanced else []
+            forth += [entry("advance", wants.advanced, *place, say)] if wants.advanced else []
     return back + forth

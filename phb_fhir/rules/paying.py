@@ -21,8 +21,7 @@ from phb_fhir.fhir.money import divided, pence_of, sterling
 from phb_fhir.outcome import Issue, Kind
 from phb_fhir.rules.allocation import held_until_a_budget, pot_first, pot_name
 from phb_fhir.rules.budget import (
-    element_of,
-    elements_of,
+    is_held,
     owner_of,
     stage_of,
 )
@@ -69,7 +68,7 @@ from phb_fhir.rules.payment import (
     terms_of,
 )
 from phb_fhir.rules.payment_checks import ACCOUNT, checks_of, provides, stands, stays_as_it_is, stepped
-from phb_fhir.rules.purchase import budget_charged, read_purchase
+from phb_fhir.rules.purchase import budget_charged, element_id, read_purchase, reason_of
 from phb_fhir.rules.purchase_checks import refusals
 from phb_fhir.rules.surplus import asked_about
 from phb_fhir.rules.words import PAYMENT_REFERENCE, extensions, key_of, keys_in, pair_of, token_of, value_of, with_value
@@ -341,23 +340,21 @@ def _wanted(case: Case, p: Payment, paid_out: Mapping[tuple[str, str], int]) -> 
         for place, part in _spread(pence, falls_to(p, purchase)).items():
             if p.issuer in p.owners and _is_held(p, place):  # the commissioner pays for a part that is paid out
                 add(case.key, place, Sums(advanced=part))
+                add(purchase, place, Sums(advanced=-min(part, _counted(p, purchase, place))))
     for purchase, pence in (refunded_by_purchase(p) if is_done(p.payment) else {}).items():
         for place, part in _spread(pence, came_from(p, purchase)).items():
             is_over = stage_of(p.paying.get(place[0])) == "closed"
             add(purchase, place, Sums(spent=-part, allocated=-part if is_over else 0))
-            if p.owners & {p.issuer, p.payee} and _is_held(p, place) and _was_paid_out(p, purchase):
+            if p.owners & {p.issuer, p.payee} and _is_held(p, place):
                 there = paid_out[place] + found.get((case.key, *place), NONE).advanced
                 add(case.key, place, Sums(advanced=-max(min(part, there), 0)))
     return {place: sums for place, sums in found.items() if any(sums)}
 
 
-def _was_paid_out(p: Payment, purchase: str) -> bool:
-    """Whether what a purchase cost counts as paid out of its part: all but what the NHS paid without a payment that is here."""
-    charge = p.purchases.get(purchase) or {}
-    by_the_nhs = [
-        one for one in (*p.others, p.payment) if is_done(one) and key_of(one.get("paymentIssuer")) in p.owners
-    ]
-    return value_of(charge, "phb-paid-by") != "nhs-team" or paid_for(purchase, by_the_nhs, p.invoices) > 0
+def _counted(p: Payment, purchase: str, place: tuple[str, str]) -> int:
+    """What a purchase says by itself that the NHS paid beside of a part: what this payment pays of it is not counted twice."""
+    entries = [one for one in p.posted.get(purchase, ()) if not is_of(one, p.payment)]
+    return max(positions(entries).get(place, NONE).advanced, 0)
 
 
 def _spread(pence: int, held: Mapping[tuple[str, str], int]) -> dict[tuple[str, str], int]:
@@ -372,8 +369,7 @@ def _spread(pence: int, held: Mapping[tuple[str, str], int]) -> dict[tuple[str, 
 def _is_held(p: Payment, place: tuple[str, str]) -> bool:
     """Whether the pot is a part that is paid out to somebody else."""
     account, pot = place
-    element = element_of(elements_of(p.paying[account]), pot) if account in p.paying and pot != CONTINGENCY else None
-    return element is not None and element.model != "notional"
+    return account in p.paying and is_held(p.paying[account], pot)
 
 
 def _undone(
@@ -489,8 +485,8 @@ def _done_for(purchase: str, payments: Iterable[Resource], invoices: Mapping[str
 
 
 def judge_paid(case: Case) -> Judging:
-    """A purchase that is paid, or about to be, keeps its price, and who was paid for it; one whose payment is on its way is not taken back
-    meanwhile.
+    """A purchase that is paid, or about to be, keeps its price, whence it is paid, and who was paid for it; one whose payment is on its way is not
+    taken back meanwhile.
     """
     before, after = case.before, case.after
     if before is None or case.is_own or before.get("status") not in ("billable", "billed"):
@@ -498,7 +494,8 @@ def judge_paid(case: Case) -> Judging:
     was, now = pence_of(before.get("priceOverride")) or 0, pence_of((after or {}).get("priceOverride")) or 0
     is_back = after is None or after.get("status") not in ("billable", "billed")
     gone = provides(before) - provides(after or {})
-    if not is_back and now >= was and not gone:
+    is_moved = not is_back and _pot(before) != _pot(after or {})
+    if not is_back and now >= was and not gone and not is_moved:
         return NOTHING
     yield held((case.key,))
     payments, invoices = yield from payments_for((case.key,))
@@ -516,11 +513,29 @@ def judge_paid(case: Case) -> Judging:
         who, name = key_of(value_of(theirs[0], "phb-payee")), reference_of(theirs[0])
         text = f"{name} pays {who} for this, so it stays provided by them. Where somebody else was owed, take the payment back first."
         return Decision((refusal(text, "ChargeItem.performingOrganization"),))
-    paid = paid_for(case.key, [one for one in payments if counts(one)], invoices)
+    standing = [one for one in payments if counts(one) and paid_for(case.key, [one], invoices)]
+    if is_moved and standing and (yield from _is_paid_out(before, after or {})):
+        text = (
+            f"{reference_of(standing[0])} pays this from {pot_name(_pot(before))}, so it stays paid from there. Where that was wrong, take the payment back"
+            " first."
+        )
+        return Decision((refusal(text, "ChargeItem.extension.where(url.endsWith('phb-element'))"),))
+    paid = paid_for(case.key, standing, invoices)
     if not is_back and paid > now:
         text = f"{sterling(paid)} is paid for this or on its way, so it cannot cost {sterling(now)}. Record what comes back as a refund."
         return Decision((refusal(text, "ChargeItem.priceOverride"),))
     return NOTHING
+
+
+def _pot(charge: Resource) -> str:
+    return CONTINGENCY if reason_of(charge) == "contingency" else element_id(charge)
+
+
+def _is_paid_out(*versions: Resource) -> Asking[bool]:
+    """Whether any of these is paid from a part that somebody else holds: what was paid out of it is told by the payment."""
+    accounts = keys_in(versions[0].get("account"))
+    found: dict[str, Resource | None] = yield Read(*accounts)
+    return any(one is not None and is_held(one, _pot(charge)) for one in found.values() for charge in versions)
 
 
 def _paid_to(who: frozenset[str], payments: Iterable[Resource]) -> list[Resource]:

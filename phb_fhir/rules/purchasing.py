@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from phb_fhir.fhir.codec import Resource
 from phb_fhir.fhir.money import divided, sterling
 from phb_fhir.outcome import Issue, Kind
 from phb_fhir.rules.allocation import held_until_a_budget
 from phb_fhir.rules.budget import (
+    is_held,
     is_joint,
     owner_of,
     stage_of,
@@ -40,6 +41,7 @@ from phb_fhir.rules.case import (
 from phb_fhir.rules.joint import Bought, Split, split
 from phb_fhir.rules.ledger import UNASSIGNED, Entry, Ledger, Sums, Told, entry, moved, positions
 from phb_fhir.rules.naming import several_meant
+from phb_fhir.rules.paid import came_back, counts, is_done, paid_for, payments_for
 from phb_fhir.rules.purchase import (
     MONEY,
     OPEN,
@@ -70,6 +72,7 @@ from phb_fhir.rules.words import (
     keys_in,
     pair_of,
     token_of,
+    value_of,
     with_value,
 )
 
@@ -146,10 +149,11 @@ def _decided(case: Case, purchase: Purchase, posted: list[Entry]) -> Judging:
         return Decision((status,))
     charge = purchase.charge if status == purchase.status else {**purchase.charge, "status": status}
     purchase = replace(purchase, charge=charge)
-    entries, issues = _entries(case, purchase, posted)
+    paid = (yield from _paid_here(case, purchase)) if _is_paid_beside(purchase, posted) else None
+    entries, issues = _entries(case, purchase, posted, paid)
     if issues and (others := sorted(purchase.ledgers)):
         seen: frozenset[str] = yield Sees(*others)
-        _, issues = _entries(case, replace(purchase, hidden=frozenset(others) - seen), posted)
+        _, issues = _entries(case, replace(purchase, hidden=frozenset(others) - seen), posted, paid)
     if issues:
         return Decision(tuple(issues))
     follow = list((yield from _tasks(case, purchase, why, entries)))
@@ -280,11 +284,59 @@ def _plain(value: Any) -> Any:
     return [_plain(each) for each in value] if isinstance(value, list) else value
 
 
-_OWN = ("commitment", "release", "spend", "reversal")
+_OWN = ("commitment", "release", "spend", "advance", "reversal")
 
 
-def _entries(case: Case, p: Purchase, posted: list[Entry]) -> tuple[list[Entry], list[Issue]]:
-    """What moves in the ledgers, and why it cannot."""
+class _Paid(NamedTuple):
+    """The pence that payments of its funders pay of a purchase, or are to; and what came back of it to them."""
+
+    out: int
+    back: int
+
+
+def _is_paid_beside(p: Purchase, posted: Sequence[Entry]) -> bool:
+    """Whether the NHS paid for it, or did: of a part that somebody else holds that counts as paid out, so that nobody is paid it in advance as well."""
+    is_paid = p.status == "billed" and value_of(p.charge, "phb-paid-by") == "nhs-team" and bool(p.elements)
+    return is_paid or any(sums.advanced for sums in positions(posted).values())
+
+
+def _paid_here(case: Case, p: Purchase) -> Asking[_Paid]:
+    """What payments that are here pay of it: these say themselves what they paid out."""
+    yield Hold(f"paid {case.key}")  # as whoever pays for it does
+    funders = {owner_of(one) for one in (p.budget, *p.members)} | {*p.left.values()}
+    payments, invoices = yield from payments_for((case.key,))
+    theirs = [one for one in payments if counts(one) and key_of(one.get("paymentIssuer")) in funders]
+    back = [one for one in payments if is_done(one) and key_of(value_of(one, "phb-payee")) in funders]
+    return _Paid(paid_for(case.key, theirs, invoices), came_back(case.key, back))
+
+
+def _paid_out(p: Purchase, spent: Split, posted: Sequence[Entry], own: str, paid: _Paid) -> dict[tuple[str, str], int]:
+    """What the NHS paid beside of each part that somebody else holds. What payments have taken over of it since stays taken over; of who has left
+    a joint budget, it stays as it was. Once it is taken back, that is what came back of it: nothing of the two together.
+    """
+    was, taken = (positions(one for one in posted if one.cause.startswith(own) is is_own) for is_own in (True, False))
+    if not spent.places:
+        counted = {place: sums.advanced for place, sums in positions(posted).items() if sums.advanced > 0}
+        rest = max(paid.back - paid.out, 0)
+        return (
+            dict(zip(counted, divided(min(rest, sum(counted.values())), [*counted.values()]), strict=True))
+            if counted
+            else {}
+        )
+    budgets = {p.account: p.budget, **{f"Account/{one['id']}": one for one in p.members}}
+    parts = divided(max(sum(spent.places.values()) - paid.out, 0), [*spent.places.values()])
+    beside = dict(zip(spent.places, parts, strict=True)) if value_of(p.charge, "phb-paid-by") == "nhs-team" else {}
+    found = {place: beside.get(place, 0) - taken.get(place, Sums()).advanced for place in spent.places}
+    held = {
+        place: pence for place, pence in found.items() if place[0] in budgets and is_held(budgets[place[0]], place[1])
+    }
+    return held | {place: was[place].advanced for place in found if place[0] not in budgets and place in was}
+
+
+def _entries(
+    case: Case, p: Purchase, posted: list[Entry], paid: _Paid | None = None
+) -> tuple[list[Entry], list[Issue]]:
+    """What moves in the ledgers, and why it cannot. `paid` is what is to be known of payments, of what the NHS paid."""
     sum_ = MONEY.get(p.status)
     # a refund stands beside what was spent, until the purchase is taken back and all of it with it
     own = f"{case.key}/_history/"
@@ -293,6 +345,9 @@ def _entries(case: Case, p: Purchase, posted: list[Entry]) -> tuple[list[Entry],
     if falls.issues:
         return [], list(falls.issues)
     wanted = {place: Sums(**{sum_: pence}) for place, pence in falls.places.items()} if sum_ else {}
+    if paid is not None and p.status != "billable":
+        for place, pence in _paid_out(p, falls, posted, own, paid).items():
+            wanted[place] = wanted.get(place, Sums())._replace(advanced=pence)
     funders = {p.account: owner_of(p.budget), **p.left}
     funders |= {f"Account/{one['id']}": owner_of(one) for one in p.members}
     day = purchase_day(p.charge, case.today)

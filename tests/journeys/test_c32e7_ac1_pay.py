@@ -557,14 +557,85 @@ def test_what_comes_back_is_taken_off_what_is_paid_out_as_far_as_anything_is(jil
     assert books.agrees()
 
 
-def test_what_the_nhs_paid_beside_and_gets_back_was_never_in_the_hands_of_who_holds_the_part(
+def beside(jill: httpx.Client, pounds: str = "100.00") -> str:
+    """A purchase from the part that Jill holds, which the NHS paid without a payment that is here."""
+    charge = massage(
+        "PUR-BESIDE", pounds=pounds, status="billed", supportingInformation=[{"reference": DOCUMENTS["jill"]}]
+    )
+    charge["extension"].append({"url": f"{BASE}/StructureDefinition/phb-paid-by", "valueCode": "nhs-team"})
+    return f"ChargeItem/{made(jill.post('/ChargeItem', json=charge | {'performingOrganization': {'reference': STILLWATER}}))['id']}"
+
+
+def noted(jill: httpx.Client, key: str, **more: Any) -> None:
+    made(jill.put(f"/{key}", json={**made(jill.get(f"/{key}")), "note": [{"text": "Looked at."}], **more}))
+
+
+def test_what_the_nhs_pays_beside_is_not_paid_in_advance_as_well(jill: httpx.Client, books: Books) -> None:
+    before = books.pot(BUDGET, DAILY)
+    key = beside(jill)
+    after = books.pot(BUDGET, DAILY)
+    assert (after["spent"] - before["spent"], after["advanced"] - before["advanced"]) == (10_000, 10_000)
+    rest = (after["allocated"] - after["advanced"]) / 100
+    (why,) = said(jill.post("/PaymentReconciliation", json=advance("ADV-1", rest + 0.01)))
+    assert why.endswith("more is too much.")
+    made(jill.put(f"/{key}", json={**made(jill.get(f"/{key}")), "status": "entered-in-error"}))
+    assert books.pot(BUDGET, DAILY) == before
+    assert books.agrees()
+
+
+def test_what_the_nhs_paid_is_counted_once_whether_its_payment_is_recorded_or_not(
     jill: httpx.Client, books: Books
 ) -> None:
-    billed(jill, NIGHTS, "nhs-team")
+    before = books.pot(BUDGET, DAILY)["advanced"]
+    key = beside(jill)
+
+    def paid_out() -> int:
+        noted(jill, key)
+        assert books.agrees()
+        return books.pot(BUDGET, DAILY)["advanced"] - before
+
+    first = pay(jill, payment("PAY-1", line(40, key), payee=STILLWATER))
+    assert paid_out() == 10_000
+    made(update(jill, first, outcome="complete"))
+    pay(jill, payment("PAY-2", line(60, key), payee=STILLWATER, outcome="complete"))
+    assert paid_out() == 10_000
+    made(update(jill, made(jill.get(f"/PaymentReconciliation/{first['id']}")), status="entered-in-error"))
+    assert paid_out() == 10_000
+    pay(jill, payment("PAY-3", line(40, key), payee=STILLWATER, outcome="complete"))
+    assert paid_out() == 10_000
+    pay(jill, refund("BACK-1", 100, key, STILLWATER))
+    assert paid_out() == 0
+    noted(jill, key, status="entered-in-error")
+    assert books.pot(BUDGET, DAILY)["advanced"] == before
+
+
+def test_what_the_nhs_paid_beside_and_gets_back_is_paid_out_no_more(jill: httpx.Client, books: Books) -> None:
     before = books.pot(BUDGET, NURSING)
+    price = round(billed(jill, NIGHTS, "nhs-team") * 100)
     pay(jill, refund("BACK-1", 30, NIGHTS, LANTERN))
     after = books.pot(BUDGET, NURSING)
-    assert (before["spent"] - after["spent"], after["advanced"]) == (3000, before["advanced"])
+    assert (after["spent"] - before["spent"], after["advanced"] - before["advanced"]) == (price - 3000, price - 3000)
+    noted(jill, NIGHTS, status="not-billable")
+    after = books.pot(BUDGET, NURSING)
+    assert (after["spent"], after["advanced"]) == (before["spent"], before["advanced"])
+    noted(jill, NIGHTS, status="billed")
+    after = books.pot(BUDGET, NURSING)
+    assert (after["spent"] - before["spent"], after["advanced"] - before["advanced"]) == (price - 3000, price - 3000)
+    assert books.agrees()
+
+
+def test_what_was_paid_stays_paid_from_the_part_that_it_was_paid_from(jill: httpx.Client, books: Books) -> None:
+    with_receipt(jill, COUNSELLING)
+    paid = pay(jill, counselling("PAY-1"))
+    moved = made(jill.get(f"/{COUNSELLING}"))
+    next(one for one in moved["extension"] if one["url"].endswith("phb-element"))["valueId"] = DAILY
+    assert said(jill.put(f"/{COUNSELLING}", json=moved)) == [
+        f"PAY-1 pays this from the part '{THERAPY}', so it stays paid from there. Where that was wrong, take the payment back first."
+    ]
+    made(update(jill, paid, status="cancelled"))
+    before = books.pot(BUDGET, DAILY)
+    made(jill.put(f"/{COUNSELLING}", json=moved))
+    assert books.pot(BUDGET, DAILY)["committed"] - before["committed"] == 6000
     assert books.agrees()
 
 
