@@ -68,7 +68,7 @@ from phb_fhir.rules.payment import (
     terms_of,
 )
 from phb_fhir.rules.payment_checks import ACCOUNT, checks_of, provides, stands, stays_as_it_is, stepped
-from phb_fhir.rules.purchase import budget_charged, element_id, read_purchase, reason_of
+from phb_fhir.rules.purchase import MONEY, budget_charged, element_id, read_purchase, reason_of
 from phb_fhir.rules.purchase_checks import refusals
 from phb_fhir.rules.surplus import asked_about
 from phb_fhir.rules.words import PAYMENT_REFERENCE, extensions, key_of, keys_in, pair_of, token_of, value_of, with_value
@@ -245,18 +245,22 @@ def _paid_by(p: Payment, purchase: str) -> str:
 
 
 def _failed(case: Case, p: Payment) -> Asking[list[Follow]]:
-    """A payment that failed is told on its purchases, which wait to be paid as before."""
+    """A payment that failed, or was taken back, is told on its purchases, which wait to be paid as before."""
     before = case.before or {}
-    if not counts(before) or p.payment.get("status") != "active" or p.payment.get("outcome") != "error":
+    if not counts(before) or counts(p.payment):
         return []
-    notes = [str(one.get("text")) for one in p.payment.get("processNote", ()) if one.get("text")]
+    is_failed = p.payment.get("status") == "active"
+    notes = [str(one.get("text")) for one in p.payment.get("processNote", ()) if one.get("text")] if is_failed else []
     why = f" ({notes[-1].rstrip('.')})" if notes else ""
     follow: list[Follow] = []
     for share in p.shares:
         charge = p.purchases.get(share.purchase)
-        if charge is None or share.pence <= 0:
+        if charge is None or share.pence <= 0 or charge.get("status") not in MONEY:
             continue
-        text = f"The payment {reference_of(p.payment)} of {sterling(share.pence)} failed{why}. It is still to be paid."
+        became = "failed" if is_failed else "was taken back"
+        text = (
+            f"The payment {reference_of(p.payment)} of {sterling(share.pence)} {became}{why}. It is still to be paid."
+        )
         follow += yield from _noted(case, charge, share.purchase, text)
     return follow
 

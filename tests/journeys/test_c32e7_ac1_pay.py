@@ -609,6 +609,30 @@ def test_what_the_nhs_paid_is_counted_once_whether_its_payment_is_recorded_or_no
     assert books.pot(BUDGET, DAILY)["advanced"] == before
 
 
+def test_a_payment_that_is_taken_back_is_told_on_its_purchase_which_stays_the_nhss_to_pay(
+    jill: httpx.Client, books: Books
+) -> None:
+    with_receipt(jill, NIGHTS)
+    price = made(jill.get(f"/{NIGHTS}"))["priceOverride"]["value"]
+    charge = made(jill.get(f"/{NIGHTS}"))
+    unsaid = [one for one in charge["extension"] if not one["url"].endswith("phb-paid-by")]
+    made(jill.put(f"/{NIGHTS}", json={**charge, "extension": unsaid}))
+    before = books.pot(BUDGET, NURSING)["advanced"]
+    paid = pay(jill, payment("PAY-1", line(price, NIGHTS), payee=LANTERN, outcome="complete"))
+    made(update(jill, paid, status="entered-in-error"))
+    charge = made(jill.get(f"/{NIGHTS}"))
+    said_ = charge["note"][-1]["text"]
+    assert (charge["status"], said_) == (
+        "billed",
+        f"The payment PAY-1 of £{price:.2f} was taken back. It is still to be paid.",
+    )
+    assert books.pot(BUDGET, NURSING)["advanced"] - before == round(price * 100)
+    noted(jill, NIGHTS)
+    pay(jill, payment("PAY-2", line(price, NIGHTS), payee=LANTERN, outcome="complete"))
+    assert books.pot(BUDGET, NURSING)["advanced"] - before == round(price * 100)
+    assert books.agrees()
+
+
 def test_what_the_nhs_paid_beside_and_gets_back_is_paid_out_no_more(jill: httpx.Client, books: Books) -> None:
     before = books.pot(BUDGET, NURSING)
     price = round(billed(jill, NIGHTS, "nhs-team") * 100)
