@@ -93,6 +93,7 @@ class Notice:
     seen: frozenset[str] = frozenset()  # those of the budgets that whoever writes may be told of
     relative: Resource | None = None  # who must repay, where that is a RelatedPerson
     came_back: int = 0  # pence that payments have brought back towards it
+    came_to_others: Mapping[str, int] = field(default_factory=dict)  # and towards the others, by their id
 
     @property
     def state(self) -> str:
@@ -123,6 +124,10 @@ class Notice:
         """Those that whoever must repay holds; who holds none repays what was paid directly to the person."""
         own = [pair for pair in self.paid_out if pair[1].holder == self.owner]
         return own or [pair for pair in self.paid_out if pair[1].model == "direct-payment"] or self.paid_out
+
+    def asked_by(self, other: Resource) -> int:
+        """The pence that another notice still asks for."""
+        return max(amount_of(other) - self.came_to_others.get(str(other.get("id")), 0), 0)
 
     def advanced(self, place: tuple[str, Element]) -> int:
         return self.ledgers[place[0]].of(place[1].id).advanced
@@ -172,9 +177,11 @@ def _read(case: Case, task: Resource) -> Asking[Notice]:
     seen: frozenset[str] = (yield Sees(*budgets)) if budgets else frozenset()
     made = Notice(task, case.by, budgets, ledgers, found.get(person), case.before, others, seen)
     made = replace(made, relative=found.get(relative))
+    if others:
+        made = replace(made, came_to_others=(yield from _came_to(others, made, {account, *budgets})))
     if made.state != "repaid" or state_of(case.before) in ("", "repaid"):
         return made
-    return replace(made, came_back=(yield from _came_back(case, made, {account, *budgets})))
+    return replace(made, came_back=sum((yield from _came_back(case.key, made, {account, *budgets}))))
 
 
 def _others(case: Case, accounts: Collection[str]) -> Asking[list[Resource]]:
@@ -195,8 +202,22 @@ class Back(NamedTuple):
     pence: int
 
 
-def _came_back(case: Case, n: Notice, accounts: Collection[str]) -> Asking[int]:
-    """The pence that payments brought back towards this notice. What others that are repaid have counted is not counted again."""
+def _came_to(others: Sequence[Resource], n: Notice, accounts: Collection[str]) -> Asking[dict[str, int]]:
+    """The pence that payments brought back towards each of the notices that stand; what names none of them, towards one alone."""
+    found: dict[str, int] = {}
+    used = 0
+    for one in sorted(others, key=lambda one: str(one.get("authoredOn"))):
+        named, since = yield from _came_back(f"Task/{one['id']}", replace(n, task=one), accounts)
+        took = min(max(since - used, 0), max(amount_of(one) - named, 0))
+        used += took
+        found[str(one["id"])] = named + took
+    return found
+
+
+def _came_back(key: str, n: Notice, accounts: Collection[str]) -> Asking[tuple[int, int]]:
+    """The pence that payments brought back towards this notice: what names it; and what names none, since it was given. What others that are repaid
+    have counted is not counted again.
+    """
     owners = {owner_of(one) for one in n.budgets.values()} - {""}
     paid: list[Resource] = yield Find(
         "PaymentReconciliation", ("account", ",".join(sorted(accounts))), ("payee", ",".join(sorted(owners)))
@@ -206,18 +227,18 @@ def _came_back(case: Case, n: Notice, accounts: Collection[str]) -> Asking[int]:
         first: Resource | None = yield ReadVersion(f"PaymentReconciliation/{one['id']}", 1)
         pence = sum(line.pence for line in lines_of(one) if line.kind == "advance")
         back.append(Back(_recorded(first), key_of(one.get("request")), pence))
-    given_at = yield from _given_at(case.key)
-    named = sum(one.pence for one in back if one.notice == case.key)
+    given_at = yield from _given_at(key)
+    named = sum(one.pence for one in back if one.notice == key)
     since = sum(one.pence for one in back if not one.notice and one.recorded > given_at)
-    for other in (yield from _repaid(case, n, accounts)):
-        key = f"Task/{other['id']}"
-        posted: list[Entry] = yield Posted(key)
+    for other in (yield from _repaid(key, n, accounts)):
+        theirs = f"Task/{other['id']}"
+        posted: list[Entry] = yield Posted(theirs)
         counted = amount_of(other) + sum(one.sums.advanced for one in posted)
-        counted -= sum(one.pence for one in back if one.notice == key)
-        at = yield from _given_at(key)
+        counted -= sum(one.pence for one in back if one.notice == theirs)
+        at = yield from _given_at(theirs)
         counted -= sum(one.pence for one in back if not one.notice and at < one.recorded <= given_at)
         since -= max(counted, 0)
-    return named + max(since, 0)
+    return named, max(since, 0)
 
 
 def _is_back(payment: Resource, n: Notice) -> bool:
@@ -226,10 +247,10 @@ def _is_back(payment: Resource, n: Notice) -> bool:
     return not is_sent_out and value_of(payment, "phb-element") in {part.id for _, part in n.owed}
 
 
-def _repaid(case: Case, n: Notice, accounts: Collection[str]) -> Asking[list[Resource]]:
+def _repaid(key: str, n: Notice, accounts: Collection[str]) -> Asking[list[Resource]]:
     """The other notices about the same parts that are repaid."""
     found: list[Resource] = yield Find("Task", ("code", f"{TASK_CODE}|{CODE}"), ("focus", ",".join(sorted(accounts))))
-    others = [one for one in found if one.get("id") != case.id and state_of(one) == "repaid"]
+    others = [one for one in found if f"Task/{one.get('id')}" != key and state_of(one) == "repaid"]
     return [one for one in others if _owed(n, one) == n.owed]
 
 
@@ -359,7 +380,7 @@ def _no_more_than_was_paid(n: Notice) -> Iterator[Issue]:
     for others, whom in ((theirs, "to them"), (same, "of these parts")):
         places = {*n.owed, *(place for one in others for place in _owed(n, one))}
         advanced = sum(max(n.advanced(one), 0) for one in places)
-        asked = sum(amount_of(one) for one in others)
+        asked = sum(n.asked_by(one) for one in others)
         if asked + n.outstanding > advanced:
             already = f", and {sterling(asked)} of it is asked back already" if asked else ""
             paid = sterling(advanced) if all(key in n.seen for key, _ in places) else "Less"

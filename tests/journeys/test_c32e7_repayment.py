@@ -297,6 +297,21 @@ def test_what_came_back_counts_towards_one_notice_alone(jill: httpx.Client, book
     assert books.about(f"Task/{second['id']}") == [(BUDGET, DAILY, "advance-returned", -25_000)]
 
 
+def test_what_came_back_for_a_notice_that_stands_is_not_asked_for_any_more(jill: httpx.Client) -> None:
+    """£3,050.00 is paid out. £3,000.00 of it is asked back, and comes in pieces: what is left to be asked is £50.00 all the time."""
+    first = made(ask(jill, amount=pounds(3000)))
+    too_much = ask(jill, amount=pounds(50.01))
+    for reference, named in (("BACK-1", {}), ("BACK-2", {"request": {"reference": f"Task/{first['id']}"}})):
+        returned(jill, reference, "1000.00", **named)
+        (why,) = said(ask(jill, amount=pounds(50.01)))
+        assert why.endswith("so £50.01 cannot be asked back.")
+    assert "£1,050.00 was paid out to them, and £1,000.00 of it is asked back already" in why
+    assert "£3,050.00 was paid out to them, and £3,000.00 of it is asked back already" in said(too_much)[0]
+    second = made(ask(jill, amount=pounds(50)))
+    made(step(jill, second, "repaid"))
+    made(step(jill, first, "repaid"))
+
+
 # ---- several who hold direct payments ------------------------------------------------------------
 
 
