@@ -44,7 +44,7 @@ from phb_fhir.operations.credit_transfers import (
     write_transfers,
 )
 from phb_fhir.operations.sign_off import reference_in
-from phb_fhir.outcome import Issue, Kind, Refusal, Rejected, refuse
+from phb_fhir.outcome import Kind, Refusal, Rejected, refuse
 from phb_fhir.reports.parameters import Row, group, parameters, pence_row, reference_row, row
 from phb_fhir.rules.advances import Advance, due_advances, has_days, past_of
 from phb_fhir.rules.budget import LONDON, elements_of, first_day, in_words, owner_of
@@ -56,10 +56,10 @@ from phb_fhir.rules.payment import read_payment
 from phb_fhir.rules.payment_checks import check_sending
 from phb_fhir.rules.words import PAYMENT_REFERENCE, concept, extension_url, key_of, pair_of, token_of, value_of
 from phb_fhir.search.parse import parse_criteria
+from phb_fhir.search.results import parse_sort
 
 PAYMENTS_MAX = 200  # of one run; the rest is for the next
-QUEUED_MAX = 1_000  # payments that could be sent, of which a run takes the first
-LOOKED_MAX = 20_000  # payments that wait, at which a run looks for these
+LOOKED_MAX = 20_000  # payments that cannot be sent, past which a run looks for those that can
 TOLD_MAX = 1_000  # payments of which it is told why they are left out
 STEP = 200  # payments, or budgets with their schedules, at which a run looks together
 ADVANCES_MAX = 1_000  # that one run queues; the rest is for the next
@@ -71,7 +71,7 @@ _NO_DAYS = (
     " when (boundsPeriod), at most how many times (count), and nothing else."
 )
 _MORE = f"A run queues up to {ADVANCES_MAX:,} advances by schedule; what else is due goes with the next."
-_NEXT = f"A run has up to {PAYMENTS_MAX} payments; this one goes with the next."
+_NEXT = f"A run has up to {PAYMENTS_MAX} payments, those that are due first; what else is due goes with the next."
 _NO_NAME = "has letters that no bank takes: write it with those from A to Z."
 _COMPLETE = frozenset(("ACSC", "ACCC"))  # settled
 _FAILED = frozenset(("RJCT", "CANC"))
@@ -177,12 +177,15 @@ async def _found(context: Context, *criteria: tuple[str, str]) -> list[Resource]
     return [one for version in versions if (one := held(context, version)) is not None]
 
 
-async def _each(context: Context, type_: str, *criteria: tuple[str, str]) -> AsyncIterator[list[Resource]]:
+async def _each(
+    context: Context, type_: str, *criteria: tuple[str, str], sort: str = ""
+) -> AsyncIterator[list[Resource]]:
     """All that a search finds of what the one who asks may see, some at a time."""
     joins, after, more = Joins(context.reader, context.asking()), None, True
+    order = parse_sort((type_,), sort, context.asking()) if sort else ()
     resolved = await joins.resolve(parse_criteria(type_, criteria, context.asking()))
     while more:
-        hits, more, after = await joins.sift(resolved, after=after, count=STEP)
+        hits, more, after = await joins.sift(resolved, order, after=after, count=STEP)
         yield [one for hit in hits if (one := held(context, hit.version)) is not None]
 
 
@@ -199,16 +202,15 @@ async def _due(
     )
     payable: list[Resource] = []
     left: list[LeftOut] = []
-    looked = 0
-    async for page in _each(context, "PaymentReconciliation", *criteria):
+    async for page in _each(context, "PaymentReconciliation", *criteria, sort="payment-date"):
         more, why = await _payable(context, [one for one in page if not run_of(one)], accounts)
-        payable, left, looked = payable + more, left + why, looked + len(page)
-        if len(payable) >= QUEUED_MAX or looked >= LOOKED_MAX:
+        payable, left = payable + more, left + why
+        if len(payable) > PAYMENTS_MAX or len(left) >= LOOKED_MAX:
             break
-    payable.sort(key=lambda one: (str(one.get("paymentDate")), reference_of(one)))
-    left += [LeftOut(f"PaymentReconciliation/{one['id']}", _NEXT) for one in payable[PAYMENTS_MAX:]]
     if len(left) > TOLD_MAX:
         left = [*left[:TOLD_MAX], LeftOut(issuer, f"{len(left) - TOLD_MAX:,} more are left out.")]
+    if len(payable) > PAYMENTS_MAX:
+        left.append(LeftOut(issuer, _NEXT))
     return payable[:PAYMENTS_MAX], left
 
 
@@ -217,25 +219,27 @@ async def _payable(
 ) -> tuple[list[Resource], list[LeftOut]]:
     """Those of these that can be paid now, and why the others cannot: however many these are, they hold up nothing else."""
     budgets = await _budgets(context, queued)
-    payable: list[Resource] = []
-    left: list[LeftOut] = []
+    told: dict[str, str] = {}
     for one in queued:
         key = f"PaymentReconciliation/{one['id']}"
-        if why := _why_not(one, budgets.get(key_of(value_of(one, "phb-account"))), accounts):
-            left.append(LeftOut(key, why))
-        elif issues := await asked(context, _issues(case_of(context, key, one, one), one)):
-            left.append(LeftOut(key, " ".join(issue.text for issue in issues)))
-        else:
-            payable.append(one)
-    return payable, left
+        told[key] = _why_not(one, budgets.get(key_of(value_of(one, "phb-account"))), accounts)
+    cases = [case_of(context, key, one, one) for key, one in zip(told, queued, strict=True) if not told[key]]
+    told |= await asked(context, _issues(cases))
+    payable = [one for key, one in zip(told, queued, strict=True) if not told[key]]
+    return payable, [LeftOut(key, why) for key, why in told.items() if why]
 
 
-def _issues(case: Case, payment: Resource) -> Asking[list[Issue]]:
-    """What speaks against sending a payment now, that did not when it was queued."""
-    if not any(line.kind == "advance" for line in lines_of(payment)):
-        return []  # what is owed for a purchase is owed
-    found = yield from read_payment(case, payment)
-    return [*check_sending(found)] if found is not None else []
+def _issues(cases: Iterable[Case]) -> Asking[dict[str, str]]:
+    """What speaks against sending these payments now, that did not when they were queued, by key; asked together, so that what several of them
+    are held against is read once. What is owed for a purchase is owed.
+    """
+    told: dict[str, str] = {}
+    for case in cases:
+        payment = case.after or {}
+        if any(line.kind == "advance" for line in lines_of(payment)):
+            found = yield from read_payment(case, payment)
+            told[case.key] = " ".join(issue.text for issue in check_sending(found)) if found is not None else ""
+    return told
 
 
 async def _budgets(context: Context, payments: Iterable[Resource]) -> dict[str, Resource]:

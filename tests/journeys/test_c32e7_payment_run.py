@@ -485,6 +485,21 @@ def moved(seq: ObjectId, seconds: int) -> ObjectId:
     return ObjectId(f"{int(str(seq), 16) + (seconds << 64):024x}")
 
 
+def another(stored: dict[str, Any], id_: str, seconds: int, *, reference: str = "") -> dict[str, Any]:
+    """The same payment once more under an id of its own, as if it had been recorded so much later, or earlier."""
+    seq, lo = moved(stored["seq"], seconds), stored["ix"]["lo"]["PaymentReconciliation"]
+    text = stored["json"].replace(f'"id":"{stored["id"]}"', f'"id":"{id_}"')
+    placed = {name: one.replace(str(stored["seq"]), str(seq)) for name, one in lo.items() if isinstance(one, str)}
+    return {
+        **stored,
+        "_id": f"PaymentReconciliation/{id_}",
+        "id": id_,
+        "json": text.replace(f'"{reference}"', f'"{reference}-{id_}"') if reference else text,
+        "seq": seq,
+        "ix": {**stored["ix"], "lo": {"PaymentReconciliation": {**lo, **placed}}},
+    }
+
+
 def test_a_run_looks_at_the_schedules_of_all_budgets_however_many(
     jill: httpx.Client, server: RunningServer, mongodb_admin: MongoClient[dict[str, Any]]
 ) -> None:
@@ -509,13 +524,7 @@ def test_what_was_sent_and_has_no_result_yet_keeps_nothing_from_being_sent(
     run(jill, run=("String", "RUN-1"))
     resources = mongodb_admin[server.settings.mongodb_database]["resources"]
     (sent,) = resources.find({"json": {"$regex": '"RUN-1"'}})
-
-    def other(n: int) -> dict[str, Any]:
-        text = sent["json"].replace(f'"id":"{sent["id"]}"', f'"id":"sent-{n}"')
-        key = f"PaymentReconciliation/sent-{n}"
-        return {**sent, "_id": key, "id": f"sent-{n}", "json": text, "seq": moved(sent["seq"], n)}
-
-    resources.insert_many([other(n) for n in (*range(-1_001, 0), *range(1, 1_001))])
+    resources.insert_many([another(sent, f"sent-{n}", n) for n in (*range(-1_001, 0), *range(1, 1_001))])
     made(jill.post("/PaymentReconciliation", json=advance("PAY-2", 11)))
     assert [one[0] for one in transfers(document(run(jill, run=("String", "RUN-2"))))] == ["PAY-2"]
 
@@ -529,17 +538,28 @@ def test_what_cannot_be_paid_keeps_nothing_from_being_sent_however_much_of_it_th
     resources = mongodb_admin[server.settings.mongodb_database]["resources"]
     held = resources.find_one({"_id": f"PaymentReconciliation/{stuck['id']}"})
     assert held is not None
-
-    def other(n: int) -> dict[str, Any]:
-        text = held["json"].replace(f'"id":"{stuck["id"]}"', f'"id":"stuck-{n}"')
-        key = f"PaymentReconciliation/stuck-{n}"
-        return {**held, "_id": key, "id": f"stuck-{n}", "json": text, "seq": moved(held["seq"], n)}
-
-    resources.insert_many([other(n) for n in (*range(-1_100, 0), *range(1, 600))])
+    resources.insert_many([another(held, f"stuck-{n}", n) for n in (*range(-1_100, 0), *range(1, 600))])
     made(jill.post("/PaymentReconciliation", json=advance("PAY-2", 11)))
     answer = run(jill, bank(NORTH), bank("Patient/jill"), run=("String", "RUN-2"), advances=("Boolean", False))
     assert [one[0] for one in transfers(document(answer))] == ["PAY-2"]
     assert reasons(answer)[-1][1] == "700 more are left out."
+
+
+def test_a_run_pays_what_is_due_first_and_says_that_more_is_due(
+    jill: httpx.Client, server: RunningServer, mongodb_admin: MongoClient[dict[str, Any]]
+) -> None:
+    today = made(jill.post("/PaymentReconciliation", json=advance("TODAY", 1)))
+    resources = mongodb_admin[server.settings.mongodb_database]["resources"]
+    held = resources.find_one({"_id": f"PaymentReconciliation/{today['id']}"})
+    assert held is not None
+    resources.insert_many([another(held, f"today-{n}", -n, reference="TODAY") for n in range(1, 450)])
+    made(jill.post("/PaymentReconciliation", json=advance("EARLIER", 11, paymentDate="2026-11-20")))
+    answer = run(jill, run=("String", "RUN-1"), advances=("Boolean", False))
+    sent = [one[0] for one in transfers(document(answer))]
+    assert (len(sent), "EARLIER" in sent) == (200, True)
+    assert reasons(answer) == [
+        (NORTH, "A run has up to 200 payments, those that are due first; what else is due goes with the next.")
+    ]
 
 
 def test_a_run_pays_no_more_than_a_month_ahead(jill: httpx.Client, books: Books) -> None:
