@@ -37,6 +37,7 @@ from phb_fhir.rules.purchasing import judge_purchase
 from phb_fhir.rules.repayment import judge_repayment
 from phb_fhir.rules.requests import judge_request
 from phb_fhir.rules.review import judge_review
+from phb_fhir.rules.review_papers import judge_papers
 from phb_fhir.rules.sign_off import judge_sign_off
 from phb_fhir.rules.training import judge_training
 from phb_fhir.rules.words import (
@@ -78,6 +79,7 @@ RULES: Mapping[str, tuple[Rule, ...]] = {
         judge_panel,
         judge_request,
         judge_review,
+        judge_papers,
         judge_repayment,
         judge_due,
     ),

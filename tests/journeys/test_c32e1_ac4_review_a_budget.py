@@ -269,3 +269,112 @@ def test_overdue_reviews_are_found_by_search(active: httpx.Client) -> None:
     open_ = "requested,received,accepted,ready,in-progress,on-hold"
     overdue = found(active, f"{REVIEWS}&due=lt2026-11-22&status={open_}")
     assert [one["id"] for one in overdue] == ["late"]
+
+
+# ---- no surprises, and nothing forgotten ---------------------------------------------------------
+
+NOTICES = f"/Communication?category={PHB}/CodeSystem/phb-communication-category|review-notice&_sort=sent"
+PLAN = "CarePlan/jill-plan"
+
+
+def told(api: httpx.Client) -> list[str]:
+    """What Jill was told of reviews, letter by letter, without what all of them say."""
+    return [" ".join(part["contentString"] for part in one["payload"][:2]) for one in found(api, NOTICES)]
+
+
+def test_the_person_is_told_of_a_review_when_it_has_a_day_and_when_that_is_another(active: httpx.Client) -> None:
+    """R147: there are no surprises, whoever planned it."""
+    (letter,) = found(active, NOTICES)
+    assert letter["recipient"] == [{"reference": "Patient/jill"}]
+    assert letter["about"] == [{"reference": f"Task/{first_review(active)['id']}"}]
+    first = (
+        "There will be a review of your care plan and your budget, by 15 December 2026. What it is for: First review: how is the person doing, is"
+        " the plan working, and what has been spent?"
+    )
+    assert told(active) == [first]
+    sooner = review("sooner", "needs-change", status="ready", restriction={"period": {"end": "2026-12-10"}})
+    assert put(active, sooner).status_code == 200
+    moved = {"period": {"start": "2026-12-01", "end": "2026-12-03"}}
+    assert put(active, {**sooner, "restriction": moved}).status_code == 200
+    assert put(active, {**sooner, "restriction": moved, "status": "in-progress"}).status_code == 200
+    assert told(active)[1:] == [
+        "There will be a review of your care plan and your budget, by 10 December 2026. What it is for: As agreed with Jill.",
+        "The day of a review of your care plan and your budget was set: from 1 December 2026 to 3 December 2026. What it is for: As agreed with Jill.",
+    ]
+
+
+def test_nobody_is_told_of_a_review_that_they_ask_for_themselves_or_that_is_past(active: httpx.Client) -> None:
+    own = review("own", status="requested", requester={"reference": "Patient/jill"})
+    past = review("past", status="ready", authoredOn="2026-10-20T09:00:00Z")
+    assert put(active, {**own, "restriction": {"period": {"end": "2026-12-01"}}}).status_code == 200
+    assert put(active, {**past, "restriction": {"period": {"end": "2026-11-01"}}}).status_code == 200
+    assert len(told(active)) == 1
+
+
+def test_what_was_noted_since_the_last_review_is_named_by_the_next(active: httpx.Client) -> None:
+    """R156: the daily ones are summed up."""
+    plan = {"basedOn": [{"reference": PLAN}], "subject": {"reference": "Patient/jill"}}
+    diary = {"resourceType": "QuestionnaireResponse", "status": "completed", **plan}
+    reading = {"resourceType": "Observation", "status": "final", "code": {"text": "Sleep"}, **plan}
+    assert put(
+        active,
+        {**diary, "id": "diary", "authored": "2026-11-10T20:00:00Z"},
+        {**diary, "id": "unfinished", "status": "in-progress", "authored": "2026-11-11T20:00:00Z"},
+        {**reading, "id": "sleep", "effectiveDateTime": "2026-11-12", "valueString": "Six hours."},
+        {**read(active, PLAN), "note": [{"time": "2026-11-13T10:00:00Z", "text": "The new bed helps."}]},
+    ).status_code == 200  # fmt: skip
+    first = first_review(active)
+    assert held(active, first).status_code == 200
+    done, coming = found(active, REVIEWS)
+    assert noted(done) == [
+        {"reference": PLAN, "display": "1 note in the care plan"},
+        {"reference": "Observation/sleep"},
+        {"reference": "QuestionnaireResponse/diary"},
+    ]
+    assert put(active, {**diary, "id": "later", "authored": "2026-11-22T20:00:00Z"}).status_code == 200
+    assert put(active, {**coming, "status": "in-progress"}).status_code == 200
+    assert noted(read(active, f"Task/{coming['id']}")) == [{"reference": "QuestionnaireResponse/later"}]
+
+
+def noted(task: Resource) -> list[Resource]:
+    kinds = [(one["type"]["coding"][0]["code"], one) for one in task.get("input", ())]
+    return [one["valueReference"] for kind, one in kinds if kind == "noted-since"]
+
+
+NOT_HEARD = (
+    "Nobody said in this review what the person thinks: a record of Questionnaire/phb-review may be theirs (perspective: The person), beside"
+    " those of others (R152)."
+)
+NOBODY = "This review does not say who took part in it: name each in an output took-part (R152)."
+
+
+def test_a_review_that_did_not_hear_the_person_is_remarked_on_and_over_all_the_same(active: httpx.Client) -> None:
+    """R152."""
+    first = first_review(active)
+    assert put(active, {**first, "status": "in-progress"}, record(), *looked_at_goals()).status_code == 200
+    over = finished(first, "no-change")
+    assert remarks(active, over) == [NOT_HEARD, NOBODY]
+
+
+def test_a_review_with_the_persons_view_and_who_took_part_is_not(active: httpx.Client) -> None:
+    first = first_review(active)
+    view = {"linkId": "perspective", "answer": [{"valueString": "The person"}]}
+    theirs = {**record("theirs"), "item": [view, *record()["item"]]}
+    assert put(active, {**first, "status": "in-progress"}, record(), theirs, *looked_at_goals()).status_code == 200
+    over = finished(first, "no-change")
+    kinds = {
+        name: {"coding": [{"system": f"{PHB}/CodeSystem/phb-task-parameter", "code": name}]}
+        for name in ("record", "took-part")
+    }
+    more = [
+        {"type": kinds["record"], "valueReference": {"reference": "QuestionnaireResponse/theirs"}},
+        {"type": kinds["took-part"], "valueReference": {"reference": "Patient/jill"}},
+    ]
+    assert remarks(active, {**over, "output": [*over["output"], *more]}) == []
+
+
+def remarks(api: httpx.Client, task: Resource) -> list[str]:
+    """What is said of a write that is done."""
+    answer = api.put(f"/Task/{task['id']}", json=task, headers={"Prefer": "return=OperationOutcome"})
+    assert answer.status_code == 200, answer.text
+    return [one["diagnostics"] for one in answer.json()["issue"] if one["severity"] == "warning"]
