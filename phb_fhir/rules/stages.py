@@ -45,11 +45,12 @@ from phb_fhir.rules.budget import (
     plan_of,
     stage_of,
 )
-from phb_fhir.rules.case import Asking, Books, Case, Find, Read, refusal
+from phb_fhir.rules.case import Asking, Books, Case, Find, Read, advice, refusal
 from phb_fhir.rules.death import alive_still
 from phb_fhir.rules.direct_payment import FOR_OTHERS, LEGAL_BASIS, may_be_paid, sufficient
 from phb_fhir.rules.eligibility import check_eligibility, eligible_by
 from phb_fhir.rules.ledger import Ledger
+from phb_fhir.rules.plan import activities_of
 from phb_fhir.rules.repayment import CODE as REPAYMENT
 from phb_fhir.rules.repayment import amount_of
 from phb_fhir.rules.review import first_too_late, purpose_of
@@ -59,6 +60,7 @@ from phb_fhir.rules.words import (
     code_in,
     extensions,
     key_of,
+    keys_in,
     value_of,
 )
 
@@ -339,6 +341,36 @@ def _ready(case: Case, account: Resource) -> Asking[list[Issue]]:
     return [refusal(text, "Account")]
 
 
+def _providers_checked(case: Case, account: Resource) -> Asking[list[Issue]]:
+    """Where somebody wanted to know of a provider of the plan whether it can be relied on, that is known before the care begins (R48, R107)."""
+    if stage_of(case.before) != "authorised":
+        return []  # what comes with its history, or begins again
+    key = plan_of(account)
+    plan: Resource | None = (yield Read(key))[key] if key else None
+    checks = yield from tasks_about("provider-check", *_providers(plan or {}))
+    checks = [one for one in checks if key_of(one.get("for")) in ("", person_of(account))]
+    waiting = [one for one in checks if one.get("status") not in ("completed", "draft")]
+    if waiting:
+        task = waiting[0]
+        text = (
+            f"A budget starts when everything is in place: whether {key_of(task.get('focus'))} is right for this is still being looked into"
+            f" (Task/{task.get('id')}). Complete that check first, or take it back (R48, R107)."
+        )
+        return [refusal(text, "Account")]
+    last = {key_of(one.get("focus")): one for one in sorted(checks, key=lambda one: str(one.get("authoredOn", "")))}
+    return [
+        advice(f"{provider} was looked into, and not found right for this (Task/{one.get('id')}; R107).", _PLAN)
+        for provider, one in last.items()
+        if is_decided(one, BUSINESS_STATUS, "not-approved")
+    ]
+
+
+def _providers(plan: Resource) -> list[str]:
+    """The organisations that do something of a plan."""
+    performers = [key for one in activities_of(plan) for key in keys_in((one.get("detail") or {}).get("performer"))]
+    return [*dict.fromkeys(key for key in performers if key.startswith("Organization/"))]
+
+
 def _may_be_paid(case: Case, account: Resource) -> Asking[list[Issue]]:
     return (yield from may_be_paid(account, case.today))
 
@@ -514,6 +546,7 @@ NEEDS: Collection[Need] = (
     Need(ONGOING, ("phb-budget-amount", "phb-care-plan", "coverage"), within_authority),
     Need(_at("active"), ("phb-care-plan",), _coordinated, is_joints=True),
     Need(_at("active"), (), _ready, is_joints=True),
+    Need(_at("active"), (), _providers_checked, is_joints=True),
     Need(_at("active"), (), _alive, is_joints=True),
     Need(_at("active"), ("phb-review-schedule",), first_too_late, is_joints=True),
     Need(_at("active"), ("phb-management-element", "phb-bank-account", "phb-care-plan"), _may_be_paid),

@@ -348,6 +348,48 @@ def test_it_starts_when_everything_is_in_place_and_somebody_co_ordinates(api: ht
     assert put(api, budget("active")).status_code == 200
 
 
+LATER = dict.fromkeys(("authoredOn", "lastModified"), "2026-11-21T09:00:00Z")
+RIVERBANK = {"reference": "Organization/riverbank-therapies"}
+
+
+def test_it_starts_once_a_provider_of_the_plan_that_somebody_asked_about_was_looked_into(api: httpx.Client) -> None:
+    """R48, R107: the commissioner finds out whether an agency is registered, before the care begins."""
+    begin(api)
+    come_to(api, "authorised")
+    check = task("check", "provider-check", focus=RIVERBANK)
+    elsewhere = task("elsewhere", "provider-check", focus={"reference": "Organization/oakfield-surgery"})
+    assert put(api, check, elsewhere).status_code == 200
+    waits = (
+        "A budget starts when everything is in place: whether Organization/riverbank-therapies is right for this is still being looked into"
+        " (Task/check). Complete that check first, or take it back (R48, R107)."
+    )
+    assert refused(put(api, budget("active"))) == [waits]
+    assert put(api, {**check, "status": "completed"}, budget("active")).status_code == 200
+
+
+@pytest.mark.parametrize("again", [(), ("later",)])
+def test_a_provider_who_was_not_found_right_is_remarked_on_unless_one_is_by_now(
+    api: httpx.Client, again: tuple[str, ...]
+) -> None:
+    begin(api)
+    come_to(api, "authorised")
+    no = decided("no", "provider-check", "not-approved", focus=RIVERBANK, statusReason={"text": "Not registered."})
+    yes = [decided(id_, "provider-check", focus=RIVERBANK, **LATER) for id_ in again]
+    assert put(api, no, *yes).status_code == 200
+    started = api.put(f"/{BUDGET}", json=budget("active"), headers={"Prefer": "return=OperationOutcome"})
+    said = "Organization/riverbank-therapies was looked into, and not found right for this (Task/no; R107)."
+    assert started.status_code == 200, started.text
+    assert (said in [one.get("diagnostics") for one in started.json()["issue"]]) is not bool(again)
+
+
+def test_a_budget_goes_on_after_a_suspension_while_a_provider_is_looked_into(api: httpx.Client) -> None:
+    begin(api)
+    come_to(api, "active")
+    assert put(api, notice("2026-11-22T09:00:00Z"), budget("suspended")).status_code == 200
+    assert put(api, task("check", "provider-check", focus=RIVERBANK)).status_code == 200
+    assert put(api, budget("active")).status_code == 200
+
+
 # ---- leaving the way -----------------------------------------------------------------------------
 
 
