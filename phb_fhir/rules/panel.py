@@ -57,6 +57,7 @@ from phb_fhir.rules.panel_meeting import (
     Seat,
     check_from_outside,
     check_members,
+    check_presence,
     check_quorum,
     check_suitable,
     check_unanimous,
@@ -382,7 +383,7 @@ def _decided(case: Case, task: Resource) -> Asking[list[Issue]]:
     issues = [*check_decider(case.by, owner, found.get(owner))]
     votes, seats = votes_of(task), (yield from _seats(case, task))
     behind = yield from persons_behind(*(one.member for one in votes))
-    issues += check_votes(votes, seats, behind)
+    issues += [*check_votes(votes, seats, behind), *check_presence(task, votes, seats)]
     is_approved = answer_of(task) == "approved"
     if is_approved:
         issues += check_unanimous(votes, (yield from _met(case)), seats)

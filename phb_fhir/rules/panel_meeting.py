@@ -16,9 +16,9 @@ from phb_fhir.fhir.codec import Resource
 from phb_fhir.outcome import Issue
 from phb_fhir.rules.budget import days_of
 from phb_fhir.rules.case import Asking, Find, Read, advice, refusal
-from phb_fhir.rules.deciding import persons_behind
+from phb_fhir.rules.deciding import brought, persons_behind
 from phb_fhir.rules.plan_record import answers
-from phb_fhir.rules.words import BASE, TASK_PARAMETER, code_in, codings, key_of
+from phb_fhir.rules.words import BASE, TASK_PARAMETER, code_in, codings, key_of, value_of
 
 PANEL_ROLE = f"{BASE}/CodeSystem/phb-panel-role"
 TEAM_KIND = f"{BASE}/CodeSystem/phb-care-team-kind"
@@ -64,10 +64,11 @@ VOTES = {"vote-in-favour": True, "vote-against": False}
 
 
 class Seat(NamedTuple):
-    """Who sits (`PractitionerRole/1`), and as what: codes of phb-panel-role."""
+    """Who sits (`PractitionerRole/1`), and as what: codes of phb-panel-role. `deputy_for` is the member they stand in for."""
 
     member: str
     roles: frozenset[str]
+    deputy_for: str = ""
 
     @property
     def seats(self) -> frozenset[str]:
@@ -75,7 +76,7 @@ class Seat(NamedTuple):
 
 
 def seats_of(panel: Resource, day: date) -> Iterator[Seat]:
-    """The members of a panel on a day. A deputy is a member in the role of the one they stand in for (clause n)."""
+    """The members of a panel on a day. A deputy is a member in the role of the one they stand in for, whom they may name (clause n)."""
     for one in panel.get("participant", ()):
         member = key_of(one.get("member"))
         if member and days_of(one.get("period")).covers(day):
@@ -84,12 +85,16 @@ def seats_of(panel: Resource, day: date) -> Iterator[Seat]:
                 frozenset(
                     code for role in one.get("role", ()) for system, code in codings(role) if system == PANEL_ROLE
                 ),
+                key_of(value_of(one, "phb-deputy-for")),
             )
 
 
 def check_members(seats: Sequence[Seat]) -> Iterator[Issue]:
-    """Clauses k and o: five of the nine kinds, those who are needed, at most two independent users, one chair."""
+    """Clauses k and o: five of the nine kinds, those who are needed, at most two independent users, one chair. Who stands in for one of them is no other."""
     place = "Task.input"
+    yield from _deputies(seats, place)
+    sits = {one.member for one in seats}
+    seats = [one for one in seats if one.deputy_for not in sits]
     sitting = [one for one in seats if one.seats]
     if len({one.member for one in sitting}) < QUORUM:
         yield refusal(
@@ -106,6 +111,18 @@ def check_members(seats: Sequence[Seat]) -> Iterator[Issue]:
         yield refusal(f"A panel has exactly one chair; this one has {len(chairs)}.", place)
     elif "team-manager" not in chairs[0].roles:
         yield advice("The chair is not the team manager, who chairs as a rule.", place)
+
+
+def _deputies(seats: Sequence[Seat], place: str) -> Iterator[Issue]:
+    """Clause n: a deputy sits for a member of the panel, and as what that one is."""
+    sits = {one.member: one for one in seats if not one.deputy_for}
+    for one in seats:
+        if one.deputy_for and one.deputy_for not in sits:
+            text = f"{one.member} stands in for {one.deputy_for}, who has no seat on this panel."
+            yield refusal(text, place)
+        elif one.deputy_for and (beyond := one.roles - sits[one.deputy_for].roles):
+            as_what = ", ".join(sorted(beyond))
+            yield refusal(f"{one.member} stands in for {one.deputy_for}, who does not sit as {as_what}.", place)
 
 
 def _needed(roles: Iterable[str], place: str) -> Iterator[Issue]:
@@ -166,7 +183,7 @@ def check_quorum(
     there: Collection[str], seats: Sequence[Seat], behind: Mapping[str, frozenset[str]]
 ) -> Iterator[Issue]:
     """Clause l: at least five who have a seat with a vote, and those who are needed among them."""
-    sitting = [one for one in seats if one.seats and one.member in there]
+    sitting = [one for one in seats if one.seats and one.member in there and one.deputy_for not in there]
     people = {min(behind.get(one.member, {one.member})) for one in sitting}
     if len(people) < QUORUM:
         text = (
@@ -213,6 +230,12 @@ def check_votes(votes: Sequence[Vote], seats: Sequence[Seat], behind: Mapping[st
             yield refusal(f"{vote.member} voted ({as_what}), and has no such seat with a vote.", place)
         else:
             counted[vote.member] = vote.roles & frozenset(SEATS) or seat.seats
+    for one in seats:
+        if one.deputy_for in counted and one.member in counted:
+            text = (
+                f"{one.member} stands in for {one.deputy_for}, and both voted: one of the two was there for the other."
+            )
+            yield refusal(text, place)
     people = Counter(name for vote in votes for name in {min(behind.get(vote.member, {vote.member}))})
     for name, count in people.items():
         if count > 1:
@@ -226,9 +249,23 @@ def check_votes(votes: Sequence[Vote], seats: Sequence[Seat], behind: Mapping[st
     yield from _needed([role for roles in counted.values() for role in roles], place)
 
 
+def check_presence(task: Resource, votes: Sequence[Vote], seats: Sequence[Seat]) -> Iterator[Issue]:
+    """R98: it matters that the person is there when something is decided about their life; they need not be, and may not want to."""
+    voted = {one.member for one in votes}
+    is_there = any("service-user-or-representative" in one.seats and one.member in voted for one in seats)
+    if not (is_there or brought(task, "person-present")):
+        text = (
+            "The person, or who speaks for them, did not sit on the panel, and nothing says whether they were there: say so, or why not, in an output"
+            " person-present (R98)."
+        )
+        yield advice(text, "Task.output")
+
+
 def check_unanimous(votes: Sequence[Vote], there: Collection[str], seats: Sequence[Seat]) -> Iterator[Issue]:
     """Clause c: nobody is against, and nobody who is recorded as there, with a vote, has kept silent."""
-    silent = sorted({one.member for one in seats if one.seats and one.member in there} - {one.member for one in votes})
+    voted = {one.member for one in votes}
+    voted |= {one.deputy_for for one in seats if one.member in voted}  # who came along with their deputy
+    silent = sorted({one.member for one in seats if one.seats and one.member in there} - voted)
     if silent:
         text = f"The panel approves with one voice; {', '.join(silent)} took part in the meeting, and did not vote."
         yield refusal(text, "Task.output")

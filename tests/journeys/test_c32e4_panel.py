@@ -342,6 +342,68 @@ def test_a_deputy_who_is_given_the_seat_votes(jill: httpx.Client) -> None:
     assert decide(jill, key, votes=votes).status_code == 200
 
 
+def standing_in(member: str, for_: str, *roles: str) -> Resource:
+    """A member of the panel who stands in for another."""
+    url = f"{BASE}/StructureDefinition/phb-deputy-for"
+    return {
+        "extension": [{"url": url, "valueReference": {"reference": for_}}],
+        "role": [coded(ROLE, one) for one in roles],
+        "member": {"reference": member},
+    }
+
+
+def test_a_deputy_votes_for_whom_they_stand_in_and_not_beside_them(jill: httpx.Client) -> None:
+    """R131: an absent member may nominate a deputy; both stay in the record, and have one seat."""
+    deputy = standing_in("PractitionerRole/outsider", "PractitionerRole/finance", "finance-representative")
+    assert put(jill, {**panel(), "participant": [*panel()["participant"], deputy]}).status_code == 200
+    key = sitting(jill)
+    members = [one for one, roles in SEATS.items() if roles != ("invitee",)]
+    both = dict.fromkeys([*members, "PractitionerRole/outsider"], True)
+    assert refused(decide(jill, key, votes=both)) == [
+        "PractitionerRole/outsider stands in for PractitionerRole/finance, and both voted: one of the two was there for the other."
+    ]
+    del both["PractitionerRole/finance"]
+    assert decide(jill, key, votes=both).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("for_", "role", "said"),
+    [
+        (
+            "PractitionerRole/nobody",
+            "finance-representative",
+            "PractitionerRole/nobody, who has no seat on this panel.",
+        ),
+        (
+            "PractitionerRole/finance",
+            "project-manager",
+            "PractitionerRole/finance, who does not sit as project-manager.",
+        ),
+    ],
+)
+def test_a_deputy_stands_in_for_a_member_as_what_that_one_is(
+    jill: httpx.Client, for_: str, role: str, said: str
+) -> None:
+    deputy = standing_in("PractitionerRole/outsider", for_, role)
+    assert put(jill, {**panel(), "participant": [*panel()["participant"], deputy]}).status_code == 200
+    key = referred(jill)
+    assert changed(jill, key, status="received").status_code == 200
+    assert refused(changed(jill, key, status="accepted")) == [f"PractitionerRole/outsider stands in for {said}"]
+
+
+def test_a_panel_that_decides_without_the_person_hears_that_nothing_says_so(jill: httpx.Client) -> None:
+    """R98."""
+    seats = {one: roles for one, roles in SEATS.items() if one != "Patient/jill"}
+    more = {**seats, "PractitionerRole/outsider": ("finance-representative",)}
+    assert put(jill, {**read(jill, "CareTeam/panel"), "participant": panel(more)["participant"]}).status_code == 200
+    key = sitting(jill)
+    votes = dict.fromkeys((one for one in more if one != "PractitionerRole/broker"), True)
+    decided = decide(jill, key, votes=votes)
+    assert decided.status_code == 200, decided.text
+    rows = {row["name"]: row["resource"] for row in decided.json()["parameter"]}
+    assert "did not sit on the panel" in rows["outcome"]["issue"][0]["diagnostics"]
+
+
 def test_what_is_approved_meets_all_seven_and_family_may_not_apply(jill: httpx.Client) -> None:
     key = sitting(jill)
     assert put(jill, suitability(legal="not-met")).status_code == 200

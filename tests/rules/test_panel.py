@@ -168,6 +168,29 @@ def test_there_is_one_chair_and_another_than_the_team_manager_is_remarked_on() -
     assert (issue.severity, issue.text) == ("warning", "The chair is not the team manager, who chairs as a rule.")
 
 
+def test_a_deputy_is_no_other_member_beside_whom_they_stand_in_for() -> None:
+    """Clause n: of the two, one counts; a chair's deputy is no second chair, an independent user's no third of them."""
+    four = {name: roles for name, roles in FIVE.items() if name != "e"}
+    deputies = [Seat(f"for-{name}", frozenset(roles), name) for name, roles in FIVE.items()]
+    assert [*check_members([*seats(FIVE), *deputies])] == []
+    assert "A panel has at least 5 members; this one has 4." in errors(
+        check_members([*seats(four), *(one for one in deputies if one.deputy_for in four)])
+    )
+
+
+def test_a_deputy_makes_a_quorum_and_not_beside_whom_they_stand_in_for() -> None:
+    sits = [*seats(FIVE), Seat("for-e", frozenset(FIVE["e"]), "e")]
+    assert errors(check_quorum({"a", "b", "c", "d", "for-e"}, sits, {})) == []
+    assert len(errors(check_quorum({"a", "b", "c", "e", "for-e"}, sits, {}))) == 1
+
+
+def test_who_came_along_with_their_deputy_is_not_silent() -> None:
+    sits = [*seats(FIVE), Seat("for-e", frozenset(FIVE["e"]), "e")]
+    votes = [Vote(one, frozenset(), True) for one in ("a", "b", "c", "d", "for-e")]
+    assert errors(check_unanimous(votes, {"a", "e", "for-e"}, sits)) == []
+    assert len(errors(check_unanimous(votes[:4], {"a", "e", "for-e"}, sits))) == 1
+
+
 # ---- who is there --------------------------------------------------------------------------------
 
 
