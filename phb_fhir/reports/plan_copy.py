@@ -206,9 +206,62 @@ def _paragraphs(texts: Iterable[str]) -> Iterator[str]:
 
 def _goals(copy: Copy) -> Section:
     named = [one for one in copy.plan.get("goal", ()) if key_of(one)]
-    rows = [f"<li>{escape(_goal(copy, one))}</li>" for one in named if _goal(copy, one)]
-    parts = ("<ul>\n" + "\n".join(rows) + "\n</ul>",) if rows else ()
-    return Section("What is to be better, kept, or avoided", parts, _seen_of(copy, keys_in(named)))
+    goals = {key: copy.record.found.get(key) or {} for key in keys_in(named)}
+    targets = {key: [*_targets(goal)] for key, goal in goals.items()}
+    rows = [
+        f"<li>{escape(_goal(copy, one))}{''.join(map(small, targets.get(key_of(one), ())))}</li>"
+        for one in named
+        if _goal(copy, one)
+    ]
+    parts = ["<ul>\n" + "\n".join(rows) + "\n</ul>"] if rows else []
+    parts += [_beyond(copy)] if any(map(_is_limited, goals.values())) else []
+    return Section("What is to be better, kept, or avoided", tuple(parts), _seen_of(copy, keys_in(named)))
+
+
+def _is_limited(goal: Resource) -> bool:
+    """Whether a goal says within which limits it is well: a range, or a number that something stays above or below (R104)."""
+    targets = goal.get("target", ())
+    return any("detailRange" in one or "comparator" in (one.get("detailQuantity") or {}) for one in targets)
+
+
+def _targets(goal: Resource) -> Iterator[str]:
+    """What a goal is measured by: `Weight: from 60 kg to 70 kg`."""
+    for target in goal.get("target", ()):
+        what = _concept(target.get("measure"))
+        within = next((_within(name, value) for name, value in target.items() if name.startswith("detail")), "")
+        if within:
+            yield f"{what}: {within}" if what else within
+
+
+def _within(name: str, value: Any) -> str:
+    if name == "detailRange":
+        ends = (("from", value.get("low")), ("to", value.get("high")))
+        return " ".join(f"{word} {_amount(end)}" for word, end in ends if end)
+    if name in ("detailQuantity", "detailRatio"):
+        parts = [value] if name == "detailQuantity" else [value.get("numerator") or {}, value.get("denominator") or {}]
+        return " in ".join(said for one in parts if (said := _amount(one)))
+    return _concept(value) if isinstance(value, dict) else _said("value", value)
+
+
+def _amount(quantity: Mapping[str, Any]) -> str:
+    said = f"{quantity.get('comparator', '')}{quantity.get('value', '')} {quantity.get('unit') or quantity.get('code') or ''}"
+    return said.strip()
+
+
+def _concept(concept: Any) -> str:
+    found = concept or {}
+    return str(found.get("text") or next((one["display"] for one in found.get("coding", ()) if one.get("display")), ""))
+
+
+def _beyond(copy: Copy) -> str:
+    """Whom to turn to when a limit is passed: the contact in health services (R104)."""
+    contacts = [
+        f"{name} ({how})" if (how := _reached(copy, {"reference": key})) else name
+        for key in copy.record.in_role("health-contact")
+        if (name := copy.called({"reference": key}))
+    ]
+    whom = ", or ".join(contacts) if contacts else "your care team"
+    return f"<p>If it goes beyond a limit, turn to {escape(whom)}.</p>"
 
 
 def _goal(copy: Copy, reference: Mapping[str, Any]) -> str:

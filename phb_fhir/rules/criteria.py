@@ -38,6 +38,7 @@ LEGAL_BASIS = f"{BASE}/CodeSystem/phb-legal-basis"
 RISK = "http://terminology.hl7.org/CodeSystem/risk-probability"
 
 ACCEPTABLE = frozenset(("negligible", "low", "moderate"))  # a risk that remains high goes to the panel (R116)
+_SMALL = frozenset(("negligible", "low"))  # beyond which those who agree to a risk share it (R115)
 SPEAKS_FOR = frozenset(  # on which legal bases somebody speaks for a person who lacks capacity
     (
         "parental-responsibility",
@@ -159,7 +160,7 @@ def important_to_and_for(r: PlanRecord) -> Result:
 
 
 def risks_and_contingency(r: PlanRecord) -> Result:
-    """R93.4, R104, R110 to R114: each risk has an answer, and what remains is acceptable, or the panel agreed to it."""
+    """R93.4, R104, R110 to R115: each risk has an answer, and what remains is acceptable, or the panel agreed to it."""
     sheet = r.form(RISK_SHEET)
     risks = [one for one in r.risks if one.get("status") not in NO_RISK]
     missing = [sentence for one in risks for sentence in _risk(one, has_panel=bool(r.panels))]
@@ -173,7 +174,8 @@ def risks_and_contingency(r: PlanRecord) -> Result:
     elif not reached:
         missing.append("The contact in health services has no telephone number or other way to be reached.")
     shown = (*_shown_by(*risks, sheet, r.form(PLAN_CONTENT), *r.panels), *reached)
-    return Result("risks-and-contingency", shown, (*missing, *_sheet(sheet)), tuple(_worries(sheet)))
+    notes = (*_worries(sheet), *(_unshared(sheet) if any(_remains(one) not in _SMALL for one in risks) else ()))
+    return Result("risks-and-contingency", shown, (*missing, *_sheet(sheet)), notes)
 
 
 def _risk(risk: Resource, *, has_panel: bool) -> Iterator[str]:
@@ -185,10 +187,15 @@ def _risk(risk: Resource, *, has_panel: bool) -> Iterator[str]:
         yield f"The risk “{name}” does not say what might happen."
     if not risk.get("mitigation"):
         yield f"The risk “{name}” does not say what is done about it."
-    residual = code_in(value_of(risk, "phb-residual-risk"), RISK)
+    residual = _remains(risk)
     if residual not in ACCEPTABLE and not has_panel:
         what = f"is {residual}" if residual else "is not told"
         yield f"What remains of the risk “{name}” {what}. It must be moderate or less, or the risk enablement panel must have agreed to it."
+
+
+def _remains(risk: Resource) -> str:
+    """What remains of a risk, as a code; "" where that is not told."""
+    return code_in(value_of(risk, "phb-residual-risk"), RISK)
 
 
 def _sheet(sheet: Resource | None) -> Iterator[str]:
@@ -210,6 +217,20 @@ def _worries(sheet: Resource | None) -> Iterator[str]:
         yield "The risk sheet says that there could be harm or abuse: tell the safeguarding team, if nobody has (Task safeguarding-referral)."
 
 
+def _unshared(sheet: Resource | None) -> Iterator[str]:
+    """R115: what was decided together about the risks, who does what, and who bears what remains."""
+    said = answers(sheet)
+    left_out = [words for name, words in _SHARED.items() if name not in said]
+    if left_out:
+        yield f"The risk sheet does not say {', '.join(left_out)}: where something risky is agreed, write down the decision that was shared."
+
+
+_SHARED = {
+    "decision": "what was decided together",
+    "course-of-action": "what was agreed to do",
+    "roles": "who does what from now on",
+    "risk-sharing": "how the risk is shared",
+}
 _PROMPTS = {
     "worried": "whether the person or their clinician is worried about anything",
     "past": "whether anything has happened that might happen again",
@@ -218,7 +239,7 @@ _PROMPTS = {
 
 
 def outcomes(r: PlanRecord) -> Result:
-    """R93.5, R102, R109: what the person wants to achieve, and what is done for each of it."""
+    """R93.5, R102, R103, R109: what the person wants to achieve, and what is done for each of it."""
     keys = keys_in(r.plan.get("goal"))
     goals = {key: one for key in keys if (one := r.found.get(key)) and one.get("lifecycleStatus") not in _NO_GOAL}
     missing = [] if goals else ["The plan has no goal."]
@@ -248,11 +269,22 @@ def _threads(r: PlanRecord, goals: Mapping[str, Resource]) -> Iterator[str]:
             yield f"The goal “{_goal(goal)}” does not say which need it answers."
         if key_of(goal.get("expressedBy")).partition("/")[0] not in ("Patient", "RelatedPerson"):
             yield f"The goal “{_goal(goal)}” is not in the words of the person, or of who speaks for them."
-        if _goal(goal).casefold() in {_activity(one).casefold() for one in activities_of(r.plan)}:
+        if _goal(goal) in r.offered or _goal(goal).casefold() in {
+            _activity(one).casefold() for one in activities_of(r.plan)
+        }:
             yield f"The goal “{_goal(goal)}” names a service. Goals are what will be better, be kept, or be avoided by it."
+        yield from _unagreed(goal, among=len(goals))
     for one in activities_of(r.plan):
         if one.get("detail") and not goals_of(one):
             yield f"The activity “{_activity(one)}” does not say which goal it serves."
+
+
+def _unagreed(goal: Resource, *, among: int) -> Iterator[str]:
+    """R103: what matters most, the person and the professional agree on; of a single goal there is no order."""
+    if goal.get("lifecycleStatus") == "proposed":
+        yield f"The goal “{_goal(goal)}” is only proposed: say that both agreed to it (lifecycleStatus)."
+    if among > 1 and not goal.get("priority"):
+        yield f"The goal “{_goal(goal)}” does not say how much it matters beside the others (priority)."
 
 
 def _goal(goal: Resource) -> str:

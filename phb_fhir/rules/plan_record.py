@@ -7,6 +7,7 @@ amount_in      what a budget has for the time of the plan
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -31,7 +32,10 @@ FILLED_IN = frozenset(("completed", "amended"))
 
 @dataclass(frozen=True, slots=True)
 class PlanRecord:
-    """A plan with all that is known around it on a day. `found` are contents by key; None for what is not there."""
+    """A plan with all that is known around it on a day. `found` are contents by key; None for what is not there.
+
+    `offered` are those of its goals' descriptions that are titles in the directory.
+    """
 
     plan: Resource
     day: date
@@ -43,6 +47,7 @@ class PlanRecord:
     budgets: Sequence[Resource] = ()
     capacity: Resource | None = None
     consents: Sequence[Resource] = ()
+    offered: frozenset[str] = frozenset()
 
     @property
     def key(self) -> str:
@@ -104,6 +109,7 @@ def read_plan(plan: Resource, day: date) -> Asking[PlanRecord]:
         budgets,
         capacity,
         consents,
+        (yield from _offered(found)),
     )
     return (yield from _with_people(record))
 
@@ -117,6 +123,17 @@ def _may_show(resource: Resource | None, person: str) -> bool:
 def _each_once(shown: Iterable[Resource], more: Iterable[Resource], type_: str) -> list[Resource]:
     found = {str(one.get("id")): one for one in (*shown, *more) if one.get("resourceType") == type_}
     return list(found.values())
+
+
+def _offered(found: Mapping[str, Resource | None]) -> Asking[frozenset[str]]:
+    """Which goals are called as something in the directory is (R102): goals are no services."""
+    goals = [one for one in found.values() if one is not None and one["resourceType"] == "Goal"]
+    named = {text for one in goals if (text := str((one.get("description") or {}).get("text") or ""))}
+    if not named:
+        return frozenset()
+    wanted = ",".join(re.sub(r"([\\,|$])", r"\\\1", one) for one in sorted(named))  # escaped, R4 §3.1.1.4.0.1
+    items: list[Resource] = yield Find("ChargeItemDefinition", ("title:exact", wanted))
+    return frozenset(str(one.get("title")) for one in items) & named
 
 
 def _capacity(person: str) -> Asking[tuple[Resource | None, list[Resource]]]:

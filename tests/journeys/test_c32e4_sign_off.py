@@ -81,6 +81,18 @@ def test_the_nine_criteria_are_answered_one_by_one_with_what_shows_them(jill: ht
     assert {"reference": PRIYA} in found["care-coordinator"]["evidence"]
 
 
+@pytest.mark.parametrize("title", ["Pressure cushion for a wheelchair", "Bed, two rails | and a mattress"])
+def test_a_goal_that_is_called_as_something_in_the_directory_is_remarked_on(jill: httpx.Client, title: str) -> None:
+    """R102: outcomes are not services, however they are written."""
+    assert changed(jill, "ChargeItemDefinition/pressure-cushion", title=title).status_code == 200
+    assert changed(jill, "Goal/jill-goal-skin-and-sleep", description={"text": title}).status_code == 200
+    ready, found = checked(jill)
+    assert ready
+    assert found["outcomes"]["diagnostics"] == [
+        f"The goal “{title}” names a service. Goals are what will be better, be kept, or be avoided by it."
+    ]
+
+
 @pytest.mark.parametrize(
     ("key", "criteria"),
     [

@@ -137,6 +137,26 @@ def test_it_says_all_that_the_nine_criteria_ask_of_a_plan(jills):
         assert said in text
 
 
+def test_it_says_between_which_limits_it_is_well_and_whom_to_turn_to_beyond_them(jills):
+    """R104: a specified safe limit, and who to turn to if things go beyond it."""
+    kilograms = {"unit": "kg", "system": "http://unitsofmeasure.org", "code": "kg"}
+    limits = [
+        {
+            "measure": {"text": "Weight"},
+            "detailRange": {"low": {"value": 60, **kilograms}, "high": {"value": 70, **kilograms}},
+        },
+        {"measure": {"text": "Nights awake"}, "detailQuantity": {"value": 3, "comparator": "<", "unit": "a week"}},
+        {"measure": {"text": "Skin"}, "detailCodeableConcept": {"text": "whole"}},
+        {"measure": {"text": "Not said"}},
+    ]
+    assert "beyond a limit" not in words(page(jills))
+    changed(jills, "Goal/jill-goal-skin-and-sleep", target=limits)
+    said = words(page(jills))
+    assert "Weight: from 60 kg to 70 kg Nights awake: <3 a week Skin: whole" in said
+    assert "If it goes beyond a limit, turn to Tom Whelan" in said
+    assert "Not said" not in said
+
+
 def test_the_page_and_the_document_say_the_same(jills):
     divs = [one["text"]["div"] for one in document(jills)["entry"][0]["resource"]["section"]]
     read = words(page(jills))

@@ -307,6 +307,26 @@ def test_a_prompt_of_the_risk_sheet_that_nobody_answered_is_remarked_on() -> Non
     assert result(record(), "risks-and-contingency").notes == ()
 
 
+@pytest.mark.parametrize(("remains", "is_told"), [("negligible", False), ("low", False), ("moderate", True)])
+def test_a_risk_that_remains_is_shared_in_a_decision_that_is_written_down(remains: str, *, is_told: bool) -> None:
+    """R115: the decision, what was agreed, who does what, and how the risk is shared."""
+
+    def change(r: PlanRecord) -> None:
+        r.risks[0]["extension"][0]["valueCodeableConcept"]["coding"][0]["code"] = remains
+
+    made = changed(replace(record(), risks=record().risks[:1]), change)
+    text = (
+        "The risk sheet does not say what was decided together, what was agreed to do, who does what from now on, how the risk is shared: where"
+        " something risky is agreed, write down the decision that was shared."
+    )
+    assert result(made, "risks-and-contingency").notes == ((text,) if is_told else ())
+    shared = sheet(
+        decision="She sits for two hours", course_of_action="Cushion", roles="Tom looks", risk_sharing="Both"
+    )
+    told = result(replace(made, records=[*made.records, shared]), "risks-and-contingency")
+    assert [one for one in told.notes if "shared" in one] == []
+
+
 def test_there_is_somebody_to_call_in_health_services() -> None:
     def nobody(r: PlanRecord) -> None:
         team = r.found["CareTeam/jill-team"] or {}
@@ -354,6 +374,8 @@ def test_a_goal_is_there_and_that_of_the_person() -> None:
         (lambda goal: goal.pop("addresses"), "does not say which need it answers"),
         (lambda goal: goal.pop("expressedBy"), "is not in the words of the person"),
         (lambda goal: goal["description"].update(text="Massage"), "names a service"),
+        (lambda goal: goal.pop("priority"), "does not say how much it matters beside the others"),
+        (lambda goal: goal.update(lifecycleStatus="proposed"), "is only proposed"),
     ],
 )
 def test_a_broken_thread_is_told_and_keeps_nothing_from_being_signed_off(
@@ -363,6 +385,24 @@ def test_a_broken_thread_is_told_and_keeps_nothing_from_being_signed_off(
     assert told.is_met
     assert [one for one in told.notes if note in one]
     assert result(record(), "outcomes").notes == ()
+
+
+def test_a_single_goal_needs_no_priority() -> None:
+    def alone(r: PlanRecord) -> None:
+        r.plan["goal"] = [{"reference": "Goal/jill-goal-skin-and-sleep"}]
+        (r.found["Goal/jill-goal-skin-and-sleep"] or {}).pop("priority")
+
+    assert [one for one in result(changed(record(), alone), "outcomes").notes if "matters" in one] == []
+
+
+def test_a_goal_that_is_called_as_something_in_the_directory_names_a_service() -> None:
+    """R102: outcomes are not services."""
+    text = "My skin stays whole and I sleep through most nights"
+    told = result(replace(record(), offered=frozenset((text,))), "outcomes")
+    assert told.is_met
+    assert told.notes == (
+        f"The goal “{text}” names a service. Goals are what will be better, be kept, or be avoided by it.",
+    )
 
 
 # ---- 6: money ------------------------------------------------------------------------------------
