@@ -113,6 +113,13 @@ def too_costly(text: str) -> Rejected:
     return refuse(Refusal.BAD_REQUEST, Kind.TOO_COSTLY, text)
 
 
+def parse_flag(name: str, text: str) -> bool:
+    """What a parameter says that is either true or false. Raises Rejected (400) for anything else."""
+    if text not in ("true", "false"):
+        raise badly_written(f"{name}={text}: it is true or false.")
+    return text == "true"
+
+
 def suggestion(name: str, known: Iterable[str]) -> str:
     """What may have been meant, as the next sentence: the nearest of the known names, or all of them where they are few."""
     spelled = {one.lower(): one for one in sorted(known, reverse=True)}

@@ -21,6 +21,7 @@ from phb_fhir.search.asking import (
     Condition,
     Types,
     badly_written,
+    parse_flag,
     suggestion,
     too_costly,
     unsupported,
@@ -154,13 +155,7 @@ def _of_kind(parameter: SearchParameter, kind: Kind, modifier: str, asking: Aski
 
 
 def _missing(parameter: SearchParameter, value: str) -> Node:
-    return absent(parameter) if _is_true(f"{parameter.code}:missing", value) else present(parameter)
-
-
-def _is_true(name: str, value: str) -> bool:
-    if value not in ("true", "false"):
-        raise badly_written(f"{name}={value}: it is true or false.")
-    return value == "true"
+    return absent(parameter) if parse_flag(f"{parameter.code}:missing", value) else present(parameter)
 
 
 def _type_modifiers(parameter: SearchParameter, asking: Asking) -> tuple[str, ...]:
@@ -222,11 +217,7 @@ def _updated(name: str, modifier: str) -> Condition:
 
 def _list(name: str, modifier: str) -> Condition:
     _only(name, modifier, ())
-    return partial(_values, name, _one_list, False)
-
-
-def _one_list(value: str) -> Node:
-    return InList(list_id(value))
+    return partial(_values, name, lambda value: InList(list_id(value)), False)
 
 
 def list_id(value: str) -> str:
@@ -258,7 +249,7 @@ def _words(name: str, modifier: str) -> Condition:
 
 
 def _always_there(name: str, value: str) -> Node:
-    return NOTHING if _is_true(name, value) else EVERYTHING
+    return NOTHING if parse_flag(name, value) else EVERYTHING
 
 
 def _only(name: str, modifier: str, known: tuple[str, ...]) -> None:

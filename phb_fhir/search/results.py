@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, cast
 
-from phb_fhir.outcome import Kind, Refusal, refuse
 from phb_fhir.query import Include, Order, SortKey, Total
 from phb_fhir.search.asking import NEAR, Asking, Types, badly_written, malformed, suggestion, too_costly, unsupported
 from phb_fhir.search.conditions import check_followed, targets_of
@@ -26,21 +25,15 @@ def parse_count(text: str | None, default: int, most: int) -> int:
     if text is None:
         return default
     if not (text.isascii() and text.isdigit()):
-        raise refuse(Refusal.BAD_REQUEST, Kind.VALUE, f"_count={text} is not a whole number of 0 or more.")
+        raise badly_written(f"_count={text} is not a whole number of 0 or more.")
     digits = text.lstrip("0")
     return min(int(digits or "0"), most) if len(digits) <= len(str(most)) else most
 
 
 def parse_total(text: str) -> Total:
     if text not in ("none", "estimate", "accurate"):
-        raise refuse(Refusal.BAD_REQUEST, Kind.VALUE, f"_total={text}: it is one of none, estimate, accurate.")
+        raise badly_written(f"_total={text}: it is one of none, estimate, accurate.")
     return cast("Total", text)
-
-
-def parse_flag(name: str, text: str) -> bool:
-    if text not in ("true", "false"):
-        raise refuse(Refusal.BAD_REQUEST, Kind.VALUE, f"{name}={text}: it is true or false.")
-    return text == "true"
 
 
 def check_subset(name: str, text: str, summary: str, elements: str) -> None:

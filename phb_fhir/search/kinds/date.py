@@ -18,9 +18,10 @@ from typing import Any
 from phb_fhir.definitions.load import SearchParameter
 from phb_fhir.fhir.dates import period_of, sortable_end, sortable_text, span_of
 from phb_fhir.query import Bound, Node, Updated
+from phb_fhir.search.asking import malformed
 from phb_fhir.search.escapes import unescape
 from phb_fhir.search.kinds.interval import PREFIXES, Ends, any_of, keep, split_prefix, wrong
-from phb_fhir.search.kinds.keys import bad, shown
+from phb_fhir.search.kinds.keys import shown
 from phb_fhir.search.kinds.kind import Asked, Index, Kind, OwnAddress, Value
 from phb_fhir.search.order import EARLIEST, LATEST
 
@@ -81,11 +82,11 @@ def parse_updated(parameter: str, text: str) -> Updated:
     """What `_lastUpdated=ge2026-01` asks. Raises Rejected (400) for a bad date or a prefix that has no meaning here."""
     prefix, date = (text[:2], text[2:]) if text[:2].isalpha() else ("eq", text)
     if prefix not in PREFIXES:
-        raise bad(f"{parameter}={shown(text)}: the prefix '{prefix}' is not one of {', '.join(PREFIXES)}")
+        raise malformed(f"{parameter}={shown(text)}: the prefix '{prefix}' is not one of {', '.join(PREFIXES)}")
     try:
         start, end = period_of(_with_plus(date))
     except ValueError:
-        raise bad(f"{parameter}={shown(text)}: '{shown(date)}' is no date; {_RIGHT}") from None
+        raise malformed(f"{parameter}={shown(text)}: '{shown(date)}' is no date; {_RIGHT}") from None
     # an instant is a point, so "starts after" is "greater" and "ends before" is "less"
     return {
         "eq": lambda: Updated(start, end),
@@ -156,4 +157,4 @@ def _timing(element: dict[str, Any]) -> Ends:
 _WITH_ENDS = {"Period": _period, "Timing": _timing}
 
 
-KIND = Kind(modifiers=(), parse=parse, index=index, sort="lo", prefixes=PREFIXES)
+KIND = Kind(modifiers=(), parse=parse, index=index, sort="lo")

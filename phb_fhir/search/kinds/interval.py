@@ -15,7 +15,8 @@ from typing import Any, Literal, NamedTuple
 
 from phb_fhir.outcome import Rejected
 from phb_fhir.query import AnyOf, Bound, Node, Span
-from phb_fhir.search.kinds.keys import bad, shown
+from phb_fhir.search.asking import malformed
+from phb_fhir.search.kinds.keys import shown
 from phb_fhir.search.kinds.kind import Asked, Index
 from phb_fhir.search.order import EARLIEST, LATEST, sortable
 
@@ -40,7 +41,7 @@ def split_prefix(asked: Asked, text: str) -> tuple[str, str]:
 
 
 def wrong(asked: Asked, why: str) -> Rejected:
-    return bad(f"{asked.name}={shown(asked.text)}: {why}")
+    return malformed(f"{asked.name}={shown(asked.text)}: {why}")
 
 
 class AskedNumber(NamedTuple):

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from phb_fhir.outcome import Kind, Refusal, Rejected, refuse
 from phb_fhir.query import KeyRange
+from phb_fhir.search.asking import unsupported
 from phb_fhir.search.kinds.kind import Asked
 
 LENGTH_MAX = 1_000  # characters, of one value
@@ -46,15 +47,15 @@ def mark_present(keys: dict[str, None], code: str, before: int) -> None:
         keys.setdefault(f"{code}:")
 
 
-def bad(text: str, kind: Kind = Kind.INVALID) -> Rejected:
-    return refuse(Refusal.BAD_REQUEST, kind, text)
-
-
 def check_length(name: str, text: str, most: int = LENGTH_MAX) -> None:
     """Raises Rejected (400) for a value that no entry could equal."""
     if len(text) > most:
         shown = f"{name}={text[:_SHOWN_MAX]}…"
-        raise bad(f"{shown} has {len(text)} characters; a search takes at most {most} of them.", Kind.TOO_LONG)
+        raise refuse(
+            Refusal.BAD_REQUEST,
+            Kind.TOO_LONG,
+            f"{shown} has {len(text)} characters; a search takes at most {most} of them.",
+        )
 
 
 def shown(text: str) -> str:
@@ -66,4 +67,4 @@ def not_a_modifier(asked: Asked, known: tuple[str, ...]) -> Rejected:
     """The refusal of a modifier that this kind of parameter does not have."""
     listed = ", ".join(f":{one}" for one in ("missing", *known) if one)
     code, type_ = asked.parameter.code, asked.parameter.type
-    return bad(f"{asked.name}: {code} is a {type_} parameter, and those take {listed}.", Kind.NOT_SUPPORTED)
+    return unsupported(f"{asked.name}: {code} is a {type_} parameter, and those take {listed}.")

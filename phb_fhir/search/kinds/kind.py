@@ -50,7 +50,7 @@ class OwnAddress(Protocol):
 class Asked:
     """One value of a parameter in a query string: `text` is between two commas, its escapes still in it.
 
-    `types` are the resource types searched, `modifier` what stands behind the colon ("" for none).
+    `modifier` is what stands behind the colon ("" for none).
     """
 
     parameter: SearchParameter
@@ -67,7 +67,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One search parameter type. `:missing` is not among the `modifiers`: every kind has it, and `search/parse` sees to it.
+    """One search parameter type. `:missing` is not among the `modifiers`: it is alike for all, and `search/conditions` has it.
 
     `parse` gives what one value asks, and raises Rejected (400) with a sentence that says what would be right. `index` adds what
     these values of one resource give; `is_list` says whether a resource could have several.
@@ -78,4 +78,3 @@ class Kind:
     parse: Callable[[Asked], Node]
     index: Callable[[Index, SearchParameter, Sequence[Value], bool, OwnAddress], None]
     sort: Literal["lo", "keys", ""]
-    prefixes: tuple[str, ...] = ()

@@ -13,7 +13,6 @@ from phb_fhir.definitions.load import SearchParameter
 from phb_fhir.query import Node
 from phb_fhir.search.escapes import unescape
 from phb_fhir.search.kinds.interval import (
-    PREFIXES,
     Ends,
     Numbers,
     compare_number,
@@ -46,4 +45,4 @@ def _ends(element: Any) -> Ends | None:
     return None if number is None else Numbers(number, number).ends()
 
 
-KIND = Kind(modifiers=(), parse=parse, index=index, sort="lo", prefixes=PREFIXES)
+KIND = Kind(modifiers=(), parse=parse, index=index, sort="lo")

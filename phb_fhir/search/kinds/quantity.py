@@ -27,7 +27,6 @@ from phb_fhir.query import Node
 from phb_fhir.search.escapes import split_escaped
 from phb_fhir.search.kinds.interval import (
     EXPONENT_MAX,
-    PREFIXES,
     Ends,
     Numbers,
     compare_number,
@@ -196,4 +195,4 @@ def _converted(numbers: Numbers, base: Canonical) -> Numbers:
     return Numbers(low, None if numbers.high is None else base.of(numbers.high), numbers.low_just, numbers.high_just)
 
 
-KIND = Kind(modifiers=(), parse=parse, index=index, sort="lo", prefixes=PREFIXES)
+KIND = Kind(modifiers=(), parse=parse, index=index, sort="lo")

@@ -21,11 +21,11 @@ from typing import Any
 
 from phb_fhir.definitions.load import SearchParameter, load
 from phb_fhir.fhir.reference import is_id
-from phb_fhir.outcome import Kind as Reason
 from phb_fhir.query import Key, Node
+from phb_fhir.search.asking import malformed, unsupported
 from phb_fhir.search.escapes import split_escaped
 from phb_fhir.search.kinds.elements import types_of
-from phb_fhir.search.kinds.keys import bad, check_length, cut, escaped, mark_present, shown
+from phb_fhir.search.kinds.keys import check_length, cut, escaped, mark_present, shown
 from phb_fhir.search.kinds.kind import Asked, Index, Kind, OwnAddress, Value
 from phb_fhir.search.kinds.token import keep, parse_token
 from phb_fhir.search.kinds.uri import entry, in_version, versioned
@@ -117,9 +117,9 @@ def parse(asked: Asked) -> Node:
     if literal is None or literal["base"]:
         return _of_address(asked, address, literal)
     if asked.modifier and literal["type"] != asked.modifier:
-        raise bad(f"{asked.name}={shown(address)}: that is no {asked.modifier}.")
+        raise malformed(f"{asked.name}={shown(address)}: that is no {asked.modifier}.")
     if literal["type"] not in targets_of(asked.parameter):
-        raise bad(f"{asked.name}={shown(address)}: {_targets(asked)}, not to {literal['type']}.")
+        raise malformed(f"{asked.name}={shown(address)}: {_targets(asked)}, not to {literal['type']}.")
     return Key((f"{asked.parameter.code}={address}",))
 
 
@@ -134,7 +134,7 @@ def read(name: str, text: str) -> tuple[str, str]:
     """The address and the version ("": any) that a value of the parameter `name` says. Raises Rejected (400)."""
     parts = split_escaped(text, "|")
     if len(parts) > 2 or not all(parts):
-        raise bad(
+        raise malformed(
             f"{name}={shown(text)} is no reference: write [id], [type]/[id], a URL, or of a canonical "
             "[url]|[version]; a '|' inside is written '\\|'"
         )
@@ -151,7 +151,7 @@ def _of_id(asked: Asked, id_: str) -> Node:
 
 def _of_canonical(asked: Asked, url: str, address: str, version: str) -> Node:
     if asked.modifier or not (_SCHEME.fullmatch(url) or LITERAL.fullmatch(url)):
-        raise bad(f"{asked.name}={shown(asked.text)}: only a canonical, which is a URL or a URN, has a |version.")
+        raise malformed(f"{asked.name}={shown(asked.text)}: only a canonical, which is a URL or a URN, has a |version.")
     return Key(tuple(dict.fromkeys(entry(asked.parameter.code, one, version) for one in (url, address))))
 
 
@@ -159,26 +159,25 @@ def _below(asked: Asked) -> Node:
     """A canonical in any version, or in one that begins with what is asked for, up to a dot."""
     url, version = read(asked.name, asked.text)
     if not _SCHEME.fullmatch(url):
-        raise bad(f"{asked.name}={shown(asked.text)} is no canonical: write [url] or [url]|[version].")
+        raise malformed(f"{asked.name}={shown(asked.text)} is no canonical: write [url] or [url]|[version].")
     return in_version(asked.parameter.code, url, version) if version else Key((entry(asked.parameter.code, url),))
 
 
 def _of_address(asked: Asked, address: str, literal: re.Match[str] | None) -> Node:
     """A URL or URN. What type is at its end is known only where it is the address of a resource."""
     if not _SCHEME.fullmatch(address):
-        raise bad(f"{asked.name}={shown(address)} is no reference: write [id], [type]/[id], or a URL.")
+        raise malformed(f"{asked.name}={shown(address)} is no reference: write [id], [type]/[id], or a URL.")
     if asked.modifier and (literal is None or literal["type"] != asked.modifier):
-        raise bad(
+        raise malformed(
             f"{asked.name}={shown(address)}: that is no address of a {asked.modifier}; write [id] or {asked.modifier}/[id]."
         )
     return Key((entry(asked.parameter.code, address),))
 
 
 def _no_modifier(asked: Asked) -> Exception:
-    return bad(
+    return unsupported(
         f"{asked.name}: ':{asked.modifier}' is neither a modifier of a reference nor a type that it may point to; there is "
-        f":identifier, :missing, and :[type], and :below of a canonical. {_targets(asked)}.",
-        Reason.NOT_SUPPORTED,
+        f":identifier, :missing, and :[type], and :below of a canonical. {_targets(asked)}."
     )
 
 

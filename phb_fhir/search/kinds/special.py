@@ -17,11 +17,11 @@ from typing import Any
 
 from phb_fhir.definitions.load import SearchParameter
 from phb_fhir.definitions.ucum import canonical
-from phb_fhir.outcome import Kind as IssueKind
 from phb_fhir.query import Judge, Node
+from phb_fhir.search.asking import unsupported
 from phb_fhir.search.escapes import split_escaped
 from phb_fhir.search.kinds.interval import number_of, wrong
-from phb_fhir.search.kinds.keys import bad, shown
+from phb_fhir.search.kinds.keys import shown
 from phb_fhir.search.kinds.kind import Asked, Index, Kind, OwnAddress, Value
 
 NEAR_KM = 50
@@ -33,7 +33,7 @@ _RIGHT = "write [latitude]|[longitude], [latitude]|[longitude]|[distance] or [la
 
 def parse(asked: Asked) -> Node:
     if asked.parameter.code != "near":
-        raise bad(f"{asked.name} is special, and not known here.", IssueKind.NOT_SUPPORTED)
+        raise unsupported(f"{asked.name} is special, and not known here.")
     parts = split_escaped(asked.text, "|")
     if len(parts) not in (2, 3, 4):
         raise wrong(asked, f"it is no place; {_RIGHT}")

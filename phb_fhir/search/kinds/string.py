@@ -19,8 +19,9 @@ from typing import Any
 
 from phb_fhir.definitions.load import SearchParameter
 from phb_fhir.query import Key, KeyPart, Node
+from phb_fhir.search.asking import malformed
 from phb_fhir.search.escapes import unescape
-from phb_fhir.search.kinds.keys import bad, beginning, check_length, mark_present, not_a_modifier, shown
+from phb_fhir.search.kinds.keys import beginning, check_length, mark_present, not_a_modifier, shown
 from phb_fhir.search.kinds.kind import Asked, Index, Kind, OwnAddress, Value
 
 CHARACTERS_MAX = 256  # of a text that is asked for
@@ -130,7 +131,7 @@ def parse(asked: Asked) -> Node:
     text = unescape(asked.text)
     check_length(asked.name, text, CHARACTERS_MAX)
     if not text:
-        raise bad(f"{asked.name} needs a value.")
+        raise malformed(f"{asked.name} needs a value.")
     return make(asked, text)
 
 
@@ -149,7 +150,7 @@ def _contains(asked: Asked, text: str) -> Node:
 def _folded(asked: Asked, text: str) -> str:
     folded = fold(text)
     if not folded:
-        raise bad(
+        raise malformed(
             f"{asked.name}={shown(text)}: case, accents, punctuation and blanks are passed over, and nothing is left of this "
             f"to look for; {asked.parameter.code}:exact looks for it as it is written."
         )

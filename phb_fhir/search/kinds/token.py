@@ -23,11 +23,11 @@ from functools import lru_cache
 from typing import Any, Literal
 
 from phb_fhir.definitions.load import SearchParameter
-from phb_fhir.outcome import Kind as Reason
 from phb_fhir.query import NOTHING, AnyOf, Key, Node, Not
+from phb_fhir.search.asking import malformed, too_costly, unsupported
 from phb_fhir.search.escapes import split_escaped, unescape
 from phb_fhir.search.kinds.elements import MIME_SYSTEM, is_mime, is_text, system_of, types_of
-from phb_fhir.search.kinds.keys import bad, beginning, check_length, cut, mark_present, not_a_modifier, shown
+from phb_fhir.search.kinds.keys import beginning, check_length, cut, mark_present, not_a_modifier, shown
 from phb_fhir.search.kinds.kind import Asked, Index, Kind, OwnAddress, Value
 from phb_fhir.search.kinds.string import CHARACTERS_MAX as TEXT_MAX
 from phb_fhir.search.kinds.string import fold
@@ -175,11 +175,11 @@ def _read(name: str, text: str) -> tuple[str | None, str]:
     """System (None: any; "": none) and code ("": any) of a value."""
     parts = split_escaped(text, "|")
     if len(parts) > 2:
-        raise bad(
+        raise malformed(
             f"{name}={shown(text)} has more than one '|'; write [system]|[code], and a '|' inside either as '\\|'"
         )
     if not any(parts):
-        raise bad(f"{name} needs a value: [code], [system]|[code], |[code] or [system]|")
+        raise malformed(f"{name} needs a value: [code], [system]|[code], |[code] or [system]|")
     for part in parts:
         check_length(name, part)
     return (None, parts[0]) if len(parts) == 1 else (parts[0], parts[1])
@@ -210,7 +210,7 @@ def _in_text(asked: Asked) -> Node:
     check_length(asked.name, text, TEXT_MAX)
     folded = fold(text)
     if not folded:
-        raise bad(f"{asked.name} needs a text to look for, with a letter or a digit in it.")
+        raise malformed(f"{asked.name} needs a text to look for, with a letter or a digit in it.")
     check_length(asked.name, folded, TEXT_MAX)
     return beginning(f"{asked.parameter.code}:text={folded}")
 
@@ -218,7 +218,7 @@ def _in_text(asked: Asked) -> Node:
 def _of_type(asked: Asked) -> Node:
     parts = split_escaped(asked.text, "|")
     if len(parts) != 3 or not all(parts):
-        raise bad(
+        raise malformed(
             f"{asked.name}={shown(asked.text)} is not [system]|[code]|[value]: the system and code of the identifier's type, "
             "and the identifier's value; a '|' inside one of them is written '\\|'"
         )
@@ -230,7 +230,7 @@ def _of_type(asked: Asked) -> Node:
 def _in_value_set(asked: Asked) -> Node:
     value_set = unescape(asked.text)
     if not value_set:
-        raise bad(f"{asked.name} needs the url of a value set, or ValueSet/[id].")
+        raise malformed(f"{asked.name} needs the url of a value set, or ValueSet/[id].")
     return _any_of(asked, asked.codes.members(asked.own.local(value_set)))
 
 
@@ -247,7 +247,7 @@ def _related(asked: Asked, relation: Literal["above", "below"]) -> Node:
     if system is None:
         system = system_of(asked.parameter)
     if not system or not code:
-        raise bad(
+        raise malformed(
             f"{asked.name}={shown(asked.text)} is not [system]|[code]: only of a code system is it known what is {relation}"
         )
     return _any_of(asked, ((system, code), *asked.codes.related(system, code, relation)))
@@ -257,7 +257,7 @@ def _any_of(asked: Asked, pairs: Iterable[tuple[str, str]]) -> Node:
     """Any of these codes of a system. Of an element that can say no system, and whose system is not known, the code counts."""
     codes = dict.fromkeys(pairs)
     if len(codes) > CODES_MAX:
-        raise bad(f"{asked.name}={shown(asked.text)} stands for more than {CODES_MAX} codes.", Reason.TOO_COSTLY)
+        raise too_costly(f"{asked.name}={shown(asked.text)} stands for more than {CODES_MAX} codes.")
     start = asked.parameter.code
     keys = [_entry(start, system, code) for system, code in codes]
     if types_of(asked.parameter) == {"code"} and not system_of(asked.parameter):
@@ -271,7 +271,7 @@ def _any_of(asked: Asked, pairs: Iterable[tuple[str, str]]) -> Node:
 def _mime(asked: Asked) -> str:
     system, code = _read(asked.name, asked.text)
     if not _MIME.fullmatch(code) or system not in (None, "", MIME_SYSTEM):
-        raise bad(
+        raise malformed(
             f"{asked.name}={shown(asked.text)} is no MIME type, such as text/xml, or the first part of one, such as text"
         )
     return code.removesuffix("/")
@@ -306,9 +306,8 @@ def _check_types(asked: Asked) -> None:
     types = types_of(asked.parameter)
     if needed and types and not types & needed:
         listed = " or ".join(sorted(types))
-        raise bad(
-            f"{asked.name}: ':{asked.modifier}' is for elements that {of_what}; {asked.parameter.code} is of the type {listed}.",
-            Reason.NOT_SUPPORTED,
+        raise unsupported(
+            f"{asked.name}: ':{asked.modifier}' is for elements that {of_what}; {asked.parameter.code} is of the type {listed}."
         )
 
 

@@ -16,10 +16,10 @@ import re
 from collections.abc import Callable, Sequence
 
 from phb_fhir.definitions.load import SearchParameter
-from phb_fhir.outcome import Kind as Reason
 from phb_fhir.query import AnyOf, Key, Node
+from phb_fhir.search.asking import malformed, too_costly
 from phb_fhir.search.escapes import split_escaped
-from phb_fhir.search.kinds.keys import bad, beginning, check_length, cut, escaped, mark_present, not_a_modifier, shown
+from phb_fhir.search.kinds.keys import beginning, check_length, cut, escaped, mark_present, not_a_modifier, shown
 from phb_fhir.search.kinds.kind import Asked, Index, Kind, OwnAddress, Value
 
 STEPS_MAX = 50  # of a path that `:above` is asked of
@@ -72,7 +72,7 @@ def read(asked: Asked) -> tuple[str, str]:
     """The url and the version ("": any) that are asked for."""
     parts = split_escaped(asked.text, "|")
     if len(parts) > 2 or not all(parts):
-        raise bad(
+        raise malformed(
             f"{asked.name}={shown(asked.text)} is not [url] or [url]|[version]; a '|' inside either is written '\\|'"
         )
     for part in parts:
@@ -105,19 +105,21 @@ def _above(asked: Asked) -> Node:
     """Every beginning of the path, and itself: with the slash behind it and without."""
     url, version = read(asked)
     if version:
-        raise bad(f"{asked.name}={shown(asked.text)}: nothing is above a version; write it without |{shown(version)}.")
+        raise malformed(
+            f"{asked.name}={shown(asked.text)}: nothing is above a version; write it without |{shown(version)}."
+        )
     _check_path(asked, url)
     host = _URL.match(url)
     slashes = [place for place, letter in enumerate(url) if letter == "/" and host and place >= host.end()]
     if len(slashes) > STEPS_MAX:
-        raise bad(f"{asked.name}={shown(url)}: its path has more than {STEPS_MAX} steps.", Reason.TOO_COSTLY)
+        raise too_costly(f"{asked.name}={shown(url)}: its path has more than {STEPS_MAX} steps.")
     urls = [url, *(url[:end] for place in reversed(slashes) for end in (place + 1, place))]
     return Key(tuple(dict.fromkeys(entry(asked.parameter.code, one) for one in urls)))
 
 
 def _check_path(asked: Asked, url: str) -> None:
     if not _URL.match(url):
-        raise bad(
+        raise malformed(
             f"{asked.name}={shown(asked.text)}: only a URL with a path, such as http://example.org/fhir, has something "
             f"{asked.modifier} it; a URN has not."
         )
