@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 from antlr4 import CommonTokenStream, InputStream, Token  # type: ignore[import-untyped]
 from antlr4.error.ErrorListener import ErrorListener  # type: ignore[import-untyped]
@@ -14,7 +14,7 @@ from fhirpathpy.parser.generated.FHIRPathParser import FHIRPathParser
 
 _Listener = cast("Any", ASTPathListener)
 
-Tree = dict[str, Any]
+Tree: TypeAlias = dict[str, Any]  # a node of fhirpathpy's syntax tree
 
 
 class NotFhirPathError(ValueError):
@@ -43,6 +43,16 @@ def syntax_tree(expression: str) -> Tree:
     parser.addErrorListener(strict)
     ParseTreeWalker().walk(listener, parser.entireExpression().getChild(0))
     return cast("Tree", listener.parentStack[0]["children"][0])
+
+
+def name_of(tree: Tree) -> str:
+    """The identifier a node holds."""
+    return str(tree["children"][0]["text"]).replace("`", "")
+
+
+def parameters_of(call: Tree) -> list[Tree]:
+    """The arguments of a function call, as trees."""
+    return [parameter for listed in call["children"][1:] for parameter in listed.get("children", ())]
 
 
 def _read_keywords_as_names(tokens: Any) -> None:

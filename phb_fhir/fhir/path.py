@@ -25,10 +25,9 @@ from fhirpathpy.engine import do_eval
 from fhirpathpy.engine.nodes import ResourceNode, TypeInfo
 from fhirpathpy.models import models
 
-from phb_fhir.fhir.fhirpath_syntax import NotFhirPathError, syntax_tree
+from phb_fhir.fhir.fhirpath_syntax import NotFhirPathError, Tree, name_of, parameters_of, syntax_tree
 
-_Tree: TypeAlias = dict[str, Any]  # a node of fhirpathpy's syntax tree
-_Step: TypeAlias = Callable[["_Walk", "Found", list[_Tree]], "Found"]
+_Step: TypeAlias = Callable[["_Walk", "Found", list[Tree]], "Found"]
 
 EXPRESSION_LENGTH_MAX = 2_000  # characters
 STEPS_MAX = 300_000  # evaluation steps of all the filters that share one `Steps`
@@ -163,7 +162,7 @@ def locate_list(
     tree = parsed(expression)
     walk = _Walk(resource, shape, steps or Steps())
     if tree["type"] == "InvocationExpression" and tree["children"][1]["type"] == "MemberInvocation":
-        holders, step = walk.follow(tree["children"][0]), _identifier(tree["children"][1])
+        holders, step = walk.follow(tree["children"][0]), name_of(tree["children"][1])
     elif (step := _only_name(tree)) and step != walk.root.type:
         holders = walk.start()
     else:
@@ -173,7 +172,7 @@ def locate_list(
 
 
 @lru_cache(maxsize=_PARSED_KEPT)
-def parsed(expression: str) -> _Tree:
+def parsed(expression: str) -> Tree:
     """The syntax tree of `expression`, as fhirpathpy evaluates it, checked to the last character.
 
     fhirpathpy's own `parse` recovers from errors and says nothing: to it `Patient.birthDate)` is a path.
@@ -213,35 +212,31 @@ _FUNCTIONS = frozenset(
 )
 
 
-def _parse(expression: str) -> _Tree:
+def _parse(expression: str) -> Tree:
     try:
         return syntax_tree(expression)
     except NotFhirPathError as error:
         raise BadPathError(f"the path is not FHIRPath: {error}") from None
 
 
-def _check_functions(tree: _Tree) -> None:
+def _check_functions(tree: Tree) -> None:
     for node in _nodes(tree):
-        if node["type"] == "Functn" and (name := _identifier(node)) not in _FUNCTIONS:
+        if node["type"] == "Functn" and (name := name_of(node)) not in _FUNCTIONS:
             raise BadPathError(f"the function {name}() may not be used in this path")
 
 
-def _nodes(tree: _Tree) -> list[_Tree]:
+def _nodes(tree: Tree) -> list[Tree]:
     found = [tree]
     for node in found:  # grows while it is read, and ends because a tree does
         found.extend(node.get("children", ()))
     return found
 
 
-def _identifier(node: _Tree) -> str:
-    return str(node["children"][0]["text"]).replace("`", "")
-
-
-def _only_name(tree: _Tree) -> str:
+def _only_name(tree: Tree) -> str:
     node = tree
     while node["type"] in ("TermExpression", "InvocationTerm"):
         node = node["children"][0]
-    return _identifier(node) if node["type"] == "MemberInvocation" else ""
+    return name_of(node) if node["type"] == "MemberInvocation" else ""
 
 
 # --- walking --------------------------------------------------------------------------------------
@@ -268,21 +263,21 @@ class _Walk:
     def start(self) -> Found:
         return Found([self.root], frozenset({self.root.type}))
 
-    def follow(self, tree: _Tree) -> Found:
+    def follow(self, tree: Tree) -> Found:
         walk = _WALKS.get(tree["type"])
         if walk is None:
             raise BadPathError("the path must lead to elements; operators and literals belong inside where(…)")
         return walk(self, tree)
 
-    def invoke(self, found: Found, node: _Tree) -> Found:
+    def invoke(self, found: Found, node: Tree) -> Found:
         if node["type"] == "MemberInvocation":
-            return self.member(found, _identifier(node))
+            return self.member(found, name_of(node))
         if node["type"] == "ThisInvocation":
             return found
         if node["type"] != "FunctionInvocation":
             raise BadPathError("$index and $total may be used inside where(…) only")
         call = node["children"][0]
-        name, parameters = _identifier(call), _parameters(call)
+        name, parameters = name_of(call), parameters_of(call)
         arity, step = _STEPS.get(name, (0, None))
         if step is None:
             raise BadPathError(f"the function {name}() leads to no element; it may be used inside where(…)")
@@ -309,10 +304,10 @@ class _Walk:
             for index, data in _items(content, name)
         ]
 
-    def is_true(self, criteria: _Tree, place: Place, index: int) -> bool:
+    def is_true(self, criteria: Tree, place: Place, index: int) -> bool:
         return _says_true(self.evaluate(criteria, place, index))
 
-    def evaluate(self, tree: _Tree, place: Place, index: int = 0) -> list[Any]:
+    def evaluate(self, tree: Tree, place: Place, index: int = 0) -> list[Any]:
         """What fhirpathpy makes of `tree` with `place` as `$this`."""
         seen = _as_it_is if _asks_for_extensions(tree) else _plain
         this = [_node_of(seen(place.companion if place.data is None else place.data), place.type)]
@@ -345,10 +340,6 @@ def _actual_type(declared: str, data: Any) -> str:
     return declared
 
 
-def _parameters(call: _Tree) -> list[_Tree]:
-    return [parameter for listed in call["children"][1:] for parameter in listed.get("children", ())]
-
-
 def _listed(types: frozenset[str]) -> str:
     first, *rest = sorted(types)
     return f"{first} and {len(rest)} other types" if len(rest) > 2 else " or ".join([first, *rest])
@@ -357,50 +348,50 @@ def _listed(types: frozenset[str]) -> str:
 # What each kind of expression does. One that is not here gives values, not elements.
 
 
-def _inner(walk: _Walk, tree: _Tree) -> Found:
+def _inner(walk: _Walk, tree: Tree) -> Found:
     return walk.follow(tree["children"][0])
 
 
-def _first_term(walk: _Walk, tree: _Tree) -> Found:
+def _first_term(walk: _Walk, tree: Tree) -> Found:
     # a path may start with the type of the resource, or one it derives from (FHIRPath §3.1)
     node = tree["children"][0]
-    if node["type"] == "MemberInvocation" and _identifier(node) in {walk.root.type, *_UNTYPED}:
+    if node["type"] == "MemberInvocation" and name_of(node) in {walk.root.type, *_UNTYPED}:
         return walk.start()
     return walk.invoke(walk.start(), node)
 
 
-def _constant(walk: _Walk, tree: _Tree) -> Found:
-    name = _identifier(tree["children"][0])
+def _constant(walk: _Walk, tree: Tree) -> Found:
+    name = name_of(tree["children"][0])
     if name not in ("resource", "rootResource", "context"):
         raise BadPathError(f"%{name} does not lead into the resource being changed")
     return walk.start()
 
 
-def _invocation(walk: _Walk, tree: _Tree) -> Found:
+def _invocation(walk: _Walk, tree: Tree) -> Found:
     left, right = tree["children"]
     return walk.invoke(walk.follow(left), right)
 
 
-def _indexer(walk: _Walk, tree: _Tree) -> Found:
+def _indexer(walk: _Walk, tree: Tree) -> Found:
     left, right = tree["children"]
     found, number = walk.follow(left), _whole(walk, right)
     return Found(found.places[number : number + 1], found.types)
 
 
-def _union(walk: _Walk, tree: _Tree) -> Found:
+def _union(walk: _Walk, tree: Tree) -> Found:
     left, right = (walk.follow(side) for side in tree["children"])
     distinct = {(id(place.holder), place.name, place.index): place for place in [*left.places, *right.places]}
     return Found(list(distinct.values()), left.types | right.types if left.types and right.types else frozenset())
 
 
-def _as_operator(walk: _Walk, tree: _Tree) -> Found:
+def _as_operator(walk: _Walk, tree: Tree) -> Found:
     if tree["terminalNodeText"] != ["as"]:
         raise BadPathError("the operator is leads to no element; it may be used inside where(…)")
     left, right = tree["children"]
     return _of_type(walk, walk.follow(left), [right])
 
 
-_WALKS: dict[str, Callable[[_Walk, _Tree], Found]] = {
+_WALKS: dict[str, Callable[[_Walk, Tree], Found]] = {
     "TermExpression": _inner,
     "ParenthesizedTerm": _inner,
     "InvocationTerm": _first_term,
@@ -414,46 +405,46 @@ _WALKS: dict[str, Callable[[_Walk, _Tree], Found]] = {
 # What each function does that leads from elements to elements.
 
 
-def _where(walk: _Walk, found: Found, parameters: list[_Tree]) -> Found:
+def _where(walk: _Walk, found: Found, parameters: list[Tree]) -> Found:
     kept = [place for index, place in enumerate(found.places) if walk.is_true(parameters[0], place, index)]
     return Found(kept, found.types)
 
 
-def _single(_walk: _Walk, found: Found, _parameters: list[_Tree]) -> Found:
+def _single(_walk: _Walk, found: Found, _parameters: list[Tree]) -> Found:
     if len(found.places) > 1:
         raise BadPathError(f"single() found {len(found.places)} elements")
     return found
 
 
 def _slice(bounds: Callable[[int], slice]) -> _Step:
-    def step(walk: _Walk, found: Found, parameters: list[_Tree]) -> Found:
+    def step(walk: _Walk, found: Found, parameters: list[Tree]) -> Found:
         number = _whole(walk, parameters[0]) if parameters else 0
         return Found(found.places[bounds(number)], found.types)
 
     return step
 
 
-def _whole(walk: _Walk, tree: _Tree) -> int:
+def _whole(walk: _Walk, tree: Tree) -> int:
     match walk.evaluate(tree, walk.root):
         case [int(number)] if not isinstance(number, bool) and number >= 0:
             return number
     raise BadPathError("an index must be one whole number, 0 or more")
 
 
-def _of_type(walk: _Walk, found: Found, parameters: list[_Tree]) -> Found:
+def _of_type(walk: _Walk, found: Found, parameters: list[Tree]) -> Found:
     name = str(parameters[0].get("text", "")).replace("`", "").removeprefix("FHIR.")
     if not _elements(walk.shape, name):
         raise BadPathError(f"there is no type {name}" if name else "a type is named, not worked out")
     return Found([place for place in found.places if place.type == name], frozenset({name}))
 
 
-def _extension(walk: _Walk, found: Found, parameters: list[_Tree]) -> Found:
+def _extension(walk: _Walk, found: Found, parameters: list[Tree]) -> Found:
     url = walk.evaluate(parameters[0], walk.root)
     extensions = walk.member(found, "extension")
     return Found([place for place in extensions.places if [place.content.get("url")] == url], extensions.types)
 
 
-def _resolve(walk: _Walk, found: Found, _parameters: list[_Tree]) -> Found:
+def _resolve(walk: _Walk, found: Found, _parameters: list[Tree]) -> Found:
     # "resolve() SHALL only be used to refer to contained resource within the resource being patched" (fhirpatch)
     contained = walk.member(walk.start(), "contained").places
     places: list[Place] = []
@@ -517,7 +508,7 @@ class _Variables(dict[str, Any]):
         return self.seen(value)
 
 
-def _asks_for_extensions(tree: _Tree) -> bool:
+def _asks_for_extensions(tree: Tree) -> bool:
     return any(node.get("text") == "extension" for node in _nodes(tree))
 
 

@@ -19,10 +19,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
-from typing import Any, TypeAlias, cast
+from typing import Any, cast
 
 from phb_fhir.fhir.codec import Exact
-from phb_fhir.fhir.fhirpath_syntax import NotFhirPathError, syntax_tree
+from phb_fhir.fhir.fhirpath_syntax import NotFhirPathError, Tree, name_of, parameters_of, syntax_tree
 from phb_fhir.fhirpath.functions import LOOPS, OPERATORS, UNSURE, call, kind_test
 from phb_fhir.fhirpath.values import (
     FALSE,
@@ -38,8 +38,6 @@ from phb_fhir.fhirpath.values import (
     truth,
 )
 from phb_fhir.fhirpath.walk import Code, Evaluation, item_of, member
-
-Tree: TypeAlias = dict[str, Any]  # a node of fhirpathpy's syntax tree
 
 EXPRESSION_LENGTH_MAX = 20_000  # characters
 _COMPILED_KEPT = 4_096  # expressions
@@ -102,16 +100,6 @@ def build(tree: Tree) -> Code:
     if tree["type"] == "UnionExpression" and all(node["type"] in _OF_LITERALS for node in nodes_of(tree)):
         return _worked_out(code)
     return _remembered(code, tree) if _is_fixed(tree) and _is_worth_remembering(tree) else code
-
-
-def name_of(tree: Tree) -> str:
-    """The identifier a node holds."""
-    return str(tree["children"][0]["text"]).replace("`", "")
-
-
-def parameters_of(call: Tree) -> list[Tree]:
-    """The arguments of a function call, as trees."""
-    return [parameter for listed in call["children"][1:] for parameter in listed.get("children", ())]
 
 
 def _inner(tree: Tree) -> Code:

@@ -22,7 +22,8 @@ from typing import Any, NamedTuple, TypeAlias
 
 from phb_fhir.definitions.load import Definitions, Element, SearchParameter
 from phb_fhir.fhir.codec import Resource
-from phb_fhir.fhirpath.evaluate import compiled, name_of, nodes_of, parameters_of, parse, unquoted
+from phb_fhir.fhir.fhirpath_syntax import Tree, name_of, parameters_of
+from phb_fhir.fhirpath.evaluate import compiled, nodes_of, parse, unquoted
 from phb_fhir.fhirpath.values import DATES, NotEvaluableError, is_primitive
 from phb_fhir.fhirpath.walk import Tables
 from phb_fhir.search.engine import Function, by_engine, points_to
@@ -30,7 +31,6 @@ from phb_fhir.search.kinds.elements import MIME_SYSTEM, MIME_TYPES
 from phb_fhir.search.kinds.kind import Value
 from phb_fhir.search.routes import Filter, Found, Route, Step, Systems, collect, laid_out, may_be_several
 
-Tree: TypeAlias = dict[str, Any]  # a node of the syntax tree
 Verdict: TypeAlias = Callable[[Any, Resource], "bool | None"]
 
 EXPRESSION_LENGTH_MAX = 4_000  # characters
