@@ -13,6 +13,11 @@ def is_id(text: str) -> bool:
     return _ID.fullmatch(text) is not None
 
 
+def unversioned(reference: str) -> str:
+    """`Patient/1` of `Patient/1/_history/2`; of any other reference, itself."""
+    return reference.partition("/_history/")[0]
+
+
 def has_scheme(uri: str) -> bool:
     """Whether a URI says of itself what it is, and so is not relative to anything: `urn:…`, but not `12:00` (RFC 3986 §3.1)."""
     return _SCHEME.match(uri) is not None

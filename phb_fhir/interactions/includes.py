@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from phb_fhir.change import Version
 from phb_fhir.fhir.codec import loads
+from phb_fhir.fhir.reference import unversioned
 from phb_fhir.interactions.canonicals import LOCAL, meant_by, names_of
 from phb_fhir.interactions.subset import STORED_DEPTH_MAX
 from phb_fhir.outcome import Issue, Kind
@@ -164,7 +165,7 @@ class _Wanted:
     def take(self, source: Hit, code: str) -> None:
         """Take up one parameter. What names a version has an entry without it too, to be found by, which means nothing here."""
         texts = list(_texts(source, code))
-        wider = {text.partition("/_history/")[0] for text in texts if _VERSIONED.fullmatch(text)}
+        wider = {unversioned(text) for text in texts if _VERSIONED.fullmatch(text)}
         wider |= {text.rpartition("|")[0] for text in texts if "|" in text}
         for text in texts:
             if found := _VERSIONED.fullmatch(text):

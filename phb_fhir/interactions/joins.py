@@ -29,10 +29,11 @@ from typing import Any, NamedTuple
 
 from phb_fhir.change import Version
 from phb_fhir.fhir.codec import loads
+from phb_fhir.fhir.reference import unversioned
 from phb_fhir.interactions.canonicals import Name, meant_by, mentioning, named, names_of, naming
 from phb_fhir.interactions.contained import CONTAINS, contained_targets
 from phb_fhir.interactions.hierarchies import in_hierarchy
-from phb_fhir.interactions.listed import items_of, resource_of
+from phb_fhir.interactions.listed import items_of
 from phb_fhir.interactions.pointing import Pointing, Target, is_from_pointing
 from phb_fhir.interactions.subset import STORED_DEPTH_MAX
 from phb_fhir.outcome import Kind, Refusal, Rejected, refuse
@@ -490,7 +491,7 @@ class Joins:
         if version is None or version.json is None:
             return NOTHING  # a search for what is not there is no error (R4 §3.1.1.3)
         found = items_of(loads(version.json, depth_max=STORED_DEPTH_MAX), self._asking.own)
-        items = dict.fromkeys(map(resource_of, found))  # whatever versions they name
+        items = dict.fromkeys(map(unversioned, found))  # whatever versions they name
         if len(items) <= JOINED_MAX:
             return _ids(items)
         return Judge(f"_list={node.id}", lambda resource: f"{resource['resourceType']}/{resource['id']}" in items)

@@ -14,8 +14,3 @@ def items_of(resource: Resource, own: OwnAddress) -> Iterator[str]:
         reference = entry.get("item", {}).get("reference", "")
         if reference and entry.get("deleted") is not True:
             yield own.local(reference)
-
-
-def resource_of(item: str) -> str:
-    """`Patient/1`, whatever version an item names."""
-    return item.partition("/_history/")[0]

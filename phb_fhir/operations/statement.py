@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from phb_fhir.definitions.operation_inputs import Inputs, bad_input, read_inputs
 from phb_fhir.fhir.codec import dumps
 from phb_fhir.fhir.dates import instant_text
+from phb_fhir.fhir.reference import unversioned
 from phb_fhir.interactions.apart import apart
 from phb_fhir.interactions.context import Context
 from phb_fhir.interactions.request import Answer, BundleAnswer, Entry, FhirRequest
@@ -88,6 +89,6 @@ def _named(found: Statement, account: str) -> list[str]:
     keys = [account, plan_of(found.account)]
     keys += [key for line in found.lines for key in (line.about.key, cause_key(line.entry), line.account)]
     for trail in found.purchases:
-        keys += [trail.key, trail.plan.partition("/_history/")[0]]
+        keys += [trail.key, unversioned(trail.plan)]
         keys += [one.key for one in (*trail.evidence, *trail.goals)] + [one.key for one in trail.payments]
     return [key for key in dict.fromkeys(keys) if key]

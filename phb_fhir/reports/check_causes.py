@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from phb_fhir.fhir.codec import Resource, loads
+from phb_fhir.fhir.reference import unversioned
 from phb_fhir.interactions.contents import relative
 from phb_fhir.interactions.context import Context
 from phb_fhir.interactions.subset import STORED_DEPTH_MAX
@@ -45,7 +46,7 @@ async def check_causes(context: Context, still: Still, account: str, rows: Seque
 
     That no version between is missing, is checked with the histories.
     """
-    keys = {key.partition("/_history/")[0] for row in rows for key in (row.cause, row.about) if key}
+    keys = {unversioned(key) for row in rows for key in (row.cause, row.about) if key}
     there = await still.current(keys)
     sound: dict[Caused, tuple[str, int]] = {}
     for row in rows:

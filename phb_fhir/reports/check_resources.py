@@ -10,6 +10,7 @@ from typing import Any
 from phb_fhir.definitions.walk import references
 from phb_fhir.fhir.codec import Resource, loads
 from phb_fhir.fhir.dates import instant_text
+from phb_fhir.fhir.reference import unversioned
 from phb_fhir.interactions.context import Context
 from phb_fhir.interactions.subset import STORED_DEPTH_MAX
 from phb_fhir.reports.drift import Drift, Looked
@@ -147,7 +148,7 @@ async def check_references(
 ) -> AsyncIterator[Drift]:
     """Whether what these refer to is there; what was deleted is there, and so are its versions."""
     several = {key: references_in(context, content) for key, content in contents.items()}
-    targets = {reference.partition("/_history/")[0] for found in several.values() for reference in found}
+    targets = {unversioned(reference) for found in several.values() for reference in found}
     there = await still.current(targets)
     for key, found in several.items():
         looked.references += len(found)

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from phb_fhir.fhir.codec import Resource
+from phb_fhir.fhir.reference import unversioned
 from phb_fhir.interactions.context import Context
 from phb_fhir.interactions.seen import whole
 from phb_fhir.reports.balance import contingency_of, ledgers_of, members_of, without_contingency
@@ -135,7 +136,7 @@ async def _seen(context: Context, entries: Sequence[Entry]) -> frozenset[str]:
 
 
 def cause_key(entry: Entry) -> str:
-    return entry.cause.partition("/_history/")[0]
+    return unversioned(entry.cause)
 
 
 # ---- sums ------------------------------------------------------------------------------------------

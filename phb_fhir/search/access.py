@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
+from phb_fhir.fhir.reference import unversioned
+
 # the parameters that policies ask for, whatever the type
 ACCESS_CODES = frozenset(
     (
@@ -58,7 +60,7 @@ def patients_of(entries: Iterable[str]) -> list[str]:
     """The patients whom a version concerns, as `Patient/1`: in whose compartments it is (R4 §2.10), or whom it is about."""
     concerned = (entry.partition("=")[2] for entry in entries if entry.startswith(CONCERNS))
     # a Provenance is about one version of a patient, which has an entry of its own
-    return list(dict.fromkeys(patient.partition("/_history/")[0] for patient in concerned))
+    return list(dict.fromkeys(unversioned(patient) for patient in concerned))
 
 
 def labels_of(entries: Iterable[str]) -> tuple[str, ...]:

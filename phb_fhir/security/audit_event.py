@@ -22,6 +22,7 @@ from html import escape
 from typing import Any, NamedTuple
 
 from phb_fhir.fhir.codec import Resource
+from phb_fhir.fhir.reference import unversioned
 from phb_fhir.security.audit import Record, Row, Who, moment_of
 
 PROFILE = "https://fhir.phb.nhs.example/StructureDefinition/phb-audit-event"
@@ -165,7 +166,7 @@ def _shown(record: Record, patients: Sequence[str]) -> tuple[Row, ...]:
     """
     if patients or not record.is_refused:
         return record.what
-    return tuple(dict.fromkeys((_key(row[0]),) for row in record.what))
+    return tuple(dict.fromkeys((unversioned(row[0]),) for row in record.what))
 
 
 def id_of(place: Place, patient: str, *, is_whole: bool) -> str:
@@ -315,7 +316,7 @@ def _entities(record: Record, patient: str, rows: Sequence[Row], said: str, *, i
     found = [_patient(patient, said)] if patient else []
     # what was refused is in the trail of whoever tried: it must not be in that of the person they tried for, who has one of their own
     is_named = not (is_whole and record.is_refused)
-    others = (row[0] for row in rows if _key(row[0]) != f"Patient/{patient}" or not patient)
+    others = (row[0] for row in rows if unversioned(row[0]) != f"Patient/{patient}" or not patient)
     found += [_domain_resource(reference, is_person_named=is_named) for reference in others]
     return [*found, _request(record, said, is_whole=is_whole)]
 
@@ -356,10 +357,6 @@ def _request(record: Record, said: str, *, is_whole: bool) -> dict[str, Any]:
             made["query"] = base64.b64encode(record.query.encode()).decode()
     made["detail"] = [{"type": name, "valueString": value} for name, value in details.items() if value]
     return made
-
-
-def _key(reference: str) -> str:
-    return reference.partition("/_history/")[0]
 
 
 # ---- in words --------------------------------------------------------------------------------------------------------
@@ -434,7 +431,7 @@ def _asked(record: Record) -> str:
 
 
 def _each_once(rows: Sequence[Row]) -> list[Row]:
-    return list({_key(row[0]): row for row in rows}.values())
+    return list({unversioned(row[0]): row for row in rows}.values())
 
 
 def _counted(type_: str, count: int, whose: str, words: int) -> str:
