@@ -26,6 +26,11 @@ _FIRST, _LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UT
 _END = "9999-12-31T24:00Z"  # what no datetime can say
 
 
+def with_plus(text: str) -> str:
+    """A date or number whose `+` was not percent-encoded, so that it arrived as a blank."""
+    return text.replace(" ", "+")
+
+
 @lru_cache(maxsize=4096)  # a day is asked for, and written, many times
 def span_of(text: str) -> tuple[str, str]:
     """The period of `period_of` as two texts that sort as its instants do: `2026-03-01T00:00:00.000000Z`."""

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from phb_fhir.change import Version
 from phb_fhir.fhir.codec import loads
-from phb_fhir.fhir.dates import instant_text, period_of
+from phb_fhir.fhir.dates import instant_text, period_of, with_plus
 from phb_fhir.interactions.context import Context
 from phb_fhir.interactions.listed import items_of
 from phb_fhir.interactions.request import Answer, BundleAnswer, Entry, FhirRequest
@@ -100,7 +100,7 @@ async def _listed(context: Context, value: str) -> tuple[str, ...]:
 def _period(name: str, text: str) -> tuple[datetime, datetime]:
     try:
         # a '+' that was not percent-encoded arrives as a blank
-        return period_of(text.replace(" ", "+"))
+        return period_of(with_plus(text))
     except (ValueError, OverflowError):
         raise refuse(
             Refusal.BAD_REQUEST,

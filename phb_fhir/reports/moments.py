@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 from datetime import time as clock
 
-from phb_fhir.fhir.dates import period_of
+from phb_fhir.fhir.dates import period_of, with_plus
 from phb_fhir.rules.budget import LONDON, first_day, last_day
 
 STEP = timedelta(milliseconds=1)
@@ -21,7 +21,7 @@ _FIRST = datetime(
 def first_instant(text: str) -> datetime:
     """The instant at which a FHIR date or dateTime begins; a date, in England. Raises ValueError."""
     if "T" in text:
-        return max(period_of(_with_plus(text))[0], _FIRST)
+        return max(period_of(with_plus(text))[0], _FIRST)
     day = first_day(text) if _is_date(text) else None
     if day is None:
         raise ValueError(text)
@@ -31,7 +31,7 @@ def first_instant(text: str) -> datetime:
 def last_instant(text: str) -> datetime:
     """The last millisecond of a FHIR date or dateTime; of a date, in England. Raises ValueError."""
     if "T" in text:
-        return max(period_of(_with_plus(text))[1] - STEP, _FIRST)
+        return max(period_of(with_plus(text))[1] - STEP, _FIRST)
     day = last_day(text) if _is_date(text) else None
     if day is None or day == date.max:
         raise ValueError(text)
@@ -52,8 +52,3 @@ def day_of(instant: str | datetime) -> date:
 def _is_date(text: str) -> bool:
     period_of(text)
     return True
-
-
-def _with_plus(text: str) -> str:
-    """A `+` that was not percent-encoded arrives as a blank."""
-    return text.replace(" ", "+")

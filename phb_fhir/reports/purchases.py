@@ -21,6 +21,7 @@ from phb_fhir.interactions.context import Context
 from phb_fhir.interactions.joins import Joins
 from phb_fhir.outcome import Kind, Refusal, refuse
 from phb_fhir.query import HistoryQuery, Key, Query
+from phb_fhir.rules.criteria import goals_of
 from phb_fhir.rules.plan import activity_title
 from phb_fhir.rules.purchase import MONEY, element_id, link_of, occurrence
 from phb_fhir.rules.words import PERTAINS_TO_GOAL, extensions, key_of, keys_in, value_of
@@ -239,7 +240,7 @@ async def _around(context: Context, charges: Iterable[Resource]) -> dict[str, Re
         if version is not None and version.json is not None:
             found[key] = _content(context, version)
     plans = [one for key, one in found.items() if key.startswith("CarePlan/")]
-    goals = dict.fromkeys(key for plan in plans for one in plan.get("activity", ()) for key in _activity_goals(one))
+    goals = dict.fromkeys(key for plan in plans for one in plan.get("activity", ()) for key in goals_of(one))
     more = await context.reader.read_all([key for key in goals if key not in found])
     found.update((key, _content(context, one)) for key, one in more.items() if one.json is not None)
     return found
@@ -254,10 +255,6 @@ def _goal_keys(charge: Resource) -> list[str]:
     return [key for one in extensions(charge, PERTAINS_TO_GOAL) if (key := key_of(one.get("valueReference")))]
 
 
-def _activity_goals(activity: Mapping[str, Any]) -> list[str]:
-    return keys_in((activity.get("detail") or {}).get("goal"))
-
-
 def _trail(
     version: Version,
     charge: Resource,
@@ -269,7 +266,7 @@ def _trail(
     linked = around.get(plan) or around.get(key_of(plan))
     several: list[Resource] = (linked or {}).get("activity", [])
     activity = next((one for one in several if one.get("id") == activity_id), {})
-    goals = _goal_keys(charge) or _activity_goals(activity)
+    goals = _goal_keys(charge) or goals_of(activity)
     days = occurrence(charge)
     day = days.end or days.start
     return Trail(

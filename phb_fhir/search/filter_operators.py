@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from phb_fhir.definitions.load import SearchParameter
-from phb_fhir.fhir.dates import span_of
+from phb_fhir.fhir.dates import span_of, with_plus
 from phb_fhir.query import AllOf, Bound, Judge, Key, KeyPart, KeyRange, Node, Not, Span
 from phb_fhir.search.asking import Asking, Condition, Types, badly_written, unsupported
 from phb_fhir.search.conditions import OWN, absent, check_escapes, kind_of, plain, present
@@ -133,7 +133,7 @@ def _covers(test: _Test, value: str) -> Node:
 def _period(test: _Test, value: str) -> tuple[str, str]:
     """The period [start, end) that a date stands for."""
     test.ask(f"eq{value}")  # says what is wrong with it
-    return span_of(value.replace(" ", "+"))
+    return span_of(with_plus(value))
 
 
 # strings: compared folded, whole entries of the index

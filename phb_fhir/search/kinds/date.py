@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from phb_fhir.definitions.load import SearchParameter
-from phb_fhir.fhir.dates import period_of, sortable_end, sortable_text, span_of
+from phb_fhir.fhir.dates import period_of, sortable_end, sortable_text, span_of, with_plus
 from phb_fhir.query import Bound, Node, Updated
 from phb_fhir.search.asking import malformed
 from phb_fhir.search.escapes import unescape
@@ -37,15 +37,10 @@ _RIGHT = "write YYYY, YYYY-MM, YYYY-MM-DD or YYYY-MM-DDThh:mm:ssZ"
 def parse(asked: Asked) -> Node:
     prefix, date = split_prefix(asked, unescape(asked.text))
     try:
-        start, end = period_of(_with_plus(date))
+        start, end = period_of(with_plus(date))
     except ValueError:
         raise wrong(asked, f"'{shown(date)}' is no date; {_RIGHT}") from None
     return any_of(asked.parameter.code, _spans(prefix, start, end))
-
-
-def _with_plus(date: str) -> str:
-    """A '+' that was not percent-encoded arrives as a blank."""
-    return date.replace(" ", "+")
 
 
 def _spans(prefix: str, start: datetime, end: datetime) -> tuple[tuple[Bound, ...], ...]:
@@ -84,7 +79,7 @@ def parse_updated(parameter: str, text: str) -> Updated:
     if prefix not in PREFIXES:
         raise malformed(f"{parameter}={shown(text)}: the prefix '{prefix}' is not one of {', '.join(PREFIXES)}")
     try:
-        start, end = period_of(_with_plus(date))
+        start, end = period_of(with_plus(date))
     except ValueError:
         raise malformed(f"{parameter}={shown(text)}: '{shown(date)}' is no date; {_RIGHT}") from None
     # an instant is a point, so "starts after" is "greater" and "ends before" is "less"

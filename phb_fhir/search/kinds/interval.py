@@ -13,6 +13,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Literal, NamedTuple
 
+from phb_fhir.fhir.dates import with_plus
 from phb_fhir.outcome import Rejected
 from phb_fhir.query import AnyOf, Bound, Node, Span
 from phb_fhir.search.asking import malformed
@@ -53,7 +54,7 @@ class AskedNumber(NamedTuple):
 
 def parse_number(asked: Asked, text: str) -> AskedNumber:
     """Raises Rejected (400) for what is not written as a FHIR decimal, or is larger or smaller than any number stored."""
-    written = text.replace(" ", "+")  # a '+' that was not percent-encoded arrives as a blank
+    written = with_plus(text)
     if len(written) > _CHARACTERS_MAX or not _DECIMAL.fullmatch(written):
         raise wrong(asked, f"'{shown(text)}' is no number; write it as 100, -5.40 or 1e2")
     number = Decimal(written)

@@ -17,6 +17,7 @@ from typing import Any
 
 from phb_fhir.definitions.load import SearchParameter
 from phb_fhir.definitions.ucum import canonical
+from phb_fhir.fhir.dates import with_plus
 from phb_fhir.query import Judge, Node
 from phb_fhir.search.asking import unsupported
 from phb_fhir.search.escapes import split_escaped
@@ -48,7 +49,7 @@ def parse(asked: Asked) -> Node:
 
 
 def _degrees(asked: Asked, text: str, most: int, name: str) -> float:
-    if not _NUMBER.fullmatch(text.replace(" ", "+")) or abs(float(text)) > most:
+    if not _NUMBER.fullmatch(with_plus(text)) or abs(float(text)) > most:
         raise wrong(asked, f"'{shown(text)}' is no {name}; it is a number from -{most} to {most}")
     return float(text)
 
