@@ -154,16 +154,9 @@ def _judge(strength: str, value_set: str, codes: list[_Code], at: Trail, frame: 
 
 
 def _none_given(value_set: str, frame: Frame) -> str:
-    return f"A code of the value set {value_set} is required here{_among(value_set, frame, '')}."
-
-
-def _among(value_set: str, frame: Frame, near: str) -> str:
-    """`: active, inactive`, where the tables list the codes."""
-    table = frame.definitions.codes(value_set)
-    if not table:
-        return ""
-    every = sorted(code for codes in table.values() for code in codes)
-    return f": {listed(every, near)}"
+    """With the codes it is one of, where the tables list them."""
+    every = sorted(code for codes in (frame.definitions.codes(value_set) or {}).values() for code in codes)
+    return f"A code of the value set {value_set} is required here{f': {listed(every)}' if every else ''}."
 
 
 # ---- codings -----------------------------------------------------------------------------------------

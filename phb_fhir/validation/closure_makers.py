@@ -189,6 +189,11 @@ def is_not_after(start: str, end: str) -> bool:
     return order is not None and order <= 0
 
 
+def holds_as_fhirpath(expression: str, node: Node, frame: Surroundings) -> bool:
+    """Whether the invariant holds by its own expression: for what is too rare to be said in plain Python as well."""
+    return truth(evaluate(compiled(expression), Evaluation(frame, item_of(node, "")))) is True
+
+
 def each_has_its_own(expression: str, tree: str, name: str, sentence: str) -> Closure:
     """In a tree of these (`item` in `item`) no two have the same `name`. What is contained has such trees too, and FHIRPath's
     descendants() looks into them.
@@ -196,7 +201,7 @@ def each_has_its_own(expression: str, tree: str, name: str, sentence: str) -> Cl
 
     def test(node: Node, _twin: Any, frame: Surroundings) -> bool:
         if "contained" in node:
-            return truth(evaluate(compiled(expression), Evaluation(frame, item_of(node, "")))) is True
+            return holds_as_fhirpath(expression, node, frame)
         return are_distinct(in_tree(node.get(tree, []), tree, name))
 
     def says(node: Any, _: Surroundings) -> str:

@@ -5,15 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from phb_fhir.fhirpath.evaluate import compiled, evaluate
-from phb_fhir.fhirpath.values import truth
-from phb_fhir.fhirpath.walk import Evaluation, Surroundings, item_of
+from phb_fhir.fhirpath.walk import Surroundings
 from phb_fhir.validation.closure_makers import (
     Closure,
     Node,
-    Sentence,
     Table,
-    Test,
     any_of,
     are_distinct,
     count_of,
@@ -21,6 +17,7 @@ from phb_fhir.validation.closure_makers import (
     each_of,
     excludes,
     has_code,
+    holds_as_fhirpath,
     is_not_after,
     is_one_of,
     is_other_than,
@@ -83,7 +80,7 @@ _OBS_7 = "value.empty() or component.code.where(coding.intersect(%resource.code.
 def _obs_7(node: Node, _twin: Any, frame: Surroundings) -> bool:
     if "component" not in node or _VALUES.isdisjoint(node):
         return True
-    return truth(evaluate(compiled(_OBS_7), Evaluation(frame, item_of(node, "")))) is True
+    return holds_as_fhirpath(_OBS_7, node, frame)
 
 
 _VALUES = keys_of(("value[x]",))
@@ -92,7 +89,8 @@ _VALUES = keys_of(("value[x]",))
 # ---- Bundle ----------------------------------------------------------------------------------------
 
 
-def _entries_with(name: str, *types: str) -> Test:
+def _entries_have(name: str, *types: str) -> Closure:
+    """Each entry has this element in Bundles of these types, and none has it in others."""
     wanted = frozenset(types)
 
     def test(node: Node, _twin: Any, frame: Surroundings) -> bool:
@@ -103,17 +101,13 @@ def _entries_with(name: str, *types: str) -> Test:
         expected = frame.resource.get("type") in wanted
         return all((name in entry) is expected for entry in node["entry"])
 
-    return test
-
-
-def _entries_say(name: str, *types: str) -> Sentence:
     def sentence(node: Any, _: Surroundings) -> str:
         kind = short(str(node.get("type")))
         if kind in types:
             return f'Each entry of a Bundle of type "{kind}" has "{name}".'
         return f'An entry has "{name}" only in a Bundle of type {" or ".join(types)}; this one is "{kind}".'
 
-    return sentence
+    return Closure(test, sentence)
 
 
 def _bdl_7(node: Node) -> bool:
@@ -284,18 +278,12 @@ RESOURCES: Table = {
         "bdl-3",
         ("entry.all(request.exists() = (%resource.type = 'batch' or %resource.type = 'transaction' or "
          "%resource.type = 'history'))"),
-    ): Closure(
-        _entries_with("request", "batch", "transaction", "history"),
-        _entries_say("request", "batch", "transaction", "history"),
-    ),
+    ): _entries_have("request", "batch", "transaction", "history"),
     (
         "bdl-4",
         ("entry.all(response.exists() = (%resource.type = 'batch-response' or %resource.type = 'transaction-response' or "
          "%resource.type = 'history'))"),
-    ): Closure(
-        _entries_with("response", "batch-response", "transaction-response", "history"),
-        _entries_say("response", "batch-response", "transaction-response", "history"),
-    ),
+    ): _entries_have("response", "batch-response", "transaction-response", "history"),
     ("bdl-5", "resource.exists() or request.exists() or response.exists()"): any_of("resource", "request", "response"),
     (
         "bdl-7",

@@ -16,6 +16,7 @@ from phb_fhir.definitions.trail import Trail, path_of
 from phb_fhir.fhir.reference import has_scheme
 from phb_fhir.outcome import Issue, Kind
 from phb_fhir.validation.frame import Frame
+from phb_fhir.validation.values import numbered_objects
 from phb_fhir.validation.wording import listed, short, shown
 
 Node = dict[str, Any]
@@ -69,7 +70,7 @@ def _about_extension(node: Node) -> Iterator[tuple[str, str]]:
 
 
 def _check_contexts(node: Node, trail: Trail, frame: Frame) -> None:
-    for index, row in _dicts(node.get("context")):
+    for index, row in numbered_objects(node.get("context")):
         path = row.get("expression")
         if row.get("type") == "element" and type(path) is str and not _is_element(path, frame):
             text = f"R4 has no element {short(path)} for the extension to stand on."
@@ -116,7 +117,7 @@ def _check_differential(node: Node, base: Node, trail: Trail, frame: Frame) -> N
 def _about_element(element: Node, there: Node, frame: Frame) -> Iterator[tuple[str, str]]:
     """What an element of a differential says that its type does not allow."""
     types = element.get("type", there.get("type"))
-    codes = {str(row.get("code")) for _, row in _dicts(types)}
+    codes = {str(row.get("code")) for _, row in numbered_objects(types)}
     for kind in ("fixed", "pattern"):
         key = next((name for name in element if name.startswith(kind)), None)
         if key is None or not codes or any("/" in code for code in codes):
@@ -151,7 +152,7 @@ def _is_in_order(before: str, after: str, order: dict[str, int]) -> bool:
 
 def _elements(node: Node) -> list[tuple[int, Node]]:
     differential = node.get("differential")
-    return _dicts(differential.get("element")) if type(differential) is dict else []
+    return numbered_objects(differential.get("element")) if type(differential) is dict else []
 
 
 # ---- terminology and search ----------------------------------------------------------------------
@@ -161,9 +162,9 @@ def check_code_system(node: Node, trail: Trail, frame: Frame) -> None:
     """A CodeSystem has the codes it says it has."""
     for name, text in _about_codes(node, frame):
         frame.issues.append(Issue(Kind.INVALID, text, path_of((trail, name, None))))
-    kinds = {str(row.get("code")): str(row.get("type")) for _, row in _dicts(node.get("property"))}
+    kinds = {str(row.get("code")): str(row.get("type")) for _, row in numbered_objects(node.get("property"))}
     for concept, at in _concepts(node, trail):
-        for index, row in _dicts(concept.get("property")):
+        for index, row in numbered_objects(concept.get("property")):
             key = next((name for name in row if name.startswith("value")), "")
             kind = kinds.get(str(row.get("code")))
             if kind and key and key.removeprefix("value").casefold() != kind.casefold():
@@ -191,18 +192,18 @@ def _about_codes(node: Node, frame: Frame) -> Iterator[tuple[str, str]]:
 
 
 def _concepts(node: Node, trail: Trail) -> Iterator[tuple[Node, Trail]]:
-    ahead = [(row, (trail, "concept", index)) for index, row in _dicts(node.get("concept"))]
+    ahead = [(row, (trail, "concept", index)) for index, row in numbered_objects(node.get("concept"))]
     while ahead:
         concept, at = ahead.pop()
         yield concept, at
-        ahead.extend((row, (at, "concept", index)) for index, row in _dicts(concept.get("concept")))
+        ahead.extend((row, (at, "concept", index)) for index, row in numbered_objects(concept.get("concept")))
 
 
 def check_value_set_rules(node: Node, trail: Trail, frame: Frame) -> None:
     """What a ValueSet includes by system is a code system."""
     compose = node.get("compose")
     for name in ("include", "exclude") if type(compose) is dict else ():
-        for index, part in _dicts(compose.get(name)):  # type: ignore[union-attr]
+        for index, part in numbered_objects(compose.get(name)):  # type: ignore[union-attr]
             system = part.get("system")
             if type(system) is not str or not system:
                 continue
@@ -218,11 +219,6 @@ def check_value_set_rules(node: Node, trail: Trail, frame: Frame) -> None:
 
 def check_search_parameter(node: Node, trail: Trail, frame: Frame) -> None:
     """A composite parameter is made of several."""
-    if node.get("type") == "composite" and len(_dicts(node.get("component"))) < _COMPONENTS_MIN:
+    if node.get("type") == "composite" and len(numbered_objects(node.get("component"))) < _COMPONENTS_MIN:
         text = "A composite search parameter is made of two components or more."
         frame.issues.append(Issue(Kind.REQUIRED, text, path_of((trail, "component", None))))
-
-
-def _dicts(value: Any) -> list[tuple[int, Node]]:
-    """The objects of a list with their places; none where it is no list."""
-    return [(i, item) for i, item in enumerate(value) if type(item) is dict] if type(value) is list else []

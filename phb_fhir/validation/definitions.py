@@ -20,6 +20,7 @@ from phb_fhir.fhirpath.values import NotEvaluableError
 from phb_fhir.outcome import Issue, Kind
 from phb_fhir.validation.frame import Frame
 from phb_fhir.validation.profile import plans_of
+from phb_fhir.validation.values import list_of, numbered_objects
 from phb_fhir.validation.wording import short, shown
 
 EXPRESSIONS_MAX = 2_000  # rules of one definition that are read
@@ -98,13 +99,13 @@ def check_expressions(node: dict[str, Any], trail: Trail, frame: Frame) -> None:
 
 def _expressions(node: dict[str, Any], trail: Trail) -> Iterator[tuple[str, Trail]]:
     """Each FHIRPath it states, and where; what a snapshot repeats of its differential comes again."""
-    for index, expression in enumerate(_list(node.get("contextInvariant"))):
+    for index, expression in enumerate(list_of(node.get("contextInvariant"))):
         if type(expression) is str:
             yield expression, (trail, "contextInvariant", index)
     for view in ("differential", "snapshot"):
         holder = node.get(view)
-        for index, element in _dicts(holder.get("element") if type(holder) is dict else None):
-            for number, rule in _dicts(element.get("constraint")):
+        for index, element in numbered_objects(holder.get("element") if type(holder) is dict else None):
+            for number, rule in numbered_objects(element.get("constraint")):
                 if type(rule.get("expression")) is str:
                     at: Trail = (((trail, view, None), "element", index), "constraint", number)
                     yield rule["expression"], (at, "expression", None)
@@ -138,11 +139,11 @@ def check_value_set(node: dict[str, Any], trail: Trail, frame: Frame) -> None:
     url = node.get("url")
     for name, number, part in _parts(node):
         at = ((trail, "compose", None), name, number)
-        for index, canonical in enumerate(_list(part.get("valueSet"))):
+        for index, canonical in enumerate(list_of(part.get("valueSet"))):
             if type(url) is str and type(canonical) is str and _leads_to(canonical, url, frame.known):
                 text = f"{canonical} leads back to this value set, {url}; a value set cannot be made of itself."
                 frame.issues.append(Issue(Kind.INVALID, text, path_of((at, "valueSet", index))))
-        for index, row in enumerate(_list(part.get("filter"))):
+        for index, row in enumerate(list_of(part.get("filter"))):
             if type(row) is dict and row.get("op") == "regex" and type(row.get("value")) is str:
                 _check_pattern(row["value"], ((at, "filter", index), "value", None), frame)
 
@@ -165,7 +166,7 @@ def _leads_to(canonical: str, url: str, known: Registry) -> bool:
         if here not in seen:
             seen.add(here)
             found = known.find("ValueSet", here) or {}
-            ahead += [one for _, _, part in _parts(found) for one in _list(part.get("valueSet")) if type(one) is str]
+            ahead += [one for _, _, part in _parts(found) for one in list_of(part.get("valueSet")) if type(one) is str]
     return False
 
 
@@ -173,15 +174,6 @@ def _parts(value_set: dict[str, Any]) -> Iterator[tuple[str, int, dict[str, Any]
     """Its includes and excludes, as far as they have their shape."""
     compose = value_set.get("compose")
     for name in ("include", "exclude") if type(compose) is dict else ():
-        for number, part in enumerate(_list(compose.get(name))):  # type: ignore[union-attr]
+        for number, part in enumerate(list_of(compose.get(name))):  # type: ignore[union-attr]
             if type(part) is dict:
                 yield name, number, part
-
-
-def _dicts(value: Any) -> list[tuple[int, dict[str, Any]]]:
-    """The objects of a list with their places."""
-    return [(index, row) for index, row in enumerate(_list(value)) if type(row) is dict]
-
-
-def _list(value: Any) -> list[Any]:
-    return value if type(value) is list else []

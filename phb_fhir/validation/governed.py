@@ -27,6 +27,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from phb_fhir.definitions.kept import ALWAYS
+from phb_fhir.validation.values import list_of
 
 if TYPE_CHECKING:
     from phb_fhir.definitions.registry import Registry, Resource
@@ -168,10 +169,10 @@ def _rows(structure: Resource, profile: str) -> Iterator[ByCode | ByTarget]:
     """The rows of one profile; what is not whole says nothing."""
     if structure.get("kind") != "resource" or structure.get("derivation") != "constraint":
         return
-    for extension in _list(structure.get("extension")):
+    for extension in list_of(structure.get("extension")):
         if type(extension) is not dict or extension.get("url") != PHB_GOVERNS:
             continue
-        parts = [part for part in _list(extension.get("extension")) if type(part) is dict]
+        parts = [part for part in list_of(extension.get("extension")) if type(part) is dict]
         said = {str(part.get("url")): part for part in parts}
         element, system = _text(said, "element", "valueString"), _text(said, "system", "valueUri")
         target = _text(said, "refersTo", "valueCanonical")
@@ -207,14 +208,14 @@ def is_governed_alone(known: Registry, resource: dict[str, Any], url: str) -> bo
 def _contained(resource: dict[str, Any], row: ByTarget) -> Iterator[dict[str, Any]]:
     """The contained resources that the element of a row points to; those contain no others."""
     names = {_local(reference) for reference, _ in _references(resource.get(row.element), "")} - {"", "#"}
-    for one in _list(resource.get("contained")) if names else ():
+    for one in list_of(resource.get("contained")) if names else ():
         if type(one) is dict and "contained" not in one and f"#{one.get('id')}" in names:
             yield one
 
 
 def _has_code(resource: dict[str, Any], row: ByCode) -> bool:
     if row.element == "extension":
-        extensions = _list(resource.get("extension"))
+        extensions = list_of(resource.get("extension"))
         return any(type(one) is dict and one.get("url") == row.system for one in extensions)
     return any(
         coding.get("system") == row.system and (not row.codes or coding.get("code") in row.codes)
@@ -342,7 +343,3 @@ def url_of(canonical: str) -> str:
 def _type(resource: dict[str, Any]) -> str:
     type_ = resource.get("resourceType")
     return type_ if type(type_) is str else ""
-
-
-def _list(value: Any) -> list[Any]:
-    return value if type(value) is list else []

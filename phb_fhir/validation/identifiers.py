@@ -62,14 +62,14 @@ def check_identifier(value: Any, at: Trail, issues: list[Issue], severity: Sever
         issues.append(Issue(Kind.VALUE, problem, path_of((at, "value", None)), grave))
 
 
-def check_quantity(value: Any, at: Trail, issues: list[Issue], severity: Severity = "warning") -> None:
+def check_quantity(value: Any, at: Trail, issues: list[Issue]) -> None:
     """What is wrong with the unit of a Quantity that claims to be UCUM's."""
     if type(value) is not dict or value.get("system") != UCUM or type(value.get("code")) is not str:
         return
     problem = check_unit(value["code"])
     if problem:
         text = f"{shown(value['code'])} is not written as UCUM has it: {problem}."
-        issues.append(Issue(Kind.CODE_INVALID, text, path_of((at, "code", None)), severity))
+        issues.append(Issue(Kind.CODE_INVALID, text, path_of((at, "code", None)), "warning"))
 
 
 def check_attachment(value: Any, at: Trail, issues: list[Issue]) -> None:

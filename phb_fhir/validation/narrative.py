@@ -1,8 +1,6 @@
-"""The text of a narrative: XHTML, well formed, of the plain elements only, with no active content (R4
-§2.4.0).
+"""The text of a narrative: XHTML, well formed, of the plain elements only, with no active content (R4 §2.4.0).
 
-txt-1 lists which elements and attributes may stand in it and txt-2 asks for some content. The same section
-rules out scripts, and a `javascript:` link is one. A link inside the document leads to something that is there; another
+txt-1 lists which elements and attributes may stand in it and txt-2 asks for some content. The same section rules out scripts, and a `javascript:` link is one. A link inside the document leads to something that is there; another
 one has a scheme that a reader's browser can follow. Only a transaction's or batch's links may be `urn:`, because the server
 replaces them when it gives ids (R4 §3.1.0.11.2).
 """
@@ -108,11 +106,6 @@ def judged(div: str, frame: Frame) -> Iterator[tuple[Severity, str]]:
         yield "warning" if frame.run.keeps_unknown else "error", reader.misplaced
     complaints_ = (_link_complaint(link, reader.anchors, frame) for link in reader.links)
     yield from islice(filter(None, complaints_), _LINKS_MAX)
-
-
-def complaint(div: str) -> str | None:
-    """What is wrong with the XHTML itself, in a sentence; None when it is right."""
-    return _Reader().read(div)
 
 
 class _Reader:

@@ -20,7 +20,7 @@ from phb_fhir.definitions.trail import Trail, path_of
 from phb_fhir.outcome import Issue, Kind
 from phb_fhir.validation.frame import Frame
 from phb_fhir.validation.question_limits import Limits, complaint_of_number, complaints, limits_of
-from phb_fhir.validation.values import compared, fits
+from phb_fhir.validation.values import compared, fits, numbered_objects
 from phb_fhir.validation.wording import listed, short, shown
 
 Node = dict[str, Any]
@@ -53,7 +53,7 @@ def check_questionnaire(node: Node, trail: Trail, frame: Frame) -> None:
     """Every condition of a question is about another question of the same questionnaire."""
     every = {link for item, _ in _everything(node, trail) if type(link := item.get("linkId")) is str}
     for item, at in _everything(node, trail):
-        for index, condition in _dicts(item.get("enableWhen")):
+        for index, condition in numbered_objects(item.get("enableWhen")):
             question = condition.get("question")
             here = path_of(((at, "enableWhen", index), "question", None))
             if type(question) is not str:
@@ -68,16 +68,11 @@ def check_questionnaire(node: Node, trail: Trail, frame: Frame) -> None:
 
 def _everything(node: Node, trail: Trail) -> Iterator[tuple[Node, Trail]]:
     """Every item of a questionnaire, however deep."""
-    ahead = deque((item, (trail, "item", index)) for index, item in _dicts(node.get("item")))
+    ahead = deque((item, (trail, "item", index)) for index, item in numbered_objects(node.get("item")))
     while ahead:
         item, at = ahead.popleft()
         yield item, at
-        ahead.extend((inner, (at, "item", index)) for index, inner in _dicts(item.get("item")))
-
-
-def _dicts(value: Any) -> list[tuple[int, Node]]:
-    """The objects of a list with their places; none where it is no list."""
-    return [(i, item) for i, item in enumerate(value) if type(item) is dict] if type(value) is list else []
+        ahead.extend((inner, (at, "item", index)) for index, inner in numbered_objects(item.get("item")))
 
 
 # ---- the answers ---------------------------------------------------------------------------------
@@ -137,8 +132,8 @@ def _questionnaire(canonical: str, frame: Frame) -> Node | None:
 def _gather(node: Node, around: tuple[int, ...], given: dict[tuple[str, int], list[Any]]) -> None:
     """Note every answer by the linkId of its item and each of the objects around it."""
     here = (*around, id(node))
-    for _, item in _dicts(node.get("item")):
-        link, answers = item.get("linkId"), [answer for _, answer in _dicts(item.get("answer"))]
+    for _, item in numbered_objects(node.get("item")):
+        link, answers = item.get("linkId"), [answer for _, answer in numbered_objects(item.get("answer"))]
         if answers and type(link) is str:
             values = [value for answer in answers for name, value in answer.items() if name.startswith("value")]
             for object_ in here:
@@ -150,7 +145,7 @@ def _gather(node: Node, around: tuple[int, ...], given: dict[tuple[str, int], li
 
 def _check_items(response: _Response, asked: Node, holder: Node, trail: Trail, around: tuple[int, ...]) -> None:
     """The items in `holder`, a response, group or answer, against the questions below `asked`."""
-    rows = _dicts(asked.get("item"))
+    rows = numbered_objects(asked.get("item"))
     if not rows and not holder.get("item"):
         return
     questions = {item["linkId"]: item for _, item in rows if type(item.get("linkId")) is str}
@@ -159,7 +154,7 @@ def _check_items(response: _Response, asked: Node, holder: Node, trail: Trail, a
     here = (*around, id(holder))
     found: dict[str, list[tuple[Node, Trail]]] = {}
     last = -1
-    for index, item in _dicts(holder.get("item")):
+    for index, item in numbered_objects(holder.get("item")):
         link, at = item.get("linkId"), (trail, "item", index)
         if type(link) is not str:
             continue
@@ -206,7 +201,7 @@ def _check_question(
 
 def _check_number(response: _Response, question: Node, found: list[tuple[Node, Trail]], trail: Trail) -> None:
     is_group = question.get("type") == "group"
-    count = len(found) if is_group else sum(len(_dicts(item.get("answer"))) for item, _ in found)
+    count = len(found) if is_group else sum(len(numbered_objects(item.get("answer"))) for item, _ in found)
     if text := complaint_of_number(response.limits_of(question), count, is_complete=response.is_complete):
         response.complain(Kind.INVALID, text, (trail, "item", None) if is_group else (found[0][1], "answer", None))
 
@@ -223,7 +218,7 @@ def _check_group(response: _Response, question: Node, item: Node, at: Trail, aro
 
 
 def _check_answers(response: _Response, question: Node, item: Node, at: Trail, around: tuple[int, ...]) -> None:
-    kind, answers = question.get("type"), _dicts(item.get("answer"))
+    kind, answers = question.get("type"), numbered_objects(item.get("answer"))
     if kind == "display" and answers:
         response.complain(Kind.INVALID, "A text that is only displayed has no answer.", (at, "answer", None))
         return
@@ -269,7 +264,7 @@ def _options(response: _Response, question: Node) -> dict[str, set[Any]]:
     offered = response.offered.get(id(question))
     if offered is None:
         offered = response.offered[id(question)] = {}
-        for _, option in _dicts(question.get("answerOption")):
+        for _, option in numbered_objects(question.get("answerOption")):
             for name in option:
                 if name.startswith("value"):
                     offered.setdefault(name, set()).add(_identity(option[name]))
@@ -312,7 +307,7 @@ def _check_member(response: _Response, canonical: str, coding: Any, at: Trail) -
 
 def _contained_set(response: _Response, canonical: str) -> Node | None:
     """A value set contained beside the questions: in the questionnaire, or with it in the response."""
-    inside = _dicts(response.questionnaire.get("contained"))
+    inside = numbered_objects(response.questionnaire.get("contained"))
     found = next((resource for _, resource in inside if resource.get("id") == canonical[1:]), None)
     beside = response.frame.find(canonical) if found is None else None
     return beside.resource if beside is not None else found
@@ -321,8 +316,8 @@ def _contained_set(response: _Response, canonical: str) -> Node | None:
 def _size(value_set: Any) -> int:
     """What it costs to look into a value set: the codes a contained one lists."""
     compose = value_set.get("compose") if type(value_set) is dict else None
-    parts = _dicts(compose.get("include")) if type(compose) is dict else []
-    return 1 + sum(len(_dicts(part.get("concept"))) for _, part in parts)
+    parts = numbered_objects(compose.get("include")) if type(compose) is dict else []
+    return 1 + sum(len(numbered_objects(part.get("concept"))) for _, part in parts)
 
 
 # ---- conditions ----------------------------------------------------------------------------------
@@ -330,7 +325,7 @@ def _size(value_set: Any) -> int:
 
 def _is_enabled(question: Node, response: _Response, around: tuple[int, ...]) -> bool:
     """Whether the answers to other questions let this one be asked (Questionnaire.item.enableWhen)."""
-    conditions = [_is_met(condition, response, around) for _, condition in _dicts(question.get("enableWhen"))]
+    conditions = [_is_met(condition, response, around) for _, condition in numbered_objects(question.get("enableWhen"))]
     if not conditions:
         return True
     return all(conditions) if question.get("enableBehavior") == "all" else any(conditions)

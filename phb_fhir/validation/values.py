@@ -1,4 +1,4 @@
-"""Values against values: fixed, pattern, smallest and largest (R4 §5.1.0.5, ElementDefinition).
+"""Values as they come, and against values: fixed, pattern, smallest and largest (R4 §5.1.0.5, ElementDefinition).
 
 Numbers are compared as numbers, so 1.0 is 1.00; everything else is compared as it stands.
 """
@@ -18,6 +18,16 @@ from phb_fhir.fhirpath.values import (
 
 _NUMBERS = (int, float, Decimal)
 _DATE = re.compile(r"\d{4}(-\d\d(-\d\d(T.*)?)?)?")
+
+
+def list_of(value: Any) -> list[Any]:
+    """The list that stands there; an empty one where none does."""
+    return value if type(value) is list else []
+
+
+def numbered_objects(value: Any) -> list[tuple[int, dict[str, Any]]]:
+    """The objects of a list with their places; none where it is no list."""
+    return [(index, item) for index, item in enumerate(list_of(value)) if type(item) is dict]
 
 
 def is_same(fixed: Any, value: Any) -> bool:
