@@ -2,7 +2,7 @@
 
 Patches by criteria are in `test_conditional`.
 
-How each operation works is shown without a server in `tests/fhir/test_patch.py`.
+How each operation works is shown without a server in `tests/fhir/test_json_patch.py` and `test_fhirpath_patch.py`.
 """
 
 from __future__ import annotations
