@@ -21,7 +21,6 @@ from phb_fhir.query import (
     Bound,
     Id,
     Joined,
-    Key,
     KeyRange,
     Node,
     Not,
@@ -37,6 +36,7 @@ from phb_fhir.store import plan as plan_module
 from phb_fhir.store.documents import document_of
 from phb_fhir.store.positions import Position
 from phb_fhir.store.store import Store
+from tests.store.finding import key
 from tests.store.stores import MOMENT, keyed, opened
 
 Admin = MongoClient[dict[str, Any]]
@@ -80,12 +80,6 @@ def care_plan(n: int, dice: random.Random) -> Index:
 
 
 @pytest.fixture(scope="module")
-def runner() -> Iterator[asyncio.Runner]:
-    with asyncio.Runner() as each:
-        yield each
-
-
-@pytest.fixture(scope="module")
 def store(mongodb_uri: str, mongodb_admin: Admin, runner: asyncio.Runner) -> Iterator[Store]:
     """A database with documents enough that a plan is a choice."""
     name = f"test_{uuid.uuid4().hex}"
@@ -120,10 +114,6 @@ def since(day: float) -> Span:
 
 def grams(*bounds: tuple[Any, Any, int]) -> Span:
     return Span("value", tuple(Bound(end, is_, sortable(number)) for end, is_, number in bounds), "~g")
-
-
-def key(*keys: str) -> Key:
-    return Key(keys)
 
 
 FINAL, PATIENT, CODE = key("status=*final"), key("subject=Patient/7"), key("code=*5")
