@@ -28,11 +28,6 @@ def asha(api: httpx.Client) -> httpx.Client:
     return api
 
 
-@pytest.fixture
-def books(server: RunningServer, mongodb_admin: MongoClient[dict[str, Any]]) -> Books:
-    return Books(server, mongodb_admin)
-
-
 def parameters(**rows: Any) -> dict[str, Any]:
     return {
         "resourceType": "Parameters",

@@ -17,12 +17,6 @@ from tests.stories import FAMILY, massage, tell
 CODE = "https://fhir.phb.nhs.example/CodeSystem/phb-review-type"
 
 
-@pytest.fixture
-def jill(api: httpx.Client) -> httpx.Client:
-    tell(api)
-    return api
-
-
 def closing(api: httpx.Client, person: str = "Patient/jill") -> list[dict[str, Any]]:
     """The closing reviews that are asked for."""
     found = made(api.get("/Task", params={"patient": person, "code": "phb-review"})).get("entry", [])

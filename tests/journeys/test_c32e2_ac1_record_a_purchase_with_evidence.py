@@ -20,12 +20,6 @@ BASE = "https://fhir.phb.nhs.example"
 RECEIPT = b"%PDF-1.4 a receipt for a massage"
 
 
-@pytest.fixture
-def jill(api: httpx.Client) -> httpx.Client:
-    tell(api)
-    return api
-
-
 def left(api: httpx.Client) -> str:
     """What is left of the part that Jill holds, as a trial of a purchase of a penny tells it."""
     answer = api.post("/ChargeItem/$check-purchase", json=massage("TRIAL", pounds="0.01"))

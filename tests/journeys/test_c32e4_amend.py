@@ -6,20 +6,12 @@ import copy
 from typing import Any
 
 import httpx
-import pytest
 
 from tests.journeys.jills_budget import read, refused
 from tests.journeys.planning import amended, approved, changed, plan_linked, planned, put, record, sign_off, stage
 from tests.stories import massage, tell
 
 REPLACES = "write a new draft that names this plan in 'replaces'"
-
-
-@pytest.fixture
-def jill(api: httpx.Client) -> httpx.Client:
-    """Jill, whose plan is in force and whose budget is being spent."""
-    tell(api)
-    return api
 
 
 def activities(api: httpx.Client) -> list[dict[str, Any]]:

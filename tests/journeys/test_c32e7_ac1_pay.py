@@ -7,7 +7,6 @@ from typing import Any
 
 import httpx
 import pytest
-from pymongo import MongoClient
 
 from tests.builders import NHS_NUMBER, bundle, entry
 from tests.paying import BASE, DOCUMENTS, NORTH, WILLOW, Books, advance, evidence, line, made, payment, said
@@ -23,17 +22,6 @@ MOBILITY = "Organization/harbour-mobility"
 LANTERN = "Organization/lantern-home-care"
 BUDGET = "Account/jill-budget"
 THERAPY, DAILY, NURSING = "therapy-and-equipment", "daily-life", "nights-and-payroll"
-
-
-@pytest.fixture
-def jill(api: httpx.Client) -> httpx.Client:
-    tell(api)
-    return api
-
-
-@pytest.fixture
-def books(server: RunningServer, mongodb_admin: MongoClient[dict[str, Any]]) -> Books:
-    return Books(server, mongodb_admin)
 
 
 def pay(api: httpx.Client, resource: dict[str, Any]) -> dict[str, Any]:

@@ -36,7 +36,7 @@ from tests.journeys.test_c32e7_ac1_pay import BUDGET, COUNSELLING, DAILY, NURSIN
 from tests.journeys.test_c32e7_repayment import ask, step
 from tests.paying import BASE, NORTH, WILLOW, Books, advance, line, made, payment, said
 from tests.running import RunningServer
-from tests.stories import tell, three_paid
+from tests.stories import three_paid
 
 PAIN_001 = "urn:iso:std:iso:20022:tech:xsd:pain.001.001.09"
 PAIN_002 = "urn:iso:std:iso:20022:tech:xsd:pain.002.001.12"
@@ -50,17 +50,6 @@ ACCOUNTS = {
     WILLOW: ("Willow Tree Budgets CIC", "600004", "49382716"),
     RUTH: ("Ruth Harper", "600005", "20304050"),
 }
-
-
-@pytest.fixture
-def jill(api: httpx.Client) -> httpx.Client:
-    tell(api)
-    return api
-
-
-@pytest.fixture
-def books(server: RunningServer, mongodb_admin: MongoClient[dict[str, Any]]) -> Books:
-    return Books(server, mongodb_admin)
 
 
 def bank(holder: str, *, number: str = "", known_as: str = "") -> dict[str, Any]:

@@ -7,29 +7,16 @@ from typing import Any
 
 import httpx
 import pytest
-from pymongo import MongoClient
 
 from phb_fhir.rules.words import value_of
 from tests.fresh import write_down
 from tests.paying import BASE, NORTH, WILLOW, Books, line, made, payment, said
-from tests.running import RunningServer
 from tests.stories import FAMILY, RUTH, SAM, massage, tell, three_paid
 
 BUDGET, DAILY, NURSING = "Account/jill-budget", "daily-life", "nights-and-payroll"
 GROUND = f"{BASE}/CodeSystem/phb-repayment-ground"
 STATE = f"{BASE}/CodeSystem/phb-task-business-status"
 WHY = "Four hundred pounds have not been used since the summer, and the plan needs less now."
-
-
-@pytest.fixture
-def jill(api: httpx.Client) -> httpx.Client:
-    tell(api)
-    return api
-
-
-@pytest.fixture
-def books(server: RunningServer, mongodb_admin: MongoClient[dict[str, Any]]) -> Books:
-    return Books(server, mongodb_admin)
 
 
 def ask(api: httpx.Client, account: str = BUDGET, **changes: Any) -> httpx.Response:

@@ -17,12 +17,6 @@ from tests.stories import FAMILY, tell
 JILLS = "Jill's personal health budget is active, and"
 
 
-@pytest.fixture
-def jill(api: httpx.Client) -> httpx.Client:
-    tell(api)
-    return api
-
-
 @pytest.mark.parametrize(
     ("key", "why"),
     [

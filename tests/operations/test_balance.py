@@ -10,12 +10,6 @@ from tests.stories import FAMILY, massage, tell
 
 
 @pytest.fixture
-def jills(api):
-    tell(api)
-    return api
-
-
-@pytest.fixture
 def familys(api):
     tell(api, FAMILY)
     return api

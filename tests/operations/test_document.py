@@ -13,12 +13,6 @@ from tests.stories import FAMILY, tell
 ADDRESS = "/CarePlan/jill-plan/$document"
 
 
-@pytest.fixture
-def jills(api):
-    tell(api)
-    return api
-
-
 def document(api, address=ADDRESS):
     answer = api.get(address)
     assert answer.status_code == 200, answer.text

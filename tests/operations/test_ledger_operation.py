@@ -12,12 +12,6 @@ from tests.stories import FAMILY, massage, tell
 ADDRESS = "/Account/jill-budget/$ledger"
 
 
-@pytest.fixture
-def jills(api):
-    tell(api)
-    return api
-
-
 def page(api, **asked):
     return told(api.get(ADDRESS, params={name.replace("count", "_count"): value for name, value in asked.items()}))
 

@@ -18,12 +18,6 @@ ADDRESS = "/Account/jill-budget/$statement"
 GUIDE = "https://fhir.phb.nhs.example/StructureDefinition"
 
 
-@pytest.fixture
-def jills(api):
-    tell(api)
-    return api
-
-
 def statement(api, key="jill-budget", **asked):
     return told(api.get(f"/Account/{key}/$statement", params=asked))
 

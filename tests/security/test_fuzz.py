@@ -9,15 +9,8 @@ import pytest
 
 from tests.security.elements import secret
 from tests.security.fuzzing import LOW, OTHERS, UNSEEN, Fuzzer
-from tests.security.world import running_world
 
 ASKED = 700
-
-
-@pytest.fixture(scope="module")
-def world(mongodb_uri):
-    with running_world(mongodb_uri) as world:
-        yield world
 
 
 @pytest.mark.parametrize("seed", [1, 2])

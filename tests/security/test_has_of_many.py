@@ -9,7 +9,7 @@ import pytest
 
 from phb_fhir.interactions import joins
 from tests.profiled import commands_to
-from tests.security.world import World, running_world
+from tests.security.world import World
 
 PAGES_MAX = 50
 ASKED = (
@@ -18,12 +18,6 @@ ASKED = (
     "/Patient?_has:Account:patient:status=active,inactive,on-hold,entered-in-error,unknown",
 )
 READ_OF_WHAT_POINTS = {"type": 1, "seq": 1, "ix.k": 1}
-
-
-@pytest.fixture(scope="module")
-def world(mongodb_uri):
-    with running_world(mongodb_uri) as world:
-        yield world
 
 
 def walked(world: World, who: str, address: str) -> list[str]:

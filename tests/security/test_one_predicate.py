@@ -19,17 +19,11 @@ import pytest
 from tests.builders import bundle, entry
 from tests.security.elements import BUDGETS, PHB, consent, ref, secret
 from tests.security.record import record
-from tests.security.world import ACTORS, World, item, running_world, whole_world
+from tests.security.world import ACTORS, World, item, whole_world
 
 THINGS = {f"{one['resourceType']}/{one['id']}": one for one in whole_world()}
 NEVER = "never-was"
 MERGE = {"content_type": "application/merge-patch+json"}
-
-
-@pytest.fixture(scope="module")
-def world(mongodb_uri):
-    with running_world(mongodb_uri) as world:
-        yield world
 
 
 class Case(NamedTuple):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from phb_fhir.security.suppression import suppressed
 from tests.security.elements import secret, thing
-from tests.security.world import World, running_world
+from tests.security.world import World
 
 MASKED = {"extension": [{"url": "http://hl7.org/fhir/StructureDefinition/data-absent-reason", "valueCode": "masked"}]}
 
@@ -104,12 +104,6 @@ def _options(whole: int, row: list[int | None]) -> list[tuple[int, ...]]:
 
 
 # ---- over HTTP -----------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def world(mongodb_uri):
-    with running_world(mongodb_uri) as world:
-        yield world
 
 
 REPORT = thing(
