@@ -11,7 +11,7 @@ Arguments are evaluated on `$this`, except those of a loop (`where`, `all`, `sel
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from functools import lru_cache
 from typing import Any, TypeAlias, cast
 
@@ -19,6 +19,16 @@ import re2  # type: ignore[import-untyped]
 from fhirpathpy.engine.invocations import invocation_registry
 from fhirpathpy.engine.nodes import FP_DateTime, FP_Quantity
 
+from phb_fhir.fhirpath.conversions import (
+    converts,
+    to_boolean,
+    to_date,
+    to_date_time,
+    to_integer,
+    to_quantity,
+    to_string,
+    to_time,
+)
 from phb_fhir.fhirpath.values import (
     DATES,
     FALSE,
@@ -37,6 +47,7 @@ from phb_fhir.fhirpath.values import (
     distinct,
     is_equal,
     is_equivalent,
+    is_number,
     is_primitive,
     key_of,
     one,
@@ -55,6 +66,7 @@ _PATTERNS_KEPT = 1_024
 _TEXT_PER_STEP = 64  # characters a text function looks at for the price of one step
 _TEXT_MAX = 1_000_000  # characters of a text that an expression puts together
 _EXPONENT_MAX = 1_000
+_PLACES_MAX = 20  # that round() keeps
 
 
 def call(name: str, arguments: Arguments, texts: list[str]) -> Code:
@@ -143,7 +155,7 @@ def _fhirpathpy(name: str, arguments: Arguments) -> Code:
         if item is None or None in values:
             return NOTHING
         plain = [value[0] for value in values if value is not None]
-        if any(_is_number(value) and abs(value) > _EXPONENT_MAX for value in plain):
+        if any(is_number(value) and abs(value) > _EXPONENT_MAX for value in plain):
             raise NotEvaluableError(f"{name}() is called with too large a number")
         evaluation.steps.take(len(str(item[0])) // _TEXT_PER_STEP + 1)
         answer = _lent(name, row["fn"], {}, [item[0]], *plain)
@@ -162,7 +174,7 @@ def _lent(name: str, function: Callable[..., Any], *arguments: Any) -> Any:
 
 
 # What of fhirpathpy's table is not to be called: it prints, looks at the clock, or grows without limit.
-_REFUSED = frozenset(("trace", "now", "today", "timeOfDay", "coalesce", "aggregate", "toDate", "toDateTime", "toTime"))
+_REFUSED = frozenset(("trace", "now", "today", "timeOfDay", "coalesce", "aggregate"))
 
 
 def _whole(value: Any) -> Any:
@@ -342,29 +354,6 @@ def _substring(text: str, start: int, length: int | None = None) -> str | None:
     return text[start:] if length is None else text[start : start + length]
 
 
-def _to_string(focus: Items, _: Evaluation) -> Items:
-    item = one(focus, "toString()")
-    if item is None or type(item[0]) in (dict, list):
-        return NOTHING
-    return system(str(item[0]).lower() if type(item[0]) is bool else str(item[0]))
-
-
-def _to_integer(focus: Items, _: Evaluation) -> Items:
-    item = one(focus, "toInteger()")
-    if item is None:
-        return NOTHING
-    text = str(int(item[0])) if type(item[0]) is bool else str(item[0])
-    return system(int(text)) if pattern(r"^[+-]?\d{1,18}$").search(text) else NOTHING
-
-
-def _to_moment(type_name: str) -> Callable[[Items, Evaluation], Items]:
-    def function(focus: Items, _: Evaluation) -> Items:
-        text = text_of(focus, "a conversion to date or time")
-        return NOTHING if text is None else [(text, type_name, None)]
-
-    return function
-
-
 def _join(arguments: Arguments, _: list[str]) -> Code:
     def code(focus: Items, this: Items, evaluation: Evaluation) -> Items:
         between = text_of(arguments[0](this, this, evaluation), "join()") if arguments else ""
@@ -510,6 +499,32 @@ def _identity(arguments: Arguments, _: list[str]) -> Code:
     return lambda focus, _this, _evaluation: focus
 
 
+def _round(arguments: Arguments, _: list[str]) -> Code:
+    def code(focus: Items, this: Items, evaluation: Evaluation) -> Items:
+        item, places = (
+            one(focus, "round()"),
+            one(arguments[0](this, this, evaluation), "round()") if arguments else None,
+        )
+        if item is None:
+            return NOTHING
+        kept = 0 if places is None else places[0]
+        if not is_number(item[0]) or type(kept) is not int or not 0 <= kept <= _PLACES_MAX:
+            raise NotEvaluableError("round() wants a number, and how many places are kept")
+        return system(Decimal(item[0]).quantize(Decimal(1).scaleb(-kept), ROUND_HALF_UP))
+
+    return code
+
+
+_CONVERSIONS = {
+    "Boolean": to_boolean,
+    "Integer": to_integer,
+    "String": to_string,
+    "Quantity": to_quantity,
+    "Date": to_date,
+    "DateTime": to_date_time,
+    "Time": to_time,
+}
+
 # name → (how many arguments, maker)
 _ANY = _loop(lambda pairs: [item for item, answer in pairs if truth(answer)])
 FUNCTIONS: dict[str, tuple[tuple[int, ...], Maker]] = {
@@ -561,12 +576,9 @@ FUNCTIONS: dict[str, tuple[tuple[int, ...], Maker]] = {
     "lower": ((0,), _of_text("lower", str.lower)),
     "trim": ((0,), _of_text("trim", str.strip)),
     "join": ((0, 1), _join),
-    "toString": ((0,), _plain(_to_string)),
-    "toInteger": ((0,), _plain(_to_integer)),
-    "convertsToInteger": ((0,), _plain(lambda focus, e: boolean(_to_integer(focus, e)) if focus else NOTHING)),
-    "toDate": ((0,), _plain(_to_moment("System.Date"))),
-    "toDateTime": ((0,), _plain(_to_moment("System.DateTime"))),
-    "toTime": ((0,), _plain(_to_moment("System.Time"))),
+    **{f"to{name}": ((0,), _plain(conversion)) for name, conversion in _CONVERSIONS.items()},
+    **{f"convertsTo{name}": ((0,), _plain(converts(conversion))) for name, conversion in _CONVERSIONS.items()},
+    "round": ((0, 1), _round),
     "today": ((0,), _plain(_today)),
     "hasValue": ((0,), _plain(_has_value)),
     "getValue": ((0,), _plain(_get_value)),
@@ -616,7 +628,7 @@ def _compared(left: Item, right: Item) -> int | None:
         if left[1] in kinds and right[1] in kinds:
             return compared(a, b)
     both = (type(a), type(b))
-    if both == (str, str) or (_is_number(a) and _is_number(b)):
+    if both == (str, str) or (is_number(a) and is_number(b)):
         return int(a > b) - int(a < b)
     raise NotEvaluableError(f"{left[1]} and {right[1]} cannot be compared")
 
@@ -628,12 +640,8 @@ _COMPARISONS: tuple[tuple[frozenset[str], Callable[[Any, Any], int | None]], ...
 )
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | Decimal) and type(value) is not bool
-
-
 def _ampersand(left: Items, right: Items, evaluation: Evaluation) -> Items:
-    texts = [one(_to_string(side, evaluation), "&") for side in (left, right)]
+    texts = [one(to_string(side, evaluation), "&") for side in (left, right)]
     joined = "".join(text[0] for text in texts if text is not None)
     evaluation.steps.take(len(joined) // _TEXT_PER_STEP)
     if len(joined) > _TEXT_MAX:
@@ -656,6 +664,19 @@ def _arithmetic(sign: str) -> Operator:
         return NOTHING if answer == [] else system(answer)
 
     return operator
+
+
+def _modulo(left: Items, right: Items, _: Evaluation) -> Items:
+    """What is left of a division that gives a whole number, with the sign of what is divided (N1 §6.6.6)."""
+    a, b = one(left, "mod"), one(right, "mod")
+    if a is None or b is None:
+        return NOTHING
+    if not is_number(a[0]) or not is_number(b[0]):
+        raise NotEvaluableError("mod has no answer for such a value")
+    if not b[0]:
+        return NOTHING
+    rest = Decimal(a[0]) % Decimal(b[0])
+    return system(int(rest) if type(a[0]) is type(b[0]) is int else rest)
 
 
 def _moved(moment: Item, by: Item, sign: int) -> Items:
@@ -681,5 +702,6 @@ OPERATORS: dict[str, Operator] = {
     "in": _in,
     "contains": lambda left, right, evaluation: _in(right, left, evaluation),
     "&": _ampersand,
-    **{sign: _arithmetic(sign) for sign in ("+", "-", "*", "/", "div", "mod")},
+    **{sign: _arithmetic(sign) for sign in ("+", "-", "*", "/", "div")},
+    "mod": _modulo,
 }

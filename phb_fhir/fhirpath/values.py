@@ -12,9 +12,12 @@ from __future__ import annotations
 import re
 from collections.abc import Hashable, Iterable
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
+from fractions import Fraction
 from functools import lru_cache
 from typing import Any, TypeAlias
+
+from phb_fhir.definitions.ucum import canonical
 
 Item: TypeAlias = "tuple[Any, str, Any]"
 Items: TypeAlias = "list[Item]"
@@ -113,13 +116,18 @@ def is_equal(left: Item, right: Item, steps: Steps) -> bool | None:
     """Whether two items are equal; None where that cannot be said: dates of different precision (N1 §6.1.1)."""
     a, b = left[0], right[0]
     if type(a) is str and type(b) is str and left[1] not in DATES and right[1] not in DATES:
-        return a == b
+        return a == b if left[1] not in TIMES or right[1] not in TIMES else _is_none(compared_times(a, b))
+    if left[1] in QUANTITIES and right[1] in QUANTITIES and "System.Quantity" in (left[1], right[1]):
+        return _is_none(compared_quantities(a, b))  # what an expression measures is compared as a measure
     if type(a) is dict and type(b) is dict and (a is b or len(a) != len(b)):
         return a is b
     if left[1] in DATES and right[1] in DATES and type(a) is str and type(b) is str:
-        order = compared_dates(a, b)
-        return None if order is None else order == 0
+        return _is_none(compared_dates(a, b))
     return key_of(left, steps) == key_of(right, steps)
+
+
+def _is_none(difference: int | None) -> bool | None:
+    return None if difference is None else difference == 0
 
 
 def key_of(item: Item, steps: Steps) -> Hashable:
@@ -152,13 +160,36 @@ def distinct(items: Iterable[Item], steps: Steps) -> Items:
 
 
 def is_equivalent(left: Items, right: Items, steps: Steps) -> bool:
-    """`~`: order, letter case, white space and trailing digits do not matter (N1 §6.1.3)."""
+    """`~`: order, letter case and white space do not matter, nor digits that the other of two numbers lacks (N1 §6.1.3)."""
     if len(left) != len(right):
         return False
+    if len(left) == 1 and (alike := _alike(left[0], right[0])) is not None:
+        return alike
     steps.take(4 * len(left))
     return sorted(map(repr, (_loose(item, steps) for item in left))) == sorted(
         map(repr, (_loose(item, steps) for item in right))
     )
+
+
+def _alike(left: Item, right: Item) -> bool | None:
+    """Whether two numbers, or two measures, are equivalent; None of anything else."""
+    a, b = left[0], right[0]
+    if is_number(a) and is_number(b):
+        return _rounded_alike(Decimal(a), Decimal(b))
+    if left[1] in QUANTITIES and right[1] in QUANTITIES and "System.Quantity" in (left[1], right[1]):
+        return compared_quantities(a, b) == 0
+    return None
+
+
+def is_number(value: Any) -> bool:
+    return isinstance(value, int | Decimal) and type(value) is not bool
+
+
+def _rounded_alike(a: Decimal, b: Decimal) -> bool:
+    """Compared with the places of whichever has fewer; noughts at the end are none."""
+    places = min(0, max(int(number.normalize().as_tuple().exponent) for number in (a, b)))
+    unit = Decimal(1).scaleb(places)
+    return a == b or a.quantize(unit, ROUND_HALF_UP) == b.quantize(unit, ROUND_HALF_UP)
 
 
 def _loose(item: Item, steps: Steps) -> Hashable:
@@ -218,6 +249,24 @@ def moment_of(text: str) -> tuple[Any, ...] | None:
     return (*numbers, Decimal(second)) if second is not None else tuple(numbers)
 
 
+def is_moment(text: str) -> bool:
+    """Whether this is a date, as far as it is given, that there is; with a time or without."""
+    parts = moment_of(text)
+    if parts is None:
+        return False
+    try:
+        datetime(*parts[:5], *(1, 1, 0, 0)[len(parts[:5]) - 1 :])  # noqa: DTZ001 - it is tried, and let go
+    except ValueError:
+        return False
+    return True
+
+
+def is_time(text: str) -> bool:
+    """Whether this is a time of the day, as far as it is given."""
+    parts = _time_of(text)
+    return parts is not None and all(part < most for part, most in zip(parts, (24, 60, 60), strict=False))
+
+
 def _time_of(text: str) -> tuple[Any, ...] | None:
     found = _TIME.fullmatch(text)
     if found is None:
@@ -230,6 +279,7 @@ def _time_of(text: str) -> tuple[Any, ...] | None:
 # ---- quantities ------------------------------------------------------------------------------------
 
 UCUM = "http://unitsofmeasure.org"
+_DIGITS_MAX = 100  # before or after the point, of a number that is converted
 # UCUM units met in ranges and limits: what they measure, and how many of its first unit one of them is.
 _UNITS: dict[str, tuple[str, Decimal]] = {
     code: (dimension, Decimal(factor))
@@ -243,7 +293,7 @@ _UNITS: dict[str, tuple[str, Decimal]] = {
     }.items()
     for code, factor in units.items()
 }
-_CALENDAR_WORDS = {
+CALENDAR_WORDS = {
     "year": "a", "years": "a", "month": "mo", "months": "mo", "week": "wk", "weeks": "wk", "day": "d", "days": "d",
     "hour": "h", "hours": "h", "minute": "min", "minutes": "min", "second": "s", "seconds": "s",
     "millisecond": "ms", "milliseconds": "ms",
@@ -252,7 +302,7 @@ _CALENDAR_WORDS = {
 
 def quantity(value: Decimal, unit: str) -> Items:
     """A quantity written in an expression: `4 days`, `3 'mg'`."""
-    code = _CALENDAR_WORDS.get(unit, unit)
+    code = CALENDAR_WORDS.get(unit, unit)
     return [({"value": value, "unit": code, "system": UCUM, "code": code}, "System.Quantity", None)]
 
 
@@ -267,12 +317,28 @@ def compared_quantities(left: dict[str, Any], right: dict[str, Any]) -> int | No
     if _unit_of(left) != _unit_of(right):
         one_unit, other = _UNITS.get(_unit_of(left)[1]), _UNITS.get(_unit_of(right)[1])
         if one_unit is None or other is None:
-            if "" in (_unit_of(left)[1], _unit_of(right)[1]):
-                return None
-            raise NotEvaluableError("how these two units convert is not known here")
+            return None if "" in (_unit_of(left)[1], _unit_of(right)[1]) else _compared_by_ucum(left, right)
         if one_unit[0] != other[0]:
             return None
         a, b = a * one_unit[1], b * other[1]
+    return int(a > b) - int(a < b)
+
+
+def _compared_by_ucum(left: dict[str, Any], right: dict[str, Any]) -> int | None:
+    units = [canonical(code) if system in ("", UCUM) else None for system, code in map(_unit_of, (left, right))]
+    if (
+        units[0] is None
+        or units[1] is None
+        or any(abs(Decimal(one["value"]).adjusted()) > _DIGITS_MAX for one in (left, right))
+    ):
+        raise NotEvaluableError("how these two units convert is not known here")
+    if units[0].unit != units[1].unit:
+        return None
+    a, b = (
+        Fraction(one["value"]) * unit.factor + unit.offset
+        for one, unit in zip((left, right), units, strict=True)
+        if unit
+    )
     return int(a > b) - int(a < b)
 
 

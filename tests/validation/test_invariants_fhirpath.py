@@ -33,6 +33,44 @@ PATIENT = {
 
 # expression → the values it finds; a tuple of one
 ANSWERS = {
+    # §6.1 quantities: by what they measure, in UCUM's units; what is not the same kind of thing is neither
+    "4.0000 'g' = 4000.0 'mg'": (True,),
+    "4 'g' != 4040 'mg'": (True,),
+    "4 'g' ~ 4000 'mg'": (True,),
+    "7 days = 1 week": (True,),
+    "7 days = 1 'wk'": (True,),
+    "1 '[in_i]' = 2.54 'cm'": (True,),
+    "1 'kg' = 1 'm'": (),
+    "extension[0].value = 70.5 'kg'": (True,),
+    "extension[0].value = 70500 'g'": (True,),
+    "extension[0].value = 70 'kg'": (False,),
+    "extension[0].value > 3 '[lb_av]'": (True,),
+    "extension[0].value = '70.5 \\'kg\\''.toQuantity()": (True,),
+    # §6.1 times, and numbers that are as good as equal
+    "@T14:34:28 = @T14:34:28.000": (True,),
+    "@T14:34 = @T14:34:28": (),
+    "@T14:34:28 = @T14:34:29": (False,),
+    "1.0 ~ 1": (True,),
+    "0.67 ~ 0.6666": (True,),
+    "0.6 ~ 0.6666": (False,),
+    # §5.5 conversions: what is not there to be converted is nothing
+    "'2020-02-29'.convertsToDate()": (True,),
+    "'2021-02-29'.convertsToDate()": (False,),
+    "'2020-13'.toDate()": (),
+    "'2020-01-02T10:00:00Z'.toDate()": ("2020-01-02",),
+    "'2020-02'.toDateTime()": ("2020-02",),
+    "'10:30'.convertsToTime()": (True,),
+    "'25:00'.convertsToTime()": (False,),
+    "'1 day'.convertsToQuantity()": (True,),
+    "'1 dog'.convertsToQuantity()": (False,),
+    "1.0.toBoolean()": (True,),
+    "'2'.toBoolean()": (),
+    # §5.7 and §6.6 mathematics
+    "1.5.round()": (2,),
+    "3.14159.round(3)": (Decimal("3.142"),),
+    "-5 mod 2": (-1,),
+    "5 mod 0": (),
+    "5.5 mod 0.7": (Decimal("0.6"),),
     # §3 paths, and primitives with extensions
     "name.given": ("Ada", "May", "Ada"),
     "Patient.name.first().family": ("Byron",),
@@ -222,7 +260,9 @@ REFUSALS = {
     "extension[0].value > extension[1].value": "Quantity and Money cannot be compared",
     "name.family + 1": "+ has no answer for such a value",
     "(1 | 2).first() - name.family": "- has no answer for such a value",
-    "extension[0].value > 3 '[lb_av]'": "how these two units convert is not known here",
+    "extension[0].value > 3 'mi-cro'": "how these two units convert is not known here",
+    "name.family mod 2": "mod has no answer for such a value",
+    "1.5.round(name.count() - 3)": "round() wants a number, and how many places are kept",
 }
 
 
