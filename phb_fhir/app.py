@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from difflib import get_close_matches
@@ -101,7 +101,10 @@ def create(
             await _either(tasks[0], refused, _BEGIN_MAX_S)
             if tasks[0].done():
                 tasks[0].result()  # a fault of our own ends the start, instead of answering 503 for good
-            yield
+            with suppress(
+                asyncio.CancelledError
+            ):  # told to end twice, it does: a stack trace would say nothing to anybody
+                yield
         finally:
             await _end(tasks)
             await store.close()

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ CALLERS = 12
 ENTRIES = 150
 UNDER_WAY = "phb_fhir_requests_under_way"
 LONGER_THAN_A_TEST_S = 600
+WAIT_S = 60
 
 
 @pytest.fixture
@@ -58,6 +60,12 @@ def begun(server: ServerProcess, requests: list[Request]) -> Iterator[list[Conne
 def large_transaction(mark: str) -> Request:
     people = (entry("POST", "Patient", person(f"{mark}-{number}")) for number in range(ENTRIES))
     return Request("POST", "", bundle("transaction", *people))
+
+
+def is_listening(port: int) -> bool:
+    with contextlib.suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port)):
+        return True
+    return False
 
 
 def total(server: ServerProcess, query: str) -> int:
@@ -122,6 +130,20 @@ def test_a_caller_who_never_finishes_is_waited_for_only_as_long_as_the_setting_s
         assert (told.status, told.json()["issue"][0]["code"]) == (503, "transient")
         assert "could not finish this request" in told.json()["issue"][0]["diagnostics"]
         assert not is_running(mongod)
+        server.start()
+        assert ask(server.base, "GET", "/Patient/late").status == 404
+
+
+def test_who_tells_it_to_end_again_waits_for_nobody_and_finds_no_trace_of_a_stack(logs: Path) -> None:
+    with serving(logs, shutdown_timeout_s=LONGER_THAN_A_TEST_S) as server:
+        mongod = server.mongod_pid()
+        with begun(server, [Request("PUT", "/Patient/late", person(id="late"))]):
+            server.process.send_signal(signal.SIGINT)
+            assert until(lambda: not is_listening(server.port))
+            server.process.send_signal(signal.SIGINT)
+            assert server.process.wait(WAIT_S) == 0
+        assert not is_running(mongod)
+        assert "Traceback" not in server.log.read_text()
         server.start()
         assert ask(server.base, "GET", "/Patient/late").status == 404
 
