@@ -131,10 +131,12 @@ def _provisional(context: Context, entries: list[Planned], conditional: dict[str
 
 
 async def _settle_each(context: Context, transaction: Transaction, entries: list[Planned]) -> dict[int, Settled]:
-    """Where each change goes. Deletions come first: what they remove, no later condition can match."""
+    """Where each change goes. Deletions come first, those by a condition after those by an address, in whichever order they were sent: what
+    they remove, no later condition can match.
+    """
     settled: dict[int, Settled] = {}
     gone: set[str] = set()
-    for entry in sorted(entries, key=lambda each: not isinstance(each.change, Delete)):
+    for entry in sorted(entries, key=lambda each: _turn(each.change)):
         if entry.change is not None:
             try:
                 one = await settle(context, transaction, entry.change, gone)
@@ -143,6 +145,12 @@ async def _settle_each(context: Context, transaction: Transaction, entries: list
             gone.update(_keys(one) if isinstance(entry.change, Delete) else ())
             settled[entry.index] = one
     return settled
+
+
+def _turn(change: Change | None) -> int:
+    if not isinstance(change, Delete):
+        return 2
+    return 0 if change.where is None else 1
 
 
 def _keys(settled: Settled) -> list[str]:

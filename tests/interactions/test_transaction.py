@@ -138,6 +138,17 @@ def test_the_order_of_the_entries_makes_no_difference(api: httpx.Client) -> None
 # ---- reads within ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("is_by_address_first", [True, False])
+def test_what_is_deleted_by_its_address_and_by_a_condition_is_deleted_in_either_order(
+    api: httpx.Client, jill: str, is_by_address_first: bool
+) -> None:
+    # "The outcome … SHALL NOT depend on the order of the resources in the transaction" (R4 §3.1.0.11.2)
+    both = [entry("DELETE", "Patient/jill"), entry("DELETE", "Patient?_id=jill")]
+    done = sent(api, "transaction", *(both if is_by_address_first else reversed(both)))
+    assert [one["response"]["status"] for one in done] == ["204 No Content"] * 2
+    assert api.get("/Patient/jill").status_code == 410
+
+
 def test_reads_see_what_the_transaction_wrote(api: httpx.Client, jill: str) -> None:
     done = sent(
         api,
