@@ -24,6 +24,7 @@ from phb_fhir.interactions.subset import STORED_DEPTH_MAX
 from phb_fhir.outcome import Kind, Refusal, Rejected, refuse
 from phb_fhir.query import EVERYTHING, NOTHING, AllOf, AnyOf, HistoryQuery, Id, Key, Node, Not, Query
 from phb_fhir.rules.budget import LONDON
+from phb_fhir.rules.modifiers import modifiers
 from phb_fhir.search.access import is_label, labels_of, patients_of
 from phb_fhir.search.kinds.keys import beginning
 from phb_fhir.search.kinds.kind import Index
@@ -570,7 +571,8 @@ def _too_many(said: str) -> Rejected:
 
 
 # of a Consent, and of a CareTeam
-_BEARING = ("status", "patient", "policyRule", "provision", "modifierExtension", "subject", "period", "participant")
+_BEARING = ("status", "patient", "policyRule", "provision", "subject", "period", "participant")
+_MODIFIED = "modified"  # whether something in it may turn round what it means
 
 
 # so that who acts for thousands does not wait for all of them to be decoded at each request; some 5 KB each
@@ -578,7 +580,8 @@ _BEARING = ("status", "patient", "policyRule", "provision", "modifierExtension",
 def _bearing(json: bytes) -> Resource:
     """What of a Consent or a CareTeam decides who may act; by its very bytes, so that what is changed is read anew."""
     content = loads(json, depth_max=STORED_DEPTH_MAX)
-    return {name: content[name] for name in _BEARING if name in content}
+    is_modified = any(modifiers(content, ""))
+    return {_MODIFIED: is_modified, **{name: content[name] for name in _BEARING if name in content}}
 
 
 def _mandates(consent: Resource, parties: Sequence[str], context: Context) -> Iterable[Mandate]:
@@ -598,7 +601,7 @@ def _mandates(consent: Resource, parties: Sequence[str], context: Context) -> It
         and patient.startswith("Patient/")
         and not set(_actors(provision, context)).isdisjoint(parties)
         and bool(types) == bool(classes)
-        and not (_NOT_READ & provision.keys() or "modifierExtension" in consent)
+        and not (_NOT_READ & provision.keys() or consent[_MODIFIED])
     )
     nested = (part for part in _within(provision) if part.get("type") != "permit")
     denied = {code for part in nested if _concerns(part, parties, context) for code in _codes(part) or {"*"}}
@@ -664,7 +667,7 @@ def _codes(provision: dict[str, Any]) -> set[str]:
 
 ACTIONS = "https://fhir.phb.nhs.example/CodeSystem/phb-consent-action"
 RESOURCE_TYPES = "http://hl7.org/fhir/resource-types"
-_NOT_READ = frozenset(("code", "dataPeriod", "modifierExtension", "securityLabel"))  # by which a provision is of less
+_NOT_READ = frozenset(("code", "dataPeriod", "securityLabel"))  # by which a provision is of less
 
 
 def _has_code(concept: Any) -> bool:
@@ -701,8 +704,8 @@ async def _with_plans(context: Context, mandate: Mandate) -> Mandate:
 
 
 def _patient_of(team: Resource, parties: Sequence[str], context: Context) -> str:
-    """Whose care team it is, where it is active and one of these takes part in it now."""
-    if team.get("status") != "active" or not _stands(team, context):
+    """Whose care team it is, where it is active and one of these takes part in it now; nobody's where that may mean something else."""
+    if team.get("status") != "active" or team[_MODIFIED] or not _stands(team, context):
         return ""
     for participant in team.get("participant", ()):
         member = context.own.local(participant.get("member", {}).get("reference", ""))

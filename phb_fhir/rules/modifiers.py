@@ -51,8 +51,8 @@ _ACCOUNT: Mapping[str, Callable[[Resource], list[Any]]] = {
 
 def _not_understood(before: Resource, after: Resource, type_: str) -> Iterator[Issue]:
     """What modifies, and was not there before as it is."""
-    known = dict(_modifiers(before, type_))
-    for place, modifier in _modifiers(after, type_):
+    known = dict(modifiers(before, type_))
+    for place, modifier in modifiers(after, type_):
         if known.get(place) != modifier:
             what = modifier if isinstance(modifier, str) else modifier.get("url")
             text = (
@@ -62,11 +62,11 @@ def _not_understood(before: Resource, after: Resource, type_: str) -> Iterator[I
             yield refusal(text, place)
 
 
-def _modifiers(value: Any, place: str) -> Iterator[tuple[str, Any]]:
+def modifiers(value: Any, place: str) -> Iterator[tuple[str, Any]]:
     """The modifier extensions in a resource, and its implicit rules, by where they stand."""
     if isinstance(value, list):
         for index, one in enumerate(value):
-            yield from _modifiers(one, f"{place}[{index}]")
+            yield from modifiers(one, f"{place}[{index}]")
     elif isinstance(value, dict):
         for name, one in value.items():
             if name == "implicitRules":
@@ -74,4 +74,4 @@ def _modifiers(value: Any, place: str) -> Iterator[tuple[str, Any]]:
             elif name == "modifierExtension" and isinstance(one, list):
                 yield from ((f"{place}.{name}[{index}]", each) for index, each in enumerate(one))
             elif isinstance(one, dict | list):
-                yield from _modifiers(one, f"{place}.{name}")
+                yield from modifiers(one, f"{place}.{name}")

@@ -44,6 +44,7 @@ def to(*names: str) -> list[Resource]:
     return [{"role": coded("DELEGATEE"), "reference": ref(f"RelatedPerson/{name}")} for name in names]
 
 
+MODIFYING = [{"url": "https://defined.example/not-this-one", "valueBoolean": True}]
 OTHER_BUDGET = [{"meaning": "instance", "reference": ref("Account/jill-second")}]
 VIEW, PURCHASE = ([coded(one, f"{PHB}/CodeSystem/phb-consent-action")] for one in ("view", "purchase"))
 LIMITED = {
@@ -90,6 +91,13 @@ LIMITED = {
         consent("c-vic", "Patient/jill", VIC, "view", provision_dataPeriod={"end": "2020"}),
         (404, 404),
     ),
+    "with something that modifies who is meant": (
+        consent(
+            "c-vic", "Patient/jill", VIC, "view", provision_actor=[{**to("vic")[0], "modifierExtension": MODIFYING}]
+        ),
+        (404, 404),
+    ),
+    "with rules of its own": (consent("c-vic", "Patient/jill", VIC, "view", implicitRules="urn:rules"), (404, 404)),
     "for some codes": (consent("c-vic", "Patient/jill", VIC, "view", provision_code=[coded("x")]), (404, 404)),
 }
 
@@ -105,6 +113,20 @@ def test_a_consent_gives_no_more_than_it_and_those_beside_it_say(world, name):
     world.restore()
     assert statuses == expected
     assert world.get("vic", "/Account/jill-account").status_code == 200
+
+
+def test_a_care_team_that_may_mean_something_else_lets_nobody_in(world):
+    team = {"status": "active", "subject": ref("Patient/ted")}
+    member = {"member": ref("Practitioner/priya")}
+    for modified in (
+        {"modifierExtension": MODIFYING},
+        {"participant": [{**member, "modifierExtension": MODIFYING}]},
+        {},
+    ):
+        world.write(thing("CareTeam", "of-ted", **{**team, "participant": [member], **modified}))
+        status = world.get("priya", "/Patient/ted").status_code
+        assert status == (404 if modified else 200), modified
+    world.restore()
 
 
 def test_consents_that_ended_lock_nobody_out_and_those_of_others_not_who_is_launched_with_a_patient(world, monkeypatch):
