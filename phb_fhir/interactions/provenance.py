@@ -9,7 +9,8 @@ from phb_fhir.fhir.codec import Resource
 from phb_fhir.fhir.dates import instant_text
 from phb_fhir.interactions.context import Context
 from phb_fhir.interactions.judging import by_whom
-from phb_fhir.interactions.validation import check_resource
+from phb_fhir.interactions.spelling import check_spelling
+from phb_fhir.interactions.validation import Content, check_resource
 from phb_fhir.outcome import Issue, Kind, Refusal, Rejected, refuse
 from phb_fhir.rules.around import PROFESSIONALS
 from phb_fhir.rules.case import SPEAK_FOR_THEMSELVES
@@ -118,6 +119,7 @@ def _check(context: Context, told: Resource, issues: list[Issue]) -> None:
     if not issues:
         try:
             check_resource(context, told, "Provenance")
+            check_spelling(context, Content("Provenance", "provenance", told))
         except Rejected as rejected:
             issues = [Issue(one.kind, f"{HEADER}: {one.text}", one.expression) for one in rejected.issues]
     if issues:

@@ -135,6 +135,11 @@ WRONG = {
     "a misspelt element": (json.dumps(sent(recordedAt="x")), "structure", "recordedAt"),
     "a time that is none": (json.dumps(sent(recorded="yesterday")), "value", "yesterday"),
     "another target": (json.dumps(sent(target=[{"reference": "Patient/b"}])), "business-rule", "Patient/b"),
+    "criteria": (
+        json.dumps(sent(entity=[{"role": "source", "what": {"reference": "Patient?identifier=9000000009"}}])),
+        "value",
+        "is no address of a resource here",
+    ),
     "a target without a reference": (
         json.dumps(sent(target=[{"display": "x"}])),
         "business-rule",
