@@ -16,6 +16,7 @@ from phb_fhir.rules.words import BASE, TASK_CODE, code_in, key_of, keys_in, pair
 ODS = "https://fhir.nhs.uk/Id/ods-organization-code"
 TEAM_ROLE = f"{BASE}/CodeSystem/phb-care-team-role"
 OBSERVATION = f"{BASE}/CodeSystem/phb-observation-code"
+DECISION = f"{BASE}/CodeSystem/phb-capacity-decision"
 CAPACITY = f"{BASE}/CodeSystem/phb-capacity-status"
 COMMUNICATION = f"{BASE}/CodeSystem/phb-communication-category"
 
@@ -139,16 +140,26 @@ def died_on(patient: Resource | None) -> date | None:
     return last_day((patient or {}).get("deceasedDateTime"))
 
 
-def lacks_capacity(person: str) -> Asking[bool]:
-    """Whether the last record of the person's capacity says they lack it. Where nothing is recorded, they have it (R162)."""
-    return lacks((yield from capacity_of(person)))
+def lacks_capacity(person: str, decision: str) -> Asking[bool]:
+    """Whether the last record of the person's capacity for a decision says they lack it. Where nothing is recorded, they have it (R162)."""
+    return lacks((yield from capacity_of(person, decision)))
 
 
-def capacity_of(person: str) -> Asking[Resource | None]:
-    """The last finding on a person's capacity; None where there is none."""
+def capacity_of(person: str, decision: str) -> Asking[Resource | None]:
+    """The last finding on a person's capacity that is about a decision (of phb-capacity-decision), or does not say by a code which it is about
+    (R162: a finding is about one decision); None where there is none.
+    """
     found: list[Resource] = yield Find("Observation", ("patient", person), ("code", f"{OBSERVATION}|mental-capacity"))
     valid = [one for one in found if one.get("status") in ("final", "amended", "corrected")]
-    return max(valid, key=_when, default=None)
+    about = [one for one in valid if (codes := _decisions(one)) is None or decision in codes]
+    return max(about, key=_when, default=None)
+
+
+def _decisions(finding: Resource) -> frozenset[str] | None:
+    """The decisions that a finding on capacity names by codes; None where it names none."""
+    told = [one for one in finding.get("component", ()) if code_in(one.get("code"), OBSERVATION) == "capacity-decision"]
+    codes = frozenset(code for one in told if (code := code_in(one.get("valueCodeableConcept"), DECISION)))
+    return codes or None
 
 
 def lacks(capacity: Resource | None) -> bool:

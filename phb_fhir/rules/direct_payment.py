@@ -142,7 +142,7 @@ def _consented(account: Resource, parts: Iterable[Element], day: date) -> Asking
         )
         return [refusal(text, _PART), *(yield from _signed(account, ()))]
     patient: Resource | None = (yield Read(person))[person]
-    incapable = yield from lacks_capacity(person)
+    incapable = yield from lacks_capacity(person, MODEL)
     age = age_on(patient, day)
     is_child = age is not None and age < CHILD_UNDER
     issues = [text for one in standing for text in _basis(one, is_child=is_child, incapable=incapable)]

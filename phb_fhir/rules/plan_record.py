@@ -137,8 +137,8 @@ def _offered(found: Mapping[str, Resource | None]) -> Asking[frozenset[str]]:
 
 
 def _capacity(person: str) -> Asking[tuple[Resource | None, list[Resource]]]:
-    """The last finding on the person's capacity, and where it is that they lack it, the consents that let others act for them."""
-    last = (yield from capacity_of(person)) if person else None
+    """The last finding on the person's capacity to agree to a plan, and where it is that they lack it, the consents that let others act for them."""
+    last = (yield from capacity_of(person, "care-plan")) if person else None
     if not lacks(last):
         return last, []
     consents: list[Resource] = yield Find("Consent", ("patient", person), ("status", "active"))

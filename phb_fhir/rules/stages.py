@@ -194,7 +194,7 @@ def _accepted(case: Case, account: Resource) -> Asking[list[Issue]]:
 
 def _may_answer(case: Case, account: Resource, who: str) -> Asking[list[Issue]]:
     person = person_of(account)
-    incapable = yield from lacks_capacity(person)
+    incapable = yield from lacks_capacity(person, "having-a-budget")
     if who == person and incapable:
         text = "The person is recorded as not able to decide this: who speaks for them answers the offer (R93.1, R166)."
         return [refusal(text, _OFFER)]

@@ -153,6 +153,21 @@ def test_the_last_finding_on_capacity_counts_however_its_time_is_written(
     assert checked(jill)[0]
 
 
+@pytest.mark.parametrize(
+    ("decision", "counts"), [("care-plan", True), ("direct-payment", False), ("other", False), ("", True)]
+)
+def test_a_finding_on_capacity_counts_for_the_decision_that_it_names(
+    jill: httpx.Client, decision: str, *, counts: bool
+) -> None:
+    """R162: of those that name another, none says anything of the plan; one in words may be about anything."""
+    lacks = finding("lacks", "lacks-capacity", effectiveDateTime="2026-09-01")
+    if decision:
+        named = coded(f"{BASE}/CodeSystem/phb-capacity-decision", decision)
+        lacks["component"][0] = {"code": lacks["component"][0]["code"], "valueCodeableConcept": named}
+    assert put(jill, lacks).status_code == 201
+    assert checked(jill)[0] is not counts
+
+
 def test_what_is_missing_is_told_in_a_sentence_and_nothing_is_written(jill: httpx.Client) -> None:
     activities = read(jill, "CarePlan/jill-plan")["activity"]
     del activities[1]["detail"]["performer"]
