@@ -11,13 +11,16 @@ import os
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
+from secrets import token_hex
 from typing import Any, NamedTuple
 
 import httpx
 import orjson
 import typer
 
+from phb_fhir.rules.budget import LONDON
 from phb_fhir.settings import Settings, WrongSetting
 
 EXIT_REFUSED = 2
@@ -39,20 +42,28 @@ def server_of(settings: Settings, address: str | None, token: str) -> Server:
 
 
 def run(server: Server, issuer: str, accounts: Path, out: Path, *, until: str, name: str, advances: bool) -> int:
-    """Writes the message to `out`, and says what it pays; gives the code to end with. Raises WrongSetting for the file of accounts."""
+    """Writes the message to `out`, and says what it pays; gives the code to end with. Raises WrongSetting for the file of accounts.
+
+    A run that is given no name gets one here, and not by the server: where the answer is lost, the payments may be marked as sent, and the
+    message is to be had by this name alone.
+    """
+    given = list(read_accounts(accounts))
+    if not name:
+        name = f"PHB-{until.replace('-', '') or datetime.now(LONDON).strftime('%Y%m%d')}-{token_hex(4)}"
+        typer.echo(f"Run {name} begins. Should it be cut off, ask for it again: --run {name}", err=True)
     rows: list[dict[str, Any]] = [
         {"name": "issuer", "valueReference": {"reference": issuer}},
         {"name": "advances", "valueBoolean": advances},
         *({"name": "date", "valueDate": until} for _ in range(bool(until))),
-        *({"name": "run", "valueString": name} for _ in range(bool(name))),
-        *(_account(one) for one in read_accounts(accounts)),
+        {"name": "run", "valueString": name},
+        *(_account(one) for one in given),
     ]
     answer = _asked(server, "$payment-run", rows)
     if answer is None:
         return EXIT_REFUSED
     document = _one(answer, "document")
     if document:
-        _write(out, b64decode(document))
+        _write(out, b64decode(document), name)
     for line in _told_of_run(answer, out):
         typer.echo(line)
     return 0
@@ -115,7 +126,7 @@ def _asked(server: Server, operation: str, rows: Iterable[dict[str, Any]]) -> di
     return None
 
 
-def _write(out: Path, document: bytes) -> None:
+def _write(out: Path, document: bytes, name: str) -> None:
     """All of it or nothing, for its owner's eyes alone: there are bank accounts in it."""
     beside = out.with_name(f".{out.name}.{os.getpid()}")
     try:
@@ -126,9 +137,7 @@ def _write(out: Path, document: bytes) -> None:
     except OSError as error:
         with suppress(OSError):
             beside.unlink(missing_ok=True)
-        text = (
-            f"{out} cannot be written: {error.strerror}. The payments are marked as sent: ask for the same run again."
-        )
+        text = f"{out} cannot be written: {error.strerror}. The payments are marked as sent: ask for the same run again, with --run {name}."
         raise WrongSetting(text) from None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -809,6 +810,26 @@ def test_the_command_writes_the_file_for_the_bank_and_records_its_report(
     assert told.exit_code == 0
     assert told.output.splitlines()[0] == "Run RUN-1"
     assert told.output.splitlines()[1].startswith("Paid: PaymentReconciliation/")
+
+
+def test_a_run_whose_file_was_lost_is_asked_for_again_by_the_name_that_the_command_gave_it(
+    jill: httpx.Client, server: RunningServer, tmp_path: Path
+) -> None:
+    made(jill.post("/PaymentReconciliation", json=advance("PAY-1", 10)))
+    accounts, out = tmp_path / "accounts.csv", tmp_path / "run.xml"
+    lines = [",".join((holder, f'"{name}"', code, number)) for holder, (name, code, number) in ACCOUNTS.items()]
+    accounts.write_text("\n".join(("holder,name,sort-code,account-number", *lines)))
+    words = ("run", NORTH, "--accounts", str(accounts), "--no-advances", "--out")
+    lost = command(server, *words, str(tmp_path / "no" / "folder.xml"))
+    begun = re.fullmatch(
+        r"Run (PHB-\d{8}-[0-9a-f]{8}) begins. Should it be cut off, ask for it again: --run \1\n", lost.stderr
+    )
+    assert begun is not None
+    assert str(lost.exception).endswith(f"ask for the same run again, with --run {begun[1]}.")
+    assert "nothing to be paid" in command(server, *words, str(out)).stdout
+    again = command(server, *words, str(out), "--run", begun[1])
+    assert again.output == f"Run {begun[1]}: 1 payments, £10.00, in {out}\n"
+    assert transfers(ET.fromstring(out.read_bytes()))[0][:2] == ("PAY-1", "10.00")
 
 
 def test_the_command_says_what_is_wrong_with_its_file(server: RunningServer, tmp_path: Path) -> None:
