@@ -24,6 +24,7 @@ from phb_fhir.operations.panel import panel_decide
 from phb_fhir.operations.payment_run import payment_results, payment_run
 from phb_fhir.operations.purchases import approve, check_purchase, reject
 from phb_fhir.operations.repayment import request_repayment
+from phb_fhir.operations.risk_log import risks
 from phb_fhir.operations.sign_off import check as check_sign_off
 from phb_fhir.operations.sign_off import refuse_plan, sign_off
 from phb_fhir.operations.snapshot import snapshot
@@ -143,6 +144,13 @@ OPERATIONS: Mapping[str, Operation] = {
             frozenset({"Task"}),
             on_type=False,
             affects_state=True,
+        ),
+        Operation(
+            "risk-log",
+            f"{_PHB}/phb-riskassessment-risk-log",
+            risks,
+            frozenset({"RiskAssessment"}),
+            on_instance=False,
         ),
         Operation("expand", f"{_R4}/ValueSet-expand", expand, _VALUE_SET),
         Operation("validate-code", f"{_R4}/ValueSet-validate-code", validate_code_in_value_set, _VALUE_SET),

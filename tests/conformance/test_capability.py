@@ -460,6 +460,11 @@ def check_eligibility(api, _type):
     assert found["parameter"][0] == {"name": "eligible", "valueBoolean": True}
 
 
+def risk_log(api, _type):
+    found = said(api.get("/RiskAssessment/$risk-log"))
+    assert (found["resourceType"], found["type"]) == ("MeasureReport", "summary")
+
+
 def calculate_indicative(api, _type):
     begin(api)
     come_to(api, "eligibility-confirmed")
@@ -651,6 +656,7 @@ OPERATIONS = {
         "phb-account-calculate-indicative": calculate_indicative,
         "phb-account-close": close,
         "phb-patient-check-eligibility": check_eligibility,
+        "phb-riskassessment-risk-log": risk_log,
     }.items()
 } | {
     f"{R4_DEFINED}OperationDefinition/{name}": exercise
