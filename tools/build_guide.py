@@ -28,6 +28,7 @@ GROUPS = (
     ("search", "Search parameters", "What can be searched by, beside R4's own."),
     ("operations", "Operations", "What can be done beside reading and writing."),
     ("forms", "Questionnaires", "Forms to be filled in."),
+    ("processes", "Processes", "How something is decided, step by step."),
     ("examples", "Examples", "Each profile at least once."),
 )
 _GROUP_OF_TYPE = {
@@ -35,6 +36,7 @@ _GROUP_OF_TYPE = {
     "ValueSet": "terminology",
     "SearchParameter": "search",
     "OperationDefinition": "operations",
+    "PlanDefinition": "processes",
     "Questionnaire": "forms",
 }
 

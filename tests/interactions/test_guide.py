@@ -16,6 +16,8 @@ from phb_fhir.app import at_work
 from phb_fhir.data import data_path
 from phb_fhir.definitions.guide import NO_GUIDE, Guide, read_guide
 from phb_fhir.interactions.guide import keep_guide
+from phb_fhir.operations.registry import OPERATIONS
+from phb_fhir.rules.sign_off import CODES
 from phb_fhir.settings import Settings
 from tests.builders import problem
 from tests.definitions_at_hand import BASE, code_system, profile, value_set
@@ -173,3 +175,15 @@ def test_somebody_elses_resource_at_an_id_of_the_guide_is_left_alone(
         keep(a_guide(tmp_path / "1", profile(), code_system()))
         assert httpx.get(f"{running.base}/StructureDefinition/born").json()["url"] == theirs["url"]
     assert versions() == {"StructureDefinition/born": 1, "CodeSystem/colours": 1}
+
+
+def test_how_a_plan_is_authorised_is_told_as_it_is_done(guided):
+    """R138: by the nine criteria, and by operations and forms that are there."""
+    process = guided.get("/PlanDefinition/phb-authorisation").json()
+    steps = [*process["action"], *(inner for one in process["action"] for inner in one.get("action", ()))]
+    (check,) = [one for one in steps if one["id"] == "check"]
+    assert tuple(one["code"][0]["coding"][0]["code"] for one in check["action"]) == CODES
+    assert {one["definitionUri"] for one in steps if "definitionUri" in one} <= OPERATIONS.keys()
+    assert found(guided, "Questionnaire", url=process["action"][0]["definitionCanonical"]) == ["phb-plan-content"]
+    known = {one["id"] for one in steps}
+    assert {one["actionId"] for step in steps for one in step.get("relatedAction", ())} <= known
