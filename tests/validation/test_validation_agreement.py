@@ -11,6 +11,7 @@ from phb_fhir.definitions.registry import Registry
 from phb_fhir.fhir import codec
 from phb_fhir.outcome import Kind
 from phb_fhir.validation.validate import validate
+from tests.validation.resources import observation, patient
 
 R4 = load()
 DIV = '<div xmlns="http://www.w3.org/1999/xhtml">'
@@ -32,14 +33,6 @@ class Case(NamedTuple):
 def errors(resource, **options):
     parsed = codec.loads(codec.dumps(resource), depth_max=100)
     return [issue for issue in validate(parsed, R4, **options) if issue.is_error]
-
-
-def patient(**elements):
-    return {"resourceType": "Patient", **elements}
-
-
-def observation(**elements):
-    return {"resourceType": "Observation", "status": "final", "code": {"text": "Weight"}, **elements}
 
 
 def narrative(inside, **elements):

@@ -11,6 +11,7 @@ from phb_fhir.fhir import codec
 from phb_fhir.fhir.codec import Exact
 from phb_fhir.outcome import Kind
 from phb_fhir.validation.validate import ISSUES_MAX, validate
+from tests.validation.resources import observation, patient
 
 R4 = load()
 DIV = '<div xmlns="http://www.w3.org/1999/xhtml">'
@@ -22,14 +23,6 @@ class Case(NamedTuple):
     good: dict[str, Any]
     bad: dict[str, Any]
     issues: list[tuple[Kind, str, str]]  # kind, expression, a part of the sentence
-
-
-def patient(**elements):
-    return {"resourceType": "Patient", **elements}
-
-
-def observation(**elements):
-    return {"resourceType": "Observation", "status": "final", "code": {"text": "Weight"}, **elements}
 
 
 def narrative(inside):

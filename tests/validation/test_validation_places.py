@@ -7,6 +7,7 @@ import pytest
 from phb_fhir.definitions.load import load
 from phb_fhir.fhir import codec
 from phb_fhir.validation.validate import validate
+from tests.validation.resources import observation, patient
 
 R4 = load()
 EXT = "https://example.org/e"
@@ -17,14 +18,6 @@ def places(resource):
     """Where the errors are."""
     read = codec.loads(codec.dumps(resource), depth_max=100)
     return [issue.expression for issue in validate(read, R4) if issue.is_error]
-
-
-def patient(**elements):
-    return {"resourceType": "Patient", **elements}
-
-
-def observation(**elements):
-    return {"resourceType": "Observation", "status": "final", "code": {"text": "Weight"}, **elements}
 
 
 def parameter(**value):

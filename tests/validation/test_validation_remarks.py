@@ -10,6 +10,7 @@ from phb_fhir.definitions.load import load
 from phb_fhir.fhir import codec
 from phb_fhir.outcome import Kind
 from phb_fhir.validation.validate import validate
+from tests.validation.resources import patient
 
 R4 = load()
 UUID = "urn:uuid:c757873d-ec9a-4326-a141-556f43239520"
@@ -21,10 +22,6 @@ class Case(NamedTuple):
     place: str
     says: str
     kind: Kind = Kind.VALUE
-
-
-def patient(**elements):
-    return {"resourceType": "Patient", **elements}
 
 
 def pointing(reference):
