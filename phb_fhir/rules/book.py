@@ -18,11 +18,12 @@ from phb_fhir.rules.around import has_died
 from phb_fhir.rules.budget import is_budget
 from phb_fhir.rules.case import Rule
 from phb_fhir.rules.death import judge_death
-from phb_fhir.rules.deletion import LEANS, judge_agreement, judge_deletion, judge_item
+from phb_fhir.rules.deletion import LEANS, judge_agreement, judge_deletion
 from phb_fhir.rules.direct_payment import is_budgets_consent, judge_consent, judge_household, judge_signing
 from phb_fhir.rules.due import judge_due
 from phb_fhir.rules.evidence import is_evidence, judge_evidence, judge_file
 from phb_fhir.rules.invoice import judge_invoice
+from phb_fhir.rules.item import judge_item
 from phb_fhir.rules.joining import judge_joining
 from phb_fhir.rules.letters import is_notice, judge_letter
 from phb_fhir.rules.lifecycle import judge_budget

@@ -1,5 +1,4 @@
-"""What a budget needs stays in the record until it is over: the person, whose money it is, who holds it, who acts and cares, what it stands on;
-and so does what was bought in the directory.
+"""What a budget needs stays in the record until it is over: the person, whose money it is, who holds it, who acts and cares, what it stands on.
 
 LEANS is the table: by which searches the budgets are found that need a resource of a type, and what is said of each. Only a deletion asks;
 one search each, by an index. What is merely named in a budget that is over is history, and goes.
@@ -130,20 +129,3 @@ def judge_agreement(case: Case) -> Judging:
     read: Mapping[str, Resource | None] = (yield Read(*accounts)) if accounts else {}
     paid = [one for one in read.values() if one is not None and direct_payments(one, case.today)]
     return Decision(tuple((yield from _said(case, paid, _AGREED))))
-
-
-def judge_item(case: Case) -> Judging:
-    """An item of the directory that was bought stays: what was bought is told by it (SM-K, R25). Where it is there twice, one may go."""
-    item = case.before or {}
-    if case.after is not None or not item.get("url"):
-        return NOTHING
-    names = (item["url"], f"{item['url']}|{item.get('version', '')}")
-    bought: list[Resource] = yield Find("ChargeItem", ("definition", names[1].rstrip("|")))
-    bought += yield Find("ChargeItem", ("definition", names[0]))
-    if not any(one in names for charge in bought for one in charge.get("definitionCanonical", ())):
-        return NOTHING
-    found: list[Resource] = yield Find("ChargeItemDefinition", ("url", item["url"]))
-    if any(one.get("version") == item.get("version") and one.get("id") != case.id for one in found):
-        return NOTHING
-    text = "This was bought, and purchases tell by it what. Retire it (status retired) instead: nobody buys it any more, and it stays in the record."
-    return Decision((refusal(text, "ChargeItemDefinition"),))

@@ -121,6 +121,35 @@ def test_an_item_of_the_directory_that_was_bought_is_retired_and_stays(jill: htt
     assert jill.delete("/ChargeItemDefinition/twice").status_code == 204  # the other tells as well what was bought
 
 
+def test_an_item_of_the_directory_that_was_bought_keeps_its_price_under_its_version(jill: httpx.Client) -> None:
+    url = "/ChargeItemDefinition/massage-therapy"
+    item = made(jill.get(url))
+    (price,) = item["propertyGroup"][0]["priceComponent"]
+    dearer = {**item, "propertyGroup": [{"priceComponent": [{**price, "amount": {"value": 99, "currency": "GBP"}}]}]}
+    next_one = "Add an item with the same url and the next version instead, and retire this one."
+    refused = jill.put(url, json={**dearer, "version": "1.1"})
+    assert refused.status_code == 422
+    assert [one["expression"] for one in refused.json()["issue"]] == [
+        ["ChargeItemDefinition.version"], ["ChargeItemDefinition.propertyGroup"],
+    ]  # fmt: skip
+    assert said(jill.put(url, json=dearer)) == [
+        f"This was bought, and purchases tell by it what; its price stays. {next_one}"
+    ]
+    made(jill.put(url, json={**item, "description": "Forty minutes, at home"}))
+    made(jill.put("/ChargeItemDefinition/next", json={**dearer, "id": "next", "version": "1.1"}))
+    made(jill.put("/ChargeItemDefinition/next", json={**item, "id": "next", "version": "1.1"}))  # nobody bought it
+
+
+def test_an_item_of_the_directory_that_was_retired_stays_so(jill: httpx.Client) -> None:
+    url = "/ChargeItemDefinition/massage-therapy"
+    item = made(jill.get(url))
+    made(jill.put(url, json={**item, "status": "retired"}))
+    for status in ("active", "draft"):
+        assert said(jill.put(url, json={**item, "status": status})) == [
+            f"An item of the directory that is retired cannot become {status}; it can become nothing else."
+        ]
+
+
 ROUNDS = 6
 
 
