@@ -38,6 +38,7 @@ def syntax_tree(expression: str) -> Tree:
     tokens = CommonTokenStream(lexer)
     tokens.fill()
     _read_keywords_as_names(tokens)
+    _read_open_times(tokens)
     parser: Any = FHIRPathParser(tokens)
     parser.removeErrorListeners()
     parser.addErrorListener(strict)
@@ -53,6 +54,13 @@ def name_of(tree: Tree) -> str:
 def parameters_of(call: Tree) -> list[Tree]:
     """The arguments of a function call, as trees."""
     return [parameter for listed in call["children"][1:] for parameter in listed.get("children", ())]
+
+
+def _read_open_times(tokens: Any) -> None:
+    # `@2015T` is a time of which only the year is known (N1 §4.1.6); here it is read as that year.
+    for before, token in pairwise(tokens.tokens):
+        if token.text == "T" and before.text.startswith("@"):
+            token.channel = Token.HIDDEN_CHANNEL
 
 
 def _read_keywords_as_names(tokens: Any) -> None:

@@ -46,6 +46,10 @@ ANSWERS = {
     "extension[0].value = 70 'kg'": (False,),
     "extension[0].value > 3 '[lb_av]'": (True,),
     "extension[0].value = '70.5 \\'kg\\''.toQuantity()": (True,),
+    # §4.1 literals: a time of which only the day, or less, is known
+    "@2015T < @2016-02T": (True,),
+    "birthDate > @1970-04-01T": (True,),
+    "name.T.empty()": (True,),
     # §6.1 times, and numbers that are as good as equal
     "@T14:34:28 = @T14:34:28.000": (True,),
     "@T14:34 = @T14:34:28": (),
