@@ -25,7 +25,9 @@ _KINDS = {
 
 
 def shown(value: Any) -> str:
-    """A primitive value as it was given."""
+    """A primitive value as it was given; true and false as JSON spells them."""
+    if type(value) is bool:
+        return "true" if value else "false"
     if type(value) is int and value.bit_length() > _SHOWN_BITS_MAX:
         return "A number of that size"  # Python refuses to spell out thousands of digits
     return f'"{short(value)}"' if isinstance(value, str) else short(str(value))

@@ -91,6 +91,12 @@ CASES = {
         patient(gender="male"),
         [(Kind.VALUE, "Patient.gender", 'fixes "gender" to "other"; this is "male"')],
     ),
+    "a fixed boolean": Case(
+        [element("Patient.active", fixedBoolean=True)],
+        patient(active=True),
+        patient(active=False),
+        [(Kind.VALUE, "Patient.active", 'fixes "active" to true; this is false')],
+    ),
     "a fixed element has nothing more": Case(
         [element("Patient.maritalStatus", fixedCodeableConcept={"text": "M"})],
         patient(maritalStatus={"id": "m", "text": "M"}),
