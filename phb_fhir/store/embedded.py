@@ -270,7 +270,8 @@ class PrivateMongo:
             )
 
     def _unusable(self, error: OSError) -> CannotStart:
-        return CannotStart(f"The data folder {self.data} cannot be used: {error.strerror}.")
+        file = f" ({error.filename})" if error.filename and Path(error.filename) != self.data else ""
+        return CannotStart(f"The data folder {self.data} cannot be used: {error.strerror}{file}.")
 
     def _end_orphan(self) -> None:
         """Ends a mongod on our files whose server is gone: told to end, it may still be closing them."""
@@ -311,6 +312,9 @@ class PrivateMongo:
         try:
             try:
                 self._start_somewhere()
+            except OSError as error:  # a file in it is another user's, or the disk is full
+                started.set_exception(self._unusable(error))
+                return
             except BaseException as error:  # noqa: BLE001 - handed to the thread that waits
                 started.set_exception(error)
                 return
@@ -464,7 +468,7 @@ class PrivateMongo:
                 return
             if self._stopping.wait(min(RESTART_DELAY_MAX_S, 0.25 * (2 ** (recent - 1) - 1))):
                 return
-            with contextlib.suppress(CannotStart):  # counted as one more death
+            with contextlib.suppress(CannotStart, OSError):  # counted as one more death
                 self._start_process()
 
     def _lose(self, sentence: str) -> None:

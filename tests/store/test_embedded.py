@@ -294,6 +294,14 @@ def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
         private(tmp_path / "file").start()
 
 
+@pytest.mark.parametrize("name", ["server.lock", "mongod.stderr", "mongod.port", "mongod.log"])
+def test_a_folder_whose_files_cannot_be_written_is_refused_naming_the_file(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()  # as little to be written to as another user's file, for root as well
+    with pytest.raises(CannotStart) as refused:
+        private(tmp_path).start()
+    assert str(tmp_path / name) in refused.value.sentence
+
+
 def test_the_database_of_another_replica_set_is_refused_and_left_as_it_was(tmp_path: Path) -> None:
     (tmp_path / "mongo").mkdir()
     with bare_mongod(tmp_path / "mongo", "--replSet", "theirs") as port:
