@@ -123,6 +123,16 @@ def _mask_smallest(told: list[Population]) -> bool:
     return bool(some)
 
 
-def _by_code(place: Place) -> dict[str, Population]:
-    """The populations of one place, by what they are of."""
-    return {repr(one.get("code")): one for one in place}
+def _by_code(place: Place) -> dict[tuple[str, int], Population]:
+    """The populations of one place, by what they are of: by a code, however else it is called, and which one with that code it is."""
+    found: dict[tuple[str, int], Population] = {}
+    for one in place:
+        code = _code_of(one.get("code"))
+        found[code, sum(known == code for known, _ in found)] = one
+    return found
+
+
+def _code_of(concept: Any) -> str:
+    concept = concept if isinstance(concept, dict) else {}
+    codes = [str(one["code"]) for one in concept.get("coding", ()) if isinstance(one, dict) and "code" in one]
+    return min(codes, default=str(concept.get("text", "")))

@@ -68,6 +68,17 @@ def test_of_three_populations_the_difference_of_two_is_not_told() -> None:
     assert [one.get("count") for one in shown["population"]] == [200, None]
 
 
+def test_a_total_is_the_total_of_its_parts_however_its_code_is_written() -> None:
+    """With what it is called, and in which version; and of several populations with one code, each of its own parts."""
+    report = group(30, [3, 27])
+    report["population"][0]["code"] = {"coding": [{"code": "all", "version": "1", "display": "All"}], "text": "All"}
+    assert told(suppressed([report])[0]) == (None, [[None, 27]])
+    twice = [{"population": [counted("all", one), counted("all", 20)]} for one in (3, 27)]
+    whole = {"population": [counted("all", 30), counted("all", 40)], "stratifier": [{"stratum": twice}]}
+    (shown,) = suppressed([whole])
+    assert [one.get("count") for one in shown["population"]] == [None, 40]
+
+
 def test_a_score_is_told_where_nothing_is_masked() -> None:
     score = {"measureScore": {"value": 812.5, "unit": "GBP"}}
     assert "measureScore" in suppressed([group(30, [10, 20], **score)])[0]
