@@ -4,7 +4,8 @@ What changes money is what the approved and contingency rows, and the parts, say
 closing; and how much of what is bought from a joint budget falls to it, while it is part of that (joining and leaving are `joining`'s).
 A change adds a row of `phb-amendment-reason`, which names
 a completed review of this budget or its plan. A reduction (less in all, or less in direct payments) takes effect no sooner than so many
-days (the commissioner's policy; 28 by default) after the person was told why, in writing, and that is in the record.
+days (the commissioner's policy; 28 by default) after the person was told why, in writing, and that is in the record. A budget, or direct
+payments, that end sooner do so once they were told why.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from phb_fhir.fhir.codec import Resource
 from phb_fhir.fhir.dates import days_later
 from phb_fhir.fhir.money import sterling
 from phb_fhir.outcome import Issue
-from phb_fhir.rules.around import policy_of, says_something, told
+from phb_fhir.rules.around import TOLD_DAYS, policy_of, says_something, told, told_lately
 from phb_fhir.rules.budget import (
     ONGOING,
     Amount,
@@ -49,6 +50,7 @@ from phb_fhir.rules.words import (
 OUTCOME = f"{BASE}/CodeSystem/phb-review-outcome"
 _AMOUNT = "Account.extension.where(url.endsWith('phb-budget-amount'))"
 _REASON = "Account.extension.where(url.endsWith('phb-amendment-reason'))"
+_PAID = "direct-payment"
 _KINDS = ("approved", "contingency")
 
 
@@ -118,7 +120,8 @@ def amended(case: Case) -> Asking[list[Issue]]:
     if not fresh:
         text = f"The {what} after a review: say why, from when, and which review decided it (phb-amendment-reason)."
         issues.append(refusal(text, _REASON))
-    return issues + (yield from _with_notice(case, fresh))
+    issues += yield from _with_notice(case, fresh)
+    return issues + (yield from _not_silently(case))
 
 
 def _told_still(case: Case) -> Iterator[Issue]:
@@ -179,7 +182,7 @@ def _worth(account: Resource) -> int:
 
 
 def _paid_out(account: Resource) -> int:
-    return sum(one.pence for one in elements_of(account) if one.model == "direct-payment")
+    return sum(one.pence for one in elements_of(account) if one.model == _PAID)
 
 
 def _with_notice(case: Case, reasons: Iterable[Reason]) -> Asking[list[Issue]]:
@@ -208,6 +211,30 @@ def _with_notice(case: Case, reasons: Iterable[Reason]) -> Asking[list[Issue]]:
     )
     late = f"; they were told on {in_words(min(sent))}." if sent else "; no such notice is recorded."
     return [refusal(text + late, _AMOUNT)]
+
+
+def _not_silently(case: Case) -> Asking[list[Issue]]:
+    """Where money stops sooner than was agreed, and is no less, the person was told why (R51): as of a budget that is suspended."""
+    sooner = [*_sooner(case.before or {}, case.after or {})]
+    if not sooner or reduction(case.before or {}, case.after or {}) or (yield from told_lately(case)):
+        return []
+    text = (
+        f"{sooner[0]} sooner than was agreed: the person is told why first. Record the Communication of category decision-notice about this budget,"
+        f" sent in the last {TOLD_DAYS} days (R51)."
+    )
+    return [refusal(text, _REASON)]
+
+
+def _sooner(before: Resource, after: Resource) -> Iterator[str]:
+    """What ends sooner than it did, in the beginning of a sentence: the budget, and what of it is paid directly."""
+    was, now = (days_of(one.get("servicePeriod")).end for one in (before, after))
+    if now is not None and (was is None or now < was) and stage_of(after) not in ("closing", "closed"):
+        yield f"The budget ends on {in_words(now)},"
+    stood = {one.id: one.days.end for one in elements_of(before) if one.model == _PAID}
+    for one in elements_of(after):
+        end, then = one.days.end, stood.get(one.id)
+        if one.model == _PAID and one.id in stood and end is not None and (then is None or end < then):
+            yield f"The direct payments of the part '{one.id}' end on {in_words(end)},"
 
 
 def _told_on(case: Case, notice: Resource) -> Asking[date]:

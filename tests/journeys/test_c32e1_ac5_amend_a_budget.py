@@ -149,6 +149,12 @@ NO_REVIEW_OF_DATES = NO_REVIEW.replace(
 )
 
 
+SILENTLY = (
+    "sooner than was agreed: the person is told why first. Record the Communication of category decision-notice about this budget, sent in the last 28"
+    " days (R51)."
+)
+
+
 @pytest.mark.parametrize(
     "period", [("2026-10-05", "2026-11-01"), ("2026-10-05", "2028-10-03"), ("2026-11-01", "2027-10-03")]
 )
@@ -157,7 +163,13 @@ def test_the_dates_of_a_budget_come_with_the_review_that_decided_them(
 ) -> None:
     start, end = period
     other = {**read(reviewed, BUDGET), "servicePeriod": {"start": start, "end": end}}
-    assert refused(put(reviewed, other)) == [NO_REVIEW_OF_DATES]
+    is_sooner = end < "2027-10-03"
+    silent = refused(put(reviewed, other))
+    assert silent[0] == NO_REVIEW_OF_DATES
+    assert len(silent) == 1 + is_sooner
+    if is_sooner:
+        assert refused(put(reviewed, cited(other))) == [f"The budget ends on 1 November 2026, {SILENTLY}"]
+        assert put(reviewed, notice("2026-11-22T08:00:00Z")).status_code == 200
     assert put(reviewed, cited(other)).status_code == 200
 
 
@@ -225,6 +237,10 @@ def test_what_was_agreed_for_days_that_a_part_has_no_more_stays_agreed_and_is_to
         "The part 'daily-life' is for the time from 5 October 2026 to 25 November 2026, and £90.00 is agreed for other days"
         f" ({later}). It stays agreed, and is paid for; take back what is not wanted any more."
     )
+    assert refused(put(reviewed, shorter)) == [
+        f"The direct payments of the part 'daily-life' end on 25 November 2026, {SILENTLY}"
+    ]
+    assert put(reviewed, notice("2026-11-22T08:00:00Z")).status_code == 200
     assert remarks(reviewed, shorter) == [told]
     assert remarks(reviewed, read(reviewed, BUDGET)) == []
     (why,) = refused(reviewed.post("/ChargeItem", json=massage("PUR-NEW", occurrenceDateTime="2026-11-26")))

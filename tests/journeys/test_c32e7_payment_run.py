@@ -745,6 +745,7 @@ def test_a_part_that_is_cut_short_is_not_paid_out_whole(
     account["extension"].append({"url": url("phb-amendment-reason"), "extension": reason("Task/review")})
     if whole:
         account["servicePeriod"]["end"] = end
+        assert put(jill, notice("2026-11-22T08:00:00Z")).status_code == 200
     for row in account["extension"] if not whole else ():
         if {"url": "id", "valueId": NURSING} in row.get("extension", ()):
             next(one for one in row["extension"] if one["url"] == "period")["valuePeriod"]["end"] = end
