@@ -15,7 +15,7 @@ from typing import Any
 
 from phb_fhir.fhir.codec import Resource
 from phb_fhir.rules.around import TEAM_ROLE, capacity_of, is_of, lacks
-from phb_fhir.rules.budget import Days, amounts_of, days_of, is_joint
+from phb_fhir.rules.budget import Days, amounts_of, days_of, is_joint, owner_of
 from phb_fhir.rules.case import Asking, Find, Read
 from phb_fhir.rules.deciding import answer_of, kind_of
 from phb_fhir.rules.plan import budgets_for, key_of_plan
@@ -26,6 +26,8 @@ RISK_SHEET = f"{BASE}/Questionnaire/phb-risk-sheet"
 FORMS = frozenset((PLAN_CONTENT, RISK_SHEET))  # which the criteria look into
 
 OTHER_FUNDERS = frozenset(("social-care-personal-budget", "ehcp-education"))  # of a joint budget, beside the NHS
+_ORGANIZATION = f"{BASE}/CodeSystem/phb-organization-type"
+_NHS = frozenset(("icb", "sub-icb-location", "ccg"))  # who commissions for the NHS
 VALID = frozenset(("final", "amended", "corrected"))
 FILLED_IN = frozenset(("completed", "amended"))
 
@@ -153,10 +155,10 @@ def _panels(plan: str, budgets: Sequence[Resource]) -> Asking[list[Resource]]:
 
 
 def _with_people(record: PlanRecord) -> Asking[PlanRecord]:
-    """The same with those whom the team names, the people behind their roles, and what the budgets are covered by."""
+    """The same with those whom the team names, the people behind their roles, what the budgets are covered by, and whose they are."""
     people = [*record.in_role("care-coordinator"), *record.in_role("health-contact")]
     covers = [key for one in record.budgets for key in coverages_of(one)]
-    wanted = [*people, *covers]
+    wanted = [*people, *covers, *(owner for one in record.budgets if (owner := owner_of(one)))]
     more: dict[str, Resource | None] = (yield Read(*wanted)) if wanted else {}
     behind = [key for one in more.values() if one is not None and (key := key_of(one.get("practitioner")))]
     names: dict[str, Resource | None] = (yield Read(*behind)) if behind else {}
@@ -196,9 +198,10 @@ def _items(element: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 def is_health(r: PlanRecord, account: Resource) -> bool:
-    """Whether a budget is of the NHS's money, and not that of another funder of a joint budget."""
+    """Whether a budget is of the NHS's money, and not that of another funder of a joint budget: whatever it is covered by, where the NHS gives it."""
     kinds = {code_in(one.get("type"), ELIGIBILITY) for one in r.of(coverages_of(account))}
-    return not kinds or bool(kinds - OTHER_FUNDERS)
+    givers = {code_in(kind, _ORGANIZATION) for one in r.of([owner_of(account)]) for kind in one.get("type", ())}
+    return not kinds or bool(kinds - OTHER_FUNDERS) or bool(givers & _NHS)
 
 
 def amount_in(r: PlanRecord, account: Resource, *types: str) -> int:

@@ -237,6 +237,27 @@ def test_a_review_is_no_way_around_the_limit(people: People) -> None:
     assert put(people[COORDINATOR], {**budget, "name": "Nora's budget"}).status_code == 200  # that is no more money
 
 
+@pytest.mark.parametrize("is_signed", [False, True])
+def test_the_nhss_money_stays_that_whatever_it_is_said_to_be_covered_by(people: People, *, is_signed: bool) -> None:
+    """The limit is of the NHS's money: a co-ordinator who calls it the council's has one as ever."""
+    co_ordinator = people[COORDINATOR]
+    if is_signed:
+        assert sign_off(co_ordinator, "nora-plan").status_code == 200
+    budget = read(co_ordinator, "Account/nora-budget")
+    social = coded(f"{BASE}/CodeSystem/phb-eligibility-category", "social-care-personal-budget")
+    assert changed(co_ordinator, budget["coverage"][0]["coverage"]["reference"], type=social).status_code == 200
+    dear = with_approved(budget, 900_000)
+    if is_signed:
+        review_ = finished(review("review", basedOn=[{"reference": "CarePlan/nora-plan"}]))
+        nora = json.loads(json.dumps([record(), review_, *looked_at_goals()]).replace("jill", "nora"))
+        assert people["system"].post("", json=bundle_of(nora)).status_code == 200
+        (text,) = refused(put(co_ordinator, with_rows(dear, "phb-amendment-reason", reason("Task/review"))))
+        assert text.endswith("The commissioner agrees to it by writing this itself.")
+        return
+    assert put(co_ordinator, dear).status_code == 200
+    assert "may not do so for people of the category" in " ".join(refused(sign_off(co_ordinator, "nora-plan")))
+
+
 # ---- appealing -----------------------------------------------------------------------------------
 
 
