@@ -16,6 +16,7 @@ from phb_fhir.fhir.money import divided, sterling
 from phb_fhir.outcome import Issue, Kind
 from phb_fhir.rules.allocation import held_until_a_budget
 from phb_fhir.rules.budget import (
+    is_budget,
     is_held,
     is_joint,
     owner_of,
@@ -97,7 +98,7 @@ def judge_purchase(case: Case) -> Judging:
         return Decision((refusal("The purchase is charged to no budget that is here.", "ChargeItem.account"),))
     purchase = yield from read_purchase(case.after, case.by, case.today, case.before)
     if purchase is None:
-        if astray := [*_astray(case, case.after)]:
+        if astray := [*_astray(case, case.after), *(yield from _elsewhere(case, case.after))]:
             return Decision(tuple(astray))
         if case.after.get("status") in MONEY:
             yield held_until_a_budget(_names(case.after.get("account", ())))
@@ -130,6 +131,24 @@ def _astray(case: Case, charge: Resource) -> Iterator[Issue]:
             " the budget by its address (Account/…) or by its number."
         )
         yield refusal(text, "ChargeItem.account")
+
+
+def _elsewhere(case: Case, charge: Resource) -> Asking[list[Issue]]:
+    """Why what has the guide's words about purchases is not charged to an account that is here and no budget, such as a hospital's: no ledger
+    would know of it. What is not there yet may become a budget.
+    """
+    stood = (case.before or {}).get("status") in OPEN and (case.before or {}).get("account") == charge.get("account")
+    if not _is_open(case) or stood or not is_told_as_purchase(charge):
+        return []
+    account = yield from account_of(charge)
+    found: Resource | None = (yield Read(account))[account] if account else None
+    if found is None or is_budget(found):
+        return []
+    text = (
+        f"This is a purchase of a personal health budget, and {account} is none, so no budget would pay for it. Name the budget; or, where this is no"
+        " such purchase, leave out what the guide says of them (phb-)."
+    )
+    return [refusal(text, "ChargeItem.account")]
 
 
 def _names(accounts: Iterable[Mapping[str, Any]]) -> Iterator[str]:

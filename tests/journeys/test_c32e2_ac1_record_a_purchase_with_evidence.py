@@ -106,10 +106,25 @@ def test_what_the_plan_does_not_have_done_now_waits_and_when_it_does_again_is_ag
     assert jill.post("/ChargeItem", json=massage("PUR-2")).json()["status"] == "billable"
 
 
-def test_a_charge_to_another_account_is_that_accounts(jill: httpx.Client) -> None:
-    hospital = jill.post("/Account", json={"resourceType": "Account", "status": "active"}).json()
-    charge = massage(account=[{"reference": f"Account/{hospital['id']}"}])
-    assert jill.post("/ChargeItem", json=charge).status_code == 201
+def test_a_charge_to_another_account_is_that_accounts_unless_it_says_that_it_is_a_purchase_of_a_budget(
+    jill: httpx.Client,
+) -> None:
+    number = {"system": "http://hospital.example/accounts", "value": "7"}
+    hospital = jill.post(
+        "/Account", json={"resourceType": "Account", "status": "active", "identifier": [number]}
+    ).json()
+    key, whole = f"Account/{hospital['id']}", massage()
+    for named in ({"reference": key}, {"identifier": number}):
+        plain = {name: whole[name] for name in ("resourceType", "status", "subject", "identifier")}
+        plain |= {"account": [named], "code": {"text": "Massage"}}
+        assert jill.post("/ChargeItem", json=plain).status_code == 201
+        for word in ({"extension": whole["extension"][:1]}, {"code": whole["code"]}):
+            for status in ("planned", "billable", "billed"):
+                (why,) = refused(jill.post("/ChargeItem", json=plain | word | {"status": status}))
+                assert why.startswith(
+                    f"This is a purchase of a personal health budget, and {key} is none, so no budget"
+                )
+            assert jill.post("/ChargeItem", json=plain | word | {"status": "aborted"}).status_code == 201
 
 
 def test_its_receipt_is_kept_byte_for_byte_and_it_is_billed(jill: httpx.Client) -> None:
