@@ -1,6 +1,8 @@
-"""What is worth knowing when a budget is written or reviewed, and keeps nothing from being written (R59, R173, R184).
+"""What is worth knowing when a budget is written or reviewed, and keeps nothing from being written (R59, R165, R173, R174, R184).
 
 offered_in_a_crisis   an offer is unlikely to help shortly after a health crisis; asked later, it may
+told_in_one_form      a leaflet alone is not enough: information comes in several forms
+capacity_not_thought_of   whether the person can decide these things is thought of at the beginning
 chosen_too_soon       how the money is held is chosen once it is known what it is for
 agreed_for_other_days what was agreed for days that a part, or the budget, has no more, stays agreed
 coming_of_age         who turns 18 within a year needs a ground that goes on after that
@@ -8,13 +10,14 @@ coming_of_age         who turns 18 within a year needs a ground that goes on aft
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from phb_fhir.fhir.codec import Resource
 from phb_fhir.fhir.dates import months_later
 from phb_fhir.fhir.money import pence_of, sterling
 from phb_fhir.outcome import Issue
-from phb_fhir.rules.around import flagged, turns
+from phb_fhir.rules.around import capacity_of, flagged, told, turns
 from phb_fhir.rules.budget import (
     OVER,
     Days,
@@ -30,6 +33,7 @@ from phb_fhir.rules.budget import (
 from phb_fhir.rules.case import Asking, Case, Find, Read, Sees, advice
 from phb_fhir.rules.characteristics import CRITERION
 from phb_fhir.rules.eligibility import categories
+from phb_fhir.rules.plan_record import answers
 from phb_fhir.rules.purchase import occurrence
 from phb_fhir.rules.words import ELIGIBILITY, code_in, extensions, keys_in, value_of
 
@@ -46,6 +50,8 @@ def remarked(case: Case) -> Asking[list[Issue]]:
     if account is None or case.is_own or stage_of(account) in OVER:
         return []
     issues = yield from offered_in_a_crisis(case, account)
+    issues += yield from told_in_one_form(case, account)
+    issues += yield from capacity_not_thought_of(case, account)
     issues += yield from chosen_too_soon(case, account)
     issues += yield from agreed_for_other_days(case, account)
     return issues + (yield from coming_of_age(case, account, "Account.coverage"))
@@ -76,6 +82,53 @@ def _new_offers(case: Case, account: Resource) -> Iterator[Resource]:
         until = first_day(value_of(row, "deferredUntil"))
         if value_of(row, "offered") not in known and (until is None or until <= case.today):
             yield dict(row)
+
+
+def _comes_to(case: Case, account: Resource, stage: str) -> bool:
+    """Whether somebody brings a budget to this stage now; a joint one goes by those it is made of."""
+    return case.before is not None and stage_of(account) == stage != stage_of(case.before) and not is_joint(account)
+
+
+def told_in_one_form(case: Case, account: Resource) -> Asking[list[Issue]]:
+    """A budget that goes on to an amount, of which the person was told in one form alone, as far as that is recorded (R174)."""
+    if not _comes_to(case, account, "indicative-set"):
+        return []
+    given = yield from told(person_of(account), "phb-information-given")
+    forms = {form for one in given for medium in one.get("medium", ()) if (form := _form(medium))}
+    keys = [f"Communication/{one['id']}" for one in given]
+    seen: frozenset[str] = (yield Sees(*keys)) if keys and len(forms) <= 1 else frozenset()
+    if not seen or not seen >= set(keys):
+        return []  # several forms; or it is not theirs to hear of; or a Task says that the person was told
+    how = f"only as '{min(forms)}'" if forms else "without a word about how"
+    text = (
+        f"That the person was told about budgets is recorded {how} (Communication.medium). A leaflet alone is not enough: tell them in another way as"
+        " well, such as by talking it through (R174)."
+    )
+    return [advice(text, "Account")]
+
+
+def _form(medium: Mapping[str, Any]) -> str:
+    coded = next((one.get("display") or one.get("code") for one in medium.get("coding", ())), "")
+    return str(medium.get("text") or coded or "")
+
+
+def capacity_not_thought_of(case: Case, account: Resource) -> Asking[list[Issue]]:
+    """A planning that begins before anybody wrote down whether the person can decide these things (R165); they are taken to be able to (R162)."""
+    person = person_of(account)
+    if not _comes_to(case, account, "planning") or not person or (yield from capacity_of(person)) is not None:
+        return []
+    forms: list[Resource] = yield Find("QuestionnaireResponse", ("subject", person))
+    if any(_CONSIDERED in answers(one) for one in forms if one.get("status") not in _NEVER_SAID):
+        return []
+    text = (
+        "Nothing says that it was thought about whether the person may need somebody else to decide some of this with them, or for them. They are"
+        " taken to be able to; ask now rather than later, and write it down (capacity-considered of Questionnaire/phb-plan-content; R165)."
+    )
+    return [advice(text, "Account")]
+
+
+_CONSIDERED = "capacity-considered"
+_NEVER_SAID = ("entered-in-error", "stopped")
 
 
 def chosen_too_soon(case: Case, account: Resource) -> Asking[list[Issue]]:

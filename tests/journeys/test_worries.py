@@ -57,6 +57,43 @@ def test_an_offer_in_a_crisis_is_written_with_a_remark_unless_it_is_put_off(api:
     assert written(api, with_rows(budget("requested"), "phb-offer", later)) == []
 
 
+@pytest.mark.parametrize(
+    ("forms", "said"),
+    [
+        (["leaflet"], "recorded only as 'leaflet' (Communication.medium)"),
+        ([], "recorded without a word about how (Communication.medium)"),
+        (["leaflet", "talked through"], ""),
+    ],
+)
+def test_who_was_told_by_a_leaflet_alone_is_told_again_in_another_form(
+    api: httpx.Client, forms: list[str], said: str
+) -> None:
+    """R174: "Sending a leaflet … is unlikely to be sufficient"."""
+    begin(api)
+    come_to(api, "eligibility-confirmed")
+    given = {name: one for name, one in read(api, GIVEN).items() if name != "medium"}
+    assert put(api, given | ({"medium": [{"text": one} for one in forms]} if forms else {})).status_code == 200
+    found = [one for one in written(api, budget("indicative-set")) if "R174" in one]
+    assert [said in one for one in found] == ([True] if said else [])
+
+
+GIVEN = "Communication/jill-information-given"
+
+
+def test_a_planning_that_begins_before_anybody_thought_of_capacity_is_remarked_on(api: httpx.Client) -> None:
+    """R165: at the first stage, and without keeping anything from beginning."""
+    begin(api, "QuestionnaireResponse/jill-plan-content")
+    come_to(api, "indicative-set")
+    (text,) = [one for one in written(api, budget("planning")) if "R165" in one]
+    assert text.startswith("Nothing says that it was thought about whether the person may need somebody else to decide")
+
+
+def test_a_planning_that_begins_with_it_said_is_not(api: httpx.Client) -> None:
+    begin(api)
+    come_to(api, "indicative-set")
+    assert [one for one in written(api, budget("planning")) if "R165" in one] == []
+
+
 def test_a_person_who_turns_eighteen_is_remarked_on_when_their_budget_is_written(api: httpx.Client) -> None:
     begin(api)
     come_to(api, "requested")
@@ -104,3 +141,19 @@ def test_stopping_the_money_for_a_worry_is_never_silent(active: httpx.Client) ->
     )
     assert put(active, told, suspended).status_code == 200
     assert stands(read(active, BUDGET)) == ("suspended", "on-hold")
+
+
+def test_a_budget_follows_the_person_into_hospital(active: httpx.Client) -> None:
+    """R183: that somebody is an inpatient suspends nothing, and hinders no purchase."""
+    stay = {
+        "resourceType": "Encounter",
+        "id": "stay",
+        "status": "in-progress",
+        "class": {"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "IMP"},
+        "subject": {"reference": "Patient/jill"},
+        "period": {"start": "2026-11-20"},
+    }
+    assert put(active, stay).status_code == 200
+    assert stands(read(active, BUDGET)) == ("active", "active")
+    bought = active.post("/ChargeItem", json=massage("PUR-IN-HOSPITAL"))
+    assert (bought.status_code, bought.json()["status"]) == (201, "billable")
