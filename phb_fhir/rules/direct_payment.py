@@ -387,7 +387,7 @@ def judge_consent(case: Case) -> Judging:
         for key in budgets_of(before):
             follow += yield from _stopped(key, before, case)
     why, remarks = _reason(case)
-    return Decision(tuple(remarks), content=why, follow=tuple(follow))
+    return Decision((*remarks, *_best_interest(case)), content=why, follow=tuple(follow))
 
 
 def is_budgets_consent(consent: Mapping[str, Any]) -> bool:
@@ -423,6 +423,25 @@ def _on_a_ground_of_the_law(case: Case) -> Iterator[Issue]:
             " yourself acts by your consent."
         )
         yield refusal(text, "Consent.policyRule")
+
+
+def _best_interest(case: Case) -> Iterator[Issue]:
+    """R163: where others decide in somebody's best interest, how that was decided is written down, and the consent says where."""
+    after, before = case.after or {}, case.before or {}
+    if (
+        _is_best_interest(after)
+        and not _is_best_interest(before)
+        and not after.keys() & {"sourceReference", "sourceAttachment"}
+    ):
+        text = (
+            "Somebody acts for the person in their best interest, and this does not say where it is written down how that was decided: name the record"
+            " (sourceReference), or attach it (R163)."
+        )
+        yield advice(text, "Consent.source")
+
+
+def _is_best_interest(consent: Mapping[str, Any]) -> bool:
+    return consent.get("status") == "active" and code_in(consent.get("policyRule"), LEGAL_BASIS) == "best-interest"
 
 
 def _reason(case: Case) -> tuple[Resource | None, list[Issue]]:

@@ -270,6 +270,36 @@ def test_who_lacks_capacity_has_chosen_nobody_and_the_law_has(api: httpx.Client)
     assert put(api, CAPACITY, lawful, by_ruth).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("basis", "more", "is_told"),
+    [
+        ("best-interest", {}, True),
+        ("best-interest", {"sourceReference": {"reference": "DocumentReference/best-interest"}}, False),
+        ("best-interest", {"status": "proposed"}, False),
+        ("parental-responsibility", {}, False),
+    ],
+)
+def test_who_acts_in_somebodys_best_interest_says_where_it_was_decided(
+    api: httpx.Client, basis: str, more: dict[str, Any], *, is_told: bool
+) -> None:
+    """R163: a remark, which keeps nobody from acting for a person who needs it now."""
+    begin(api, "Consent/jill-ruth-delegate")
+    record = {
+        "resourceType": "DocumentReference",
+        "id": "best-interest",
+        "status": "current",
+        "subject": {"reference": "Patient/jill"},
+        "content": [{"attachment": {"contentType": "text/plain", "data": "QWdyZWVkLgo="}}],
+    }
+    assert put(api, record).status_code == 200
+    consent = of_ruth() | {"policyRule": coded("phb-legal-basis", basis)} | more
+    for told in (is_told, False):  # once: not again with each change
+        answer = api.put(f"/Consent/{consent['id']}", json=consent, headers={"Prefer": "return=OperationOutcome"})
+        assert answer.status_code in (200, 201), answer.text
+        assert ("R163" in answer.text) is told
+        consent = {**consent, "language": "en-GB"}
+
+
 def test_information_that_is_still_to_be_sent_was_not_given(api: httpx.Client) -> None:
     begin(api, "Task/jill-step-1-information")
     come_to(api, "eligibility-confirmed")
