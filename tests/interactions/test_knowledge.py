@@ -211,7 +211,7 @@ def test_a_change_that_comes_late_or_twice_changes_nothing():
 def test_what_is_no_definition_changes_nothing():
     knowledge = Knowledge(Registry.of(R4, []))
     known = knowledge.known
-    knowledge.learn([version({**person(), "id": "a"}), version({**value_set(), "url": None})])
+    knowledge.learn([version({**person(), "id": "a"}), version({**code_system(), "url": None})])
     assert knowledge.known is known
 
 
