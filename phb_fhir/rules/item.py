@@ -34,7 +34,7 @@ def judge_item(case: Case) -> Judging:
         return NOTHING
     issues = [*_stepped(before, after)]
     if changed := [*_changed(before, after)]:
-        issues += changed if (yield from _is_told_by(case, before)) else []
+        issues += changed if (yield from _is_bought(before)) else []
     return Decision(tuple(issues))
 
 
@@ -62,19 +62,22 @@ _KEPT: tuple[tuple[str, str, Callable[[Resource], Any]], ...] = (
 
 
 def _deleted(case: Case, item: Resource) -> Asking[list[Issue]]:
-    if not (yield from _is_told_by(case, item)):
+    if not (yield from _is_bought(item)) or (yield from _is_there_twice(case, item)):
         return []
     return [refusal(f"This was bought, and purchases tell by it what. {_RETIRE}", "ChargeItemDefinition")]
 
 
-def _is_told_by(case: Case, item: Resource) -> Asking[bool]:
-    """Whether a purchase means this item, and no other of its name; where it is there twice, one may go."""
+def _is_bought(item: Resource) -> Asking[bool]:
+    """Whether a purchase means an item of this url and version."""
     if not item.get("url"):
         return False
     names = (item["url"], f"{item['url']}|{item.get('version', '')}")
     bought: list[Resource] = yield Find("ChargeItem", ("definition", names[1].rstrip("|")))
     bought += yield Find("ChargeItem", ("definition", names[0]))
-    if not any(one in names for charge in bought for one in charge.get("definitionCanonical", ())):
-        return False
+    return any(one in names for charge in bought for one in charge.get("definitionCanonical", ()))
+
+
+def _is_there_twice(case: Case, item: Resource) -> Asking[bool]:
+    """Whether another item has this url and version: of the two, one may go."""
     found: list[Resource] = yield Find("ChargeItemDefinition", ("url", item["url"]))
-    return not any(one.get("version") == item.get("version") and one.get("id") != case.id for one in found)
+    return any(one.get("version") == item.get("version") and one.get("id") != case.id for one in found)

@@ -138,6 +138,8 @@ def test_an_item_of_the_directory_that_was_bought_keeps_its_price_under_its_vers
     made(jill.put(url, json={**item, "description": "Forty minutes, at home"}))
     made(jill.put("/ChargeItemDefinition/next", json={**dearer, "id": "next", "version": "1.1"}))
     made(jill.put("/ChargeItemDefinition/next", json={**item, "id": "next", "version": "1.1"}))  # nobody bought it
+    made(jill.put("/ChargeItemDefinition/twice", json={**item, "id": "twice"}))
+    assert said(jill.put(url, json=dearer))  # that its name is there twice makes no difference
 
 
 def test_an_item_of_the_directory_that_was_retired_stays_so(jill: httpx.Client) -> None:
