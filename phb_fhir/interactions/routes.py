@@ -95,7 +95,7 @@ def shape_of(segments: tuple[str, ...]) -> str:
 def route_of(context: Context, method: str, segments: tuple[str, ...]) -> Route:
     """The interaction to run. Raises Rejected: 404 for an address that is none of ours, 405 for what it cannot do."""
     shape = shape_of(segments)
-    if _names_operation(segments):
+    if names_operation(segments):
         operation = operation_at(context, segments)
         if operation is not None and method in operation.methods:
             _check_allowed(context, operation.needed, segments)
@@ -124,7 +124,7 @@ def _searched(context: Context, segments: tuple[str, ...]) -> tuple[str, ...]:
 
 def interaction_at(method: str, segments: tuple[str, ...]) -> str:
     """What a method and a path would ask for, whoever asks: an interaction's code or name, or that of an operation; "" for nothing."""
-    if _names_operation(segments):
+    if names_operation(segments):
         return segments[-1][:_NAME_MAX]
     route = ROUTES.get((method, shape_of(segments)))
     return "" if route is None else route.code or route.name
@@ -132,7 +132,7 @@ def interaction_at(method: str, segments: tuple[str, ...]) -> str:
 
 def check_address(context: Context, segments: tuple[str, ...]) -> None:
     """Raise Rejected (404) for an address that is none of ours, whatever the method."""
-    is_operation = _names_operation(segments)
+    is_operation = names_operation(segments)
     above = segments[:-1] if is_operation else segments
     shape = shape_of(above)
     if shape == "?" or any(segment.startswith("$") for segment in above):
@@ -145,7 +145,8 @@ def check_address(context: Context, segments: tuple[str, ...]) -> None:
         raise refuse(Refusal.NOT_FOUND, Kind.NOT_SUPPORTED, why_no_operation(context, segments))
 
 
-def _names_operation(segments: tuple[str, ...]) -> bool:
+def names_operation(segments: tuple[str, ...]) -> bool:
+    """Whether a path ends at an operation: `Account/1/$balance`."""
     return bool(segments) and segments[-1].startswith("$")
 
 
@@ -202,7 +203,7 @@ class _Routes:
 def methods_at(context: Context, segments: tuple[str, ...]) -> tuple[str, ...]:
     """The methods an address answers, for Allow; HEAD goes where GET goes."""
     shape = shape_of(segments)
-    if _names_operation(segments):
+    if names_operation(segments):
         operation = operation_at(context, segments)
         methods = operation.methods if operation is not None else ()
     else:

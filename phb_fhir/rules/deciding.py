@@ -96,11 +96,6 @@ def _values(row: Mapping[str, Any]) -> Iterator[Any]:
     return (value for name, value in row.items() if name.startswith("value"))
 
 
-def says_why(task: Resource) -> bool:
-    reason = task.get("statusReason") or {}
-    return bool(reason.get("text") or reason.get("coding"))
-
-
 # ---- what may become of it -----------------------------------------------------------------------
 
 

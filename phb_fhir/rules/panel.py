@@ -19,7 +19,7 @@ from typing import NamedTuple
 from phb_fhir.fhir.codec import Resource
 from phb_fhir.fhir.dates import days_later, instant_text
 from phb_fhir.outcome import Issue
-from phb_fhir.rules.around import coordinator_in, is_of, teams_of
+from phb_fhir.rules.around import coordinator_in, is_of, says_why, teams_of
 from phb_fhir.rules.budget import first_day, in_words, is_budget, last_day, owner_of, person_of, plan_of, stage_of
 from phb_fhir.rules.case import (
     NOTHING,
@@ -51,7 +51,6 @@ from phb_fhir.rules.deciding import (
     persons_behind,
     reason_in_words,
     same_person,
-    says_why,
 )
 from phb_fhir.rules.panel_meeting import (
     Seat,

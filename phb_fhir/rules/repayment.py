@@ -16,7 +16,7 @@ from typing import NamedTuple
 from phb_fhir.fhir.codec import Resource
 from phb_fhir.fhir.money import pence_of, sterling
 from phb_fhir.outcome import Issue
-from phb_fhir.rules.around import has_died
+from phb_fhir.rules.around import has_died, says_why
 from phb_fhir.rules.budget import (
     Element,
     elements_of,
@@ -46,7 +46,7 @@ from phb_fhir.rules.case import (
     no_step,
     refusal,
 )
-from phb_fhir.rules.deciding import bare, given, is_about, notice, reason_in_words, same_person, says_why
+from phb_fhir.rules.deciding import bare, given, is_about, notice, reason_in_words, same_person
 from phb_fhir.rules.ledger import Entry, Ledger, Told, entry, positions, reversal
 from phb_fhir.rules.paid import counts, lines_of
 from phb_fhir.rules.words import BASE, BUSINESS_STATUS, TASK_CODE, code_in, codings, key_of, value_of

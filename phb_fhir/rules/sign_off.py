@@ -19,7 +19,7 @@ from phb_fhir.fhir.codec import Resource
 from phb_fhir.fhir.dates import instant_text
 from phb_fhir.fhir.money import pence_of, portion, sterling
 from phb_fhir.outcome import Issue
-from phb_fhir.rules.around import policy_of
+from phb_fhir.rules.around import policy_of, says_why
 from phb_fhir.rules.budget import Days, amounts_of, days_of, owner_of
 from phb_fhir.rules.case import NOTHING, Asking, Case, Decision, Find, Follow, Judging, Read, Sees, refusal
 from phb_fhir.rules.criteria import CODES, Result, check_criteria, check_sign_off
@@ -36,7 +36,6 @@ from phb_fhir.rules.deciding import (
     notice,
     reason_in_words,
     same_person,
-    says_why,
 )
 from phb_fhir.rules.plan import IN_FORCE, is_plan, sign_offs_of, status_of, title_of
 from phb_fhir.rules.plan_record import PlanRecord, amount_in, coverages_of, is_health, read_plan

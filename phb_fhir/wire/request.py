@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl, unquote
 from phb_fhir.fhir.codec import Resource, as_resource, loads
 from phb_fhir.interactions.apart import apart
 from phb_fhir.interactions.request import NO_HEADERS, FhirRequest, Handling, Headers, Returned
+from phb_fhir.interactions.routes import names_operation
 from phb_fhir.interactions.subset import parse_subset
 from phb_fhir.outcome import Kind, Refusal, Rejected, refuse
 from phb_fhir.settings import API_PATH, Settings
@@ -92,7 +93,7 @@ async def read_request(
         size = len(raw)
         if segments and segments[-1] == "_search":
             parameters += _form(headers, raw)
-        elif raw or not _is_operation(segments):  # an operation may have all it needs in its address
+        elif raw or not names_operation(segments):  # an operation may have all it needs in its address
             body = await _parsed(settings, method, segments, headers, raw)
     handling, returned = _prefer(headers.get(b"prefer"))
     return FhirRequest(
@@ -263,7 +264,7 @@ def _too_large(most: int) -> Rejected:
 async def _parsed(settings: Settings, method: str, segments: tuple[str, ...], headers: RawHeaders, raw: bytes) -> Any:
     declared = headers.get(b"content-type", b"").decode("latin-1")
     is_native = segments[:1] == ("Binary",) and method in ("POST", "PUT") and _is_native(declared)
-    if is_native and not _is_operation(segments):
+    if is_native and not names_operation(segments):
         return _binary(declared, raw, headers, segments[1] if len(segments) > 1 else "")
     media_type = content_type(declared)
     if method == "PATCH" and media_type in _PATCHES:
@@ -295,10 +296,6 @@ _PATCHES: dict[str, tuple[type | tuple[type, ...], str]] = {
 
 async def _loads(settings: Settings, raw: bytes) -> Any:
     return await apart(len(raw), loads, raw, depth_max=settings.depth_max)
-
-
-def _is_operation(segments: tuple[str, ...]) -> bool:
-    return bool(segments) and segments[-1].startswith("$")
 
 
 def _is_native(declared: str) -> bool:
