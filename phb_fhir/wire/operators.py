@@ -103,21 +103,23 @@ def build_operators(lifespan: Lifespan, store: Callable[[], Store | None], metri
         """Prometheus text."""
         return Response(metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
-    @app.exception_handler(HTTPException)
-    async def tell(request: Request, error: HTTPException) -> Response:
-        if (request.method, request.scope["path"]) == ("OPTIONS", "*"):  # of the server as a whole (RFC 9110 §9.3.7)
-            return Response(status_code=204, headers={"Allow": "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"})
-        is_method = error.status_code == HTTPStatus.METHOD_NOT_ALLOWED
-        allowed = {"Allow": "GET, HEAD, OPTIONS"} if is_method else {}
-        if is_method and request.method == "OPTIONS":
-            return Response(status_code=204, headers=allowed)
-        text = f"{error.detail}: the FHIR API is under {API_PATH}."
-        kind = Kind.NOT_FOUND if error.status_code == 404 else Kind.NOT_SUPPORTED
-        outcome = outcome_of([Issue(kind, text)])
-        headers = {**(error.headers or {}), **allowed}
-        return JSONResponse(outcome, error.status_code, headers, media_type="application/fhir+json")
-
+    app.exception_handler(HTTPException)(_tell)
     return app
+
+
+async def _tell(request: Request, error: HTTPException) -> Response:
+    """What is said where there is no such path, or another method is meant."""
+    if (request.method, request.scope["path"]) == ("OPTIONS", "*"):  # of the server as a whole (RFC 9110 §9.3.7)
+        return Response(status_code=204, headers={"Allow": "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"})
+    is_method = error.status_code == HTTPStatus.METHOD_NOT_ALLOWED
+    allowed = {"Allow": "GET, HEAD, OPTIONS"} if is_method else {}
+    if is_method and request.method == "OPTIONS":
+        return Response(status_code=204, headers=allowed)
+    text = f"{error.detail}: the FHIR API is under {API_PATH}."
+    kind = Kind.NOT_FOUND if error.status_code == 404 else Kind.NOT_SUPPORTED
+    outcome = outcome_of([Issue(kind, text)])
+    headers = {**(error.headers or {}), **allowed}
+    return JSONResponse(outcome, error.status_code, headers, media_type="application/fhir+json")
 
 
 class Gate:
