@@ -357,21 +357,24 @@ class Jill:
             t.change(PRIYA, goal, lambda there: reached(there, t.today))
         said = {"outcomes": "Choir every week. Swimming helps.", "money": "Massage every week would help her sleep."}
         t.write(PRIYA, "first record", review_record(t.key("Patient/jill"), t.today, said))
-        more = self.with_more(t.read(PRIYA, BUDGET), "27000.00", "19040.00")
+        more = self.with_more(t.read(PRIYA, BUDGET))
         t.say("£740.00 more is wanted. Not without the review that says so:")
         t.quote(t.refused(PRIYA, "PUT", f"/{t.key(BUDGET)}", more))
         t.change(PRIYA, "first review", lambda there: finished(there, t.today, "change-budget", t.key("first record")))
         why = "Massage every week eases her nights."
 
         def amended(there: Resource) -> Resource:
-            more = self.with_more(there, "27000.00", "19040.00")
+            more = self.with_more(there)
             return with_amendment(more, t.today, why, t.key("first review"))
 
         t.change(PRIYA, BUDGET, amended)
         t.say(f"The review is recorded, and the budget is {pounds(self.balance(self.jill)['allocated'])} now.")
 
-    def with_more(self, account: Resource, approved: str, part: str) -> Resource:
-        rows = [with_amount(with_amount(one, "approved", approved), "daily-life", part) for one in account["extension"]]
+    def with_more(self, account: Resource) -> Resource:
+        rows = [
+            with_amount(with_amount(one, "approved", "27000.00"), "daily-life", "19040.00")
+            for one in account["extension"]
+        ]
         return {**account, "extension": rows}
 
     # --- ending ---

@@ -80,9 +80,9 @@ PERSONAS = (
 _BY_NAME: Mapping[str, Persona] = {persona.who: persona for persona in PERSONAS}
 
 
-def tokens_of_personas(settings: Settings, minutes: int = MINUTES) -> list[tuple[Persona, str]]:
+def tokens_of_personas(settings: Settings) -> list[tuple[Persona, str]]:
     """A token for each of the examples' people and organisations. Raises WrongSetting."""
-    return [(persona, sign(settings, persona.who, persona.asked, minutes)) for persona in PERSONAS]
+    return [(persona, sign(settings, persona.who, persona.asked, MINUTES)) for persona in PERSONAS]
 
 
 def token(settings: Settings, who: str | None, asked: Asked, minutes: int) -> str:

@@ -54,7 +54,7 @@ class Balance:
     funders: tuple[Funder, ...] = ()
 
 
-async def read_balance(context: Context, account: Resource, as_of: datetime | None = None) -> Balance:
+async def read_balance(context: Context, account: Resource, as_of: datetime | None) -> Balance:
     """The balance of a budget, now or as it stood at an instant: all of it, whoever asks."""
     members = await members_of(context, account, as_of)
     keys = [f"Account/{one['id']}" for one in members]
@@ -104,7 +104,7 @@ async def ledgers_of(context: Context, accounts: Sequence[str], as_of: datetime 
 
 
 def balance_of(
-    account: Resource, members: Sequence[Resource], ledgers: Mapping[str, Ledger], *, is_now: bool = True
+    account: Resource, members: Sequence[Resource], ledgers: Mapping[str, Ledger], *, is_now: bool
 ) -> Balance:
     """What these ledgers, of the members, come to. `is_now`: parts that have no money yet are told of, too."""
     key = f"Account/{account['id']}"

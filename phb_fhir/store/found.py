@@ -387,7 +387,7 @@ class Finder:
         limit = {} if most is None else {"limit": most}
         return await self._resources.count_documents(wanted, session=self._session, hint=reading.index, **limit)
 
-    async def _count_now(self, wanted: Filter, index: str, most: int | None = None) -> int:
+    async def _count_now(self, wanted: Filter, index: str, most: int | None) -> int:
         limit = {} if most is None else {"limit": most}
         command: Document = {"count": RESOURCES, "query": wanted, "hint": index, **limit}
         answer = await self._database.command({**command, "readConcern": {"level": "majority"}})
