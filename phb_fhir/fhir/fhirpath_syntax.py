@@ -46,14 +46,13 @@ def syntax_tree(expression: str) -> Tree:
     return cast("Tree", listener.parentStack[0]["children"][0])
 
 
-def name_of(tree: Tree) -> str:
-    """The identifier a node holds."""
-    return str(tree["children"][0]["text"]).replace("`", "")
-
-
-def parameters_of(call: Tree) -> list[Tree]:
-    """The arguments of a function call, as trees."""
-    return [parameter for listed in call["children"][1:] for parameter in listed.get("children", ())]
+def _read_keywords_as_names(tokens: Any) -> None:
+    # After a dot comes a name, even where it is spelled like an operator. FHIRPath wants text.`div`, and
+    # nobody writes that; the official patch cases do not either.
+    visible = [token for token in tokens.tokens if token.channel == Token.DEFAULT_CHANNEL]
+    for before, token in pairwise(visible):
+        if before.text == "." and token.text.isalpha():
+            token.type = FHIRPathLexer.IDENTIFIER
 
 
 def _read_open_times(tokens: Any) -> None:
@@ -63,10 +62,11 @@ def _read_open_times(tokens: Any) -> None:
             token.channel = Token.HIDDEN_CHANNEL
 
 
-def _read_keywords_as_names(tokens: Any) -> None:
-    # After a dot comes a name, even where it is spelled like an operator. FHIRPath wants text.`div`, and
-    # nobody writes that; the official patch cases do not either.
-    visible = [token for token in tokens.tokens if token.channel == Token.DEFAULT_CHANNEL]
-    for before, token in pairwise(visible):
-        if before.text == "." and token.text.isalpha():
-            token.type = FHIRPathLexer.IDENTIFIER
+def name_of(tree: Tree) -> str:
+    """The identifier a node holds."""
+    return str(tree["children"][0]["text"]).replace("`", "")
+
+
+def parameters_of(call: Tree) -> list[Tree]:
+    """The arguments of a function call, as trees."""
+    return [parameter for listed in call["children"][1:] for parameter in listed.get("children", ())]

@@ -5,7 +5,7 @@ more. One that does not puts the guide in place in one transaction: what is new 
 no longer has is deleted. Several servers that start at once meet at a lock, and one does it.
 
 These resources are for reading. What resources are held against is the guide itself, as it came with the software, so
-nothing that happens to them changes what is right; and nobody changes them but the next guide (`check_guide`).
+nothing that happens to them changes what is right; and nobody changes them but the next guide (`knowledge.check_guide`).
 """
 
 from __future__ import annotations

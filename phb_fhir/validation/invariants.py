@@ -1,8 +1,8 @@
 """Invariants: the rules a definition states as FHIRPath, held against each element they are stated on (R4 §5.1.0.8).
 
 `rules_of` makes the rules of one kind of element once, when its plan is made; `hold` asks them of a value. A rule is a
-test that is quick when nothing is wrong, and a complaint that takes its time to say what is. Where `closures.py` has the
-invariant, both are plain Python; otherwise its FHIRPath is compiled (`fhirpath.py`). An invariant is known by its key and
+test that is quick when nothing is wrong, and a complaint that takes its time to say what is. Where `closures` has the
+invariant, both are plain Python; otherwise its FHIRPath is compiled (`fhirpath/evaluate`). An invariant is known by its key and
 its expression together, so a profile that changes an expression is evaluated as it stands.
 
 Four answers are possible. True: nothing to say. Not true, which includes empty: the invariant is broken. Not true while

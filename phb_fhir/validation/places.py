@@ -2,7 +2,7 @@
 
 An `Occurrence` is one value with everything a check may ask of it: its twin (`_x`), its type where the JSON tells it,
 where it is, the object it stands in and the frame of its resource. `occurrences` finds those of one element;
-`compiled_path` follows the restricted FHIRPath of discriminators: `$this`, names, `extension('url')`, `ofType(T)`,
+`steps_of` reads the restricted FHIRPath of discriminators, and `walk_of` follows it: `$this`, names, `extension('url')`, `ofType(T)`,
 `resolve()` (R4 §5.1.0.12).
 """
 
