@@ -11,7 +11,7 @@ import httpx
 import pytest
 from pymongo import MongoClient
 
-from tests.journeys.test_c32e7_ac1_pay import COUNSELLING, counselling, invoice, with_receipt
+from tests.journeys.jills_payments import COUNSELLING, counselling, invoice, with_receipt
 from tests.paying import made
 from tests.running import RunningServer
 from tests.stories import tell

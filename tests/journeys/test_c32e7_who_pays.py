@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from tests.journeys.bank_files import report
 from tests.journeys.planning import put
-from tests.journeys.test_c32e7_payment_run import report
 from tests.paying import advance, evidence, line, payment
 from tests.people import People, signed_in
 from tests.stories import FAMILY, JILLS
