@@ -149,10 +149,15 @@ def capacity_of(person: str, decision: str) -> Asking[Resource | None]:
     """The last finding on a person's capacity that is about a decision (of phb-capacity-decision), or does not say by a code which it is about
     (R162: a finding is about one decision); None where there is none.
     """
-    found: list[Resource] = yield Find("Observation", ("patient", person), ("code", f"{OBSERVATION}|mental-capacity"))
-    valid = [one for one in found if one.get("status") in ("final", "amended", "corrected")]
-    about = [one for one in valid if (codes := _decisions(one)) is None or decision in codes]
+    findings = yield from capacity_findings(person)
+    about = [one for one in findings if (codes := _decisions(one)) is None or decision in codes]
     return max(about, key=_when, default=None)
+
+
+def capacity_findings(person: str) -> Asking[list[Resource]]:
+    """What was found on a person's capacity, of whichever decision."""
+    found: list[Resource] = yield Find("Observation", ("patient", person), ("code", f"{OBSERVATION}|mental-capacity"))
+    return [one for one in found if one.get("status") in ("final", "amended", "corrected")]
 
 
 def _decisions(finding: Resource) -> frozenset[str] | None:

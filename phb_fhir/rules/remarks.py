@@ -17,7 +17,7 @@ from phb_fhir.fhir.codec import Resource
 from phb_fhir.fhir.dates import months_later
 from phb_fhir.fhir.money import pence_of, sterling
 from phb_fhir.outcome import Issue
-from phb_fhir.rules.around import capacity_of, flagged, told, turns
+from phb_fhir.rules.around import capacity_findings, flagged, told, turns
 from phb_fhir.rules.budget import (
     OVER,
     Days,
@@ -115,7 +115,7 @@ def _form(medium: Mapping[str, Any]) -> str:
 def capacity_not_thought_of(case: Case, account: Resource) -> Asking[list[Issue]]:
     """A planning that begins before anybody wrote down whether the person can decide these things (R165); they are taken to be able to (R162)."""
     person = person_of(account)
-    if not _comes_to(case, account, "planning") or not person or (yield from capacity_of(person)) is not None:
+    if not _comes_to(case, account, "planning") or not person or (yield from capacity_findings(person)):
         return []
     forms: list[Resource] = yield Find("QuestionnaireResponse", ("subject", person))
     if any(_CONSIDERED in answers(one) for one in forms if one.get("status") not in _NEVER_SAID):
