@@ -131,9 +131,9 @@ def _eligible(case: Case, account: Resource) -> Asking[list[Issue]]:
 
 
 def _asked_for(case: Case, account: Resource) -> Asking[list[Issue]]:
-    """A professional asked for the budget (R10)."""
+    """A professional asked for the budget (R10): what is a draft was not asked yet."""
     del account
-    requests = yield from tasks_about("phb-request", case.key)
+    requests = [one for one in (yield from tasks_about("phb-request", case.key)) if one.get("status") != "draft"]
     if any(is_of_professional(one) and not is_decided(one, BUSINESS_STATUS, "not-approved") for one in requests):
         return []
     text = (

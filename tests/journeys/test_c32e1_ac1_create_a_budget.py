@@ -167,10 +167,11 @@ def test_a_budget_without_a_ground_is_not_confirmed(api: httpx.Client) -> None:
 def test_a_budget_that_no_professional_asked_for_is_not_confirmed(api: httpx.Client) -> None:
     begin(api, REQUEST)
     asked_by_jill = task("asked", "phb-request", requester={"reference": "Patient/jill"})
-    assert put(api, budget("requested"), asked_by_jill).status_code == 200
+    unsent = {**task("unsent", "phb-request"), "status": "draft"}
+    assert put(api, budget("requested"), asked_by_jill, unsent).status_code == 200
     (reason,) = refused(put(api, budget("eligibility-confirmed")))
     assert reason.startswith("A budget is set up because a professional asked for it: a Task phb-request")
-    assert put(api, task("asked", "phb-request")).status_code == 200
+    assert put(api, {**unsent, "status": "requested"}).status_code == 200
     assert put(api, budget("eligibility-confirmed")).status_code == 200
 
 
