@@ -338,7 +338,7 @@ class Settings(BaseSettings):
     def _are_media_types(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for word in value:
             if not re.fullmatch(r"[^\s/;]+/[^\s/;]+", word):
-                raise ValueError(f'"{_shown(word)}" is not a kind of file such as application/pdf')
+                raise ValueError(f'"{shown(word)}" is not a kind of file such as application/pdf')
         return value
 
     @field_validator("cors_origins")
@@ -346,7 +346,7 @@ class Settings(BaseSettings):
     def _are_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for origin in value:
             if origin != "*" and not re.fullmatch(r"https?://[^/\s?#@]+", origin):
-                raise ValueError(f'"{_shown(origin)}" is not an origin such as https://example.org')
+                raise ValueError(f'"{shown(origin)}" is not an origin such as https://example.org')
         return value
 
     @field_validator("trusted_proxies", "operators")
@@ -356,7 +356,7 @@ class Settings(BaseSettings):
             try:
                 ipaddress.ip_network(word)
             except ValueError:
-                raise ValueError(f'"{_shown(word)}" is not an address or a network such as 10.0.0.0/8') from None
+                raise ValueError(f'"{shown(word)}" is not an address or a network such as 10.0.0.0/8') from None
         return value
 
     @field_validator("versioned_update")
@@ -364,7 +364,7 @@ class Settings(BaseSettings):
     def _are_types(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for name in value:
             if not re.fullmatch(r"[A-Z][A-Za-z]{1,63}", name):
-                raise ValueError(f'"{_shown(name)}" is not a resource type')
+                raise ValueError(f'"{shown(name)}" is not a resource type')
         return value
 
     @field_validator("validation_modes")
@@ -374,9 +374,9 @@ class Settings(BaseSettings):
         for word in value:
             type_, mark, mode = (part.strip() for part in word.partition("="))
             if not mark or not re.fullmatch(r"\*|[A-Z][A-Za-z]{1,63}", type_):
-                raise ValueError(f'"{_shown(word)}" is not a resource type (or *), "=", and error, warn or off')
+                raise ValueError(f'"{shown(word)}" is not a resource type (or *), "=", and error, warn or off')
             if mode not in MODES:
-                raise ValueError(f'"{_shown(mode)}" is not a mode for {type_}: it is error, warn or off')
+                raise ValueError(f'"{shown(mode)}" is not a mode for {type_}: it is error, warn or off')
             if type_ in named:
                 raise ValueError(f"{type_} is given a mode twice")
             named.add(type_)
@@ -463,7 +463,7 @@ def _refuse_unknown(environment: os._Environ[str]) -> None:
             raise WrongSetting(f"{name} is not a setting of this server{hint}")
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
     """As much of what is wrong as a sentence repeats."""
     text = str(value)
     return text if len(text) <= SHOWN_MAX else f"{text[:SHOWN_MAX]}…"
@@ -474,9 +474,8 @@ def _complaint(where: tuple[int | str, ...], message: str, value: Any) -> str:
     if not where:
         return f"The settings do not fit together: {reason}."
     name = str(where[0])
-    was = (
-        "" if name == "mongodb_uri" or "@" in str(value) else f' It was "{_shown(value)}".'
-    )  # those may hold a password
+    may_hold_a_password = name == "mongodb_uri" or "@" in str(value)
+    was = "" if may_hold_a_password else f' It was "{shown(value)}".'
     reason = reason.replace("Input should", "it should").replace("String should", "it should")
     return f"The setting {name} ({PREFIX}{name.upper()}) is not right: {reason}.{was}"
 

@@ -14,7 +14,7 @@ import typer
 
 from phb_fhir import __version__
 from phb_fhir.definitions.package import WrongPackage
-from phb_fhir.settings import SHOWN_MAX, WrongSetting, read_settings
+from phb_fhir.settings import WrongSetting, read_settings, shown
 from phb_fhir.store.embedded import CannotStart
 
 EXIT_REFUSED = 2
@@ -48,8 +48,7 @@ def main() -> None:
 
 def _on_one_line(sentence: str) -> str:
     """A sentence as it is said: what it repeats of a setting, a word or a file name may hold line breaks, or be endless."""
-    words = (word if len(word) <= SHOWN_MAX else f"{word[:SHOWN_MAX]}…" for word in sentence.split())
-    said = " ".join(words)
+    said = " ".join(map(shown, sentence.split()))
     return said if len(said) <= SENTENCE_MAX else f"{said[: SENTENCE_MAX // 2]} … {said[-SENTENCE_MAX // 2 :]}"
 
 

@@ -61,12 +61,15 @@ def check_elements(names: tuple[str, ...], types: Types, definitions: Definition
     """Raises Rejected for a name in `_elements` that none of these types (none: all there are) has at its root: all but a few elements
     would be left out for a letter that is wrong.
     """
-    known = [definitions.type(type_) for type_ in types or sorted(definitions.resource_types)]
+    among = types or sorted(definitions.resource_types)
     for name in names:
-        if name.rpartition(".")[2] not in ALWAYS_SHOWN and not any(spelled_out(name, type_) for type_ in known):
-            of = f"{' or '.join(types)} has no such element" if types else "no type has such an element"
-            hint = suggestion(name, {element.path_name for type_ in known for element in type_.elements.values()})
-            raise unsupported(f"_elements={name}: {of} at its root.{hint if hint.startswith(NEAR) else ''}")
+        # one after the other: of all there are, those are read that had to be looked at
+        if name.rpartition(".")[2] in ALWAYS_SHOWN or any(spelled_out(name, definitions.type(one)) for one in among):
+            continue
+        of = f"{' or '.join(types)} has no such element" if types else "no type has such an element"
+        elements = (element for one in among for element in definitions.type(one).elements.values())
+        hint = suggestion(name, {element.path_name for element in elements})
+        raise unsupported(f"_elements={name}: {of} at its root.{hint if hint.startswith(NEAR) else ''}")
 
 
 ALWAYS_SHOWN = frozenset({"resourceType", "id", "meta"})
