@@ -218,7 +218,8 @@ def check(head: Head, block: Block) -> Break | None:
     if (block.first, block.before) != (number, head.seal):
         return Break(block.number, number, "the block says that it follows another one than it does.")
     if block.last != end - 1:
-        return Break(block.number, end - 1, f"the block says that it ends with record {block.last}, and it does not.")
+        first_unlike = min(block.last + 1, end)
+        return Break(block.number, first_unlike, f"the block says that it ends with record {block.last}, and it does not.")
     if block.at != latest:
         return Break(block.number, block.last, f"the block says {instant_text(block.at)}, its records do not.")
     return None

@@ -164,7 +164,7 @@ def test_a_record_that_was_taken_away_is_found_and_named(number: int, with_seal:
     made = with_records(block, texts, seals)
     if with_end:  # somebody took care that the block agrees with itself
         at = MOMENT + timedelta(milliseconds=block.last - (number == block.last))
-        made = made._replace(seal=seals[-32:], at=at)
+        made = made._replace(seal=seals[-32:], at=at, last=block.last - 1)
     found = first_break(with_block(index, made))
     if number == RECORDS and with_seal and with_end and texts:  # the very end: what is left is whole, and shorter
         assert isinstance(found, Head)
@@ -220,6 +220,15 @@ def test_a_block_that_was_taken_away_with_the_others_renumbered_is_found(index: 
     found = first_break([*trail()[:index], *later])
     assert isinstance(found, Break)
     assert found.number == gone.first
+
+
+def test_a_block_that_says_another_end_is_found_at_the_first_record_that_is_unlike_it() -> None:
+    block = trail()[40]
+    too_far, too_soon = block._replace(last=block.last + 5), block._replace(last=block.last - 5)
+    assert [getattr(first_break(with_block(40, made)), "number", None) for made in (too_far, too_soon)] == [
+        block.last + 1,
+        block.last - 4,
+    ]
 
 
 CHANGES: dict[str, Callable[[Block], Block]] = {
