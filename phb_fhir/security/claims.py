@@ -33,6 +33,7 @@ PROOFING_LEVEL = "P9"
 # who they are is all that gives them anything: whoever is said to be somebody elsewhere is not the patient they were launched with
 _THEMSELVES = ("person", "delegate", "peer-supporter")
 _TEXT_MAX = 200
+_SUBJECT_MAX = 255
 _NOBODY = Client()
 _CODE = re.compile(r"[A-Za-z0-9_-]{1,40}", re.ASCII)
 _ODS_CODE = re.compile(r"[A-Z0-9]{3,10}", re.ASCII)
@@ -53,7 +54,7 @@ def actor_of(
     """
     client_id = _text(_at(claims, issuer.claims.client)) or _text(claims.get("azp"))
     client = issuer.clients.get(client_id, _NOBODY)
-    subject = _text(claims.get("sub"))
+    subject = _subject(claims)
     if not subject and not client_id:
         raise not_trusted("The token does not say whose it is.")
     common: Known = {
@@ -190,6 +191,17 @@ def _at(claims: Claims, path: Names) -> Any:
 def _text(value: Any) -> str:
     """A string that can be shown: short, on one line; "" for all else."""
     return value.strip() if isinstance(value, str) and len(value) <= _TEXT_MAX and value.isprintable() else ""
+
+
+def _subject(claims: Claims) -> str:
+    """Whose token it is (OpenID Connect Core 1.0 §2: at most 255 characters); "" where it does not say (RFC 7662 §2.2). Raises Rejected.
+
+    One that cannot be shown is not taken for none, which is the application itself.
+    """
+    said = claims.get("sub", "")
+    if said == "" or (isinstance(said, str) and len(said) <= _SUBJECT_MAX and said.isprintable() and said.strip()):
+        return str(said)
+    raise not_trusted("The token does not say whose it is.")
 
 
 def _code(value: Any) -> str:

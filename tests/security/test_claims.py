@@ -190,6 +190,24 @@ def test_a_backend_service_is_what_the_configuration_says_and_only_for_itself() 
     assert heard(configured, without(own, "client_id")).role == ""
 
 
+SERVED = {"portal": {"user_role": "person", "role": "system", "name": "The portal"}}
+
+
+@pytest.mark.parametrize("said", [" ", "\t", "a\nb", "a\u00adb", "x" * 256, "\u2028", 7, ["jill"], None])
+def test_whoever_cannot_be_shown_is_not_taken_for_the_application_they_signed_in_through(said: Any) -> None:
+    """The application acts for everybody, its users for themselves."""
+    configured = issuer(clients=SERVED)
+    told = {"client_id": "portal", "scope": "patient/*.rs", "sub": said}
+    assert refusal(configured, told) == "The token does not say whose it is."
+
+
+@pytest.mark.parametrize("said", ["x" * 201, "x" * 255, " jill", "jill "])
+def test_whose_a_token_is_is_kept_as_its_issuer_says_it(said: str) -> None:
+    configured = issuer(clients=SERVED)
+    actor = heard(configured, {"client_id": "portal", "scope": "patient/*.rs", "sub": said})
+    assert (actor.subject, actor.role) == (said, "person")
+
+
 def test_those_who_sign_in_through_a_client_have_the_role_it_gives_them_unless_they_have_their_own() -> None:
     configured = issuer(clients={"portal": {"user_role": "person", "role": "system"}})
     assert heard(configured, without(GENERIC, "role")).role == "person"
