@@ -49,7 +49,7 @@ def _usable(listed: list[Any]) -> Iterator[TrustedKey]:
 
 
 def _imported(jwk: Any) -> Key | None:
-    if not isinstance(jwk, dict) or jwk.get("use", "sig") != "sig" or "verify" not in jwk.get("key_ops", ["verify"]):
+    if not isinstance(jwk, dict) or not _is_for_signatures(jwk):
         return None
     if jwk.get("kty") == "RSA" and not _RSA_BITS_MIN <= _bits(jwk.get("n")) <= _RSA_BITS_MAX:
         return None
@@ -58,6 +58,12 @@ def _imported(jwk: Any) -> Key | None:
         return None if public.get("kty") == "oct" else JWKRegistry.import_key(public)
     except (JoseError, ValueError, KeyError, TypeError):
         return None
+
+
+def _is_for_signatures(jwk: dict[str, Any]) -> bool:
+    """Whether a key says that it is for signatures, or does not say what it is for (RFC 7517 §4.2, §4.3)."""
+    operations = jwk.get("key_ops", ["verify"])
+    return jwk.get("use", "sig") == "sig" and isinstance(operations, list) and "verify" in operations
 
 
 def _bits(text: Any) -> int:

@@ -148,6 +148,15 @@ def test_keys_of_kinds_that_are_not_known_here_do_not_keep_the_others_from_servi
     assert isinstance(run(server, lambda: heard(server, issuer.token())), Actor)
 
 
+@pytest.mark.parametrize("said", [None, 5, True, "verify", {"verify": 1}, 1.5])
+def test_a_key_that_says_in_no_list_what_it_is_for_keeps_no_other_from_serving(
+    issuer: RunningIssuer, said: Any
+) -> None:
+    issuer.answers["/jwks"] = {"keys": [Key("RS256", "odd", key_ops=said).jwk(), issuer.keys[0].jwk()]}
+    server = authenticator(issuer.configured())
+    assert isinstance(run(server, lambda: heard(server, issuer.token())), Actor)
+
+
 # ---- keys that change --------------------------------------------------------------------------------------------
 
 
