@@ -59,8 +59,8 @@ async def verify(chain: Chain, *, since: int = 1, kept: Sequence[Kept] = ()) -> 
     broken: Break | None = None
     async for block in chain.all(head.block):
         broken = check(head, block) or _other_seal(block, wanted)
-        if broken is None and block.number <= upto:
-            broken = await _unlike(chain, block)
+        if broken is None:
+            broken = await _unlike(chain, block, is_published=block.number <= upto)
         if broken is not None:
             break
         known |= {hash(event.version.key) for _, event in _events(block)}
@@ -99,14 +99,15 @@ def _events(block: Block) -> Iterator[tuple[int, Published]]:
             yield block.first + index, event
 
 
-async def _unlike(chain: Chain, block: Block) -> Break | None:
-    """The first record of a block that is not published as it should be."""
+async def _unlike(chain: Chain, block: Block, *, is_published: bool) -> Break | None:
+    """The first record of a block that is not published as it should be; of one that is not said to be, what is there already counts too."""
     events = list(_events(block))
     for start in range(0, len(events), _ASKED_TOGETHER):
         asked = events[start : start + _ASKED_TOGETHER]
         there = await chain.stored([event.version.key for _, event in asked])
         for number, event in asked:
-            if said := _difference(event.version, there.get(event.version.key)):
+            stored = there.get(event.version.key)
+            if (is_published or stored) and (said := _difference(event.version, stored)):
                 return Break(block.number, number, f"{event.version.key}, which was published of it, {said}.")
     return None
 

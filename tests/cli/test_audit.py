@@ -272,6 +272,22 @@ def test_an_event_that_does_not_say_what_its_record_says_is_found(
     assert said["broken"]["text"] == f"{event['_id']}, which was published of it, {told}."
 
 
+def test_an_event_that_was_changed_is_found_though_the_note_says_that_it_is_still_to_be_published(
+    mongodb_uri: str, published: Trail
+) -> None:
+    event, note = one_of(published), published.meta.find_one({"_id": "audit-published"})
+    assert note is not None
+    published.meta.update_one({"_id": "audit-published"}, {"$set": {"block": 0}})
+    try:
+        assert verdict(mongodb_uri, published)["whole"]
+        published.resources.update_one({"_id": event["_id"]}, {"$set": {"json": '{"resourceType":"AuditEvent"}'}})
+        said = verdict(mongodb_uri, published)
+    finally:
+        published.resources.replace_one({"_id": event["_id"]}, event)
+        published.meta.replace_one({"_id": "audit-published"}, note)
+    assert said["broken"]["text"].endswith("does not say what the record says.")
+
+
 def test_an_event_that_no_record_made_is_found_if_it_says_so_and_counted_if_not(
     mongodb_uri: str, published: Trail
 ) -> None:
