@@ -154,6 +154,7 @@ class Block(NamedTuple):
     """Records that were sealed together. `first` and `last` are the numbers of its first and last record, `before` the seal that it follows.
 
     `seals` are those of the records, one behind the other, `seal` the last of them. `at` is the latest time of a record up to here.
+    `odd` is the name of a field that is stored as no block is, of a block that somebody changed by hand.
     """
 
     number: int
@@ -164,6 +165,7 @@ class Block(NamedTuple):
     at: datetime
     records: tuple[str, ...]
     seals: bytes
+    odd: str = ""
 
     @property
     def head(self) -> Head:
@@ -219,9 +221,13 @@ def check(head: Head, block: Block) -> Break | None:
         return Break(block.number, number, "the block says that it follows another one than it does.")
     if block.last != end - 1:
         first_unlike = min(block.last + 1, end)
-        return Break(block.number, first_unlike, f"the block says that it ends with record {block.last}, and it does not.")
+        return Break(
+            block.number, first_unlike, f"the block says that it ends with record {block.last}, and it does not."
+        )
     if block.at != latest:
         return Break(block.number, block.last, f"the block says {instant_text(block.at)}, its records do not.")
+    if block.odd:
+        return Break(block.number, number, f"the block's {block.odd} is not as a block has it.")
     return None
 
 

@@ -27,7 +27,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 import pymongo
-from bson import Binary, ObjectId
+from bson import Binary, ObjectId, encode
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
@@ -194,7 +194,7 @@ class Chain:
         """How far the chain went once: where it ends, or a moment behind that. `START` where nothing was ever kept."""
         with translated("reading the audit trail"):
             found = await self._meta.find_one({"_id": _HEAD})
-        return Head(found["block"], found["number"], bytes.fromhex(found["seal"]), found["at"]) if found else START
+        return Head(found["block"], found["number"], _bytes(found["seal"]), found["at"]) if found else START
 
     def _note_soon(self) -> None:
         if self._noting is None or self._noting.done():
@@ -338,7 +338,7 @@ def _block_of(document: Document) -> Block:
     """The block in a document. What somebody damaged by hand is read as well as it can be, for `check` to tell."""
     records = tuple(text if isinstance(text, str) else repr(text) for text in _list(document.get("records")))
     seals = document.get("seals")
-    return Block(
+    block = Block(
         document["_id"],
         _number(document.get("first")),
         _number(document.get("last")),
@@ -348,10 +348,22 @@ def _block_of(document: Document) -> Block:
         records,
         bytes(seals) if isinstance(seals, bytes) else b"",
     )
+    return block._replace(odd=_odd(document, _document(block, ())))
+
+
+def _odd(document: Document, made: Document) -> str:
+    """The first field that is not, to the byte, as it is written; "" where there is none. Records and seals answer for one another."""
+    names = sorted({*document, *made} - {"records", "seals", "pending"})
+    return next((name for name in names if encode({"": document.get(name)}) != encode({"": made.get(name)})), "")
 
 
 def _head_of(document: Document) -> Head:
-    return Head(document["_id"], document["last"], bytes.fromhex(document["seal"]), document["at"])
+    """Raises Rejected (503) for a block that somebody damaged: nothing can be put behind it."""
+    block = _block_of(document)
+    if block.odd:
+        text = f"The audit trail cannot go on: its last block ({block.number}) was damaged. phb-fhir audit verify says more."
+        raise refuse(Refusal.UNAVAILABLE, Kind.EXCEPTION, text)
+    return block.head
 
 
 def _list(value: Any) -> list[Any]:
@@ -359,7 +371,7 @@ def _list(value: Any) -> list[Any]:
 
 
 def _number(value: Any) -> int:
-    return value if isinstance(value, int) else 0
+    return value if isinstance(value, int) and not isinstance(value, bool) else 0
 
 
 def _bytes(value: Any) -> bytes:

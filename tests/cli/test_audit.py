@@ -33,9 +33,13 @@ def verify(uri: str, database: Trail, *words: str) -> Result:
     return CliRunner().invoke(app, ["audit", "verify", "--mongodb-uri", uri, *words], env=environment)
 
 
-def head(uri: str, database: Trail) -> str:
+def ask_head(uri: str, database: Trail) -> Result:
     environment = {"PHB_MONGODB_DATABASE": database.name}
-    return CliRunner().invoke(app, ["audit", "head", "--mongodb-uri", uri], env=environment).stdout.strip()
+    return CliRunner().invoke(app, ["audit", "head", "--mongodb-uri", uri], env=environment)
+
+
+def head(uri: str, database: Trail) -> str:
+    return ask_head(uri, database).stdout.strip()
 
 
 def verdict(uri: str, database: Trail, *words: str) -> dict[str, Any]:
@@ -113,10 +117,44 @@ def test_whatever_is_done_to_one_of_ten_thousand_is_found_and_the_place_is_named
         said = verdict(mongodb_uri, long_trail)
     finally:
         long_trail.audit.replace_one({"_id": sound["_id"]}, sound)
-    # at its end a block has no next record that shows it: swapped with the first, or no longer as late as the block says
-    at_its_end = {swap: sound["first"], remove_with_its_seal: number - 1} if number == sound["last"] else {}
-    assert said["broken"]["record"] == at_its_end.get(do, number + (do is duplicate)), said["broken"]
+    first = sound["first"] if do is swap and number == sound["last"] else number + (do is duplicate)
+    assert said["broken"]["record"] == first, said["broken"]
     assert said["records"] == sound["first"] - 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("note", "x"),
+        ("at", "yesterday"),
+        ("seal", "zz"),
+        ("before", None),
+        ("first", True),
+        ("last", 2.5),
+        ("seal", "AB" * 32),
+    ],
+)
+def test_a_block_with_a_field_that_no_block_has_is_found(
+    mongodb_uri: str, long_trail: Trail, name: str, value: Any
+) -> None:
+    sound = long_trail.audit.find_one({}, sort=[("_id", -1)])
+    assert sound is not None
+    try:
+        long_trail.audit.replace_one({"_id": sound["_id"]}, {**sound, name: value})
+        said, end = verdict(mongodb_uri, long_trail), ask_head(mongodb_uri, long_trail)
+    finally:
+        long_trail.audit.replace_one({"_id": sound["_id"]}, sound)
+    assert said["broken"]["block"] == sound["_id"]
+    assert f"its last block ({said['broken']['block']}) was damaged" in str(end.exception)
+
+
+def test_a_damaged_note_of_how_far_the_trail_went_is_told(mongodb_uri: str, long_trail: Trail) -> None:
+    sound = long_trail.meta.find_one_and_update({"_id": "audit"}, {"$set": {"seal": "zz"}})
+    assert sound is not None
+    try:
+        assert verdict(mongodb_uri, long_trail)["broken"]["record"] == sound["number"]
+    finally:
+        long_trail.meta.replace_one({"_id": "audit"}, sound)
 
 
 @settings(max_examples=4)
