@@ -259,18 +259,27 @@ def _why_not(payment: Resource, budget: Resource | None, accounts: Mapping[str, 
         return "It comes to nothing that a bank could pay."
     if not is_reference(reference_of(payment)):
         return "Its payment identifier is longer than 35 characters, or has some that no bank takes."
-    ends = _ends(budget, payee)
+    ends = _ends(budget, payment)
     if ends and not any(account.number.endswith(one) for one in ends):
         said = " or ".join(ends)
         return f"The account that was approved for {payee} ends in {said}, and this one does not (regulation 10)."
     return ""
 
 
-def _ends(budget: Resource | None, payee: str) -> list[str]:
-    """How the approved accounts of who holds a direct payment end (phb-bank-account)."""
-    holders = {one.holder for one in elements_of(budget) if one.model == "direct-payment"} if budget is not None else ()
-    found = accounts_of(budget, payee) if budget is not None and payee in holders else []
-    return [last4 for one in found if isinstance(last4 := value_of(one, "last4"), str)]
+def _ends(budget: Resource | None, payment: Resource) -> list[str]:
+    """How the accounts end that were approved for whom a direct payment goes to (phb-bank-account, regulation 10): whoever holds it, or
+    receives it for them, into their own or the holder's.
+    """
+    if budget is None:
+        return []
+    payee = key_of(value_of(payment, "phb-payee"))
+    part = value_of(payment, "phb-element") if any(one.kind == "advance" for one in lines_of(payment)) else None
+    parts = [
+        one for one in elements_of(budget) if one.model == "direct-payment" and (payee == one.holder or part == one.id)
+    ]
+    whose = dict.fromkeys(who for one in parts for who in (payee, one.holder))
+    found = (one for who in whose for one in accounts_of(budget, who))
+    return list(dict.fromkeys(last4 for one in found if isinstance(last4 := value_of(one, "last4"), str)))
 
 
 async def _message(

@@ -24,6 +24,7 @@ from tests.journeys.jills_budget import (
 )
 from tests.journeys.jills_payments import BUDGET, COUNSELLING, DAILY, NURSING, counselling, with_receipt
 from tests.journeys.test_c32e5_direct_payment_guards import exclusion, of_story, withdrawn
+from tests.journeys.test_c32e7_payment_run import with_accounts
 from tests.journeys.test_c32e7_repayment import ask, step
 from tests.paying import NORTH, WILLOW, Books, advance, line, made, payment, said
 from tests.running import RunningServer
@@ -246,16 +247,39 @@ def test_nothing_is_paid_before_the_day_from_which_somebody_agrees(jill: httpx.C
         assert why.startswith(NOBODY_AGREES)
 
 
+def nominee() -> dict[str, Any]:
+    """A consent by which Ruth receives direct payments for Jill."""
+    consent = of_story("jill-direct-payment")
+    actor = consent["provision"]["actor"][0] | {"reference": {"reference": RUTH}}
+    return {**consent, "id": "nominee", "provision": consent["provision"] | {"actor": [actor]}}
+
+
+@pytest.mark.parametrize(
+    ("approved", "taken"),
+    [([], "4417"), ([("Patient/jill", "4417")], "4417"), ([("Patient/jill", "4417"), (RUTH, "4050")], "4050 or 4417")],
+    ids=["whosever it is", "the holder's", "either's"],
+)
+def test_who_receives_a_direct_payment_for_its_holder_is_paid_into_an_account_that_was_approved(
+    jill: httpx.Client, approved: list[tuple[str, str]], taken: str
+) -> None:
+    if approved:
+        made(jill.put(f"/{BUDGET}", json=with_accounts(made(jill.get(f"/{BUDGET}")), *approved)))
+    assert put(jill, nominee()).status_code == 200
+    made(jill.post("/PaymentReconciliation", json=advance("PAY-1", 100, payee=RUTH)))
+    ((_, why),) = reasons(run(jill, bank(NORTH), bank(RUTH, number="20309999"), advances=("Boolean", False)))
+    assert why == f"The account that was approved for {RUTH} ends in {taken}, and this one does not (regulation 10)."
+    sent = run(jill, bank(NORTH), bank(RUTH, number=f"2030{taken[-4:]}"), advances=("Boolean", False))
+    assert [one[0] for one in transfers(document(sent))] == ["PAY-1"]
+
+
 def test_what_was_sent_to_somebody_whose_consent_ended_since_was_paid_all_the_same(
     jill: httpx.Client, books: Books
 ) -> None:
-    nominee = {**of_story("jill-direct-payment"), "id": "nominee"}
-    actor = nominee["provision"]["actor"][0] | {"reference": {"reference": RUTH}}
-    nominee["provision"] = nominee["provision"] | {"actor": [actor]}
-    assert put(jill, nominee).status_code == 200
+    assert put(jill, nominee()).status_code == 200
     sent = made(jill.post("/PaymentReconciliation", json=advance("PAY-1", 100, payee=RUTH)))
-    made(run(jill, bank(NORTH), bank(RUTH), run=("String", "RUN-1"), advances=("Boolean", False)))
-    assert put(jill, nominee | {"status": "inactive"}).status_code == 200
+    hers = bank(RUTH, number="20304417")
+    made(run(jill, bank(NORTH), hers, run=("String", "RUN-1"), advances=("Boolean", False)))
+    assert put(jill, nominee() | {"status": "inactive"}).status_code == 200
     assert rows(results(jill, report("RUN-1", ("PAY-1", "ACSC"))), "complete")
     assert made(jill.get(f"/PaymentReconciliation/{sent['id']}"))["outcome"] == "complete"
     assert books.agrees()
