@@ -158,6 +158,10 @@ class OnePiece(HttpToolsProtocol):
                 self._again, data = b"", self._again + data[upgrade.args[0] :]
                 self.parser = httptools.HttpRequestParser(self)
                 self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's
+            except httptools.HttpParserInvalidMethodError:
+                self._said = _why_no_method(data)
+                self.send_400_response("")
+                return
             except httptools.HttpParserError:
                 self.send_400_response("")
                 return
@@ -340,6 +344,19 @@ def _transfer_coding(headers: list[tuple[bytes, bytes]]) -> bytes:
     return b", ".join(value for name, value in headers if name == b"transfer-encoding").strip().lower()
 
 
+def _why_no_method(data: bytes) -> tuple[int, str] | None:
+    """That a request is for a method that this server does not know (RFC 9110 §9.1); None where what came is no request at all."""
+    line = _REQUEST_LINE.match(data)
+    try:
+        httptools.HttpRequestParser(object()).feed_data(line[0] if line else b"")
+    except httptools.HttpParserInvalidMethodError:
+        return (
+            501,
+            f"This server knows no method {data.split(maxsplit=1)[0].decode()!r}; what it serves at an address, OPTIONS tells.",
+        )
+    return None  # the method is known: what follows that request is not one
+
+
 def _origin_form(target: bytes, headers: list[tuple[bytes, bytes]]) -> bytes:
     """The path and query of a target that names the server, too, as one for a proxy does: what it names is the Host, whatever that header
     says (RFC 9112 3.2.2), which is mended in `headers`. Any other target stays as it is.
@@ -352,6 +369,7 @@ def _origin_form(target: bytes, headers: list[tuple[bytes, bytes]]) -> bytes:
     return rest if rest.startswith(b"/") else b"/" + rest
 
 
+_REQUEST_LINE = re.compile(rb"[\w!#$%&'*+.^`|~-]{1,64} \S+ HTTP/1\.[01]\r?\n")  # RFC 9112 §3
 _ABSOLUTE = re.compile(rb"https?://([^/?#]*)(.*)", re.IGNORECASE)
 
 

@@ -194,3 +194,18 @@ def test_who_asks_what_the_server_as_a_whole_takes_is_told(server):
     found = said(server, head(b"*", method=b"OPTIONS"), head(b"*", CLOSE))
     assert answers(found) == [b"204", b"404"]
     assert b"\r\nallow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n" in found
+
+
+@pytest.mark.parametrize("method", [b"FROB", b"GETS", b"get", b"X-Make"])
+def test_a_method_that_nobody_knows_is_not_implemented(server, method):
+    """RFC 9110 §9.1. One that is known and not served at the address is 405 (`test_methods`)."""
+    found = said(server, head(b"/fhir/Patient", method=method))
+    assert answers(found) == [b"501"]
+    assert f"This server knows no method '{method.decode()}'".encode() in found
+
+
+@pytest.mark.parametrize(
+    "sent", [b"\x16\x03\x01\x02\r\n\r\n", b"hello world\r\n\r\n", b"FROB / HTTP/2.0\r\n\r\n", LAST + b"FROB"]
+)
+def test_what_is_no_request_is_no_unknown_method(server, sent):
+    assert answers(said(server, sent))[-1] != b"501"
