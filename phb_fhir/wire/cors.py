@@ -6,10 +6,12 @@ kept from the page. An open server cannot tell such a write from its user's own,
 
 from __future__ import annotations
 
-from starlette.datastructures import Headers
+import re
+
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from phb_fhir.fhir.codec import dumps
 from phb_fhir.interactions.status import REFUSED
@@ -69,6 +71,17 @@ class Cors(CORSMiddleware):
             await _stranger(origin)(scope, receive, send)
             return
         await super().simple_response(scope, receive, send, request_headers)
+
+    async def send(self, message: Message, send: Send, request_headers: Headers) -> None:
+        """What goes back to a page. That it depends on the Origin is said once, though the answer itself may have said it."""
+
+        async def sent(told: Message) -> None:
+            if told["type"] == "http.response.start":
+                headers = MutableHeaders(scope=told)
+                headers["vary"] = ", ".join(dict.fromkeys(re.split(r"\s*,\s*", headers["vary"])))
+            await send(told)
+
+        await super().send(message, sent, request_headers)
 
 
 def _stranger(origin: str) -> Response:

@@ -38,7 +38,7 @@ def test_a_page_of_this_machine_may_call(api, origin):
     answer = api.get("/metadata", headers={"Origin": origin})
     assert answer.status_code == 200
     assert answer.headers["access-control-allow-origin"] == origin
-    assert "Origin" in answer.headers["vary"]
+    assert answer.headers["vary"].split(", ").count("Origin") == 1
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"])
