@@ -165,6 +165,9 @@ async def settle(context: Context, transaction: Transaction, change: Change, gon
                 raise refuse(Refusal.NOT_FOUND, Kind.NOT_FOUND, f"No {change.type} matches {criteria.text}.")
             return Settled(replace(change, id=found[0].id, where=None))
         case Delete():
+            if not found and change.if_match is not None:  # RFC 9110 §13.1.1
+                text = f"No {change.type} matches {criteria.text}, and If-Match says that there is one; nothing was deleted."
+                raise refuse(Refusal.PRECONDITION_FAILED, Kind.CONFLICT, text)
             one_each = tuple(replace(change, id=version.id, where=None) for version in found)
             return Settled(one_each[0], more=one_each[1:]) if one_each else Settled(None)
 

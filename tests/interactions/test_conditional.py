@@ -404,6 +404,19 @@ def test_a_conditional_delete_without_a_match_deletes_nothing(api: httpx.Client)
     assert ids(api, "Patient") == ["jack"]
 
 
+def test_a_conditional_delete_that_is_to_match_a_version_is_refused_without_a_match(api: httpx.Client) -> None:
+    put(api, "jack", JACK)
+    for said in ('W/"1"', "*"):
+        refused(
+            api.delete(f"Patient?{nhs(JILL)}", headers={"If-Match": said}),
+            412,
+            "conflict",
+            "If-Match",
+            "No Patient matches",
+        )
+    assert api.delete(f"Patient?{nhs(JACK)}", headers={"If-Match": "*"}).status_code == 204
+
+
 def test_a_conditional_delete_takes_every_match_and_counts_them(api: httpx.Client) -> None:
     for number in range(3):
         put(api, f"jill-{number}")
