@@ -19,7 +19,7 @@ from phb_fhir.interactions.delete import change_of_delete
 from phb_fhir.interactions.entries import PHASES, request_of
 from phb_fhir.interactions.fault import fault
 from phb_fhir.interactions.patch import change_of_patch
-from phb_fhir.interactions.request import Answer, BundleAnswer, Entry, FhirRequest
+from phb_fhir.interactions.request import WHOLE, Answer, BundleAnswer, Entry, FhirRequest
 from phb_fhir.interactions.status import status_of, status_text
 from phb_fhir.interactions.trail import told_to
 from phb_fhir.interactions.transaction import Planned, run_transaction
@@ -53,6 +53,9 @@ CHANGES: dict[str, Callable[[Context, FhirRequest], Change]] = {
 async def bundle(context: Context, request: FhirRequest, routes: Routes) -> Answer:
     """Raises Rejected: 400 for a Bundle of another type, 413 for too many entries, and what a transaction raises."""
     check_parameters(context, request)
+    if request.subset != WHOLE and request.handling == "strict":
+        text = "_summary and _elements of a batch or transaction mean nothing; say them in the url of an entry."
+        raise refuse(Refusal.BAD_REQUEST, Kind.NOT_SUPPORTED, text)
     entries = _entries(context, request.body)
     if not context.capability.promises("", request.body["type"]):
         raise refuse(Refusal.METHOD_NOT_ALLOWED, Kind.NOT_SUPPORTED, f"A {request.body['type']} is not served here.")

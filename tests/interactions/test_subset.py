@@ -244,6 +244,22 @@ def test_the_answer_to_a_write_may_be_less_and_what_is_stored_is_whole(api):
     assert set(got(api, "/Patient/jill")) == set(JILL)
 
 
+@pytest.mark.parametrize("query", ["_elements=id", "_summary=true"])
+def test_less_of_the_answer_to_a_bundle_is_refused_and_nothing_is_done(api, query):
+    sent = {
+        "resource": {"resourceType": "Patient", "id": "jill"},
+        "request": {"method": "PUT", "url": f"Patient/jill?{query}"},
+    }
+    of_all = {"resourceType": "Bundle", "type": "batch", "entry": [sent]}
+    found = problem(api.post(f"/?{query}", json=of_all))
+    assert found[:2] == (400, "not-supported")
+    assert api.get("/Patient/jill").status_code == 404
+    lenient = {"Prefer": "handling=lenient, return=representation"}
+    answer = api.post(f"/?{query}", json=of_all, headers=lenient).json()
+    assert answer["entry"][0]["response"]["status"] == "201 Created"
+    assert answer["entry"][0]["resource"]["meta"]["tag"][0]["code"] == "SUBSETTED"
+
+
 def test_the_capability_statement_may_be_asked_for_in_part(api):
     part = got(api, "/metadata?_summary=true")
     assert {"url", "fhirVersion", "kind", "software"} <= set(part)
