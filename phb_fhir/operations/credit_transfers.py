@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -74,15 +75,20 @@ class Run(NamedTuple):
     debtor: BankAccount
 
 
+FAILED = frozenset(("RJCT", "CANC"))  # what a bank says of what it did not pay
+_AMOUNT = re.compile(r"[0-9]{1,18}(\.[0-9]{1,5})?")
+
+
 class Result(NamedTuple):
-    """What the bank says of one payment, or of all of a message (`is_of_all`). `status` is its code, such as ACSC. Of one payment that the bank does
-    not name, `reference` is "".
+    """What the bank says of one payment, or of all of a message that it says nothing else of (`is_of_all`). `status` is its code, such as ACSC. Of
+    one payment that the bank does not name, `reference` is "". `amount` is how much it says that the payment was of, a Money.
     """
 
     reference: str
     status: str
     reason: str
     is_of_all: bool = False
+    amount: Mapping[str, Any] | None = None
 
 
 class Report(NamedTuple):
@@ -193,22 +199,38 @@ def _check_schema(document: bytes, space: str) -> None:
 
 
 def _results(report: Any, space: str, run: str) -> Iterator[Result]:
-    """What is said of single payments; else of all of a part; else of the whole message. A message of ours has one part, with its own name: what is
-    said of another is of nothing that it paid.
+    """What is said of single payments; else of all of a part; else of the whole message. A part or a message that was rejected is rejected whole,
+    though the bank names only what was wrong in it. A message of ours has one part, with its own name: what is said of another is of nothing
+    that it paid.
     """
-    told = False
+    is_told = is_told_of_all = False
     for part in report.findall(f"{space}OrgnlPmtInfAndSts"):
         single = part.findall(f"{space}TxInfAndSts")
         for one in single:
-            told = True
-            yield Result(_text(one, space, "OrgnlEndToEndId"), _text(one, space, "TxSts"), _reason(one, space))
-        if not single and (status := _text(part, space, "PmtInfSts")):
-            told, named = True, _text(part, space, "OrgnlPmtInfId")
+            is_told = True
+            yield _single(one, space)
+        status, named = _text(part, space, "PmtInfSts"), _text(part, space, "OrgnlPmtInfId")
+        if status in FAILED or (status and not single):
             is_ours = named in ("", run)
+            is_told, is_told_of_all = True, is_told_of_all or is_ours
             yield Result("" if is_ours else named, status, _reason(part, space), is_ours)
     group = report.find(f"{space}OrgnlGrpInfAndSts")
-    if not told and (status := _text(group, space, "GrpSts")):
+    status = _text(group, space, "GrpSts")
+    if not is_told_of_all and (status in FAILED or (status and not is_told)):
         yield Result("", status, _reason(group, space), is_of_all=True)
+
+
+def _single(one: Any, space: str) -> Result:
+    reference, status = _text(one, space, "OrgnlEndToEndId"), _text(one, space, "TxSts")
+    said = one.find("/".join(f"{space}{part}" for part in ("OrgnlTxRef", "Amt", "InstdAmt")))
+    return Result(reference, status, _reason(one, space), amount=None if said is None else _money(said))
+
+
+def _money(amount: Any) -> dict[str, Any]:
+    """An amount of the report as a Money; one without a value, where what it says is no number."""
+    text = (amount.text or "").strip()
+    value = {"value": Decimal(text)} if _AMOUNT.fullmatch(text) else {}
+    return {**value, "currency": amount.get("Ccy", "")}
 
 
 def _reason(element: Any, space: str) -> str:

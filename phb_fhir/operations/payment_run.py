@@ -22,7 +22,7 @@ from phb_fhir.change import Create, Patch
 from phb_fhir.definitions.operation_inputs import Inputs, bad_input, read_inputs
 from phb_fhir.fhir.codec import Resource
 from phb_fhir.fhir.dates import days_later, instant_text
-from phb_fhir.fhir.money import money, pence_of
+from phb_fhir.fhir.money import money, pence_of, sterling
 from phb_fhir.interactions.commit import commit_all
 from phb_fhir.interactions.contents import held
 from phb_fhir.interactions.context import Context
@@ -32,6 +32,7 @@ from phb_fhir.interactions.request import Answer, FhirRequest
 from phb_fhir.interactions.validation import check_resource
 from phb_fhir.operations.asked import answered, parameters_of
 from phb_fhir.operations.credit_transfers import (
+    FAILED,
     BankAccount,
     Report,
     Result,
@@ -73,8 +74,8 @@ _NO_DAYS = (
 _MORE = f"A run queues up to {ADVANCES_MAX:,} advances by schedule; what else is due goes with the next."
 _NEXT = f"A run has up to {PAYMENTS_MAX} payments, those that are due first; what else is due goes with the next."
 _NO_NAME = "has letters that no bank takes: write it with those from A to Z."
+_FIND_OUT = "Find out where the money is, and record that as another payment."
 _COMPLETE = frozenset(("ACSC", "ACCC"))  # settled
-_FAILED = frozenset(("RJCT", "CANC"))
 
 
 class LeftOut(NamedTuple):
@@ -458,13 +459,14 @@ async def payment_results(context: Context, request: FhirRequest) -> Answer:
         raise refuse(Refusal.UNPROCESSABLE, Kind.NOT_FOUND, text, "document")
     by_reference = {reference_of(one): one for one in payments}
     rows: list[list[Row]] = [row("run", String=report.run)]
+    single = {one.reference for one in report.results if not one.is_of_all}
+    others = [payment for reference, payment in by_reference.items() if reference not in single]
     for one in report.results:
-        named = list(by_reference.values()) if one.is_of_all else [by_reference.get(one.reference)]
-        for payment in named:
+        for payment in others if one.is_of_all else [by_reference.get(one.reference)]:
             if payment is None:
                 rows.append(group("left-out", row("reason", String=_of_none(one))))
             else:
-                rows.append(await _recorded(context, payment, one.status, one.reason))
+                rows.append(await _recorded(context, payment, one))
     return answered(context, request, parameters(*rows))
 
 
@@ -487,27 +489,27 @@ async def _report(inputs: Inputs) -> Report:
         raise bad_input(str(wrong)) from None
 
 
-async def _recorded(context: Context, payment: Resource, status: str, reason: str) -> list[Row]:
+async def _recorded(context: Context, payment: Resource, said: Result) -> list[Row]:
     """One payment brought to what the bank says of it, by itself: that another cannot be is no reason that this one is not."""
     key = f"PaymentReconciliation/{payment['id']}"
-    outcome = "complete" if status in _COMPLETE else "error" if status in _FAILED else ""
+    status, reason = said.status, said.reason
+    outcome = "complete" if status in _COMPLETE else "error" if status in FAILED else ""
     if not outcome:
         return group(
             "waiting", reference_row("what", key), row("reason", String=f"The bank says {status or 'nothing'} yet.")
         )
 
-    if payment.get("status") != "active":
-        why = f"It is {payment.get('status')} here, and the bank says {status}. Find out where the money is, and record that as another payment."
+    if why := _not_as_said(payment, said):
         return group("left-out", reference_row("what", key), row("reason", String=why))
 
     def apply(now: Resource) -> Resource:
         if now.get("outcome") == outcome:
             return now
-        said = f"The bank says {status}{': ' + reason if reason else ''}."
+        words = f"The bank says {status}{': ' + reason if reason else ''}."
         return {
             **now,
             "outcome": outcome,
-            "processNote": [*now.get("processNote", ()), {"type": "display", "text": said}],
+            "processNote": [*now.get("processNote", ()), {"type": "display", "text": words}],
         }
 
     try:
@@ -516,3 +518,14 @@ async def _recorded(context: Context, payment: Resource, status: str, reason: st
         why = " ".join(issue.text for issue in rejected.issues)
         return group("left-out", reference_row("what", key), row("reason", String=why))
     return reference_row("complete" if outcome == "complete" else "failed", key)
+
+
+def _not_as_said(payment: Resource, said: Result) -> str:
+    """Why what the bank says is not of this payment as it stands here; "" where it is."""
+    if payment.get("status") != "active":
+        return f"It is {payment.get('status')} here, and the bank says {said.status}. {_FIND_OUT}"
+    here = pence_of(payment.get("paymentAmount"))
+    if said.amount is not None and (there := pence_of(said.amount)) != here:
+        amount = "of another amount" if there is None else f"of {sterling(there)}"
+        return f"It is of {sterling(here or 0)} here, and the bank says {said.status} of one {amount}. {_FIND_OUT}"
+    return ""

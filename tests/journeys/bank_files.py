@@ -85,21 +85,26 @@ def transfers(root: ET.Element) -> list[tuple[str | None, ...]]:
     ]
 
 
-def report(name: str, *results: tuple[str, str], group: str = "", reason: str = "") -> dict[str, Any]:
-    """A pain.002 about a run, as Parameters."""
+def report(
+    name: str, *results: tuple[str, str], group: str = "", part: str = "", reason: str = "", amount: str = ""
+) -> dict[str, Any]:
+    """A pain.002 about a run, as Parameters. `amount` is what it says that each payment was of."""
     why = f"<StsRsnInf><Rsn><Cd>{reason}</Cd></Rsn></StsRsnInf>" if reason else ""
+    was = f'<OrgnlTxRef><Amt><InstdAmt Ccy="GBP">{amount}</InstdAmt></Amt></OrgnlTxRef>'
     each = "".join(
         f"<TxInfAndSts><OrgnlEndToEndId>{one}</OrgnlEndToEndId><TxSts>{status}</TxSts>"
-        f"{why if status == 'RJCT' else ''}</TxInfAndSts>"
+        f"{why if status == 'RJCT' else ''}"
+        f"{was if amount else ''}</TxInfAndSts>"
         for one, status in results
     )
-    part = f"<OrgnlPmtInfAndSts><OrgnlPmtInfId>{name}</OrgnlPmtInfId>{each}</OrgnlPmtInfAndSts>" if each else ""
+    said = f"<PmtInfSts>{part}</PmtInfSts>" if part else ""
+    parts = f"<OrgnlPmtInfAndSts><OrgnlPmtInfId>{name}</OrgnlPmtInfId>{said}{each}</OrgnlPmtInfAndSts>"
     text = (
         f'<?xml version="1.0" encoding="UTF-8"?><Document xmlns="{PAIN_002}"><CstmrPmtStsRpt><GrpHdr><MsgId>R-1</MsgId>'
         "<CreDtTm>2026-11-23T08:00:00</CreDtTm></GrpHdr><OrgnlGrpInfAndSts>"
         f"<OrgnlMsgId>{name}</OrgnlMsgId><OrgnlMsgNmId>pain.001.001.09</OrgnlMsgNmId>"
         f"{f'<GrpSts>{group}</GrpSts>' if group else ''}{why if group == 'RJCT' else ''}</OrgnlGrpInfAndSts>"
-        f"{part}</CstmrPmtStsRpt></Document>"
+        f"{parts if said or each else ''}</CstmrPmtStsRpt></Document>"
     )
     encoded = base64.b64encode(text.encode()).decode()
     return {"resourceType": "Parameters", "parameter": [{"name": "document", "valueBase64Binary": encoded}]}

@@ -255,6 +255,37 @@ def test_a_result_of_the_whole_message_is_one_of_each_payment_and_comes_twice_wi
     assert why == "A payment that is complete cannot become error; it can become nothing else."
 
 
+@pytest.mark.parametrize("level", ["group", "part"])
+def test_a_message_that_was_rejected_is_rejected_whole_though_the_bank_names_only_what_was_wrong_in_it(
+    jill: httpx.Client, books: Books, level: str
+) -> None:
+    before = books.pot(BUDGET, DAILY)
+    for n in range(3):
+        made(jill.post("/PaymentReconciliation", json=advance(f"PAY-{n}", 10)))
+    sent = rows(run(jill, run=("String", "RUN-1"), advances=("Boolean", False)), "payment")
+    told = results(jill, report("RUN-1", ("PAY-1", "RJCT"), ("PAY-2", "ACSC"), reason="AC04", **{level: "RJCT"}))
+    assert len(sent) == 3
+    assert [len(rows(told, name)) for name in ("failed", "complete", "left-out", "waiting")] == [2, 1, 0, 0]
+    assert books.pot(BUDGET, DAILY)["advanced"] == before["advanced"] + 1_000
+    assert len(rows(run(jill, run=("String", "RUN-2"), advances=("Boolean", False)), "payment")) == 0
+    assert books.agrees()
+
+
+@pytest.mark.parametrize(("amount", "there"), [("9.99", "of £9.99"), ("10.001", "of another amount")])
+def test_what_the_bank_says_of_another_amount_is_told_and_recorded_of_nothing(
+    jill: httpx.Client, amount: str, there: str
+) -> None:
+    paid = made(jill.post("/PaymentReconciliation", json=advance("PAY-1", 10)))
+    run(jill, run=("String", "RUN-1"), advances=("Boolean", False))
+    ((what, why),) = reasons(results(jill, report("RUN-1", ("PAY-1", "ACSC"), amount=amount)))
+    assert what == f"PaymentReconciliation/{paid['id']}"
+    assert why == (
+        f"It is of £10.00 here, and the bank says ACSC of one {there}. Find out where the money is, and record that as another payment."
+    )
+    assert made(jill.get(f"/{what}"))["outcome"] == "queued"
+    assert rows(results(jill, report("RUN-1", ("PAY-1", "ACSC"), amount="10")), "complete") == [{"reference": what}]
+
+
 @pytest.mark.parametrize("status", ["cancelled", "entered-in-error"])
 def test_what_the_bank_says_of_a_payment_that_was_undone_is_told_and_changes_nothing(
     jill: httpx.Client, books: Books, status: str
