@@ -16,8 +16,8 @@ from phb_fhir.fhir.codec import Resource
 from phb_fhir.interactions.context import Context
 from phb_fhir.interactions.facts import Facts
 from phb_fhir.interactions.seen import whole
-from phb_fhir.rules.around import version_at
-from phb_fhir.rules.budget import Element, elements_of, is_joint, joint_of, owner_of, person_of
+from phb_fhir.reports.stays import stays_of
+from phb_fhir.rules.budget import Element, elements_of, is_joint, owner_of
 from phb_fhir.rules.case import Asking, Find
 from phb_fhir.rules.ledger import CONTINGENCY, NONE, UNASSIGNED, Ledger, Sums, summed
 
@@ -63,35 +63,26 @@ async def read_balance(context: Context, account: Resource, as_of: datetime | No
 
 
 async def members_of(context: Context, account: Resource, as_of: datetime | None = None) -> list[Resource]:
-    """The budgets whose ledgers a budget goes by, now or at an instant: those a joint one is made of, else itself alone. Their contents are of now.
-
-    Of one that another leads, a funder is told of its own.
-    """
+    """The budgets whose ledgers a budget goes by, now or at an instant: those a joint one is made of, else itself alone. Their contents are of now."""
     if not is_joint(account):
         return [account]
-    key = f"Account/{account['id']}"
-    asking = _parts_of(key) if as_of is None else _parts_at(account, as_of)
-    found = await Facts(context, whole(context.reader)).ask(asking)
-    if not await context.may_name(whole(context.reader), [key]):
-        own = await context.may_name(whole(context.reader), [f"Account/{one['id']}" for one in found])
-        found = [one for one in found if f"Account/{one['id']}" in own]
-    return sorted(found, key=lambda one: str(one["id"]))
+    if as_of is None:
+        found = await Facts(context, whole(context.reader)).ask(_parts_of(f"Account/{account['id']}"))
+    else:
+        found = [one.account for one in await stays_of(context, account, as_of, as_of) if one.left is None]
+    told = await told_of(context, account, found)
+    return sorted((one for one in found if f"Account/{one['id']}" in told), key=lambda one: str(one["id"]))
+
+
+async def told_of(context: Context, joint: Resource, members: Sequence[Resource]) -> set[str]:
+    """Of the budgets that a joint one is made of, those that the one who asks is told of: of one that another leads, a funder of its own."""
+    reader, keys = whole(context.reader), [f"Account/{one['id']}" for one in members]
+    leads = await context.may_name(reader, [f"Account/{joint['id']}"])
+    return {*keys} if leads else await context.may_name(reader, keys)
 
 
 def _parts_of(key: str) -> Asking[list[Resource]]:
     found: list[Resource] = yield Find("Account", ("part-of", key))
-    return found
-
-
-def _parts_at(joint: Resource, at: datetime) -> Asking[list[Resource]]:
-    """The budgets that were part of a joint one at an instant; some may have left since."""
-    person = person_of(joint)
-    theirs: list[Resource] = (yield Find("Account", ("patient", person))) if person else []
-    found = []
-    for one in theirs:
-        then = yield from version_at(f"Account/{one['id']}", at)
-        if then is not None and joint_of(then) == f"Account/{joint['id']}":
-            found.append(one)
     return found
 
 

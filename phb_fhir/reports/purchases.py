@@ -76,7 +76,9 @@ class Payment:
 
 @dataclass(frozen=True, slots=True)
 class Trail:
-    """One purchase with all that belongs to it. `plan` is as it was linked, with the version where one was named."""
+    """One purchase with all that belongs to it. `plan` is as it was linked, with the version where one was named; `accounts` are what it is
+    charged to.
+    """
 
     key: str
     version: int
@@ -93,6 +95,7 @@ class Trail:
     payments: tuple[Payment, ...] = ()
     entered_by: Named = NOBODY
     steps: tuple[Step, ...] = ()
+    accounts: tuple[str, ...] = ()
 
     @property
     def approval(self) -> Step | None:
@@ -285,6 +288,7 @@ def _trail(
         paid.get(version.key, ()),
         _named(charge.get("enterer")),
         steps,
+        tuple(keys_in(charge.get("account"))),
     )
 
 

@@ -1,8 +1,8 @@
 """The statement of a budget over a time: what it began with, every movement of its money, and what is left (R12, R17, R150; E3).
 
 A movement belongs to the instant it was recorded. So a statement of a time that is over never changes again, one that ends today ends
-with what `$balance` says, and one begins with what the one before it ended with: but for a joint budget that somebody joined or left
-meanwhile, as each is of the budgets it was made of at its end. The day that something was for stands beside it.
+with what `$balance` says, and one begins with what the one before it ended with. The day that something was for stands beside it. Into that of
+a joint budget a budget comes with all that it has, and goes with it: a transfer, which is in no ledger.
 
     opening + credits − debits − commitments = closing
 
@@ -15,15 +15,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import NamedTuple
 
+from phb_fhir.change import Version
 from phb_fhir.fhir.codec import Resource
+from phb_fhir.fhir.dates import instant_text
 from phb_fhir.fhir.reference import unversioned
 from phb_fhir.interactions.context import Context
 from phb_fhir.interactions.seen import whole
-from phb_fhir.reports.balance import contingency_of, ledgers_of, members_of, without_contingency
-from phb_fhir.reports.moments import STEP
+from phb_fhir.reports.balance import contingency_of, told_of, without_contingency
+from phb_fhir.reports.moments import STEP, day_of
 from phb_fhir.reports.purchases import Named, Trail, purchases_since, read_trails, too_much
-from phb_fhir.rules.ledger import CONTINGENCY, NONE, Entry, Ledger, Sums, summed
+from phb_fhir.reports.stays import Stay, stays_of
+from phb_fhir.rules.budget import is_joint, owner_of
+from phb_fhir.rules.ledger import CONTINGENCY, NONE, Entry, Ledger, Sums, Told, summed
 
 LINES_MAX = 5_000
 
@@ -66,6 +71,11 @@ class Line:
     def is_contingency(self) -> bool:
         return self.entry.pot == CONTINGENCY
 
+    @property
+    def is_crossing(self) -> bool:
+        """Whether it is what a budget has as it joins or leaves, which no ledger has (`_crossing`)."""
+        return self.entry.number == 0
+
 
 @dataclass(frozen=True, slots=True)
 class Statement:
@@ -89,44 +99,93 @@ class Statement:
 
 async def read_statement(context: Context, account: Resource, start: datetime | None, end: datetime) -> Statement:
     """The statement of a budget. Raises Rejected (422) for more lines or purchases than fit into one."""
-    members = await members_of(context, account, end)
-    keys = [f"Account/{one['id']}" for one in members]
-    before = await ledgers_of(context, keys, start - STEP) if start else {key: Ledger(key) for key in keys}
-    after = await ledgers_of(context, keys, end)
-    if sum(after[key].last - before[key].last for key in keys) > LINES_MAX:
+    spans = [await _span(context, one, start, end) for one in await _stays(context, account, start, end)]
+    if sum(one.after.last - one.before.last for one in spans) > LINES_MAX:
         raise too_much("movements of money")
-    entries = await _entries(context, before, after)
-    charged = list(dict.fromkeys([f"Account/{account['id']}", *keys]))
-    trails = await _trails(context, entries, charged, start, end)
-    main, aside = tallies(before.values(), after.values(), entries)
+    entries = sorted([row for one in spans for row in await _entries(context, one)], key=_place)
+    trails = await _trails(
+        context, entries, [_Times(f"Account/{account['id']}", start, end), *(one.times for one in spans)]
+    )
+    before = [one.before for one in spans if one.stay.joined is None]
+    after = [one.after for one in spans if one.stay.left is None]
+    main, aside = tallies(before, after, entries)
     lines = lined(entries, trails, main, aside, await _seen(context, entries))
     person, owner = _called(next(iter(account.get("subject", ())), {})), _called(account.get("owner") or {})
     return Statement(account, start, end, main, aside, tuple(lines), tuple(trails.values()), person, owner)
 
 
-async def _entries(context: Context, before: Mapping[str, Ledger], after: Mapping[str, Ledger]) -> list[Entry]:
-    """What was posted in between, in the order it was."""
-    found: list[Entry] = []
-    for key, ledger in after.items():
-        first, count = before[key].last, ledger.last - before[key].last
-        if count:
-            found += await whole(context.reader).ledger.entries(key, after=first, count=count)
-    return sorted(found, key=lambda one: (one.at, one.account, one.number))
+async def _stays(context: Context, account: Resource, start: datetime | None, end: datetime) -> list[Stay]:
+    """The budgets that a statement goes by, and when: those a joint one was made of meanwhile, else itself alone."""
+    if not is_joint(account):
+        return [Stay(account)]
+    stays = await stays_of(context, account, start, end)
+    told = await told_of(context, account, [one.account for one in stays])
+    return [one for one in stays if f"Account/{one.account['id']}" in told]
 
 
-async def _trails(
-    context: Context, entries: Sequence[Entry], accounts: Sequence[str], start: datetime | None, end: datetime
-) -> dict[str, Trail]:
+class _Times(NamedTuple):
+    """From when until when the purchases charged to an account belong into a statement, both included."""
+
+    account: str
+    start: datetime | None
+    end: datetime
+
+    def has(self, at: datetime) -> bool:
+        return (self.start is None or self.start <= at) and at <= self.end
+
+
+class _Span(NamedTuple):
+    """A stay, with what the budget's ledger came to before it and at its end."""
+
+    stay: Stay
+    times: _Times
+    before: Ledger
+    after: Ledger
+
+
+async def _span(context: Context, stay: Stay, start: datetime | None, end: datetime) -> _Span:
+    key = f"Account/{stay.account['id']}"
+    first, last = stay.joined.at if stay.joined else start, stay.left.at - STEP if stay.left else end
+    books = whole(context.reader).ledger
+    before = await books.as_of(key, first - STEP) if first else Ledger(key)
+    return _Span(stay, _Times(key, first, last), before, await books.as_of(key, last))
+
+
+async def _entries(context: Context, span: _Span) -> list[Entry]:
+    """What was posted during a stay, and what came with it and went with it."""
+    stay, before, after = span.stay, span.before, span.after
+    count = after.last - before.last
+    posted = await whole(context.reader).ledger.entries(after.account, after=before.last, count=count) if count else []
+    came = _crossing(stay.account, stay.joined, before, "Joined this joint budget.") if stay.joined else []
+    went = _crossing(stay.account, stay.left, after, "Left this joint budget.") if stay.left else []
+    return [*came, *posted, *(replace(one, sums=one.sums.opposite) for one in went)]
+
+
+def _crossing(account: Resource, version: Version, ledger: Ledger, reason: str) -> list[Entry]:
+    """The money that a budget has as it joins or leaves, by pot: it stands in no ledger of the joint one, which has none."""
+    told = Told(
+        f"{version.key}/_history/{version.number}", "", owner_of(account), day_of(version.at).isoformat(), reason
+    )
+    pots = ((pot, sums) for pot, sums in sorted(ledger.pots.items()) if sums != NONE)
+    return [Entry(version.key, pot, "transfer", sums, *told, at=instant_text(version.at)) for pot, sums in pots]
+
+
+def _place(entry: Entry) -> tuple[datetime, str, int]:
+    return datetime.fromisoformat(entry.at), entry.account, entry.number
+
+
+async def _trails(context: Context, entries: Sequence[Entry], times: Sequence[_Times]) -> dict[str, Trail]:
     """The purchases that moved money or changed meanwhile, in the order that they first did."""
+    accounts = list(dict.fromkeys(one.account for one in times))
     moved = {one.about: None for one in entries if one.about.startswith("ChargeItem/")}
-    written = await purchases_since(context, accounts, start)
+    written = await purchases_since(context, accounts, times[0].start)
     found = await read_trails(context, list(dict.fromkeys([*moved, *written])), accounts)
-    meanwhile = {
-        key: trail
-        for key, trail in found.items()
-        if key in moved or any((start is None or start <= step.at) and step.at <= end for step in trail.steps)
-    }
+    meanwhile = {key: trail for key, trail in found.items() if key in moved or _is_in(trail, times)}
     return dict(sorted(meanwhile.items(), key=lambda pair: (pair[1].steps[0].at, pair[0])))
+
+
+def _is_in(trail: Trail, times: Sequence[_Times]) -> bool:
+    return any(one.has(step.at) for one in times if one.account in trail.accounts for step in trail.steps)
 
 
 async def _seen(context: Context, entries: Sequence[Entry]) -> frozenset[str]:
@@ -149,11 +208,11 @@ def tallies(before: Iterable[Ledger], after: Iterable[Ledger], entries: Sequence
         summed(without_contingency(one) for one in after),
         [one for one in entries if one.pot != CONTINGENCY],
     )
-    aside = [found for one in after if (found := contingency_of(one)) is not None]
-    if not aside:
+    aside = [one for one in entries if one.pot == CONTINGENCY]
+    if not aside and all(contingency_of(one) is None for one in (*before, *after)):
         return main, None
-    opening = summed(contingency_of(one) or NONE for one in before)
-    return main, tally(opening, summed(aside), [one for one in entries if one.pot == CONTINGENCY])
+    opening, closing = (summed(contingency_of(one) or NONE for one in several) for several in (before, after))
+    return main, tally(opening, closing, aside)
 
 
 def tally(opening: Sums, closing: Sums, entries: Sequence[Entry]) -> Tally:

@@ -45,7 +45,9 @@ def group_of(line: Line) -> Group:
 
 
 def called(line: Line) -> str:
-    """What a line is about, in a few words: the purchase, where there is one to name."""
+    """What a line is about, in a few words: the purchase, where there is one to name; of a budget that joins or leaves, that."""
+    if line.is_crossing:
+        return line.entry.reason
     return line.trail.item if line.trail is not None else KINDS[line.entry.kind][0]
 
 
