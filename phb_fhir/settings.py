@@ -265,7 +265,7 @@ class Settings(BaseSettings):
             "text/plain",
             "text/csv",
         ),
-        description="The kinds of file that are taken as evidence of what money was spent on, with commas; every kind if none.",
+        description="The kinds of file that are taken as evidence of what money was spent on, with commas; every kind if none (`,`).",
     )
     evidence_bytes_max: int = Field(
         10_000_000, ge=1, le=1_000_000_000, description="The largest file that is taken as evidence."
@@ -481,9 +481,10 @@ def _complaint(where: tuple[int | str, ...], message: str, value: Any) -> str:
 
 
 def _written(value: Any) -> str:
+    """A value as the environment has it. Of a list, a comma alone says none: a variable with nothing in it is one that is not set."""
     if value is None:
         return ""
-    return ",".join(value) if isinstance(value, tuple) else str(value)
+    return ",".join(value) or "," if isinstance(value, tuple) else str(value)
 
 
 def _is_base(address: str) -> bool:

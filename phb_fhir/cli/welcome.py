@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -33,7 +35,9 @@ def say_welcome(settings: Settings, *, demo: bool) -> None:
     who = tokens_of_personas(settings) if demo and settings.trust_local_key else []
     if who:
         console.print(
-            "\nTokens to look at the examples with, for a day's work (phb-fhir token makes others). To use them, paste:"
+            f"\nTokens to look at the examples with, for a day's work ({_token_command(settings)} makes others). To use them, paste:",
+            markup=False,
+            soft_wrap=True,
         )
     for persona, token in who:
         console.print(f"  {_name_of(persona)}={token}  # {persona.is_}", markup=False, soft_wrap=True)
@@ -54,6 +58,12 @@ def curl_lines(base: str, *, demo: bool, token: str = "") -> list[str]:
         f"curl{signed} '{base}/ChargeItem?identifier={A_PURCHASE}'",
         f"curl{signed} -X POST {base}/ChargeItem -H '{FHIR_JSON}' -H 'If-None-Exist: identifier={NEW_PURCHASE}' -d {purchase}",
     ]
+
+
+def _token_command(settings: Settings) -> str:
+    """`phb-fhir token` as it is called here, with the key that this server trusts."""
+    program = sys.argv[0] if Path(sys.argv[0]).name == "phb-fhir" else "phb-fhir"
+    return shlex.join([program, "token", "--data", str(settings.data)])
 
 
 def _name_of(persona: Persona) -> str:

@@ -128,6 +128,17 @@ def test_a_worker_reads_the_same_settings_from_the_environment_its_parent_made(
     assert read_settings() == settings
 
 
+def test_a_worker_reads_of_a_list_that_its_parent_was_told_to_leave_empty_that_it_is_empty(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PHB_EVIDENCE_TYPES", ",")
+    settings = read_settings(open=True)
+    assert settings.evidence_types == ()
+    for name, value in settings.to_environment().items():
+        monkeypatch.setenv(name, value)
+    assert read_settings() == settings
+
+
 def test_an_ipv6_host_stands_in_brackets_in_the_base_url() -> None:
     assert read_settings(host="::1").api_url == "http://[::1]:8000/fhir"
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import stat
 import subprocess
 import sys
@@ -14,6 +16,7 @@ from typing import Any
 import pytest
 
 from phb_fhir.cli.token import MINUTES, PERSONAS, tokens_of_personas
+from phb_fhir.cli.welcome import say_welcome
 from phb_fhir.data import data_path
 from phb_fhir.outcome import Rejected
 from phb_fhir.security.actor import ROLES, Actor
@@ -58,6 +61,18 @@ def actor(data: Path, text: str) -> Actor:
     import asyncio
 
     return asyncio.run(heard(data, text))
+
+
+def test_the_command_that_the_welcome_names_makes_tokens_that_this_server_trusts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = tmp_path / "a long way down" / "data"
+    monkeypatch.setattr(sys, "argv", [".venv/bin/phb-fhir", "serve"])
+    say_welcome(Settings(data=data, trust_local_key=True), demo=True)
+    (said,) = re.findall(r"a day's work \((.+) makes others\)", capsys.readouterr().out)
+    program, *words = shlex.split(said)
+    assert (program, words) == (".venv/bin/phb-fhir", ["token", "--data", str(data)])
+    assert actor(data, token(data, "--as", "jill")).user == "Patient/jill"
 
 
 # ---- who it is ---------------------------------------------------------------------------------------------------
