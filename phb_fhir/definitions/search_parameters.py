@@ -35,7 +35,7 @@ Resource = dict[str, Any]
 T = TypeVar("T")
 ByCode = Mapping[str, SearchParameter]
 
-FORMAT = 6  # of index values; raised when they are made differently, so that everything is indexed again
+FORMAT = 7  # of index values; raised when they are made differently, so that everything is indexed again
 CODE_LENGTH_MAX = 64
 COMPONENTS_MAX = 8
 

@@ -33,22 +33,24 @@ def contained_targets(hit: Hit, node: Linked, asking: Asking) -> list[Hit]:
     if version.json is None or f"{node.parameter}{CONTAINS}" not in hit.index.keys:
         return []
     resource = loads(version.json, depth_max=STORED_DEPTH_MAX)
-    wanted = set(_fragments(resource, node.parameter, asking))
-    inside = [one for one in resource.get("contained", ()) if one.get("id") in wanted]
+    inside = _inside(resource, node.parameter, asking)
     return [_found(one, version, asking) for one in inside if one.get("resourceType") in node.types]
 
 
-def _fragments(resource: Resource, code: str, asking: Asking) -> Iterator[str]:
+def _inside(resource: Resource, code: str, asking: Asking) -> Iterator[Resource]:
+    """What the references of a parameter name in `contained`; and a value that is a resource: the first of a document or a message."""
     type_ = resource["resourceType"]
     parameter = asking.parameters.of(type_)[code]
     values: list[tuple[str, Any]] = extractor(asking.definitions, parameter, type_).values(resource)
-    for _, value in values:
-        reference = value.get("reference") if isinstance(value, dict) else None
-        if isinstance(reference, str) and reference.startswith("#"):
-            yield reference[1:]
+    found = [value for _, value in values if isinstance(value, dict)]
+    named = {value.get("reference") for value in found}
+    yield from (one for one in resource.get("contained", ()) if f"#{one.get('id')}" in named)
+    yield from (value for value in found if "resourceType" in value)
 
 
 def _found(resource: Resource, around: Version, asking: Asking) -> Hit:
     index = index_of(resource, asking.parameters, asking.own)
-    version = Version(resource["resourceType"], f"#{resource['id']}", 0, around.at, around.method, dumps(resource))
+    version = Version(
+        resource["resourceType"], f"#{resource.get('id', '')}", 0, around.at, around.method, dumps(resource)
+    )
     return Hit(version, [], index)

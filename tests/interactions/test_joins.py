@@ -392,6 +392,52 @@ def test_a_chain_is_kept_by_what_a_resource_contains(medicines: httpx.Client, qu
     assert keys(got(medicines, "/Medication?code=paste")) == ["Medication/stock"]
 
 
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("composition.status=final", ["letter"]),
+        ("composition:Composition.title=discharge", ["letter"]),
+        ("composition.status=preliminary", []),
+        ("message.event=sent", ["post"]),
+        ("composition=Composition/inner", ["letter"]),
+    ],
+)
+def test_a_chain_is_kept_by_what_a_document_or_a_message_begins_with(
+    record: httpx.Client, query: str, expected: list[str]
+) -> None:
+    """R4, Bundle-composition and Bundle-message: "this parameter provides access to search its contents"."""
+    composition = {
+        "resourceType": "Composition",
+        "id": "inner",
+        "status": "final",
+        "type": {"text": "Letter"},
+        "date": "2026-01-01",
+        "author": [{"display": "Dr Bell"}],
+        "title": "Discharge",
+    }
+    header = {
+        "resourceType": "MessageHeader",
+        "eventCoding": {"system": "http://example.org/events", "code": "sent"},
+        "source": {"endpoint": "http://example.org/app"},
+    }
+    letter = {
+        "resourceType": "Bundle",
+        "id": "letter",
+        "type": "document",
+        "identifier": {"system": "http://example.org/letters", "value": "1"},
+        "timestamp": "2026-01-01T10:00:00Z",
+        "entry": [{"fullUrl": "http://example.org/fhir/Composition/inner", "resource": composition}],
+    }
+    post = {
+        "resourceType": "Bundle",
+        "id": "post",
+        "type": "message",
+        "entry": [{"fullUrl": "urn:uuid:5a7e4f0c-0f3e-4a55-8b43-9a2f1d0f3b11", "resource": header}],
+    }
+    write_down(record, [letter, post])
+    assert keys(got(record, f"/Bundle?{query}")) == [f"Bundle/{id_}" for id_ in expected]
+
+
 # ---- what no index leads to ------------------------------------------------------------------------------------------
 
 UNSERVED = "subject:Patient.name:contains=ars"

@@ -180,7 +180,7 @@ def test_two_composites_that_read_one_element_by_different_kinds_do_not_mix_them
                 "entry": [{"resource": {"resourceType": "Composition", "id": "5"}}],
             },
             "composition",
-            ["composition=Composition/5"],
+            ["composition=Composition/5", "composition:#"],
         ),
         ({"resourceType": "Patient"}, "deceased", ["deceased=*false", "deceased=|false"]),
         ({"resourceType": "Patient", "deceasedDateTime": "2026"}, "deceased", ["deceased=*true", "deceased=|true"]),

@@ -75,9 +75,9 @@ def test_a_canonical_is_kept_with_its_version_and_without(canonical, kept):
     assert keys(QUESTIONNAIRE, ("canonical", canonical)) == [f"questionnaire={one}" for one in kept]
 
 
-def test_a_resource_in_a_document_is_kept_as_if_it_were_referred_to():
-    assert keys(ANY, ("Composition", {"resourceType": "Composition", "id": "1"})) == ["focus=Composition/1"]
-    assert keys(ANY, ("Composition", {"resourceType": "Composition"})) == ["focus:"]
+def test_a_resource_in_a_document_is_kept_as_if_it_were_referred_to_and_can_be_looked_into():
+    assert keys(ANY, ("Composition", {"resourceType": "Composition", "id": "1"})) == ["focus=Composition/1", "focus:#"]
+    assert keys(ANY, ("Composition", {"resourceType": "Composition"})) == ["focus:#"]
 
 
 # ---- what a value finds ----------------------------------------------------------------------------------------------

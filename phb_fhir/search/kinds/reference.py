@@ -7,7 +7,8 @@
     subject:identifier=*9000000009             Reference.identifier, as a token
 
 An own address is the relative one, however it was written (`search/own`). What a resource contains (`#a`) is no target, and
-has a mark only: `subject:#`, for chains to be looked at inside (`interactions/contained`). A bare id is asked of every type that the parameter may point to, so it takes as many entries as there are.
+has a mark only: `subject:#`, for chains to be looked at inside (`interactions/contained`); the first resource of a document or a message has
+both. A bare id is asked of every type that the parameter may point to, so it takes as many entries as there are.
 
 `:below` on a canonical is about its version (R4 §3.1.1.4.13): http://acme.org/a|1 finds http://acme.org/a|1.2. On a reference it
 is, as `:above`, a walk from resource to resource (`search/hierarchies`).
@@ -94,6 +95,7 @@ def _keep_resource(keys: dict[str, None], code: str, resource: dict[str, Any]) -
     type_, id_ = resource.get("resourceType"), resource.get("id")
     if type(type_) is str and type(id_) is str:
         keys[f"{code}={cut(f'{type_}/{id_}')}"] = None
+    keys[f"{code}{CONTAINS}"] = None  # "this parameter provides access to search its contents" (R4, Bundle-composition)
 
 
 # ---- what is asked ---------------------------------------------------------------------------------------------------
