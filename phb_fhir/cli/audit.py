@@ -94,6 +94,8 @@ def lines(verdict: Verdict) -> list[str]:
         f"Head: {verdict.head}",
         f"Published as AuditEvents: {verdict.published} of {verdict.head.block} blocks.",
     ]
+    if not verdict.head.number:
+        said.append("Nothing was ever recorded: a server with --open keeps no trail.")
     if verdict.pending:
         said.append(f"Not sealed yet: {verdict.pending} records of changes. A server that runs does that in seconds.")
     if verdict.strangers:

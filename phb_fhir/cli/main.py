@@ -80,7 +80,11 @@ def common(
 
 Data = Annotated[
     str | None,  # as a Path, no name would be the folder that it is started in
-    typer.Option(help="The folder of the private MongoDB.", show_default="~/.local/share/phb-fhir", metavar="DIR"),
+    typer.Option(
+        help="The folder of the private MongoDB: ~/.local/share/phb-fhir if not said.",
+        show_default=False,
+        metavar="DIR",
+    ),
 ]
 MongodbUri = Annotated[
     str | None, typer.Option(help="The replica set of the server, when it is no private MongoDB.", metavar="URI")
@@ -230,7 +234,7 @@ def token(
     user: Annotated[str, typer.Option(help="Who signed in, such as Practitioner/priya-nair.", metavar="TYPE/ID")] = "",
     patient: Annotated[str, typer.Option(help="The Patient whose record is open.", metavar="ID")] = "",
     organization: Annotated[
-        str, typer.Option(help="The organisation acted for, such as Organization/harbourside-north.", metavar="TYPE/ID")
+        str, typer.Option(help="The organisation acted for, such as Organization/elm-icb.", metavar="TYPE/ID")
     ] = "",
     name: Annotated[str, typer.Option(help="The name that others read.")] = "",
     scope: Annotated[
@@ -457,7 +461,10 @@ def run_(
     ],
     *,
     accounts: Annotated[
-        Path, typer.Option(help="Bank accounts: holder,name,sort-code,account-number.", metavar="FILE.csv")
+        Path,
+        typer.Option(
+            help="Bank accounts, with the columns holder, name, sort-code, account-number.", metavar="FILE.csv"
+        ),
     ],
     out: Annotated[Path, typer.Option(help="The file for the bank, which is written anew.", metavar="FILE.xml")],
     until: Annotated[

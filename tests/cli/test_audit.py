@@ -248,6 +248,8 @@ def test_an_empty_trail_is_whole(
 ) -> None:
     said = verdict(mongodb_uri, mongodb_admin[database_name])
     assert (said["whole"], said["records"], said["head"]) == (True, 0, "0:" + "0" * 64)
+    told = verify(mongodb_uri, mongodb_admin[database_name]).stdout.splitlines()
+    assert told[-1] == "Nothing was ever recorded: a server with --open keeps no trail."
 
 
 def test_nothing_is_written(mongodb_uri: str, mongodb_admin: MongoClient[dict[str, Any]], database_name: str) -> None:
