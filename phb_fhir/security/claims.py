@@ -196,10 +196,12 @@ def _text(value: Any) -> str:
 def _subject(claims: Claims) -> str:
     """Whose token it is (OpenID Connect Core 1.0 §2: at most 255 characters); "" where it does not say (RFC 7662 §2.2). Raises Rejected.
 
-    One that cannot be shown is not taken for none, which is the application itself.
+    One that cannot be shown is not taken for none, which is the application itself; nor is that of a user who is named beside (RFC 7662 `username`).
     """
     said = claims.get("sub", "")
-    if said == "" or (isinstance(said, str) and len(said) <= _SUBJECT_MAX and said.isprintable() and said.strip()):
+    if (said == "" and not claims.get("username")) or (
+        isinstance(said, str) and len(said) <= _SUBJECT_MAX and said.isprintable() and said.strip()
+    ):
         return str(said)
     raise not_trusted("The token does not say whose it is.")
 

@@ -155,7 +155,7 @@ class IssuerAtWork:
                     raise
         if said.get("issuer") != self.issuer.issuer:  # OpenID Connect Discovery 1.0 §4.3, RFC 8414 §3.3
             raise NotReached("it says that it is another issuer" if said else "it has no discovery document")
-        self._discovered = _safe(said)
+        self._discovered = addresses_in(said, self.issuer.issuer)
         self._discovered_at = self._steady()
         return self._discovered
 
@@ -168,18 +168,23 @@ def discovery_addresses(issuer: str) -> tuple[str, ...]:
     return f"{issuer.rstrip('/')}/.well-known/openid-configuration", inserted
 
 
-def _safe(said: Mapping[str, Any]) -> Mapping[str, Any]:
+def addresses_in(said: Mapping[str, Any], issuer: str) -> Mapping[str, Any]:
     """What an issuer says, without addresses that nothing may be sent to."""
-    if not _is_address(said.get("jwks_uri")):
+    if not _is_address(said.get("jwks_uri"), issuer):
         raise NotReached("it does not say where its keys are")
-    return {name: value for name, value in said.items() if name not in ENDPOINTS or _is_address(value)}
+    return {name: value for name, value in said.items() if name not in ENDPOINTS or _is_address(value, issuer)}
 
 
-def _is_address(value: Any) -> bool:
+def _is_address(value: Any, issuer: str) -> bool:
+    """Whether an issuer may send us there: one elsewhere, to https alone, and not to what else runs on this machine."""
     try:
-        return isinstance(value, str) and check_address(value) is not None
+        return isinstance(value, str) and check_address(value) is not None and _is_https(value) >= _is_https(issuer)
     except ValueError:
         return False
+
+
+def _is_https(address: str) -> bool:
+    return urlsplit(address).scheme == "https"
 
 
 def _configured(issuer: Issuer) -> dict[str, str]:

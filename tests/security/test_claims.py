@@ -201,6 +201,13 @@ def test_whoever_cannot_be_shown_is_not_taken_for_the_application_they_signed_in
     assert refusal(configured, told) == "The token does not say whose it is."
 
 
+def test_who_is_named_beside_the_application_is_not_taken_for_it_though_their_sub_is_not_said() -> None:
+    """An issuer need not say a `sub` of an opaque token; of the application's own it names nobody (RFC 7662 §2.2)."""
+    configured, told = issuer(clients=SERVED), {"client_id": "portal", "scope": "patient/*.rs"}
+    assert heard(configured, told).role == "system"
+    assert refusal(configured, told | {"username": "jill"}) == "The token does not say whose it is."
+
+
 @pytest.mark.parametrize("said", ["x" * 201, "x" * 255, " jill", "jill "])
 def test_whose_a_token_is_is_kept_as_its_issuer_says_it(said: str) -> None:
     configured = issuer(clients=SERVED)

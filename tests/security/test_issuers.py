@@ -14,6 +14,8 @@ import pytest
 from phb_fhir.outcome import Refusal, Rejected
 from phb_fhir.security.actor import Actor
 from phb_fhir.security.authenticate import Authenticator
+from phb_fhir.security.fetch import NotReached
+from phb_fhir.security.issuers import addresses_in
 from tests.security.issuing import Clocks, Key, RunningIssuer, authenticator
 
 T = TypeVar("T")
@@ -364,3 +366,12 @@ def test_a_remembered_token_is_known_by_its_scheme_and_its_whole_text(issuer: Ru
         return [server.known(header) is not None for header in asked]
 
     assert run(server, work) == [True, True, False, False, False, False]
+
+
+def test_an_issuer_elsewhere_does_not_send_us_to_what_else_runs_on_this_machine() -> None:
+    here, keys = "http://127.0.0.1:9200/introspect", "https://login.example.org/jwks"
+    said = {"jwks_uri": keys, "introspection_endpoint": here}
+    assert addresses_in(said, "https://login.example.org") == {"jwks_uri": keys}
+    assert addresses_in(said, "http://127.0.0.1:8080") == said
+    with pytest.raises(NotReached, match="where its keys are"):
+        addresses_in({"jwks_uri": here}, "https://login.example.org")
