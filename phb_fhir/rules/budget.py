@@ -148,13 +148,19 @@ def _times(frequency: str, days: Days) -> Decimal:
 
 
 def _months(start: date, end: date) -> Decimal:
-    """Whole months and, of the one that is left, the part by its days. A month that begins on the 31st is over where the next has no such day."""
+    """Whole months and, of the one that is left, the part by its days."""
     after = days_later(end, 1)
     whole = (after.year - start.year) * 12 + after.month - start.month
-    if months_later(start, whole) > after:
+    if _month_after(start, whole) > after:
         whole -= 1
-    reached, following = months_later(start, whole), months_later(start, whole + 1)
+    reached, following = _month_after(start, whole), _month_after(start, whole + 1)
     return whole + Decimal((after - reached).days) / max((following - reached).days, 1)
+
+
+def _month_after(start: date, months: int) -> date:
+    """The day on which the next month begins. One that began on the 31st ends with the last of a shorter month (Dodds v Walker [1981])."""
+    day = months_later(start, months)
+    return day if day.day == start.day else days_later(day, 1)
 
 
 def amounts_of(account: Resource, *types: str) -> list[Amount]:

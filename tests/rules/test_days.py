@@ -43,11 +43,14 @@ def test_a_month_and_a_year_begin_and_end() -> None:
     [
         (date(2026, 4, 6), date(2026, 5, 5), "mo", 10_000),
         (date(2026, 4, 6), date(2026, 4, 20), "mo", 5_000),
-        (date(2026, 1, 31), date(2026, 2, 27), "mo", 10_000),  # the next begins on 28 February, as no 31st comes
-        (date(2026, 8, 31), date(2026, 9, 29), "mo", 10_000),
-        (date(2026, 1, 31), date(2026, 3, 29), "mo", 19_677),  # but for one of the 31 days up to 31 March
+        (date(2026, 1, 31), date(2026, 2, 28), "mo", 10_000),  # to the last day, as no 31st comes
+        (date(2026, 1, 30), date(2026, 2, 28), "mo", 10_000),
+        (date(2026, 1, 31), date(2026, 2, 27), "mo", 9_655),  # but for one of 29 days
+        (date(2026, 8, 31), date(2026, 9, 30), "mo", 10_000),
+        (date(2026, 1, 31), date(2026, 3, 29), "mo", 19_667),  # but for one of the 30 days up to 31 March
         (date(2026, 1, 31), date(2026, 3, 30), "mo", 20_000),
-        (date(2028, 2, 29), date(2029, 2, 27), "a", 10_000),
+        (date(2028, 2, 29), date(2029, 2, 28), "a", 10_000),
+        (date(2028, 2, 29), date(2032, 2, 28), "a", 40_000),
         (date(2026, 10, 5), date(2027, 10, 4), "a", 10_000),
         (date(2026, 11, 23), date(2026, 11, 23), "d", 10_000),
         (date(2026, 11, 23), date(2026, 11, 23), "wk", 1_429),
