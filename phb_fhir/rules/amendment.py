@@ -4,8 +4,8 @@ What changes money is what the approved and contingency rows, and the parts, say
 closing; and how much of what is bought from a joint budget falls to it, while it is part of that (joining and leaving are `joining`'s).
 A change adds a row of `phb-amendment-reason`, which names
 a completed review of this budget or its plan. A reduction (less in all, or less in direct payments) takes effect no sooner than so many
-days (the commissioner's policy; 28 by default) after the person was told why, in writing, and that is in the record. A budget, or direct
-payments, that end sooner do so once they were told why.
+days (the commissioner's policy; 28 by default) after the person was told why, in writing, and that is in the record. A budget, or a part
+of it, that ends sooner does so once they were told why.
 """
 
 from __future__ import annotations
@@ -226,15 +226,17 @@ def _not_silently(case: Case) -> Asking[list[Issue]]:
 
 
 def _sooner(before: Resource, after: Resource) -> Iterator[str]:
-    """What ends sooner than it did, in the beginning of a sentence: the budget, and what of it is paid directly."""
+    """What ends sooner than it did, in the beginning of a sentence: the budget, and parts of it."""
     was, now = (days_of(one.get("servicePeriod")).end for one in (before, after))
     if now is not None and (was is None or now < was) and stage_of(after) not in ("closing", "closed"):
         yield f"The budget ends on {in_words(now)},"
-    stood = {one.id: one.days.end for one in elements_of(before) if one.model == _PAID}
+    stood = {one.id: one.days.end for one in elements_of(before)}
     for one in elements_of(after):
         end, then = one.days.end, stood.get(one.id)
-        if one.model == _PAID and one.id in stood and end is not None and (then is None or end < then):
-            yield f"The direct payments of the part '{one.id}' end on {in_words(end)},"
+        if one.id in stood and end is not None and (then is None or end < then):
+            is_paid = one.model == _PAID
+            what = f"The direct payments of the part '{one.id}' end" if is_paid else f"The part '{one.id}' ends"
+            yield f"{what} on {in_words(end)},"
 
 
 def _told_on(case: Case, notice: Resource) -> Asking[date]:

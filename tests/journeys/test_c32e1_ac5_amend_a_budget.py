@@ -173,12 +173,12 @@ def test_the_dates_of_a_budget_come_with_the_review_that_decided_them(
     assert put(reviewed, cited(other)).status_code == 200
 
 
-def daily_life(account: Resource, start: str, end: str) -> Resource:
-    """The budget with the part that Jill holds for other days."""
+def daily_life(account: Resource, start: str, end: str, part: str = "daily-life") -> Resource:
+    """The budget with the part that Jill holds, or another, for other days."""
     made = copy.deepcopy(account)
     for row in rows(made, "phb-management-element"):
         parts = {part["url"]: part for part in row["extension"]}
-        if parts["id"]["valueId"] == "daily-life":
+        if parts["id"]["valueId"] == part:
             parts["period"]["valuePeriod"] = {"start": start, "end": end}
     return made
 
@@ -218,6 +218,16 @@ def test_an_amount_is_for_days_on_which_the_budget_runs(reviewed: httpx.Client) 
     ]
     account["servicePeriod"]["end"] = "2028-10-01"
     assert put(reviewed, account).status_code == 200
+
+
+@pytest.mark.parametrize("part", ["therapy-and-equipment", "nights-and-payroll"])
+def test_a_part_that_others_hold_for_the_person_does_not_end_sooner_silently_either(
+    reviewed: httpx.Client, part: str
+) -> None:
+    shorter = cited(daily_life(read(reviewed, BUDGET), "2026-10-05", "2026-12-31", part))
+    assert refused(put(reviewed, shorter)) == [f"The part '{part}' ends on 31 December 2026, {SILENTLY}"]
+    assert put(reviewed, notice("2026-11-22T08:00:00Z")).status_code == 200
+    assert put(reviewed, shorter).status_code == 200
 
 
 def remarks(api: httpx.Client, account: Resource) -> list[str]:

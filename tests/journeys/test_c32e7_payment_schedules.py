@@ -342,11 +342,10 @@ def test_a_part_that_is_cut_short_is_not_paid_out_whole(
     account["extension"].append({"url": url("phb-amendment-reason"), "extension": reason("Task/review")})
     if whole:
         account["servicePeriod"]["end"] = end
-        assert put(jill, notice("2026-11-22T08:00:00Z")).status_code == 200
     for row in account["extension"] if not whole else ():
         if {"url": "id", "valueId": NURSING} in row.get("extension", ()):
             next(one for one in row["extension"] if one["url"] == "period")["valuePeriod"]["end"] = end
-    assert put(jill, account).status_code == 200
+    assert put(jill, notice("2026-11-22T08:00:00Z"), account).status_code == 200
     answer = run(jill, bank(NORTH), bank(WILLOW), date=("Date", "2026-12-05"))
     found = [amount for _, amount, *_ in transfers(document(answer))] if paid else rows(answer, "payment")
     assert found == paid
@@ -366,7 +365,7 @@ def test_nothing_is_paid_in_advance_for_a_part_that_has_ended(jill: httpx.Client
     for row in account["extension"]:
         if {"url": "id", "valueId": NURSING} in row.get("extension", ()):
             next(one for one in row["extension"] if one["url"] == "period")["valuePeriod"]["end"] = "2026-11-23"
-    assert put(jill, account).status_code == 200
+    assert put(jill, notice("2026-11-22T08:00:00Z"), account).status_code == 200
     why = (
         "The part 'nights-and-payroll' ended on 23 November 2026, so nothing is paid in advance on 24 November 2026. What is still to be paid for is"
         " recorded as a purchase."
