@@ -6,7 +6,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from functools import cache
@@ -29,6 +29,8 @@ from phb_fhir.interactions.guide import keep_guide
 from phb_fhir.interactions.knowledge import Knowledge
 from phb_fhir.interactions.publishing import keep_trail
 from phb_fhir.interactions.reindex import keep_indexed, note_all
+from phb_fhir.interactions.scribe import Scribe
+from phb_fhir.interactions.statements import Statements
 from phb_fhir.interactions.together import Together
 from phb_fhir.operations.registry import OPERATIONS, check_promises
 from phb_fhir.outcome import Rejected
@@ -90,7 +92,7 @@ def create(
             await knowledge.ready.wait()
             await _insist(lambda: note_all(context), refused)
             await _insist(lambda: keep_guide(context, world.guide if settings.guide else NO_GUIDE), refused)
-            api.context = replace(context, advertised=advertised)
+            api.context = context._replace(advertised=advertised)
             tasks.append(asyncio.create_task(keep_indexed(context)))
             if not settings.open:
                 tasks.append(asyncio.create_task(keep_trail(context)))
@@ -169,6 +171,8 @@ class _World:
             self.now,
             self.new_id,
             operations=OPERATIONS,
+            scribe=Scribe(),
+            statements=Statements(),
             together=Together(store, self.settings.commit_batch_max, self.settings.commit_time_max_s),
         )
 

@@ -30,6 +30,7 @@ from phb_fhir.search.kinds.keys import beginning
 from phb_fhir.search.kinds.kind import Index
 from phb_fhir.search.parse import parse_criteria
 from phb_fhir.security.actor import Actor, Scope
+from phb_fhir.security.audit import UNKNOWN, Asker
 from phb_fhir.security.mask import WORDLESS, asks_for_words, masked, shown
 from phb_fhir.security.policy import (
     BREAKS_GLASS,
@@ -129,6 +130,7 @@ class Access:
     purpose: str = ""
     opened: set[str] = field(default_factory=set)
     outer: Access | None = None
+    asker: Asker = UNKNOWN  # who the audit trail is told that they are
     narrowed: Callable[..., Reader] = field(default=lambda _: _unanswered())
     _views: dict[tuple[str, str], View] = field(default_factory=dict)
     _allowed: set[tuple[str, str]] = field(default_factory=set)

@@ -218,7 +218,7 @@ def _check_apart(context: Context, body: Any, made: frozenset[str]) -> None:
 async def _answer_alone(
     context: Context, request: FhirRequest, index: int, entry: dict[str, Any], made: frozenset[str], routes: Routes
 ) -> Entry:
-    context = replace(context.of_entry(context.store), once=context.once and context.once.entry(index))
+    context = context.of_entry(context.store)._replace(once=context.once and context.once.entry(index))
     trail = context.trail
     try:
         asked = _read(context, request, index, entry)

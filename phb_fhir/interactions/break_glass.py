@@ -10,7 +10,6 @@ Sources: R4 §6.1 (security labels, break the glass), v3 Confidentiality and Act
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from phb_fhir.change import Create, Criteria
@@ -43,7 +42,7 @@ async def tell_opened(context: Context) -> None:
         text = f"This would open restricted records of more than {OPENED_MAX} people at once. Ask about one of them."
         raise refuse(Refusal.FORBIDDEN, Kind.TOO_COSTLY, text)
     # the server tells them, whatever the one who asks may write
-    unseen = replace(context, access=None, reader=context.store)
+    unseen = context._replace(access=None, reader=context.store)
     called = introduced(await context.trail.who()) if context.trail else "Somebody"
     for patient in sorted(access.opened):
         await commit(unseen, _told(context, access, called, patient))

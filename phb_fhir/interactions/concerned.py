@@ -22,20 +22,17 @@ LEADS = {
 _ASKED_MAX = 5_000  # resources that one answer leads to
 
 
-async def concerned(
-    reader: Reader, versions: Sequence[Version], known: Iterable[Version] = ()
-) -> dict[tuple[str, int], list[str]]:
-    """The ids of the patients whom each of these versions concerns, by key and number. `known` are versions that `reader` has not yet."""
-    found = {(one.key, one.number): _ids(one.access) for one in versions}
-    leading = {(one.key, one.number): led_to(one) for one in versions if one.type in LEADS}
-    leading = {identity: keys for identity, keys in leading.items() if not found[identity]}
+async def concerned(reader: Reader, versions: Sequence[Version], known: Iterable[Version] = ()) -> list[list[str]]:
+    """The ids of the patients whom each of these versions concerns, in their order. `known` are versions that `reader` has not yet."""
+    found = [_ids(one.access) for one in versions]
+    leading = {place: led_to(one) for place, one in enumerate(versions) if not found[place] and one.type in LEADS}
     if not leading:
         return found
     there = {one.key: one for one in known}
     asked = list(dict.fromkeys(key for keys in leading.values() for key in keys if key not in there))[:_ASKED_MAX]
     there |= await reader.read_all(asked) if asked else {}
-    for identity, keys in leading.items():
-        found[identity] = list(dict.fromkeys(id_ for key in keys if key in there for id_ in _ids(there[key].access)))
+    for place, keys in leading.items():
+        found[place] = list(dict.fromkeys(id_ for key in keys if key in there for id_ in _ids(there[key].access)))
     return found
 
 

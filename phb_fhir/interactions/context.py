@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from phb_fhir.definitions.capability import Capability
 from phb_fhir.definitions.load import Definitions
@@ -33,8 +32,7 @@ if TYPE_CHECKING:
     from phb_fhir.interactions.trail import Trail
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(NamedTuple):
     """`reader` is where questions go: the store, or inside a transaction Bundle, that transaction.
 
     `operations` are by the URLs of their definitions, as the capability statement names them. `access` is what the one who asks may do;
@@ -53,37 +51,14 @@ class Context:
     now: Callable[[], datetime]
     new_id: Callable[[], str]
     operations: Mapping[str, Operation]
+    scribe: Scribe
+    statements: Statements
     access: Access | None = None
-    scribe: Scribe = field(default_factory=Scribe)
     trail: Trail | None = None
     provenance: Resource | None = None
     once: Once | None = None
     together: Together | None = None
     advertised: Callable[[], Awaitable[Advertised | None]] = nobody_signs_in
-    statements: Statements = field(default_factory=Statements)
-
-    def asked_by(self, access: Access, reader: Reader, trail: Trail) -> Context:
-        """The context of one request of somebody who signed in; as `dataclasses.replace` would make it, for a third of its time."""
-        return Context(
-            self.settings,
-            self.definitions,
-            self.knowledge,
-            self.capability,
-            self.store,
-            reader,
-            self.pager,
-            self.now,
-            self.new_id,
-            self.operations,
-            access,
-            self.scribe,
-            trail,
-            self.provenance,
-            self.once,
-            self.together,
-            self.advertised,
-            self.statements,
-        )
 
     def of_entry(self, reader: Reader, *, held: bool = False) -> Context:
         """The context of one entry of a Bundle, recorded by itself, which asks `reader` as the one who asks sees through it.
@@ -93,10 +68,10 @@ class Context:
         access = self.access and self.access.of_entry()
         trail = self.trail and self.trail.entry(held=held)
         if access is None or access is self.access:
-            return replace(self, trail=trail)
+            return self._replace(trail=trail)
         if trail is not None:
             trail.opens(access.opened)
-        return replace(self, access=access, reader=access.narrowed(reader), trail=trail)
+        return self._replace(access=access, reader=access.narrowed(reader), trail=trail)
 
     def narrow(self, reader: Reader) -> Reader:
         """The same reader as the one who asks sees through it."""

@@ -61,7 +61,7 @@ class Installed:
 def problems_in(context: Context, packages: Sequence[Package]) -> Iterator[Problem]:
     """Everything that would be said of these packages' definitions if each were written: errors, and warnings too."""
     brought = [kept for package in packages for kept in package.resources.values() if not _owner(context, kept)]
-    within = replace(context, knowledge=Knowledge(context.known.changed((), brought), context.knowledge.guide))
+    within = context._replace(knowledge=Knowledge(context.known.changed((), brought), context.knowledge.guide))
     for package in packages:
         for file, kept in package.resources.items():
             if not _owner(context, kept):

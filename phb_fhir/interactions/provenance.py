@@ -39,7 +39,7 @@ async def provenance_of(context: Context, writes: Sequence[Write], now: datetime
         everything = [_made(write) for write in about]
         issues = [*check_sent(sent, everything), *_signed_by_others(context, sent)]
         _check(context, complete(sent, everything, None, at), issues)
-    purpose = "" if trail is None else trail.purpose
+    purpose = "" if trail is None else trail.asker.purpose
     told = []
     for patient, group in _by_patient(about) if trail is not None else [("", about)]:
         who = None if trail is None else await trail.who([patient] if patient else [])

@@ -22,7 +22,7 @@ from phb_fhir.interactions.access import Access, access_of
 from phb_fhir.interactions.context import Context
 from phb_fhir.interactions.joins import Joins, Resolved, asks_others, local_references, split
 from phb_fhir.interactions.settled import parameters_asked
-from phb_fhir.interactions.trail import Trail, mark
+from phb_fhir.interactions.trail import Trail, asker_of
 from phb_fhir.outcome import Kind, Refusal, refuse
 from phb_fhir.query import EVERYTHING, NOTHING, AllOf, HistoryQuery, Node, OfType, Order, Query
 from phb_fhir.search.kinds.kind import Index
@@ -49,9 +49,10 @@ async def admitted(context: Context, actor: Actor, purpose: str, remembered: Rem
     if access is None:
         access = await access_of(context, actor, purpose)
         access.narrowed = partial(Seen, access=access)
+        access.asker = asker_of(actor, access, purpose)
         remembered.keep(access)
-    mark(trail, access, actor, purpose)
-    return context.asked_by(access, Seen(context.store, access), trail)
+    trail.asked_by(access)
+    return context._replace(access=access, reader=Seen(context.store, access), trail=trail)
 
 
 class Remembered:

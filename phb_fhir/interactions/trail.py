@@ -13,8 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Collection, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Awaitable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
@@ -36,10 +35,11 @@ from phb_fhir.outcome import Kind, Refusal, Rejected, refuse
 from phb_fhir.search.access import access_entries, patients_of
 from phb_fhir.security.actor import Actor
 from phb_fhir.security.audit import (
-    NOBODY,
+    UNKNOWN,
     WHAT_MAX,
     WHY_MAX,
     WORDS_NOW,
+    Asker,
     Record,
     Row,
     Who,
@@ -85,9 +85,9 @@ async def answered(context: Context, request: FhirRequest, route: Route) -> Answ
         if request.method == "GET":
             text = "X-Provenance goes with a change; this request changes nothing."
             raise refuse(Refusal.BAD_REQUEST, Kind.INVALID, text)
-        context = replace(context, provenance=request.provenance)
+        context = context._replace(provenance=request.provenance)
     if request.is_identified and is_done_once(request):
-        context = replace(context, once=Once.of(request, _sender(context)))
+        context = context._replace(once=Once.of(request, _sender(context)))
     trail = context.trail
     if trail is None:
         return await route.run(context, request)
@@ -127,26 +127,33 @@ async def told_to(trail: Trail | None, rejected: Rejected) -> Rejected:
     return rejected if trail is None else await trail.told(rejected)
 
 
-def mark(trail: Trail, access: Access | None, actor: Actor, purpose: str = "") -> None:
-    """Let the trail of a request know who they are who sent it, as the record knows them."""
+def asker_of(actor: Actor, access: Access | None = None, purpose: str = "") -> Asker:
+    """Who sends a request, as their token tells, and their access: who they are here, and whom they act for. `purpose` is what the request states."""
     who = access.who if access is not None else None
-    counts = (access.purpose if access is not None else "") or purpose
-    if who is None:
-        trail.asked_by(actor, purpose=counts)
-    else:
-        user = who.user or next(iter(who.roles), "")
-        acts_for = {one.patient.removeprefix("Patient/") for one in who.mandates if one.rights}
-        trail.asked_by(actor, user=user, organization=who.organization, purpose=counts, acts_for=acts_for)
-    if access is not None:
-        trail.opens(access.opened)
+    user = "" if who is None else who.user or next(iter(who.roles), "")
+    organization = "" if who is None else who.organization
+    acts_for = () if who is None else {one.patient.removeprefix("Patient/") for one in who.mandates if one.rights}
+    told = Who(
+        issuer=actor.issuer,
+        subject=actor.subject,
+        client=actor.client,
+        name=actor.name,
+        role=actor.role,
+        user=actor.user or user,
+        user_identifier=actor.user_identifier,
+        organization=actor.organization or organization,
+        ods_code=actor.ods_code,
+        patient=actor.patient,
+        token_id=actor.token_id,
+    )
+    counts = (access.purpose if access is not None else "") or purpose or actor.purpose
+    return Asker(told, acts_for, counts)
 
 
 class Trail:
-    """The marks of one request. `interaction` is FHIR's code for it, once that is known; `who` and the rest never change."""
+    """The marks of one request. `asker` and `interaction`, FHIR's code for it, are there once they are known; the rest never changes."""
 
     __slots__ = (
-        "_actor",
-        "_acts_for",
         "_asked",
         "_context",
         "_filed",
@@ -154,13 +161,11 @@ class Trail:
         "_is_entry",
         "_is_noted",
         "_opened",
-        "_organization",
         "_outer",
         "_parts",
         "_request",
-        "_user",
+        "asker",
         "interaction",
-        "purpose",
     )
 
     def __init__(self, context: Context, asked: Asked, outer: Trail | None = None) -> None:
@@ -173,29 +178,14 @@ class Trail:
         self._parts = 0  # entries that are recorded by themselves
         self._is_noted = False
         self._is_entry = False
-        self._actor: Actor | None = None
-        self._user = self._organization = ""
-        self._acts_for: Collection[str] = ()  # ids of those who let them, by a Consent
+        self.asker = UNKNOWN
         self._opened: Collection[str] = ()  # whose restricted records were opened, as it becomes known
-        self.purpose = ""  # of use, stated by the request or by the token
         self.interaction = ""
 
-    def asked_by(
-        self,
-        actor: Actor,
-        *,
-        user: str = "",
-        organization: str = "",
-        purpose: str = "",
-        acts_for: Collection[str] = (),
-    ) -> None:
-        """Take up who asks, once that is known; `user` and `organization` where the record told who they are here, `acts_for` whom they act for.
-
-        `purpose` is the one that counts: what a token states is one that was taken, or none.
-        """
-        self._actor, self._acts_for = actor, acts_for
-        self._user, self._organization = actor.user or user, actor.organization or organization
-        self.purpose = purpose or actor.purpose
+    def asked_by(self, access: Access) -> None:
+        """Take up who asks, once their access is known."""
+        self.asker = access.asker
+        self.opens(access.opened)
 
     def opens(self, opened: Collection[str]) -> None:
         """Take up where it will stand whose restricted records this request opened (`Patient/1`)."""
@@ -213,9 +203,7 @@ class Trail:
         """The trail of an entry of a batch; or of a read in a transaction, which is held until that is through."""
         self._parts += not held
         made = Trail(self._context, self._asked._replace(method="", path="", query=""), self if held else None)
-        made._actor, made._user, made._organization = self._actor, self._user, self._organization
-        made._acts_for = self._acts_for
-        made.purpose, made._is_entry = self.purpose, True
+        made.asker, made._is_entry = self.asker, True
         return made
 
     def hold(self, records: Sequence[Record]) -> None:
@@ -234,13 +222,14 @@ class Trail:
         done: dict[str, list[Row]] = {}
         made = [one.after for one in writes]
         versions = [*made, *(one.before for one in writes if one.before is not None)]
-        whose = await concerned(transaction, versions, made)
+        of_each = await concerned(transaction, versions, made)
+        whose = {(one.key, one.number): ids for one, ids in zip(versions, of_each, strict=True)}
         for write in writes:
             done.setdefault(_interaction_of(write), []).append(_changed(write, whose))
         at = to_millisecond(self._context.now())
         query = bounded_query(self._query())
         records = [
-            self._record(at, await self.who(_patients_in(rows)), _STATUS[interaction], rows)._replace(
+            self._record(at, await self.who_of(rows), _STATUS[interaction], rows)._replace(
                 interaction=interaction, query=query
             )
             for interaction, rows in done.items()
@@ -288,8 +277,7 @@ class Trail:
         rows = await self._rows(_versions_in(answer)) if is_told else await self._target()
         rows = [self._own_look(row) for row in (*rows, *self._asked_about(rows))]
         query = _query_run(answer.bundle, self._query())
-        who = await self.who(_patients_in(rows))
-        record = self._record(to_millisecond(self._context.now()), who, answer.status, rows)
+        record = self._record(self._context.now(), await self.who_of(rows), answer.status, rows)
         return record._replace(query=query) if query else record
 
     def _asked_about(self, rows: Sequence[Row]) -> list[Row]:
@@ -313,8 +301,7 @@ class Trail:
             rows = await self._target()
         except Rejected:
             rows = []  # the database is away: then this is not kept either, and the answer says so
-        who = await self.who(_patients_in(rows))
-        record = self._record(to_millisecond(self._context.now()), who, status_of(rejected), rows)
+        record = self._record(self._context.now(), await self.who_of(rows), status_of(rejected), rows)
         return record._replace(query=bounded_query(self._query()), why=why or "Refused.")
 
     def _record(self, at: datetime, who: Who, status: int, rows: Sequence[Row]) -> Record:
@@ -328,7 +315,7 @@ class Trail:
             status=status,
             who=who,
             address=asked.address,
-            purpose=self.purpose,
+            purpose=self.asker.purpose,
             what=tuple(rows[:WHAT_MAX]),
             more=max(0, len(rows) - WHAT_MAX),
             words=WORDS_NOW,
@@ -353,39 +340,26 @@ class Trail:
 
     async def who(self, concerned: Collection[str] = ()) -> Who:
         """Who asks, with what they and their organisation are called; and for whom, of those `concerned` (ids of Patients)."""
-        actor = self._actor
-        if actor is None:
-            return NOBODY
+        who, acts_for, _ = self.asker
+        name, organization, patient = who.name, "", who.patient
         scribe, store = self._context.scribe, self._context.store
-        name, organization = actor.name, ""
-        if not name and self._user:
-            name = await scribe.name_of(store, self._user)
-        if self._organization:
-            organization = await scribe.name_of(store, self._organization)
-        return Who(
-            issuer=actor.issuer,
-            subject=actor.subject,
-            client=actor.client,
-            name=name,
-            role=actor.role,
-            user=self._user,
-            user_identifier=actor.user_identifier,
-            organization=self._organization,
-            organization_name=organization,
-            ods_code=actor.ods_code,
-            patient=actor.patient or self._acted_for(concerned),
-            token_id=actor.token_id,
-        )
+        if who.user and not name:
+            name = await scribe.name_of(store, who.user)
+        if who.organization:
+            organization = await scribe.name_of(store, who.organization)
+        if acts_for and not patient:
+            patient = _acted_for(acts_for, concerned)
+        return who._replace(name=name, organization_name=organization, patient=patient)
 
-    def _acted_for(self, concerned: Collection[str]) -> str:
-        """Whom a Consent lets act, does so for whom it is about: in no launch context, the one of these who lets them; of several, nobody."""
-        found = [one for one in (concerned or self._acts_for) if one in self._acts_for]
-        return found[0] if len(set(found)) == 1 else ""
+    async def who_of(self, rows: Sequence[Row]) -> Who:
+        """Who asks for these, and for whom of those whom they are about."""
+        return await self.who(_patients_in(rows) if self.asker.acts_for else ())
 
     def _own_look(self, row: Row) -> Row:
         """A person's look at their trail is nothing to tell others of, though these be in it: they may only have tried to see something."""
-        if row[0].startswith("AuditEvent/") and self._user.startswith("Patient/"):
-            return (row[0], self._user.removeprefix("Patient/"))
+        user = self.asker.who.user
+        if row[0].startswith("AuditEvent/") and user.startswith("Patient/"):
+            return (row[0], user.removeprefix("Patient/"))
         return row
 
     # --- what a request is about that brought nothing ---
@@ -414,7 +388,7 @@ class Trail:
 
     async def _rows(self, versions: Sequence[Version]) -> list[Row]:
         whose = await concerned(self._context.store, versions)
-        return [_row(version, whose) for version in versions]
+        return [_row(version, patients) for version, patients in zip(versions, whose, strict=True)]
 
     def _named_in(self, request: FhirRequest, sent: Resource, rows: list[Row]) -> list[Row]:
         """With the patients that a resource is about, which somebody wanted to write, or try, and could not."""
@@ -441,8 +415,14 @@ def _interaction_of(write: Write) -> str:
     return "patch" if after.method == "PATCH" else "update"
 
 
-def _row(version: Version, whose: Whose) -> Row:
-    return (f"{version.type}/{version.id}/_history/{version.number}", *whose[version.key, version.number])
+def _row(version: Version, patients: Iterable[str]) -> Row:
+    return (f"{version.type}/{version.id}/_history/{version.number}", *patients)
+
+
+def _acted_for(acts_for: Collection[str], concerned: Collection[str]) -> str:
+    """Whom a Consent lets act, does so for whom it is about: in no launch context, the one of these who lets them; of several, nobody."""
+    found = {one for one in concerned or acts_for if one in acts_for}
+    return found.pop() if len(found) == 1 else ""
 
 
 def _patients_in(rows: Sequence[Row]) -> tuple[str, ...]:
@@ -452,8 +432,8 @@ def _patients_in(rows: Sequence[Row]) -> tuple[str, ...]:
 def _changed(write: Write, whose: Whose) -> Row:
     """A change concerns whom the resource was about before it, and whom it is about now."""
     before = () if write.before is None else whose[write.before.key, write.before.number]
-    reference, *now = _row(write.after, whose)
-    return (reference, *dict.fromkeys((*now, *before)))
+    now = whose[write.after.key, write.after.number]
+    return _row(write.after, dict.fromkeys((*now, *before)))
 
 
 def _versions_in(answer: Answer) -> list[Version]:

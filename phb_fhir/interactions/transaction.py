@@ -410,7 +410,7 @@ async def _answers(
     is answered so.
     """
     changing = [entry for entry in entries if entry.change is not None]
-    inside = replace(context, reader=context.narrow(transaction))
+    inside = context._replace(reader=context.narrow(transaction))
     done = zip(changing, committed, strict=True)
     answers = {entry.index: await _answer(inside, entry, one) for entry, one in done}
     for entry in entries:

@@ -13,7 +13,6 @@ import re
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import date
 from hashlib import sha256
 from typing import Any, NamedTuple
@@ -104,7 +103,7 @@ async def payment_run(context: Context, request: FhirRequest) -> Answer:
     if not bank_name(accounts[issuer].name):
         raise bad_input(f'The name of the "account" of {issuer} {_NO_NAME}')
     run = inputs.text("run") or f"PHB-{until:%Y%m%d}-{sha256(_unlike(context).encode()).hexdigest()[:8]}"
-    context = replace(context, once=None)  # by its name a run is made once, whatever else is due by then
+    context = context._replace(once=None)  # by its name a run is made once, whatever else is due by then
     if not _NAME.fullmatch(run):
         raise bad_input('A "run" is named by up to 30 letters, digits and hyphens, such as PHB-2026-11-22.')
     sent = await _found(context, ("identifier", token_of(RUN, run)))
@@ -450,7 +449,7 @@ async def _identifier(context: Context, account: Resource, advance: Advance, led
 
 async def payment_results(context: Context, request: FhirRequest) -> Answer:
     """What a pain.002 says, recorded. Raises Rejected: 400 for what is none; 422 for a run that is not known here."""
-    name, context = "$payment-results", replace(context, once=None)  # what is recorded already is left as it is
+    name, context = "$payment-results", context._replace(once=None)  # what is recorded already is left as it is
     inputs = read_inputs(name, parameters_of(context.known, request, name), {"document": True})
     report = await _report(inputs)
     payments = await _found(context, ("identifier", token_of(RUN, report.run))) if report.run else []

@@ -58,9 +58,9 @@ def access_entries(keys: Collection[str]) -> tuple[str, ...]:
 
 def patients_of(entries: Iterable[str]) -> list[str]:
     """The patients whom a version concerns, as `Patient/1`: in whose compartments it is (R4 §2.10), or whom it is about."""
-    concerned = (entry.partition("=")[2] for entry in entries if entry.startswith(CONCERNS))
+    concerned = [entry.partition("=")[2] for entry in entries if entry.startswith(CONCERNS)]
     # a Provenance is about one version of a patient, which has an entry of its own
-    return list(dict.fromkeys(unversioned(patient) for patient in concerned))
+    return list(dict.fromkeys(map(unversioned, concerned)))
 
 
 def labels_of(entries: Iterable[str]) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ database. That shows only against a head that is kept elsewhere (docs/audit.md).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -51,6 +51,20 @@ class Who(NamedTuple):
 
 
 NOBODY = Who()
+
+
+class Asker(NamedTuple):
+    """Who sends a request, for its records. `who` is without what is looked up at that time: names, and whom they act for.
+
+    `acts_for` are the ids of the patients who let them, by a Consent; `purpose` is the purpose of use that counts, of the request or of the token.
+    """
+
+    who: Who = NOBODY
+    acts_for: Collection[str] = ()
+    purpose: str = ""
+
+
+UNKNOWN = Asker()
 
 
 class Record(NamedTuple):

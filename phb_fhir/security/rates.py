@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
 from ipaddress import IPv6Address, ip_address
 
@@ -105,8 +106,8 @@ def _standing(policy: Policy, full_at: float, now: float, *, taken: bool) -> Sta
 
 
 def client_of(actor: Actor) -> bytes:
-    """The name of a signed-in client: the application and whom it acts for. No name of a person is kept, only a digest."""
-    return _digest("actor", actor.issuer, actor.client, actor.subject)
+    """The name of a signed-in client: the application and whom it acts for. Its bucket keeps no name of a person, only a digest."""
+    return _actor_digest(actor.issuer, actor.client, actor.subject)
 
 
 def client_at(address: str) -> bytes:
@@ -120,6 +121,11 @@ def client_at(address: str) -> bytes:
             return b"6" + ip.packed[: _IPV6_SITE_BITS // 8]
         ip = ip.ipv4_mapped
     return b"4" + ip.packed
+
+
+@lru_cache(maxsize=1_000)  # whoever asks asks again
+def _actor_digest(issuer: str, client: str, subject: str) -> bytes:
+    return _digest("actor", issuer, client, subject)
 
 
 def _digest(*parts: str) -> bytes:

@@ -2,8 +2,8 @@
 
 The cost of a call to MongoDB is mostly the call, not the documents. A `Gather` collects what is asked for while earlier
 calls are under way and sends it as one batch: at rest a single item goes at once, under load the batches grow by
-themselves, because a further batch begins only when it is as large as those under way. So a slow call holds up no more than
-it carries, and nothing waits for a timer.
+themselves, because a further batch begins only when it is as large as those under way, and as long as each turn of the event loop
+brings more to ask, it waits for them, a few turns at most. So a slow call holds up no more than it carries, and nothing waits for a timer.
 
 Items that would hinder each other in two calls at the same moment are given names: what shares a name with something under way, or
 with something that waits before it, waits, while the others go.
@@ -26,6 +26,7 @@ Answer = TypeVar("Answer")
 
 
 LOOK_S = 0.25
+TURNS_MAX = 2  # of the event loop, for which a batch waits for more to come along
 
 
 class Overdue(Exception):  # noqa: N818 - whoever asked makes words of it
@@ -58,7 +59,8 @@ class Gather(Generic[Item, Answer]):
         self._under_way_max = under_way_max
         self._waiting: list[_Waiting[Item, Answer]] = []
         self._under_way: dict[asyncio.Task[None], list[_Waiting[Item, Answer]]] = {}
-        self._woken = False
+        self._worth: float = 1  # the size from which on a further batch may begin
+        self._is_woken = False
         self._looking = False
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -70,25 +72,37 @@ class Gather(Generic[Item, Answer]):
         if not self._looking:
             self._looking = True
             loop.call_later(LOOK_S, self._look)
-        if not self._woken and self._is_worth(len(self._waiting)):
-            self._woken = True
-            loop.call_soon(self._start)  # after everything else that is ready this turn has asked, too
+        if not self._is_woken and len(self._waiting) >= self._worth:
+            self._wake(loop)
         return await future
 
-    def _is_worth(self, size: int) -> bool:
-        """Whether a batch of this size may begin."""
-        largest = max(map(len, self._under_way.values()), default=1)
-        return len(self._under_way) < self._under_way_max and size >= largest
+    def _wake(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin soon: after everything else that is ready this turn has asked, too."""
+        self._is_woken = True
+        loop.call_soon(self._when_all_asked, loop, len(self._waiting), TURNS_MAX)
+
+    def _when_all_asked(self, loop: asyncio.AbstractEventLoop, size: int, turns: int) -> None:
+        """Begin, unless more have asked since there were so many, who are not the last of it then; in so many turns at the latest."""
+        if turns and len(self._waiting) > size:
+            loop.call_soon(self._when_all_asked, loop, len(self._waiting), turns - 1)
+        else:
+            self._start()
+
+    def _weigh(self) -> None:
+        """How large a further batch must be: as large as those under way; with as many of them as may be, none begins."""
+        is_full = len(self._under_way) >= self._under_way_max
+        self._worth = math.inf if is_full else max(map(len, self._under_way.values()), default=1)
 
     def _start(self) -> None:
-        self._woken = False
+        self._is_woken = False
         while self._waiting:
             batch, left = self._free()
-            if not self._is_worth(len(batch)):
+            if len(batch) < self._worth:
                 return
             self._waiting = left
             task = asyncio.get_running_loop().create_task(self._run(batch), context=Context())
             self._under_way[task] = batch
+            self._weigh()
             task.add_done_callback(self._done)
 
     def _free(self) -> tuple[list[_Waiting[Item, Answer]], list[_Waiting[Item, Answer]]]:
@@ -108,8 +122,9 @@ class Gather(Generic[Item, Answer]):
 
     def _done(self, task: asyncio.Task[None]) -> None:
         del self._under_way[task]
-        if self._waiting:
-            self._start()
+        self._weigh()
+        if self._waiting and not self._is_woken:
+            self._wake(task.get_loop())
 
     def _look(self) -> None:
         """Give up what is overdue; what was not sent then never is."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from phb_fhir.interactions.context import Context
 from phb_fhir.interactions.seen import Remembered, admitted
-from phb_fhir.interactions.trail import Trail
+from phb_fhir.interactions.trail import Trail, asker_of
 from phb_fhir.outcome import Kind, Refusal, Rejected, refuse
 from phb_fhir.security.actor import Actor
 from phb_fhir.wire.exchange import Exchange
@@ -41,10 +41,10 @@ class Admission:
         """Who is asking; None on an open server. Raises Rejected: 401, 429, or 503 where only an issuer that is away could tell."""
         if self._authenticator is None:
             return None
-        authorization = headers.get(b"authorization", b"").decode("latin-1")
+        authorization = headers.get(b"authorization", b"")
         actor = self._authenticator.known(authorization)
         if actor is None:
-            actor = await self._verified(self._authenticator, authorization, exchange)
+            actor = await self._verified(self._authenticator, authorization.decode("latin-1"), exchange)
         self._limits.take(exchange, actor)
         return actor
 
@@ -65,16 +65,20 @@ class Admission:
         """The context in which a request of this actor is answered. Raises Rejected (400) for a purpose of use that is none."""
         if actor is None:
             return context
-        trail.asked_by(actor)  # whatever comes of it, who it was is known
-        purpose = purpose_of(headers)
-        return await admitted(context, actor, purpose, self._remembered, trail)
+        try:
+            return await admitted(context, actor, purpose_of(headers), self._remembered, trail)
+        except Exception:
+            trail.asker = asker_of(actor)  # whatever comes of it, who it was is known
+            raise
 
 
 def purpose_of(headers: RawHeaders) -> str:
     """The purpose of use that the request states: a code of v3 ActReason, such as BTG; "" for none."""
     text = headers.get(b"x-purpose-of-use", b"").decode("latin-1").strip()
+    if not text:
+        return ""
     found = _PURPOSE.fullmatch(text)
-    if text and not found:
+    if found is None:
         said = "X-Purpose-Of-Use is a code of v3-ActReason, such as TREAT, or BTG to break the glass."
         raise refuse(Refusal.BAD_REQUEST, Kind.VALUE, said)
-    return found[1] if found else ""
+    return found[1]

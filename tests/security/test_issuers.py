@@ -276,7 +276,7 @@ def test_a_token_that_was_verified_is_let_in_while_its_issuer_is_away(issuer: Ru
         answers = [await heard(server, token)]
         issuer.stop()
         clocks.pass_(299)
-        return [*answers, server.known(f"Bearer {token}")]
+        return [*answers, server.known(f"Bearer {token}".encode())]
 
     first, again = run(server, work)
     assert isinstance(first, Actor)
@@ -327,10 +327,10 @@ def test_a_token_is_remembered_until_it_expires_and_never_longer_than_stated(
     header = f"Bearer {issuer.token(exp=int(clocks.clock()) + exp)}"
 
     async def work() -> bool:
-        assert server.known(header) is None
+        assert server.known(header.encode()) is None
         await server.actor_of(header)
         clocks.pass_(passed)
-        return server.known(header) is not None
+        return server.known(header.encode()) is not None
 
     assert run(server, work) is is_known
 
@@ -342,9 +342,9 @@ def test_no_more_tokens_are_remembered_than_stated_and_the_least_used_goes_first
     async def work() -> list[bool]:
         for header in headers[:10]:
             await server.actor_of(header)
-        server.known(headers[0])
+        server.known(headers[0].encode())
         await server.actor_of(headers[10])
-        return [server.known(header) is not None for header in headers]
+        return [server.known(header.encode()) is not None for header in headers]
 
     assert run(server, work) == [True, False, *[True] * 9]
 
@@ -363,7 +363,7 @@ def test_a_remembered_token_is_known_by_its_scheme_and_its_whole_text(issuer: Ru
             f"Bearer {token}=",
             token,
         )
-        return [server.known(header) is not None for header in asked]
+        return [server.known(header.encode()) is not None for header in asked]
 
     assert run(server, work) == [True, True, False, False, False, False]
 

@@ -285,7 +285,7 @@ def ask(world: World, *authorizations: str) -> list[Actor | Rejected]:
             except Rejected as rejected:
                 answers.append(rejected)
             else:
-                assert server.known(authorization) == answers[-1]
+                assert server.known(authorization.encode("latin-1")) == answers[-1]
         await server.close()
         return answers
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import AsyncExitStack
-from dataclasses import replace
 
 import pytest
 
@@ -113,7 +112,7 @@ def less(working, tmp_path):
     rest["resource"][0]["interaction"] = [{"code": "read"}, {"code": "search-type"}]
     (tmp_path / "less.json").write_text(json.dumps(statement))
     _, context = working
-    return replace(context, capability=capability.load(tmp_path / "less.json", load().resource_types))
+    return context._replace(capability=capability.load(tmp_path / "less.json", load().resource_types))
 
 
 @pytest.mark.parametrize(
