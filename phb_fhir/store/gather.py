@@ -2,8 +2,8 @@
 
 The cost of a call to MongoDB is mostly the call, not the documents. A `Gather` collects what is asked for while earlier
 calls are under way and sends it as one batch: at rest a single item goes at once, under load the batches grow by
-themselves, because a further batch begins only when it is as large as those under way, and as long as each turn of the event loop
-brings more to ask, it waits for them, a few turns at most. So a slow call holds up no more than it carries, and nothing waits for a timer.
+themselves, because a further batch begins only when it is as large as those under way, and where that pays, it waits for
+more as long as each turn of the event loop brings some, a few turns at most. So a slow call holds up no more than it carries, and nothing waits for a timer.
 
 Items that would hinder each other in two calls at the same moment are given names: what shares a name with something under way, or
 with something that waits before it, waits, while the others go.
@@ -26,7 +26,6 @@ Answer = TypeVar("Answer")
 
 
 LOOK_S = 0.25
-TURNS_MAX = 2  # of the event loop, for which a batch waits for more to come along
 
 
 class Overdue(Exception):  # noqa: N818 - whoever asked makes words of it
@@ -45,7 +44,11 @@ class _Waiting(NamedTuple, Generic[Item, Answer]):
 
 
 class Gather(Generic[Item, Answer]):
-    """`send` takes a list of items and answers a list as long: for each item its answer, or the exception it met."""
+    """`send` takes a list of items and answers a list as long: for each item its answer, or the exception it met.
+
+    `turns_max`: for how many turns of the event loop a batch waits while each brings more to ask. That pays where the call is work for this
+    process; where it is a wait for a disk, the wait had better begin.
+    """
 
     def __init__(
         self,
@@ -53,10 +56,12 @@ class Gather(Generic[Item, Answer]):
         *,
         batch_max: int,
         under_way_max: int,
+        turns_max: int = 0,
     ) -> None:
         self._send = send
         self._batch_max = batch_max
         self._under_way_max = under_way_max
+        self._turns_max = turns_max
         self._waiting: list[_Waiting[Item, Answer]] = []
         self._under_way: dict[asyncio.Task[None], list[_Waiting[Item, Answer]]] = {}
         self._worth: float = 1  # the size from which on a further batch may begin
@@ -73,16 +78,13 @@ class Gather(Generic[Item, Answer]):
             self._looking = True
             loop.call_later(LOOK_S, self._look)
         if not self._is_woken and len(self._waiting) >= self._worth:
-            self._wake(loop)
+            self._is_woken = True
+            # after everything else that is ready this turn has asked, too
+            loop.call_soon(self._when_all_asked, loop, len(self._waiting), self._turns_max)
         return await future
 
-    def _wake(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Begin soon: after everything else that is ready this turn has asked, too."""
-        self._is_woken = True
-        loop.call_soon(self._when_all_asked, loop, len(self._waiting), TURNS_MAX)
-
     def _when_all_asked(self, loop: asyncio.AbstractEventLoop, size: int, turns: int) -> None:
-        """Begin, unless more have asked since there were so many, who are not the last of it then; in so many turns at the latest."""
+        """Begin; where more wait than `size`, as many did a turn ago, a turn later, and after so many `turns` in any case."""
         if turns and len(self._waiting) > size:
             loop.call_soon(self._when_all_asked, loop, len(self._waiting), turns - 1)
         else:
@@ -124,7 +126,8 @@ class Gather(Generic[Item, Answer]):
         del self._under_way[task]
         self._weigh()
         if self._waiting and not self._is_woken:
-            self._wake(task.get_loop())
+            self._is_woken = True
+            self._when_all_asked(task.get_loop(), 0, self._turns_max)
 
     def _look(self) -> None:
         """Give up what is overdue; what was not sent then never is."""

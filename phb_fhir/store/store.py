@@ -73,6 +73,7 @@ _DIRECT = (
     "The address of MongoDB (PHB_MONGODB_URI) says directConnection=true, and its replica set has several members: when another "
     "becomes primary, nothing is written until this one is primary again. Name all members, and leave that out."
 )
+READ_TURNS_MAX = 2  # of the event loop, for which reads wait for others to come along (docs/performance.md)
 ATTEMPTS_MAX = 200  # of one transaction; the time limit ends a fair fight long before
 
 Moment = tuple[datetime, str]  # where a page of history ends: (at, key)
@@ -277,7 +278,9 @@ class Store(Reader):
         super().__init__(database, self._primary.ask)
         self._client = client
         self._limits = limits
-        self._reads = Gather(self._read_batch, batch_max=limits.read_batch_max, under_way_max=2)
+        self._reads = Gather(
+            self._read_batch, batch_max=limits.read_batch_max, under_way_max=2, turns_max=READ_TURNS_MAX
+        )
         self._inserts = Gather(self._insert_batch, batch_max=limits.commit_batch_max, under_way_max=2)
         self._queues: dict[str, tuple[asyncio.Lock, int]] = {}
         self.on_written: Callable[[Sequence[Version]], None] | None = None

@@ -36,9 +36,9 @@ class Recorded:
 
 
 def gather(
-    send: Callable[[list[str]], Awaitable[Answers]], batch_max: int = 100, under_way_max: int = 1
+    send: Callable[[list[str]], Awaitable[Answers]], batch_max: int = 100, under_way_max: int = 1, turns_max: int = 0
 ) -> Gather[str, str]:
-    return Gather(send, batch_max=batch_max, under_way_max=under_way_max)
+    return Gather(send, batch_max=batch_max, under_way_max=under_way_max, turns_max=turns_max)
 
 
 def run(story: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -96,6 +96,40 @@ def test_what_is_asked_while_a_batch_is_under_way_goes_with_the_next_one() -> No
         sent.open.set()
         assert await asyncio.gather(first, *later) == ["A", "B", "C"]
         assert sent.batches == [["a"], ["b", "c"]]
+
+    run(story)
+
+
+async def ask_in_turns(reads: Gather[str, str], each_turn: list[str]) -> list[asyncio.Task[str]]:
+    """Asks for the letters of a word in each turn of the event loop, and gives the questions."""
+    asked: list[asyncio.Task[str]] = []
+    for word in each_turn:
+        asked += [asyncio.create_task(reads.ask(letter)) for letter in word]
+        await asyncio.sleep(0)
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("each_turn", "turns_max", "batches"),
+    [
+        (["a", "b", "c"], 0, ["a", "bc"]),  # it goes after the turn in which it was asked for
+        (["ab", "cd", "e"], 2, ["abcde"]),  # more come, and then no more
+        (["a", "", "b"], 2, ["a", "b"]),  # a turn that brings nobody ends the wait
+        (["ab", "cd", "ef", "gh", "ij"], 2, ["abcdef", "ghij"]),  # whoever comes and comes: it goes all the same
+    ],
+)
+def test_a_batch_waits_while_each_turn_brings_more_and_no_longer_than_stated(
+    each_turn: list[str], turns_max: int, batches: list[str]
+) -> None:
+    async def story() -> None:
+        sent = Recorded()
+        sent.open.clear()
+        reads = gather(sent.send, turns_max=turns_max)
+        asked = await ask_in_turns(reads, each_turn)
+        await turns()
+        sent.open.set()
+        await asyncio.gather(*asked)
+        assert ["".join(batch) for batch in sent.batches] == batches
 
     run(story)
 
