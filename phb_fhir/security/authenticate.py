@@ -11,12 +11,12 @@ request costs a look into a table (`known`). The token itself is kept nowhere.
 
 from __future__ import annotations
 
+import hashlib
 import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from hashlib import sha256
 from typing import Any
 
 from phb_fhir.outcome import Refusal, Rejected
@@ -89,12 +89,12 @@ class Authenticator:
     def known(self, authorization: bytes) -> Actor | None:
         """Who is asking, if their token was verified a short while ago. `authorization` is the header's value."""
         is_bearer = authorization[:7].lower() == b"bearer "
-        return self._remembered(sha256(authorization[7:]).digest()) if is_bearer else None
+        return self._remembered(_digest(authorization[7:])) if is_bearer else None
 
     async def actor_of(self, authorization: str) -> Actor:
         """Who is asking. Raises Rejected: 401 for a token that is not right, 503 where only an issuer that is away could tell."""
         token = self._token(authorization)
-        digest = _digest(token)
+        digest = _digest(token.encode())
         if actor := self._remembered(digest):
             return actor
         self._check_not_refused(digest)
@@ -243,5 +243,5 @@ class Authenticator:
         return self._fetcher
 
 
-def _digest(token: str) -> bytes:
-    return sha256(token.encode("utf-8", "surrogateescape")).digest()
+def _digest(token: bytes) -> bytes:
+    return hashlib.sha256(token).digest()

@@ -2,8 +2,9 @@
 
 The cost of a call to MongoDB is mostly the call, not the documents. A `Gather` collects what is asked for while earlier
 calls are under way and sends it as one batch: at rest a single item goes at once, under load the batches grow by
-themselves, because a further batch begins only when it is as large as those under way, and where that pays, it waits for
-more as long as each turn of the event loop brings some, a few turns at most. So a slow call holds up no more than it carries, and nothing waits for a timer.
+themselves, because a further batch begins only when it is as large as those under way. Where that pays, it also waits for
+more as long as each turn of the event loop brings some, a few turns at most. So a slow call holds up no more than it
+carries, and nothing waits for a timer.
 
 Items that would hinder each other in two calls at the same moment are given names: what shares a name with something under way, or
 with something that waits before it, waits, while the others go.

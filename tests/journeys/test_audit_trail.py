@@ -169,6 +169,13 @@ def test_the_purpose_of_use_is_taken_down(server: Audited) -> None:
     assert [one.purpose for one in taken_down(server, before)] == ["TREAT"]
 
 
+def test_who_states_a_purpose_of_use_that_is_none_is_taken_down_by_name(server: Audited) -> None:
+    before = count(server)
+    assert server.as_(PRIYA, X_Purpose_Of_Use="to have a look").get("/Account/jill-budget").status_code == 400
+    (made,) = taken_down(server, before)
+    assert (made.who.subject, made.status, made.purpose) == ("Priya Nair", 400, "")
+
+
 @pytest.fixture
 def ruth(server: Audited) -> Asked:
     """Jill's sister, whom she lets act for her, in the launch context of nobody."""
